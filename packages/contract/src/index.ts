@@ -1,1 +1,3 @@
-export {};
+export * from "./faults.ts";
+export { Role, required_role as requiredRole } from "./gen/aether/v2/options_pb.ts";
+export * from "./ids.ts";

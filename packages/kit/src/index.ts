@@ -1,1 +1,9 @@
-export {};
+export * from "./check.ts";
+export * from "./clock.ts";
+export * from "./command.ts";
+export * from "./config.ts";
+export * from "./faultpoint.ts";
+export * from "./files.ts";
+export * from "./lifecycle.ts";
+export * from "./log.ts";
+export * from "./wait.ts";

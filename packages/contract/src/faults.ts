@@ -1,0 +1,233 @@
+// Every error that leaves a process is a row of this table: a code that never changes, the RPC code it maps to, a title,
+// the next step, and whether trying again can help. Expected outcomes are return values; a Fault is for what went wrong.
+import { Code, ConnectError } from "@connectrpc/connect";
+
+export type Retry = "now" | "backoff" | "never";
+
+export interface FaultRow {
+  readonly rpc: Code;
+  readonly title: string;
+  readonly hint: string;
+  readonly retry: Retry;
+}
+
+const row = (rpc: Code, title: string, hint: string, retry: Retry = "never"): FaultRow => ({ rpc, title, hint, retry });
+
+/** The error table. Rows are added, never renamed. */
+export const faults = {
+  INVALID_ARGUMENT: row(Code.InvalidArgument, "A field of the request is not valid", "Correct the field that is named."),
+  UNAUTHENTICATED: row(Code.Unauthenticated, "No valid credential", "Send `Authorization: Bearer TOKEN`; `aether token create` makes one."),
+  PERMISSION_DENIED: row(
+    Code.PermissionDenied,
+    "The credential's role does not allow this",
+    "Ask for a token with the role that is named.",
+  ),
+  ROUTE_NOT_FOUND: row(Code.NotFound, "No such route", "See the API reference for the routes that exist."),
+  RATE_LIMITED: row(Code.ResourceExhausted, "Too many requests", "Wait as long as Retry-After says.", "backoff"),
+  REQUEST_TOO_LARGE: row(Code.ResourceExhausted, "The request is larger than allowed", "Send less in one request."),
+  INTERNAL: row(Code.Internal, "Something went wrong inside", "Look for the id in the log, and report it.", "backoff"),
+  DEADLINE_EXCEEDED: row(Code.DeadlineExceeded, "It took longer than allowed", "Look at what it waited for; try again.", "backoff"),
+  CANCELLED: row(Code.Canceled, "It was cancelled", "Nothing to do."),
+  UNAVAILABLE: row(Code.Unavailable, "Not reachable now", "Try again; `aether doctor` finds the cause.", "backoff"),
+
+  NODE_NOT_FOUND: row(Code.NotFound, "No such node", "`aether nodes` lists those that exist."),
+  NODE_NOT_CONNECTED: row(
+    Code.Unavailable,
+    "The node has no session with the control plane",
+    "Look whether its agent runs and reaches the control plane.",
+    "backoff",
+  ),
+  NODE_NAME_TAKEN: row(Code.AlreadyExists, "A node of this name is registered", "Choose another name, or remove the old node."),
+  NODE_LACKS_CAPABILITY: row(
+    Code.FailedPrecondition,
+    "The node cannot do this",
+    "`aether inspect NODE` says what is missing and how to mend it.",
+  ),
+  NO_TARGET: row(Code.FailedPrecondition, "No node can take the workload", "The reasons are listed by node; add a node or make room."),
+  JOIN_TOKEN_INVALID: row(
+    Code.Unauthenticated,
+    "The join token is unknown, used or expired",
+    "`aether token create --role agent` makes a new one; it works once.",
+  ),
+  IDENTITY_REJECTED: row(Code.Unauthenticated, "The peer's identity was not accepted", "Check the trust bundle and the clocks."),
+
+  WORKLOAD_NOT_FOUND: row(Code.NotFound, "No such workload", "`aether ps` lists those that exist."),
+  WORKLOAD_EXISTS: row(Code.AlreadyExists, "A workload of this name exists", "Choose another name, or `aether rm` it first."),
+  WORKLOAD_NOT_RUNNING: row(Code.FailedPrecondition, "The workload does not run", "`aether inspect NAME` says why."),
+  WORKLOAD_RUNNING: row(Code.FailedPrecondition, "The workload runs", "Stop it first, or use --force."),
+  WORKLOAD_START_FAILED: row(
+    Code.FailedPrecondition,
+    "The workload did not start",
+    "The reason is in the message; its output is in `aether logs NAME`.",
+  ),
+  COMMAND_NOT_EXECUTABLE: row(
+    Code.InvalidArgument,
+    "The command is not executable in the workload's rootfs",
+    "Give a path that exists there.",
+  ),
+  ADDRESS_IN_USE: row(Code.AlreadyExists, "The address belongs to another workload", "Leave --address out to get a free one."),
+  ROOTFS_INVALID: row(Code.InvalidArgument, "The rootfs cannot be used", "Use host, an absolute directory, or oci:DIR."),
+  VOLUME_INVALID: row(Code.InvalidArgument, "A volume cannot be used", "Use SRC:DST:shared or SRC:DST:sync with absolute paths."),
+
+  MIGRATION_NOT_FOUND: row(Code.NotFound, "No such migration", "`aether migrations` lists them."),
+  MIGRATION_IN_PROGRESS: row(
+    Code.Aborted,
+    "The workload is being moved already",
+    "Wait for the migration that is named, or cancel it.",
+    "backoff",
+  ),
+  MIGRATION_PAST_COMMIT: row(Code.FailedPrecondition, "The commit is made; it cannot be cancelled", "Migrate back instead."),
+  MIGRATION_SAME_NODE: row(Code.InvalidArgument, "The workload runs on that node", "Name another node."),
+  PREFLIGHT_REFUSED: row(Code.FailedPrecondition, "The workload cannot be moved as it is", "Each blocker says what to change."),
+  CHECKPOINT_FAILED: row(Code.Internal, "The checkpoint failed", "The reason is from the checkpoint log; the workload runs on.", "backoff"),
+  RESTORE_FAILED: row(Code.Internal, "The restore failed", "The reason is from the restore log; the source runs on.", "backoff"),
+  TRANSFER_FAILED: row(
+    Code.Unavailable,
+    "The link between the nodes failed",
+    "Check the route and the port between the two nodes.",
+    "backoff",
+  ),
+  VERIFY_MISMATCH: row(
+    Code.DataLoss,
+    "What arrived is not what left",
+    "The move was rolled back; look at the link and the disks.",
+    "backoff",
+  ),
+  HEALTH_FAILED: row(Code.FailedPrecondition, "The health check failed", "The detail is what the check answered."),
+  STALE_EPOCH: row(Code.Aborted, "The command is for an epoch that is over", "Nothing to do: a newer placement exists."),
+  STALE_FENCE: row(Code.Aborted, "The command comes from a control plane whose lease is over", "Nothing to do: another one took over."),
+  COMMAND_EXPIRED: row(Code.DeadlineExceeded, "The command arrived too late", "It was not begun; it is sent again if still wanted.", "now"),
+  STEP_INTERRUPTED: row(Code.Aborted, "The agent restarted in the middle of the step", "The migration is rolled back by itself.", "now"),
+
+  SNAPSHOT_NOT_FOUND: row(Code.NotFound, "No such snapshot", "`aether snapshots` lists them."),
+  SNAPSHOT_CORRUPT: row(Code.DataLoss, "The snapshot's bytes do not match its manifest", "It is kept for inspection; restore another one."),
+  SNAPSHOT_NOT_READY: row(Code.FailedPrecondition, "The snapshot is not complete", "Wait for it, or take a new one."),
+  DRILL_NOT_FOUND: row(Code.NotFound, "No such drill", "`aether drill report` lists them."),
+  DRILL_RUNNING: row(Code.Aborted, "A drill runs on that node", "`aether drill stop` ends it."),
+  DRILL_UNAVAILABLE: row(
+    Code.FailedPrecondition,
+    "Interruptions cannot be announced here",
+    "Configure `drill.injector`; the local cloud does by itself.",
+  ),
+  DECISION_NOT_FOUND: row(Code.NotFound, "No such decision", "`aether decisions` lists them."),
+  TOKEN_NOT_FOUND: row(Code.NotFound, "No such token", "`aether token list` lists them."),
+
+  TOOL_MISSING: row(Code.FailedPrecondition, "A program that is needed is not installed", "`aether doctor` says how to install it."),
+  TOOL_FAILED: row(Code.Internal, "A program that was called failed", "Its output is in the message.", "backoff"),
+  TOOL_TIMEOUT: row(
+    Code.DeadlineExceeded,
+    "A program that was called did not end in time and was killed",
+    "Look at the machine's load.",
+    "backoff",
+  ),
+  DISK_FULL: row(Code.ResourceExhausted, "No space is left on the disk", "Free space in the directory that is named."),
+  LOCKED: row(Code.FailedPrecondition, "Another process uses this directory", "Stop it, or give another --dir."),
+  CONFIG_INVALID: row(Code.InvalidArgument, "The configuration is not valid", "Correct the key that is named."),
+  STORAGE_FAILED: row(Code.Unavailable, "The database did not answer", "Look at the disk and the log of the control plane.", "backoff"),
+} as const satisfies Record<string, FaultRow>;
+
+export type FaultCode = keyof typeof faults;
+
+export interface FaultOptions {
+  /** The request field at fault, as a JSON path. */
+  readonly field?: string;
+  readonly cause?: unknown;
+  /** Replaces the row's hint where the case knows better. */
+  readonly hint?: string;
+  /** Facts for programs, all strings. */
+  readonly details?: Readonly<Record<string, string>>;
+}
+
+/** The one error class. Make it with `fault()`; turn anything caught into one with `Fault.from`. */
+export class Fault extends Error {
+  readonly code: FaultCode;
+  readonly field: string | undefined;
+  readonly hint: string;
+  readonly details: Readonly<Record<string, string>>;
+
+  constructor(code: FaultCode, message: string, options: FaultOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = "Fault";
+    this.code = code;
+    this.field = options.field;
+    this.hint = options.hint ?? faults[code].hint;
+    this.details = options.details ?? {};
+  }
+
+  get row(): FaultRow {
+    return faults[this.code];
+  }
+
+  /**
+   * Whatever was caught, as a Fault. A ConnectError that carries our code (header `aether-code`) becomes that Fault again;
+   * an abort becomes CANCELLED; anything unknown becomes INTERNAL with the original as its cause, whose text must not leave the process.
+   */
+  static from(caught: unknown): Fault {
+    if (caught instanceof Fault) return caught;
+    if (caught instanceof ConnectError) return fromConnect(caught);
+    if (caught instanceof Error && (caught.name === "AbortError" || caught.name === "TimeoutError")) {
+      return caught.cause instanceof Fault
+        ? caught.cause
+        : new Fault(caught.name === "TimeoutError" ? "DEADLINE_EXCEEDED" : "CANCELLED", caught.message, { cause: caught });
+    }
+    if (errnoOf(caught) === "ENOSPC")
+      return new Fault("DISK_FULL", caught instanceof Error ? caught.message : "no space left", { cause: caught });
+    return new Fault("INTERNAL", caught instanceof Error ? caught.message : String(caught), { cause: caught });
+  }
+
+  /** For the wire: our code, field and hint travel as metadata beside the RPC code. INTERNAL leaves without its text. */
+  toConnectError(traceId = ""): ConnectError {
+    const text = this.code === "INTERNAL" ? `${this.row.title}${traceId ? ` (id ${traceId})` : ""}` : this.message;
+    const headers: Record<string, string> = { "aether-code": this.code, "aether-hint": encodeURIComponent(this.hint) };
+    if (this.field !== undefined) headers["aether-field"] = encodeURIComponent(this.field);
+    if (Object.keys(this.details).length > 0) headers["aether-details"] = encodeURIComponent(JSON.stringify(this.details));
+    if (traceId) headers["aether-trace-id"] = traceId;
+    return new ConnectError(text, this.row.rpc, headers, undefined, this);
+  }
+}
+
+/** Makes a Fault: `throw fault("WORKLOAD_NOT_FOUND", `there is no workload "${name}"`, { field: "name" })`. */
+export function fault(code: FaultCode, message?: string, options?: FaultOptions): Fault {
+  return new Fault(code, message ?? faults[code].title, options);
+}
+
+/** Is this text a code of the table? */
+export function isFaultCode(text: string): text is FaultCode {
+  return Object.hasOwn(faults, text);
+}
+
+function fromConnect(error: ConnectError): Fault {
+  const code = error.metadata.get("aether-code") ?? "";
+  if (!isFaultCode(code)) return new Fault(codeOfRpc(error.code), error.rawMessage, { cause: error });
+  const field = error.metadata.get("aether-field");
+  const hint = error.metadata.get("aether-hint");
+  return new Fault(code, error.rawMessage, {
+    cause: error,
+    ...(field === null ? {} : { field: decodeURIComponent(field) }),
+    ...(hint === null ? {} : { hint: decodeURIComponent(hint) }),
+    details: parseDetails(error.metadata.get("aether-details")),
+  });
+}
+
+function parseDetails(text: string | null): Record<string, string> {
+  if (text === null) return {};
+  const parsed: unknown = JSON.parse(decodeURIComponent(text));
+  if (typeof parsed !== "object" || parsed === null) return {};
+  return Object.fromEntries(Object.entries(parsed).map(([key, value]) => [key, String(value)]));
+}
+
+function codeOfRpc(code: Code): FaultCode {
+  if (code === Code.InvalidArgument) return "INVALID_ARGUMENT";
+  if (code === Code.Unauthenticated) return "UNAUTHENTICATED";
+  if (code === Code.PermissionDenied) return "PERMISSION_DENIED";
+  if (code === Code.Canceled) return "CANCELLED";
+  if (code === Code.DeadlineExceeded) return "DEADLINE_EXCEEDED";
+  if (code === Code.Unavailable) return "UNAVAILABLE";
+  if (code === Code.NotFound || code === Code.Unimplemented) return "ROUTE_NOT_FOUND";
+  if (code === Code.ResourceExhausted) return "RATE_LIMITED";
+  return "INTERNAL";
+}
+
+function errnoOf(caught: unknown): string | undefined {
+  return typeof caught === "object" && caught !== null && "code" in caught && typeof caught.code === "string" ? caught.code : undefined;
+}

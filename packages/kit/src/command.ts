@@ -1,0 +1,115 @@
+// Calls other programs: argv arrays only, a deadline always, its own process group, and the whole group killed when the deadline is over.
+// criu, for one, never returns from some failures; a call without a deadline would hang a migration for ever.
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { fault } from "@aether/contract";
+
+export interface RunOptions {
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly input?: string | Uint8Array;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Exit codes that are not failures. Default [0]. */
+  readonly okCodes?: readonly number[];
+  /** Kept of each stream, bytes from its end. Default 1 MiB. */
+  readonly maxOutputBytes?: number;
+}
+
+export interface RunResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly durationMs: number;
+}
+
+/**
+ * Runs a program to its end. Throws TOOL_MISSING (no such program), TOOL_TIMEOUT (killed at the deadline), TOOL_FAILED (another exit
+ * code; the last lines of its stderr are in the message), or the signal's reason.
+ */
+export async function run(file: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+  const startedMs = performance.now();
+  const child = spawn(file, args, {
+    stdio: ["pipe", "pipe", "pipe"],
+    detached: true,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
+  } satisfies SpawnOptions);
+  const limit = options.maxOutputBytes ?? 1 << 20;
+  const stdout = keepEnd(child.stdout, limit);
+  const stderr = keepEnd(child.stderr, limit);
+  child.stdin.on("error", () => child.stdin.destroy()); // the program may end without reading its input
+  child.stdin.end(options.input ?? "");
+  let ended: "timeout" | "aborted" | undefined;
+  const timer = setTimeout(() => {
+    ended = "timeout";
+    killGroup(child);
+  }, options.deadlineMs);
+  const abort = () => {
+    ended = "aborted";
+    killGroup(child);
+  };
+  if (options.signal?.aborted) abort();
+  else options.signal?.addEventListener("abort", abort, { once: true });
+  try {
+    const code = await exitOf(file, child);
+    if (ended === "aborted") throw options.signal?.reason;
+    const result: RunResult = { code, stdout: stdout(), stderr: stderr(), durationMs: performance.now() - startedMs };
+    const details = { command: [file, ...args].join(" "), code: String(code), stderr: result.stderr.slice(-2000) };
+    if (ended === "timeout")
+      throw fault("TOOL_TIMEOUT", `${file} ${args[0] ?? ""} did not end within ${options.deadlineMs} ms`, { details });
+    if (!(options.okCodes ?? [0]).includes(code)) {
+      throw fault("TOOL_FAILED", `${file} ${args[0] ?? ""} failed (exit ${code}): ${lastLines(result.stderr || result.stdout)}`, {
+        details,
+      });
+    }
+    return result;
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", abort);
+  }
+}
+
+/** SIGKILL to a detached child's whole process group. Safe when it has ended. */
+export function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch (caught) {
+    if (!isErrno(caught, "ESRCH")) throw caught;
+  }
+}
+
+/** Is this the given errno of a system call? */
+export function isErrno(caught: unknown, ...names: readonly string[]): boolean {
+  return (
+    typeof caught === "object" && caught !== null && "code" in caught && typeof caught.code === "string" && names.includes(caught.code)
+  );
+}
+
+function exitOf(file: string, child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    child.once("error", (cause) =>
+      reject(
+        isErrno(cause, "ENOENT")
+          ? fault("TOOL_MISSING", `${file} is not installed`, { cause })
+          : fault("TOOL_FAILED", `${file}: ${cause.message}`, { cause }),
+      ),
+    );
+    child.once("close", (code, signal) => resolve(code ?? 128 + (signal === "SIGKILL" ? 9 : 15)));
+  });
+}
+
+function keepEnd(stream: NodeJS.ReadableStream, limit: number): () => string {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  stream.on("data", (chunk: Buffer) => {
+    chunks.push(chunk);
+    size += chunk.length;
+    while (size - (chunks[0]?.length ?? 0) > limit) size -= chunks.shift()?.length ?? 0;
+  });
+  return () => Buffer.concat(chunks).toString("utf8");
+}
+
+function lastLines(text: string): string {
+  return text.trim().split("\n").slice(-5).join(" | ").slice(-800) || "no output";
+}

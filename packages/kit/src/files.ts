@@ -1,0 +1,35 @@
+// Files that survive a kill -9 at any moment: written beside, synced, renamed.
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { isErrno } from "./command.ts";
+
+/** Replaces `path` in one step. The directory is made if missing; mode 0600 unless given. */
+export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const beside = `${path}.${process.pid}.${++counter}.new`;
+  const file = await open(beside, "w", mode);
+  try {
+    await file.writeFile(data);
+    await file.sync();
+  } catch (caught) {
+    await file.close();
+    await rm(beside, { force: true });
+    throw caught;
+  }
+  await file.close();
+  await rename(beside, path);
+  const directory = await open(dirname(path), "r");
+  await directory.sync().finally(() => directory.close());
+}
+
+let counter = 0;
+
+/** The file's text, or undefined when there is none. */
+export async function readTextIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (caught) {
+    if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
+    throw caught;
+  }
+}
