@@ -1,0 +1,273 @@
+// The engine's promise: it runs workloads on one host and moves one workload between two hosts, and knows nothing of a control plane.
+// Whoever drives it (the agent, a test, a script) calls the steps in the order of a migration; each step is idempotent, can be
+// repeated after a crash of the caller, and has its own deadline. Everything that must survive a crash is in `stateDir`.
+import type { Logger } from "@aether/kit";
+import type { IdentitySource } from "@aether/kit/identity";
+
+/** What the engine needs of its host. */
+export interface EngineOptions {
+  /** Names this host in namespaces, cgroups and containers: unique on the machine (several hosts may share one machine in the lab). */
+  readonly hostId: string;
+  /** Durable state; removed by nobody else. Holds one folder a workload and one a migration. */
+  readonly stateDir: string;
+  /** Snapshot store: a directory that all hosts reach. */
+  readonly snapshotDir: string;
+  readonly tools: Tools;
+  /** The interface over which workload addresses are reached, e.g. eth0. */
+  readonly hostInterface: string;
+  /** Address that other engines connect to. */
+  readonly linkAddress: string;
+  /** 0: any free port. */
+  readonly linkPort: number;
+  /** This host's X.509-SVID; both ends of a link authenticate with it. */
+  readonly identity: IdentitySource;
+  readonly log: Logger;
+}
+
+/** Absolute paths of the programs that the engine calls. */
+export interface Tools {
+  readonly criu: string;
+  readonly runc: string;
+  readonly ip: string;
+  readonly nft: string;
+  readonly rsync: string;
+  /** The C helper of native/ (shim, hold, announce). */
+  readonly native: string;
+}
+
+export interface Volume {
+  readonly source: string;
+  readonly destination: string;
+  readonly mode: "shared" | "sync";
+}
+
+export interface WorkloadSpec {
+  readonly name: string;
+  /** "host", an absolute directory, or "oci:DIR". */
+  readonly rootfs: string;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly workingDirectory: string;
+  /** IPv4, a /32 of its own. */
+  readonly address: string;
+  readonly volumes: readonly Volume[];
+  /** 0: none. */
+  readonly memoryLimitBytes: number;
+}
+
+/** running; frozen: stopped on the source of a migration; restored: stopped on a target, before its commit; exited: by itself; stopped: on request. */
+export type WorkloadPhase = "running" | "frozen" | "restored" | "exited" | "stopped";
+
+export interface WorkloadStatus {
+  readonly name: string;
+  readonly epoch: number;
+  readonly phase: WorkloadPhase;
+  readonly migrationId: string | undefined;
+  /** In the host's pid namespace; undefined when no process is there. */
+  readonly pid: number | undefined;
+  readonly exitCode: number | undefined;
+  readonly spec: WorkloadSpec;
+}
+
+export interface WorkloadUsage {
+  readonly memoryBytes: number;
+  readonly cpuFraction: number;
+  readonly processCount: number;
+  readonly tcpEstablished: number;
+}
+
+export type MigrationMode = "auto" | "pre-copy" | "post-copy" | "stop-and-copy";
+
+export interface Peer {
+  readonly nodeId: string;
+  readonly address: string;
+  readonly port: number;
+}
+
+/** What identifies one move in every call. */
+export interface MigrationRef {
+  readonly migrationId: string;
+  readonly workload: string;
+  /** Epoch of the placement that is left; the target's will be one more. */
+  readonly epoch: number;
+}
+
+/** A phase, reported when it ends. Names are those of the control plane's vocabulary: freeze.network_cut, freeze.dump, transfer.images, … */
+export interface Phase {
+  readonly name: string;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  readonly outcome: "ok" | "failed";
+  readonly facts: Readonly<Record<string, string>>;
+}
+
+export interface Progress {
+  phase(phase: Phase): void;
+  bytes(phase: string, done: number, total: number): void;
+}
+
+export interface Finding {
+  readonly code: string;
+  readonly message: string;
+  readonly mend: string;
+  readonly subject: string;
+}
+
+export interface PreflightReport {
+  readonly blockers: readonly Finding[];
+  readonly warnings: readonly Finding[];
+  readonly memoryBytes: number;
+  readonly processCount: number;
+  readonly tcpEstablished: number;
+  readonly fileBytes: number;
+  readonly chosenMode: Exclude<MigrationMode, "auto">;
+  readonly modeReason: string;
+}
+
+export interface ManifestEntry {
+  readonly name: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** What left the source, or reached the target. */
+export interface Manifest {
+  readonly images: readonly ManifestEntry[];
+  readonly memoryBytes: number;
+  readonly pageCount: number;
+  readonly filesDigest: string;
+  readonly fileCount: number;
+  readonly fileBytes: number;
+  readonly processCount: number;
+  readonly tcpConnections: readonly string[];
+  readonly processDigest: string;
+}
+
+export interface TargetCapabilities {
+  readonly lazyPages: boolean;
+  readonly cpuFeatures: readonly string[];
+  readonly criuVersion: string;
+}
+
+export interface FreezeResult {
+  readonly manifest: Manifest;
+  readonly frozenAtMs: number;
+  readonly resetsSent: number;
+  readonly segmentsRetransmitted: number;
+}
+
+export interface RestoreResult {
+  readonly manifest: Manifest;
+  readonly areImagesEqual: boolean;
+}
+
+export interface ResumeResult {
+  readonly resumedAtMs: number;
+  readonly packetsHeld: number;
+  readonly packetsReplayed: number;
+  readonly packetsDropped: number;
+  readonly resetsSent: number;
+  readonly segmentsRetransmitted: number;
+  readonly holdMethod: "queue" | "drop" | "none";
+  /** From the source's cut to this resume; the two clocks were compared over the link. */
+  readonly freezeMs: number;
+  readonly clockErrorMs: number;
+}
+
+export interface SnapshotResult {
+  readonly manifest: Manifest;
+  readonly bytes: number;
+  readonly freezeMs: number;
+}
+
+/** Workloads of this host. */
+export interface Runtime {
+  /** Starts it in this epoch. WORKLOAD_START_FAILED, COMMAND_NOT_EXECUTABLE, ROOTFS_INVALID, VOLUME_INVALID. Starting what runs in the same epoch changes nothing. */
+  start(spec: WorkloadSpec, epoch: number, signal: AbortSignal): Promise<WorkloadStatus>;
+  /** SIGTERM, then SIGKILL after `graceMs`. Stopping what is stopped changes nothing. */
+  stop(name: string, graceMs: number, signal: AbortSignal): Promise<WorkloadStatus>;
+  /** Destroys process, namespace, mounts, files of the workload on this host. Safe when there is nothing. */
+  remove(name: string, signal: AbortSignal): Promise<void>;
+  /** All that this host has, from disk and kernel; also right after a restart. */
+  list(): Promise<readonly WorkloadStatus[]>;
+  usage(name: string): Promise<WorkloadUsage>;
+  /** Chunks of stdout and stderr, in order, from the last `tailLines` (0: all kept). Ends with the workload unless `follow`. */
+  logs(name: string, options: { follow: boolean; tailLines: number }, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  exec(
+    name: string,
+    argv: readonly string[],
+    timeoutMs: number,
+    signal: AbortSignal,
+  ): Promise<{ exitCode: number; stdout: Uint8Array; stderr: Uint8Array; isTruncated: boolean }>;
+  /** Called when a process ends by itself. */
+  onExit(listener: (status: WorkloadStatus) => void): () => void;
+}
+
+/** Steps on the host that the workload leaves. */
+export interface SourceSide {
+  preflight(workload: string, requested: MigrationMode, target: TargetCapabilities, signal: AbortSignal): Promise<PreflightReport>;
+  /** Copies files (and memory, where the mode says so) while the workload runs. */
+  copy(ref: MigrationRef, peer: Peer, mode: Exclude<MigrationMode, "auto">, progress: Progress, signal: AbortSignal): Promise<{ fileBytes: number; fileCount: number }>;
+  /** Cuts the network, freezes, dumps, sends. The workload is frozen when this returns; when it throws, it runs again. */
+  freeze(ref: MigrationRef, peer: Peer, mode: Exclude<MigrationMode, "auto">, progress: Progress, signal: AbortSignal): Promise<FreezeResult>;
+  /** Before the commit: runs again, with its network. Safe without a freeze before it. */
+  thaw(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
+  /** After the target's resume: destroys the frozen copy and its files. Refuses when the workload is not frozen by this migration. */
+  release(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
+}
+
+/** Steps on the host that the workload comes to. */
+export interface TargetSide {
+  /** Reserves, makes namespace, mounts, cgroup and hold ready, and lets the named node's link in. */
+  prepare(
+    ref: MigrationRef,
+    spec: WorkloadSpec,
+    sourceNodeId: string,
+    mode: Exclude<MigrationMode, "auto">,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<{ linkAddress: string; linkPort: number; holdMethod: "queue" | "drop" | "none" }>;
+  /** Waits for the images (the source's freeze sends them) and restores, stopped: no instruction of the workload has run when this returns. */
+  restore(ref: MigrationRef, mode: Exclude<MigrationMode, "auto">, progress: Progress, signal: AbortSignal): Promise<RestoreResult>;
+  /** After the commit, in epoch `ref.epoch + 1`: continue, release held packets, announce the address. Safe to repeat. */
+  resume(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<ResumeResult>;
+  /** Post-copy: returns when every page is here. */
+  drainPages(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
+  /** Before the commit: destroys all that prepare and restore made. Safe at any time before resume; refuses after it. */
+  abort(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
+}
+
+export interface Snapshots {
+  /** A checkpoint into the store; the workload runs on. */
+  create(workload: string, snapshotId: string, progress: Progress, signal: AbortSignal): Promise<SnapshotResult>;
+  /** Checks every digest, then starts the workload from it in this epoch. SNAPSHOT_CORRUPT leaves the snapshot as it is and starts nothing. */
+  restore(snapshotId: string, spec: WorkloadSpec, epoch: number, progress: Progress, signal: AbortSignal): Promise<WorkloadStatus>;
+  remove(snapshotId: string): Promise<void>;
+}
+
+export interface CanaryResult {
+  readonly isAvailable: boolean;
+  readonly criuVersion: string;
+  readonly dumpMs: number;
+  readonly restoreMs: number;
+  readonly lazyPages: boolean;
+  readonly reason: string;
+}
+
+export interface Engine {
+  readonly runtime: Runtime;
+  readonly source: SourceSide;
+  readonly target: TargetSide;
+  readonly snapshots: Snapshots;
+  /** Checkpoints and restores a small process of its own, with a TCP connection: what this host can really do. */
+  canary(signal: AbortSignal): Promise<CanaryResult>;
+  /** Where other engines reach this one. */
+  readonly link: { readonly address: string; readonly port: number };
+  /**
+   * Puts right what a crash left: half-made preparations are destroyed, a frozen workload stays frozen until somebody says thaw or release,
+   * helpers without an owner end. Called once, before any other call.
+   */
+  recover(signal: AbortSignal): Promise<void>;
+  /** Stops listening. Workloads run on. */
+  stop(): Promise<void>;
+}
