@@ -1,0 +1,10 @@
+// One function a command: argv without the command's name; returns the exit code.
+#ifndef AETHER_COMMANDS_H
+#define AETHER_COMMANDS_H
+
+int shim_command(int argc, char **argv);
+int hold_command(int argc, char **argv);
+int announce_command(int argc, char **argv);
+int pipe_command(int argc, char **argv);
+
+#endif

@@ -1,0 +1,48 @@
+// aether-native: what the engine needs of the kernel and cannot do from Node. Promises: no configuration, no shell, no file that
+// was not named on the command line; JSON lines out; exit code 0 done, 1 failed, 2 wrong usage.
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+#include "report.h"
+
+static const char help[] =
+    "aether-native " VERSION ": kernel work of the migration engine\n"
+    "\n"
+    "aether-native shim --log FILE --max-log-bytes N --exit-file FILE --pid-file FILE [--status-fd N] [--pipe-fd-base N] -- COMMAND ARG...\n"
+    "    Runs COMMAND, which starts a workload in the background and writes the pid of its init to --pid-file (runc run --detach,\n"
+    "    criu restore -d). Ends when COMMAND has ended, with its exit code, after one line on standard output (or --status-fd):\n"
+    "      {\"event\":\"launched\",\"code\":0,\"pid\":P,\"shimPid\":S,\"stdoutInode\":I,\"stderrInode\":J}\n"
+    "      {\"event\":\"failed\",\"code\":N,\"stderr\":\"the last 4 KiB\",\"shimPid\":0,...}\n"
+    "    Process S stays: it copies the workload's stdout and stderr to --log (at N bytes renamed to FILE.1), reaps, and when P ends\n"
+    "    writes {\"exitCode\":n,\"signal\":n,\"atMs\":n} to --exit-file (-1: not known, P was nobody's child here). It outlives its caller.\n"
+    "    When the caller kills this command before COMMAND has ended, everything that COMMAND started is killed.\n"
+    "    --pipe-fd-base: COMMAND sees the two pipes as descriptors N and N+1 instead of 1 and 2; its own output is then only in \"stderr\".\n"
+    "\n"
+    "aether-native hold --device NAME --address A --deadline-ms N --max-bytes N\n"
+    "    Makes the TUN device NAME, brings it up, and keeps the IPv4 packets for A that are routed to it, in order.\n"
+    "    Commands on standard input, one a line: release (route A to its new place first: kept packets are written back and routed\n"
+    "    again, later ones at once), status, quit. At the deadline: release and end. Standard input closed: goes on until the deadline.\n"
+    "      {\"event\":\"ready\"} {\"event\":\"status\",\"held\":n,\"bytes\":n,\"dropped\":n} {\"event\":\"released\",\"held\":n,\"replayed\":n,\"dropped\":n}\n"
+    "\n"
+    "aether-native announce --interface IF --address A [--count 3] [--interval-ms 50]\n"
+    "    Gratuitous ARP, request and reply form, so that neighbours send packets for A to IF from now on.\n"
+    "\n"
+    "aether-native pipe --socket PATH\n"
+    "    Standard input and output to a unix stream socket; an end of input is passed on, and answers still come back.\n"
+    "\n"
+    "Errors: one line {\"error\":...} on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage; shim: that of COMMAND.\n";
+
+int main(int argc, char **argv) {
+  // A reader that is gone must not end us: what we hold or copy matters more than being heard.
+  signal(SIGPIPE, SIG_IGN);
+  const char *name = argc > 1 ? argv[1] : "";
+  if (strcmp(name, "--version") == 0) return printf("aether-native %s\n", VERSION) < 0;
+  if (strcmp(name, "--help") == 0) return fputs(help, stdout) < 0;
+  if (strcmp(name, "shim") == 0) return shim_command(argc - 2, argv + 2);
+  if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
+  if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
+  if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);
+  usage_error(*name ? "unknown command \"%s\"; see --help" : "no command; see --help%s", name);
+}
