@@ -93,6 +93,26 @@ export const faults = {
     "The move was rolled back; look at the link and the disks.",
     "backoff",
   ),
+  RESUME_UNCONFIRMED: row(
+    Code.Unavailable,
+    "The target did not confirm that the workload runs",
+    "Look at the target node; the frozen copy is kept on the source.",
+  ),
+  THAW_UNCONFIRMED: row(
+    Code.Unavailable,
+    "The source did not confirm that the workload runs again",
+    "Look at the source node; it is thawed as soon as it is back.",
+  ),
+  SOURCE_LOST: row(
+    Code.DataLoss,
+    "The source vanished in the middle of the freeze",
+    "A stopped copy is kept on the target; look first whether the source still runs its own.",
+  ),
+  PAGES_LOST: row(
+    Code.DataLoss,
+    "Pages of memory did not reach the target",
+    "Restore the workload from a snapshot; both copies are kept for inspection.",
+  ),
   HEALTH_FAILED: row(Code.FailedPrecondition, "The health check failed", "The detail is what the check answered."),
   STALE_EPOCH: row(Code.Aborted, "The command is for an epoch that is over", "Nothing to do: a newer placement exists."),
   STALE_FENCE: row(Code.Aborted, "The command comes from a control plane whose lease is over", "Nothing to do: another one took over."),

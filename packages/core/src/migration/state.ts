@@ -1,0 +1,110 @@
+// One move as a persisted state machine: what is on record, and what is known beside it. The decision what to do next is `next.ts`
+// (pure), the doing is `reconcile.ts`, the words below are the one vocabulary of journal, events, logs and the page's timeline.
+//
+//   planned -> preparing -> copying -> freezing -> restoring -> [verify] -> committed -> resumed -> done
+//      |           |           |          |            |            |           |           |
+//      |           |           |          |            |            |           +-----------+--> needs_operator
+//      |           +-----------+----------+------------+------------+--> rolling_back -> rolled_back
+//      +--> rolled_back (nothing was done yet)                                  |
+//                                                                               +--> needs_operator (a frozen source that nobody reaches)
+//
+// preparing     preflight on the source (which picks the mode), then the target makes ready
+// copying       files travel while the workload runs
+// freezing      RESTORE (target) and FREEZE (source) are under way; the client waits from here on
+// restoring     all has left the source; the target brings it up, stopped
+// verifying     comparing the manifests takes no time: it is a row in the journal between restoring and committed, never a resting place
+// committed     the placement is on the target in epoch E+1, in the same transaction; from here on there is no way back
+// resumed       the target runs and is healthy; post-copied pages are drained, then the source's frozen copy is released
+// rolling_back  the target's half is destroyed, then the source thaws
+
+import type { CommandResult } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { ErrorDetail } from "@aether/contract/gen/aether/v2/common_pb";
+import type { MigrationModeText, MigrationStateText } from "../db/schema.ts";
+
+export type State = MigrationStateText;
+export type Mode = MigrationModeText;
+
+/** Commands to the agents, in the order of a move; the names are also the `action` of their rows. */
+export const stepNames = [
+  "preflight",
+  "prepare",
+  "copy",
+  "freeze",
+  "restore",
+  "resume",
+  "drain_pages",
+  "release",
+  "abort",
+  "thaw",
+] as const;
+export type StepName = (typeof stepNames)[number];
+
+export type Side = "source" | "target";
+
+/** What is still owed to a node that could not be reached when the move ended; paid when it comes back. */
+export type Debt = "abort" | "thaw" | "release";
+
+/** The row of `migrations`, as the state machine sees it. Times in ms since the epoch, by core's clock. */
+export interface MigrationRecord {
+  readonly id: string;
+  readonly workload: string;
+  readonly sourceNodeId: string;
+  readonly targetNodeId: string;
+  readonly state: State;
+  readonly requestedMode: Mode;
+  /** As chosen by the source's preflight; "auto" until then. */
+  readonly mode: Mode;
+  readonly epochBefore: number;
+  readonly cause: string;
+  readonly drillId: string | undefined;
+  readonly traceId: string;
+  /** Named by every write and every command; grows when the lease is taken and when a roll back begins, so that agents refuse what is older. */
+  readonly fence: number;
+  readonly isCancelRequested: boolean;
+  readonly createdAtMs: number;
+  /** When the present state was entered. */
+  readonly stateAtMs: number;
+  /** No freeze begins after this. */
+  readonly deadlineAtMs: number | undefined;
+  readonly committedAtMs: number | undefined;
+  readonly endedAtMs: number | undefined;
+  readonly error: Problem | undefined;
+  readonly debts: readonly Debt[];
+}
+
+/** Why a move did not end well: a row of the error table and what happened. */
+export type Problem = Pick<ErrorDetail, "code" | "message"> & {
+  readonly hint?: string;
+  readonly details?: Readonly<Record<string, string>>;
+};
+
+/** One command and what is known of it. Without an outcome it was written down and perhaps sent: it is asked about, never blindly repeated. */
+export interface CommandFact {
+  readonly id: string;
+  readonly step: StepName;
+  readonly intendedAtMs: number;
+  readonly outcome?: "ok" | "failed" | "refused" | "interrupted";
+  readonly finishedAtMs?: number;
+  readonly result?: CommandResult;
+}
+
+export interface NodeFact {
+  readonly isConnected: boolean;
+  /** An interruption of it is announced. */
+  readonly isInterrupted: boolean;
+}
+
+/** All that `next` may look at beside the record. Commands in the order of their intents. */
+export interface Facts {
+  readonly commands: readonly CommandFact[];
+  readonly source: NodeFact;
+  readonly target: NodeFact;
+}
+
+export const isEnded = (state: State): boolean => state === "done" || state === "rolled_back" || state === "needs_operator";
+
+/** Is the commit made? From then on a move only goes forward. */
+export const isPastCommit = (record: Pick<MigrationRecord, "committedAtMs">): boolean => record.committedAtMs !== undefined;
+
+export const nodeOf = (record: Pick<MigrationRecord, "sourceNodeId" | "targetNodeId">, side: Side): string =>
+  side === "source" ? record.sourceNodeId : record.targetNodeId;

@@ -1,0 +1,11 @@
+import { modeToProto } from "../mode.ts";
+import { peerOf } from "./peer.ts";
+import type { StepDefinition } from "./step.ts";
+
+/** Files, and memory where the mode says so, travel while the workload runs. */
+export const copy: StepDefinition = {
+  name: "copy",
+  side: "source",
+  deadlineMs: 15 * 60_000,
+  action: (context) => ({ case: "copy", value: { peer: peerOf(context), mode: modeToProto(context.record.mode) } }),
+};
