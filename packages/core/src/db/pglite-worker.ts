@@ -1,0 +1,57 @@
+// Runs in a worker thread: PGlite, one statement after the other. In the main thread one heavy query blocked the event loop for
+// 2.4 s, behind a message port for 17 ms. Imports nothing of the project, so that it loads from src and dist alike.
+import { parentPort, workerData } from "node:worker_threads";
+import { PGlite } from "@electric-sql/pglite";
+
+export interface WorkerRequest {
+  readonly id: number;
+  readonly kind: "query" | "exec" | "close";
+  readonly sql: string;
+  readonly parameters: readonly unknown[];
+}
+
+export interface WorkerError {
+  readonly message: string;
+  /** SQLSTATE. */
+  readonly code: string | undefined;
+  readonly constraint: string | undefined;
+}
+
+export type WorkerReply =
+  | { readonly kind: "ready" }
+  | { readonly kind: "rows"; readonly id: number; readonly rows: readonly unknown[]; readonly affected: number }
+  | { readonly kind: "error"; readonly id: number; readonly error: WorkerError };
+
+const text = (from: object, name: string): string | undefined => {
+  const value: unknown = Reflect.get(from, name);
+  return typeof value === "string" ? value : undefined;
+};
+
+function describe(caught: unknown): WorkerError {
+  if (!(caught instanceof Error)) return { message: String(caught), code: undefined, constraint: undefined };
+  return { message: caught.message, code: text(caught, "code"), constraint: text(caught, "constraint") };
+}
+
+if (parentPort) {
+  const port = parentPort;
+  const reply = (message: WorkerReply) => port.postMessage(message);
+  const database = await PGlite.create({ dataDir: (workerData as { dir: string }).dir });
+  port.on("message", async ({ id, kind, sql, parameters }: WorkerRequest) => {
+    try {
+      if (kind === "close") {
+        await database.close();
+        reply({ kind: "rows", id, rows: [], affected: 0 });
+        port.close();
+      } else if (kind === "exec") {
+        await database.exec(sql);
+        reply({ kind: "rows", id, rows: [], affected: 0 });
+      } else {
+        const result = await database.query(sql, [...parameters]);
+        reply({ kind: "rows", id, rows: result.rows, affected: result.affectedRows ?? 0 });
+      }
+    } catch (caught) {
+      reply({ kind: "error", id, error: describe(caught) });
+    }
+  });
+  reply({ kind: "ready" });
+}

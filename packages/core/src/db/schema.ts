@@ -1,0 +1,260 @@
+// Kysely's view of sql/*.sql, table by table. Enumerations are the texts that the checks allow; `proto.ts` maps them to the contract.
+import type { JsonValue } from "@bufbuild/protobuf";
+import type { ColumnType, Generated, Insertable, Selectable, Updateable } from "kysely";
+
+/** jsonb: read as parsed JSON; written as a JSON text or a value that JSON.stringify takes. Lists must be written as JSON text. */
+export type Json = ColumnType<JsonValue, JsonValue | string, JsonValue | string>;
+type JsonOrNull = ColumnType<JsonValue | null, JsonValue | string | null | undefined, JsonValue | string | null>;
+type JsonWithDefault = ColumnType<JsonValue, JsonValue | string | undefined, JsonValue | string>;
+
+export interface NodesTable {
+  id: string;
+  facts: Json;
+  usage: JsonOrNull;
+  is_cordoned: Generated<boolean>;
+  cordon_reason: Generated<string>;
+  registered_at: Generated<Date>;
+  seen_at: Date | null;
+  lost_at: Date | null;
+  interruption_at: Date | null;
+  clock_offset_ms: number | null;
+}
+
+export type WorkloadDesired = "running" | "stopped" | "removed";
+export type WorkloadStateText = "starting" | "running" | "migrating" | "stopped" | "exited" | "failed" | "lost" | "needs_operator";
+export type HealthText = "unknown" | "passing" | "failing";
+
+export interface WorkloadsTable {
+  name: string;
+  id: string;
+  spec: Json;
+  address: string;
+  desired: WorkloadDesired;
+  state: WorkloadStateText;
+  reason: Generated<string>;
+  health: Generated<HealthText>;
+  exit_code: number | null;
+  usage: JsonOrNull;
+  migration_id: string | null;
+  created_at: Generated<Date>;
+  started_at: Date | null;
+}
+
+export interface PlacementsTable {
+  workload: string;
+  epoch: number;
+  node_id: string;
+  is_active: Generated<boolean>;
+  /** run | restore | migration/ID */
+  cause: string;
+  created_at: Generated<Date>;
+  ended_at: Date | null;
+}
+
+export type MigrationStateText =
+  | "planned"
+  | "preparing"
+  | "copying"
+  | "freezing"
+  | "restoring"
+  | "verifying"
+  | "committed"
+  | "resumed"
+  | "done"
+  | "rolling_back"
+  | "rolled_back"
+  | "needs_operator";
+export type MigrationModeText = "auto" | "pre_copy" | "post_copy" | "stop_and_copy";
+
+export interface MigrationsTable {
+  id: string;
+  workload: string;
+  source_node_id: string;
+  target_node_id: string;
+  state: MigrationStateText;
+  requested_mode: MigrationModeText;
+  mode: Generated<MigrationModeText>;
+  epoch_before: number;
+  epoch_after: number | null;
+  cause: string;
+  drill_id: string | null;
+  trace_id: Generated<string>;
+  plan: JsonWithDefault;
+  facts: JsonWithDefault;
+  phases: JsonWithDefault;
+  error: JsonOrNull;
+  receipt: JsonOrNull;
+  is_cancel_requested: Generated<boolean>;
+  created_at: Generated<Date>;
+  updated_at: Generated<Date>;
+  deadline_at: Date | null;
+  ended_at: Date | null;
+  lease_owner: string | null;
+  lease_until: Date | null;
+  fence: Generated<number>;
+}
+
+export interface MigrationEventsTable {
+  sequence: Generated<number>;
+  migration_id: string;
+  at: Generated<Date>;
+  fence: number;
+  type: string;
+  step: Generated<string>;
+  data: JsonWithDefault;
+}
+
+export type CommandOutcomeText = "ok" | "failed" | "refused" | "interrupted" | "unknown";
+
+export interface CommandsTable {
+  id: string;
+  node_id: string;
+  workload: string;
+  migration_id: string | null;
+  action: string;
+  request: Json;
+  outcome: CommandOutcomeText | null;
+  result: JsonOrNull;
+  created_at: Generated<Date>;
+  finished_at: Date | null;
+}
+
+export type SignalKindText = "notice" | "rebalance" | "withdrawn" | "node_lost";
+
+export interface SignalsTable {
+  id: string;
+  node_id: string;
+  sequence: number | null;
+  kind: SignalKindText;
+  observed_at: Date;
+  received_at: Generated<Date>;
+  effective_at: Date | null;
+  action: Generated<string>;
+  source: string;
+  trace_id: Generated<string>;
+  clock_offset_ms: number | null;
+  decided_at: Date | null;
+}
+
+export interface DecisionsTable {
+  id: string;
+  at: Generated<Date>;
+  node_id: string;
+  signal_id: string | null;
+  action: string;
+  rule: string;
+  reason: string;
+  moves: JsonWithDefault;
+  latency_ms: Generated<number>;
+  since_observed_ms: number | null;
+  trace_id: Generated<string>;
+}
+
+export type SnapshotStateText = "creating" | "ready" | "failed" | "corrupt" | "deleting";
+
+export interface SnapshotsTable {
+  id: string;
+  workload: string;
+  spec: Json;
+  state: SnapshotStateText;
+  created_at: Generated<Date>;
+  bytes: Generated<number>;
+  node_id: string;
+  epoch: number;
+  manifest: JsonOrNull;
+  error: JsonOrNull;
+  freeze_ms: Generated<number>;
+}
+
+export interface DrillsTable {
+  id: string;
+  kind: "notice" | "rebalance";
+  node_id: string;
+  state: "running" | "passed" | "failed" | "stopped";
+  window_seconds: number;
+  started_at: Generated<Date>;
+  ended_at: Date | null;
+  signal_id: string | null;
+  decision_id: string | null;
+  report: JsonWithDefault;
+}
+
+export interface OracleSamplesTable {
+  id: Generated<number>;
+  name: string;
+  workload: string;
+  since: Date;
+  until: Date;
+  report: Json;
+}
+
+export interface EventsTable {
+  sequence: Generated<number>;
+  at: Generated<Date>;
+  type: string;
+  subject: string;
+  message: string;
+  data: JsonWithDefault;
+  trace_id: Generated<string>;
+}
+
+export interface AuditTable {
+  sequence: number;
+  at_ms: number;
+  actor: string;
+  source_address: string;
+  action: string;
+  subject: string;
+  outcome: "ok" | "denied" | "failed";
+  data: string;
+  trace_id: string;
+  previous_hash: string;
+  hash: string;
+}
+
+export type TokenRole = "viewer" | "operator" | "admin" | "agent";
+
+export interface TokensTable {
+  id: string;
+  name: string;
+  role: TokenRole;
+  secret_sha256: string;
+  created_at: Generated<Date>;
+  expires_at: Date;
+  used_at: Date | null;
+  used_by: string | null;
+  revoked_at: Date | null;
+}
+
+export interface IdempotencyKeysTable {
+  actor: string;
+  key: string;
+  route: string;
+  body_sha256: string;
+  status: number | null;
+  response: string | null;
+  created_at: Generated<Date>;
+}
+
+export interface Database {
+  nodes: NodesTable;
+  workloads: WorkloadsTable;
+  placements: PlacementsTable;
+  migrations: MigrationsTable;
+  migration_events: MigrationEventsTable;
+  commands: CommandsTable;
+  signals: SignalsTable;
+  decisions: DecisionsTable;
+  snapshots: SnapshotsTable;
+  drills: DrillsTable;
+  oracle_samples: OracleSamplesTable;
+  events: EventsTable;
+  audit: AuditTable;
+  tokens: TokensTable;
+  idempotency_keys: IdempotencyKeysTable;
+}
+
+/** A row as it is read; `NewRow` as it is inserted; `RowChange` as it is updated. */
+export type Row<Table extends keyof Database> = Selectable<Database[Table]>;
+export type NewRow<Table extends keyof Database> = Insertable<Database[Table]>;
+export type RowChange<Table extends keyof Database> = Updateable<Database[Table]>;

@@ -1,0 +1,116 @@
+// The ordered stream of what happened, for people and pages: written in the transaction of the change it tells of, followed by
+// sequence. Watchers may lag and resume; they never slow the writer.
+
+import { type Event, EventSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import { create, type JsonValue } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { Kysely } from "kysely";
+import type { Database, Row } from "../db/schema.ts";
+
+export interface NewEvent {
+  /** Dotted, from the one vocabulary: node.registered, workload.running, migration.step.done, signal.notice, drill.passed. */
+  readonly type: string;
+  /** node/ID, workload/NAME, migration/ID, drill/ID, snapshot/ID, core. */
+  readonly subject: string;
+  /** One plain sentence. */
+  readonly message: string;
+  readonly data?: { readonly [key: string]: JsonValue };
+  readonly traceId?: string;
+}
+
+export interface Events {
+  /** Writes in the given transaction (or by itself with the database) and wakes the watchers; a rolled back event is never seen. */
+  append(db: Kysely<Database>, ...events: readonly NewEvent[]): Promise<void>;
+  /** Everything after `after` (0: only what is new), then each new event, until the signal aborts; then it ends without an error. */
+  watch(options: { after?: number; subject?: string }, signal: AbortSignal): AsyncIterable<Event>;
+  /** A page, oldest first, of events after `after`. */
+  list(options: { after: number; subject?: string; limit: number }): Promise<Event[]>;
+  /** The sequence of the newest event; 0 when there is none. */
+  newest(): Promise<number>;
+}
+
+/** How many rows a watcher reads at once. */
+const batchSize = 200;
+
+export function createEvents(db: Kysely<Database>): Events {
+  const sleepers = new Set<() => void>();
+  const wake = () => {
+    for (const sleeper of sleepers) sleeper();
+  };
+
+  const list: Events["list"] = async ({ after, subject, limit }) => {
+    let query = db.selectFrom("events").selectAll().where("sequence", ">", after).orderBy("sequence").limit(limit);
+    if (subject !== undefined && subject !== "") query = query.where("subject", "=", subject);
+    return (await query.execute()).map(toEvent);
+  };
+
+  const newest: Events["newest"] = async () => {
+    const row = await db
+      .selectFrom("events")
+      .select(({ fn }) => fn.max("sequence").as("newest"))
+      .executeTakeFirst();
+    return Number(row?.newest ?? 0);
+  };
+
+  return {
+    list,
+    newest,
+    async append(target, ...events) {
+      if (events.length === 0) return;
+      await target
+        .insertInto("events")
+        .values(
+          events.map((event) => ({
+            type: event.type,
+            subject: event.subject,
+            message: event.message,
+            data: JSON.stringify(event.data ?? {}),
+            trace_id: event.traceId ?? "",
+          })),
+        )
+        .execute();
+      // The embedded database has one connection, and readers queue behind the transaction: woken now, they read after its end.
+      wake();
+    },
+    async *watch({ after = 0, subject }, signal) {
+      let last = after > 0 ? after : await newest();
+      let isWoken = false;
+      let resume = () => {};
+      const sleeper = () => {
+        isWoken = true;
+        resume();
+      };
+      sleepers.add(sleeper);
+      signal.addEventListener("abort", sleeper, { once: true });
+      try {
+        while (!signal.aborted) {
+          isWoken = false;
+          const page = await list({ after: last, limit: batchSize, ...(subject === undefined ? {} : { subject }) });
+          for (const event of page) {
+            yield event;
+            last = Number(event.sequence);
+          }
+          if (page.length === batchSize || isWoken || signal.aborted) continue;
+          await new Promise<void>((resolve) => {
+            resume = resolve;
+          });
+        }
+      } finally {
+        sleepers.delete(sleeper);
+        signal.removeEventListener("abort", sleeper);
+      }
+    },
+  };
+}
+
+function toEvent(row: Row<"events">): Event {
+  return create(EventSchema, {
+    sequence: BigInt(row.sequence),
+    at: timestampFromDate(row.at),
+    type: row.type,
+    subject: row.subject,
+    message: row.message,
+    dataJson: JSON.stringify(row.data),
+    traceId: row.trace_id,
+  });
+}

@@ -1,0 +1,25 @@
+// Who calls. Set once by the access interceptor; a handler reads it with `callerOf(context)`.
+import type { Role } from "@aether/contract";
+import { createContextKey, type HandlerContext } from "@connectrpc/connect";
+
+export interface Caller {
+  /** For the audit: "token/NAME", "node/ID", "anonymous", "core". */
+  readonly actor: string;
+  readonly role: Role;
+  /** Set for agents: the node of the certificate. */
+  readonly nodeId: string | undefined;
+  readonly sourceAddress: string;
+  /** W3C trace id (32 hex digits) of the request; goes into events, audit, signals, migrations and commands. */
+  readonly traceId: string;
+  /** To be put into commands, so that the agent's spans join the trace. */
+  readonly traceparent: string;
+}
+
+export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
+
+/** The caller of this request. Throws only where a handler was reached without the interceptor, which is a mistake in core.ts. */
+export function callerOf(context: Pick<HandlerContext, "values">): Caller {
+  const caller = context.values.get(callerKey);
+  if (caller === undefined) throw new Error("handler reached without the access interceptor");
+  return caller;
+}
