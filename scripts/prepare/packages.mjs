@@ -1,0 +1,33 @@
+// @ts-check
+// Every system package that the product or its tests ask for. A package counts as present when its file is: whoever has runc from another
+// source (containerd.io, a static build) keeps it.
+
+/**
+ * @typedef {object} SystemPackage
+ * @property {string} name          in Debian and Ubuntu
+ * @property {string} command       a program in PATH, or the absolute path of a file, that shows it is there
+ * @property {string} why
+ * @property {boolean} [testsOnly]
+ * @property {string} [service]     a systemd unit that the package would enable: it is neither started nor enabled
+ */
+
+/** @type {readonly SystemPackage[]} */
+export const SYSTEM_PACKAGES = [
+  { name: "runc", command: "runc", why: "runs each workload as an OCI container" },
+  { name: "iproute2", command: "ip", why: "network namespaces, links and routes" },
+  { name: "nftables", command: "nft", why: "holds a workload's network while it is moved" },
+  { name: "rsync", command: "rsync", why: "carries the container's writable layer" },
+  { name: "gcc", command: "gcc", why: "compiles the native program" },
+  { name: "libc6-dev", command: "/usr/include/stdio.h", why: "compiles the native program" },
+  { name: "make", command: "make", why: "compiles the native program" },
+  {
+    name: "redis-server",
+    command: "redis-server",
+    why: "the workload of the end-to-end tests",
+    testsOnly: true,
+    service: "redis-server.service",
+  },
+];
+
+/** @param {boolean} withTests */
+export const wantedPackages = (withTests) => SYSTEM_PACKAGES.filter((each) => withTests || !each.testsOnly);
