@@ -15,8 +15,8 @@ const routes = z.array(z.object({ dst: z.string().optional(), dev: z.string().op
 
 /** The first thing in the way, or undefined. `ownDir`: what belongs to this very cloud is no clash. */
 export async function findClash(cloud: CloudLayout, ownDir: string): Promise<Clash | undefined> {
-  const alias = (await readTextIfThere(`/sys/class/net/${cloud.hostLink}/ifalias`))?.trim();
-  const owner = alias?.startsWith(aliasStart) ? alias.slice(aliasStart.length) : undefined;
+  const alias = await aliasOf(cloud.hostLink);
+  const owner = ownerIn(alias);
   if (owner !== undefined && owner !== ownDir) {
     return { what: `another local cloud runs on this machine (in ${owner})`, mend: `Stop it with: aether down --dir ${owner}` };
   }
@@ -34,6 +34,15 @@ export async function findClash(cloud: CloudLayout, ownDir: string): Promise<Cla
     ? undefined
     : { what: `${cloud.subnet} is in use on this machine (route ${holder})`, mend: "Give another one with: --subnet 10.78.0.0/16" };
 }
+
+/** The directory of the cloud that holds this prefix now; undefined when none does, or none that can be told. */
+export async function ownerOf(prefix: string): Promise<string | undefined> {
+  return ownerIn(await aliasOf(`${prefix}-host`));
+}
+
+const aliasOf = async (link: string) => (await readTextIfThere(`/sys/class/net/${link}/ifalias`))?.trim();
+
+const ownerIn = (alias: string | undefined) => (alias?.startsWith(aliasStart) ? alias.slice(aliasStart.length) : undefined);
 
 /** The route that overlaps with an A.B.0.0/16, unless it is the cloud's own or a default route. Exported for its test. */
 export function overlapping(subnet: string, ownLink: string, table: z.infer<typeof routes>): string | undefined {
