@@ -1,0 +1,89 @@
+// The baseline: what a careful person's script does with criu alone. `criu dump --tcp-established` of a redis in a network namespace, images on a tmpfs,
+// `criu restore` in the other host's namespace, then the route. No hold, no copy ahead, no verification, no rollback.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { killGroup, run, sleep } from "@aether/kit";
+import { type Hosts, workloadAddress } from "./hosts.ts";
+
+export interface Measured {
+  readonly freezeMs: number;
+  readonly gapMs: number;
+  readonly totalMs: number;
+  readonly worstAfterMs: number;
+  readonly wrongCount: number;
+  readonly error: string | null;
+  readonly detail: Readonly<Record<string, number>>;
+}
+
+export async function measureBare(hosts: Hosts, criu: string, memoryMb: number): Promise<Measured> {
+  const dir = await mkdtemp("/dev/shm/aether-bare-");
+  const images = join(dir, "images");
+  await run("mkdir", [images], { deadlineMs: 5000 });
+  let holder: ChildProcess | undefined;
+  let probe: ChildProcess | undefined;
+  const pids: number[] = [];
+  try {
+    await hosts.lead("source");
+    await hosts.ip("-n", hosts.names.source, "link", "set", "wl0", "up");
+    const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no", "--dir", dir, "--logfile", "/dev/null"];
+    const [enter, ...enterArgs] = hosts.in("sourcePod");
+    holder = spawn(enter ?? "", [...enterArgs, "unshare", "--pid", "--fork", "setsid", ...redis], { stdio: "ignore", detached: true });
+    await sleep(700);
+    const pid = Number((await run("pgrep", ["-P", String(holder.pid)], { deadlineMs: 5000 })).stdout.trim());
+    pids.push(pid);
+    await fill(hosts, memoryMb);
+    probe = spawn(hosts.in("client")[0] ?? "", [...hosts.in("client").slice(1), process.execPath, join(import.meta.dirname, "probe.ts"), workloadAddress], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const seen = readAll(probe);
+    await sleep(1500);
+    const namespaceInode = (await stat(`/run/netns/${hosts.names.sourcePod}`)).ino;
+    const common = ["-D", images, "-v1", "--tcp-established", "--shell-job", "--network-lock", "skip"];
+    const startedMs = performance.now();
+    // Without this cut the frozen source's kernel goes on retransmitting and the client's connection is reset or stalls (seen in every run).
+    await hosts.cut();
+    await run(criu, ["dump", "-t", String(pid), ...common, "-o", "dump.log", "--external", `net[${namespaceInode}]:pod`], { deadlineMs: 60_000 });
+    const dumpedMs = performance.now();
+    // The shell opens the namespace as fd 9: --inherit-fd takes a number that criu must find open.
+    const restore = `exec 9</run/netns/${hosts.names.targetPod}; exec "$@" --inherit-fd 'fd[9]:pod'`;
+    await run("bash", ["-c", restore, "restore", criu, "restore", ...common, "-o", "restore.log", "-d", "--pidfile", join(dir, "pid")], { deadlineMs: 60_000 });
+    const restoredMs = performance.now();
+    pids.push(Number(await readFile(join(dir, "pid"), "utf8")));
+    await hosts.lead("target");
+    const endedMs = performance.now();
+    await sleep(2500 + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
+    probe.kill("SIGTERM");
+    const saw = JSON.parse(await seen) as { gapMs: number; worstAfterMs: number; wrongCount: number; error: string | null; isAnsweredAfter: boolean };
+    return {
+      freezeMs: restoredMs - startedMs,
+      gapMs: saw.gapMs,
+      totalMs: endedMs - startedMs,
+      worstAfterMs: saw.worstAfterMs,
+      wrongCount: saw.wrongCount,
+      error: saw.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
+      detail: { dumpMs: dumpedMs - startedMs, restoreMs: restoredMs - dumpedMs },
+    };
+  } finally {
+    probe?.kill("SIGKILL");
+    for (const pid of pids) await run("kill", ["-KILL", String(pid)], { deadlineMs: 5000, okCodes: [0, 1] });
+    if (holder !== undefined) killGroup(holder);
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function fill(hosts: Hosts, memoryMb: number): Promise<void> {
+  const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
+  const cli = [...hosts.in("client"), "redis-cli", "-h", workloadAddress, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))];
+  await run(cli[0] ?? "", cli.slice(1), { deadlineMs: 120_000 });
+}
+
+function readAll(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    let text = "";
+    child.stdout?.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    child.once("close", () => resolve(text));
+  });
+}
