@@ -26,16 +26,34 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number):
   try {
     await hosts.lead("source");
     await hosts.ip("-n", hosts.names.source, "link", "set", "wl0", "up");
-    const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no", "--dir", dir, "--logfile", "/dev/null"];
+    const redis = [
+      "redis-server",
+      "--bind",
+      "0.0.0.0",
+      "--protected-mode",
+      "no",
+      "--save",
+      "",
+      "--appendonly",
+      "no",
+      "--dir",
+      dir,
+      "--logfile",
+      "/dev/null",
+    ];
     const [enter, ...enterArgs] = hosts.in("sourcePod");
     holder = spawn(enter ?? "", [...enterArgs, "unshare", "--pid", "--fork", "setsid", ...redis], { stdio: "ignore", detached: true });
     await sleep(700);
     const pid = Number((await run("pgrep", ["-P", String(holder.pid)], { deadlineMs: 5000 })).stdout.trim());
     pids.push(pid);
     await fill(hosts, memoryMb);
-    probe = spawn(hosts.in("client")[0] ?? "", [...hosts.in("client").slice(1), process.execPath, join(import.meta.dirname, "probe.ts"), workloadAddress], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
+    probe = spawn(
+      hosts.in("client")[0] ?? "",
+      [...hosts.in("client").slice(1), process.execPath, join(import.meta.dirname, "probe.ts"), workloadAddress],
+      {
+        stdio: ["ignore", "pipe", "inherit"],
+      },
+    );
     const seen = readAll(probe);
     await sleep(1500);
     const namespaceInode = (await stat(`/run/netns/${hosts.names.sourcePod}`)).ino;
@@ -43,18 +61,28 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number):
     const startedMs = performance.now();
     // Without this cut the frozen source's kernel goes on retransmitting and the client's connection is reset or stalls (seen in every run).
     await hosts.cut();
-    await run(criu, ["dump", "-t", String(pid), ...common, "-o", "dump.log", "--external", `net[${namespaceInode}]:pod`], { deadlineMs: 60_000 });
+    await run(criu, ["dump", "-t", String(pid), ...common, "-o", "dump.log", "--external", `net[${namespaceInode}]:pod`], {
+      deadlineMs: 60_000,
+    });
     const dumpedMs = performance.now();
     // The shell opens the namespace as fd 9: --inherit-fd takes a number that criu must find open.
     const restore = `exec 9</run/netns/${hosts.names.targetPod}; exec "$@" --inherit-fd 'fd[9]:pod'`;
-    await run("bash", ["-c", restore, "restore", criu, "restore", ...common, "-o", "restore.log", "-d", "--pidfile", join(dir, "pid")], { deadlineMs: 60_000 });
+    await run("bash", ["-c", restore, "restore", criu, "restore", ...common, "-o", "restore.log", "-d", "--pidfile", join(dir, "pid")], {
+      deadlineMs: 60_000,
+    });
     const restoredMs = performance.now();
     pids.push(Number(await readFile(join(dir, "pid"), "utf8")));
     await hosts.lead("target");
     const endedMs = performance.now();
     await sleep(2500 + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
     probe.kill("SIGTERM");
-    const saw = JSON.parse(await seen) as { gapMs: number; worstAfterMs: number; wrongCount: number; error: string | null; isAnsweredAfter: boolean };
+    const saw = JSON.parse(await seen) as {
+      gapMs: number;
+      worstAfterMs: number;
+      wrongCount: number;
+      error: string | null;
+      isAnsweredAfter: boolean;
+    };
     return {
       freezeMs: restoredMs - startedMs,
       gapMs: saw.gapMs,
@@ -74,7 +102,16 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number):
 
 async function fill(hosts: Hosts, memoryMb: number): Promise<void> {
   const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
-  const cli = [...hosts.in("client"), "redis-cli", "-h", workloadAddress, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))];
+  const cli = [
+    ...hosts.in("client"),
+    "redis-cli",
+    "-h",
+    workloadAddress,
+    "eval",
+    script,
+    "0",
+    String(Math.max(1, Math.round((memoryMb * 1e6) / 1100))),
+  ];
   await run(cli[0] ?? "", cli.slice(1), { deadlineMs: 120_000 });
 }
 

@@ -37,8 +37,16 @@ export async function openHosts(): Promise<Hosts> {
     await ip("-n", inside, "link", "set", "lo", "up");
     await ip("-n", inside, "addr", "add", `${address[host]}/24`, "dev", "eth0");
     await ip("-n", inside, "link", "set", "eth0", "up");
-    const sysctls = ["ip_forward=1", "conf.all.rp_filter=0", "conf.eth0.rp_filter=0", "conf.all.send_redirects=0", "conf.eth0.send_redirects=0"];
-    await run("nsenter", [`--net=/run/netns/${inside}`, "sysctl", "-qw", ...sysctls.map((line) => `net.ipv4.${line}`)], { deadlineMs: 10_000 });
+    const sysctls = [
+      "ip_forward=1",
+      "conf.all.rp_filter=0",
+      "conf.eth0.rp_filter=0",
+      "conf.all.send_redirects=0",
+      "conf.eth0.send_redirects=0",
+    ];
+    await run("nsenter", [`--net=/run/netns/${inside}`, "sysctl", "-qw", ...sysctls.map((line) => `net.ipv4.${line}`)], {
+      deadlineMs: 10_000,
+    });
   }
   for (const [pod, host] of [
     [names.sourcePod, names.source],
@@ -52,7 +60,8 @@ export async function openHosts(): Promise<Hosts> {
     await ip("-n", pod, "route", "add", "default", "via", "169.254.1.1");
     await ip("-n", host, "link", "set", "wl0", "up");
     const shown = await run("nsenter", [`--net=/run/netns/${host}`, "cat", "/proc/sys/net/ipv4/conf/wl0/rp_filter"], { deadlineMs: 5000 });
-    if (shown.stdout.trim() !== "0") await run("nsenter", [`--net=/run/netns/${host}`, "sysctl", "-qw", "net.ipv4.conf.wl0.rp_filter=0"], { deadlineMs: 5000 });
+    if (shown.stdout.trim() !== "0")
+      await run("nsenter", [`--net=/run/netns/${host}`, "sysctl", "-qw", "net.ipv4.conf.wl0.rp_filter=0"], { deadlineMs: 5000 });
     const link = await run("ip", ["-n", host, "-j", "link", "show", "wl0"], { deadlineMs: 5000 });
     const mac = /"address":"([0-9a-f:]+)"/.exec(link.stdout)?.[1] ?? "";
     await ip("-n", pod, "neigh", "replace", "169.254.1.1", "lladdr", mac, "dev", "eth0", "nud", "permanent");
@@ -63,7 +72,8 @@ export async function openHosts(): Promise<Hosts> {
     ip,
     async lead(to) {
       const other = to === "source" ? "target" : "source";
-      for (const name of [names.source, names.target]) await run("ip", ["-n", name, "route", "flush", `${workloadAddress}/32`], { deadlineMs: 5000 });
+      for (const name of [names.source, names.target])
+        await run("ip", ["-n", name, "route", "flush", `${workloadAddress}/32`], { deadlineMs: 5000 });
       await ip("-n", names[to], "link", "set", "wl0", "up");
       await ip("-n", names[to], "route", "replace", `${workloadAddress}/32`, "dev", "wl0");
       await ip("-n", names[other], "route", "replace", `${workloadAddress}/32`, "via", address[to]);

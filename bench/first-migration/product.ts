@@ -1,0 +1,116 @@
+// The product's side: the same redis as a workload of the local cloud, the same client, moved by the REST API between its two nodes, there and back.
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { run, sleep, until } from "@aether/kit";
+import type { Measured } from "./bare.ts";
+
+interface Cloud {
+  readonly url: string;
+  readonly token: string;
+}
+
+interface MigrationJson {
+  readonly id: string;
+  readonly state: string;
+  readonly mode: string;
+  readonly createdAt: string;
+  readonly endedAt?: string;
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly phases?: readonly { readonly name: string; readonly durationMs?: number }[];
+  readonly receipt?: {
+    readonly freezeMs?: number;
+    readonly isWhole?: boolean;
+    readonly network?: { readonly resetsSent?: number; readonly packetsHeld?: number };
+  };
+}
+
+async function call<T>(cloud: Cloud, method: string, path: string, body?: unknown): Promise<T> {
+  const answer = await fetch(`${cloud.url}${path}`, {
+    method,
+    headers: { authorization: `Bearer ${cloud.token}`, "content-type": "application/json" },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    signal: AbortSignal.timeout(30_000),
+  });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${text.slice(0, 500)}`);
+  return JSON.parse(text) as T;
+}
+
+/** Reads where the local cloud in `dir` answers. */
+export async function openCloud(dir: string): Promise<Cloud> {
+  return JSON.parse(await readFile(join(dir, "cli.json"), "utf8")) as Cloud;
+}
+
+/** Runs a redis of this size on n1; answers its address. */
+export async function startRedis(cloud: Cloud, name: string, memoryMb: number): Promise<string> {
+  const argv = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"];
+  const made = await call<{ workload: { spec: { address: string } } }>(cloud, "POST", "/api/v2/workloads", {
+    spec: { name, rootfs: "host", argv, health: { tcpPort: 6379 } },
+    nodeId: "n1",
+  });
+  const address = made.workload.spec.address;
+  await until("redis to answer", 100, 20_000, async () => {
+    const asked = await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] });
+    return asked.stdout.includes("PONG") ? true : undefined;
+  });
+  const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
+  await run("redis-cli", ["-h", address, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))], {
+    deadlineMs: 120_000,
+  });
+  return address;
+}
+
+export async function removeWorkload(cloud: Cloud, name: string): Promise<void> {
+  await call(cloud, "DELETE", `/api/v2/workloads/${name}?force=true`);
+}
+
+/** One move to `target` in `mode`, under the closed-loop client. */
+export async function measureMove(cloud: Cloud, name: string, address: string, target: string, mode: string): Promise<Measured> {
+  const probe = spawn(process.execPath, [join(import.meta.dirname, "probe.ts"), address], { stdio: ["ignore", "pipe", "inherit"] });
+  const seen = readAll(probe);
+  try {
+    await sleep(1500);
+    const started = await call<{ migration: MigrationJson }>(cloud, "POST", `/api/v2/workloads/${name}:migrate`, {
+      targetNodeId: target,
+      mode,
+    });
+    const ended = await until("the migration to end", 100, 120_000, async () => {
+      const { migration } = await call<{ migration: MigrationJson }>(cloud, "GET", `/api/v2/migrations/${started.migration.id}`);
+      return migration.endedAt === undefined ? undefined : migration;
+    });
+    if (ended.state !== "MIGRATION_STATE_DONE")
+      throw new Error(`${ended.id} ended as ${ended.state}: ${ended.error?.code ?? ""} ${ended.error?.message ?? ""}`);
+    await sleep(2500);
+    probe.kill("SIGTERM");
+    const saw = JSON.parse(await seen) as {
+      gapMs: number;
+      worstAfterMs: number;
+      wrongCount: number;
+      error: string | null;
+      isAnsweredAfter: boolean;
+    };
+    const error = saw.error ?? (saw.isAnsweredAfter ? null : "no answer after the move");
+    return {
+      freezeMs: ended.receipt?.freezeMs ?? Number.NaN,
+      gapMs: saw.gapMs,
+      totalMs: Date.parse(ended.endedAt ?? "") - Date.parse(ended.createdAt),
+      worstAfterMs: saw.worstAfterMs,
+      wrongCount: saw.wrongCount,
+      error: error ?? (ended.receipt?.isWhole === true ? null : "the receipt is not whole"),
+      detail: Object.fromEntries((ended.phases ?? []).map((phase) => [phase.name, phase.durationMs ?? 0])),
+    };
+  } finally {
+    probe.kill("SIGKILL");
+  }
+}
+
+function readAll(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    let text = "";
+    child.stdout?.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    child.once("close", () => resolve(text));
+  });
+}
