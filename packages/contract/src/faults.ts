@@ -25,6 +25,13 @@ export const faults = {
   ROUTE_NOT_FOUND: row(Code.NotFound, "No such route", "See the API reference for the routes that exist."),
   RATE_LIMITED: row(Code.ResourceExhausted, "Too many requests", "Wait as long as Retry-After says.", "backoff"),
   REQUEST_TOO_LARGE: row(Code.ResourceExhausted, "The request is larger than allowed", "Send less in one request."),
+  IDEMPOTENCY_KEY_REUSED: row(Code.AlreadyExists, "The Idempotency-Key was used for another request", "Use a new key for a new request."),
+  IDEMPOTENCY_KEY_BUSY: row(
+    Code.Aborted,
+    "The first request with this Idempotency-Key still runs",
+    "Wait for its answer, or ask again later.",
+    "backoff",
+  ),
   INTERNAL: row(Code.Internal, "Something went wrong inside", "Look for the id in the log, and report it.", "backoff"),
   DEADLINE_EXCEEDED: row(Code.DeadlineExceeded, "It took longer than allowed", "Look at what it waited for; try again.", "backoff"),
   CANCELLED: row(Code.Canceled, "It was cancelled", "Nothing to do."),

@@ -1,0 +1,79 @@
+// The one door: every request of every protocol passes here before its body is read. Who is it, may it, is it not too often.
+// What is refused is on the audit log.
+import { type Fault, fault, Role } from "@aether/contract";
+import { nodeIdOf } from "@aether/kit/identity";
+import type { HandlerContext } from "@connectrpc/connect";
+import { actionName } from "../audit/action-name.ts";
+import type { Audit } from "../audit/audit.ts";
+import { type Caller, callerKey } from "../http/caller.ts";
+import { faultOf } from "../http/error-body.ts";
+import { type Origin, originKey } from "../http/origin.ts";
+import type { RateLimit } from "./rate-limit.ts";
+import { isAllowed, roleName, roleOf, roleOfBearer } from "./roles.ts";
+import type { Tokens } from "./tokens.ts";
+
+export interface GateOptions {
+  readonly tokens: Pick<Tokens, "authenticate">;
+  readonly audit: Pick<Audit, "record">;
+  readonly perToken: RateLimit;
+  readonly perAddress: RateLimit;
+}
+
+export type Gate = (context: HandlerContext) => Promise<void>;
+
+/** Throws (as ConnectError) UNAUTHENTICATED, PERMISSION_DENIED, RATE_LIMITED, IDENTITY_REJECTED; else the caller is known. */
+export function createGate(options: GateOptions): Gate {
+  return async (context) => {
+    const origin = context.values.get(originKey);
+    if (origin === undefined) throw new Error("request without an origin");
+    context.responseHeader.set("traceparent", origin.trace.traceparent);
+    context.responseHeader.set("x-request-id", origin.requestId);
+    try {
+      context.values.set(callerKey, await admit(options, context, origin));
+    } catch (caught) {
+      throw faultOf(caught).toConnectError(origin.trace.traceId);
+    }
+  };
+}
+
+async function admit({ tokens, audit, perToken, perAddress }: GateOptions, context: HandlerContext, origin: Origin): Promise<Caller> {
+  refuseIfTooMany(perAddress.take(origin.sourceAddress), `the address ${origin.sourceAddress}`);
+  const required = roleOf(context.method);
+  const isRenewal = context.method.name === "RenewIdentity";
+  const deny = async (problem: Fault, actor: string) => {
+    await audit.record({
+      actor,
+      sourceAddress: origin.sourceAddress,
+      action: "access.denied",
+      subject: actionName(context.method),
+      outcome: "denied",
+      data: { code: problem.code },
+      traceId: origin.trace.traceId,
+    });
+    return problem;
+  };
+
+  const common = { sourceAddress: origin.sourceAddress, traceId: origin.trace.traceId, traceparent: origin.trace.traceparent };
+  let caller: Caller = { ...common, actor: "anonymous", role: Role.NONE, nodeId: undefined };
+  const spiffeId = origin.peerSpiffeId({ isRenewal });
+  const nodeId = spiffeId === undefined ? undefined : nodeIdOf(spiffeId);
+  const secret = /^Bearer ([\x21-\x7e]{1,200})$/i.exec(context.requestHeader.get("authorization") ?? "")?.[1];
+  if (nodeId !== undefined) caller = { ...common, actor: `node/${nodeId}`, role: Role.AGENT, nodeId };
+  else if (secret !== undefined) {
+    const bearer = await tokens.authenticate(secret);
+    if (bearer === undefined) throw await deny(fault("UNAUTHENTICATED", "the token is unknown, revoked or expired"), "anonymous");
+    refuseIfTooMany(perToken.take(bearer.id), `the token ${bearer.name}`);
+    caller = { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined };
+  }
+  if (isAllowed(required, caller.role)) return caller;
+  if (caller.role === Role.NONE) throw await deny(fault("UNAUTHENTICATED"), "anonymous");
+  const message = `${actionName(context.method)} needs the role ${roleName(required)}; this credential has ${roleName(caller.role)}`;
+  throw await deny(fault("PERMISSION_DENIED", message), caller.actor);
+}
+
+function refuseIfTooMany(waitSeconds: number, whom: string): void {
+  if (waitSeconds === 0) return;
+  throw fault("RATE_LIMITED", `too many requests from ${whom}; try again in ${waitSeconds} s`, {
+    details: { retryAfterSeconds: String(waitSeconds) },
+  });
+}

@@ -1,0 +1,59 @@
+// The control plane's configuration: a YAML file, AETHER_CORE_* variables, and what the caller gives, in rising order.
+import { z } from "zod";
+import { parsePool } from "./workload/address-pool.ts";
+
+const port = z.int().min(0).max(65_535);
+
+const pool = z.string().refine((text) => {
+  try {
+    parsePool(text);
+    return true;
+  } catch {
+    return false;
+  }
+}, "must be an IPv4 network of /16 to /30, e.g. 10.77.1.0/24");
+
+export const coreConfig = z.strictObject({
+  /** Database, authority and identity. 0700. */
+  dataDir: z.string().startsWith("/"),
+  /** People and programs: REST, Connect, gRPC-web and gRPC on one port, without TLS, so on the loopback by default. */
+  http: z.strictObject({ host: z.string().default("127.0.0.1"), port: port.default(3000) }).prefault({}),
+  /** Agents: gRPC over mutual TLS 1.3. */
+  agents: z.strictObject({ host: z.string().default("0.0.0.0"), port: port.default(3443) }).prefault({}),
+  trustDomain: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{0,100}$/)
+    .default("aether.local"),
+  /** Addresses for workloads that do not ask for one. */
+  addressPool: pool.default("10.77.1.0/24"),
+  /** Life of a node's certificate; renewed at half of it. */
+  identityTtlMs: z
+    .int()
+    .min(10_000)
+    .max(30 * 86_400_000)
+    .default(3_600_000),
+  /** The first admin's token is written here at the first start (0600). Default: DATADIR/admin.token. */
+  adminTokenFile: z.string().startsWith("/").optional(),
+  drill: z.strictObject({ injector: z.string().startsWith("/").optional() }).prefault({}),
+  heartbeat: z
+    .strictObject({
+      intervalMs: z.int().min(100).max(60_000).default(1000),
+      /** A node that is not heard for this long is LOST. */
+      lostAfterMs: z.int().min(500).max(600_000).default(6000),
+    })
+    .prefault({}),
+  imds: z.strictObject({ intervalMs: z.int().min(200).max(60_000).default(1000) }).prefault({}),
+  rateLimit: z
+    .strictObject({
+      perTokenPerSecond: z.number().positive().default(50),
+      perAddressPerSecond: z.number().positive().default(100),
+      /** Requests that may come at once before the rate counts. */
+      burst: z.int().positive().default(300),
+    })
+    .prefault({}),
+  /** Events are kept this long and at most this many. */
+  events: z.strictObject({ keepDays: z.int().positive().default(14), keepCount: z.int().positive().default(100_000) }).prefault({}),
+});
+
+export type CoreConfig = z.infer<typeof coreConfig>;
+export type CoreConfigInput = z.input<typeof coreConfig>;

@@ -1,0 +1,66 @@
+// The one shape in which an error leaves over HTTP.
+import { Fault } from "@aether/contract";
+import { Code, ConnectError } from "@connectrpc/connect";
+
+export interface ErrorBody {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly hint: string;
+    readonly field?: string;
+    readonly traceId: string;
+    readonly details?: Readonly<Record<string, string>>;
+  };
+}
+
+/** google.rpc.Code to HTTP, as google/rpc/code.proto says. */
+const statusOfCode: Readonly<Record<Code, number>> = {
+  [Code.Canceled]: 499,
+  [Code.Unknown]: 500,
+  [Code.InvalidArgument]: 400,
+  [Code.DeadlineExceeded]: 504,
+  [Code.NotFound]: 404,
+  [Code.AlreadyExists]: 409,
+  [Code.PermissionDenied]: 403,
+  [Code.ResourceExhausted]: 429,
+  [Code.FailedPrecondition]: 400,
+  [Code.Aborted]: 409,
+  [Code.OutOfRange]: 400,
+  [Code.Unimplemented]: 501,
+  [Code.Internal]: 500,
+  [Code.Unavailable]: 503,
+  [Code.DataLoss]: 500,
+  [Code.Unauthenticated]: 401,
+};
+
+export function statusOf(problem: Fault): number {
+  if (problem.code === "REQUEST_TOO_LARGE") return 413;
+  if (problem.code === "DISK_FULL") return 507;
+  return statusOfCode[problem.row.rpc];
+}
+
+/** INTERNAL leaves without its text: only the id under which the log has it. */
+export function errorBody(problem: Fault, traceId: string): ErrorBody {
+  const message = problem.code === "INTERNAL" ? problem.row.title : problem.message;
+  return {
+    error: {
+      code: problem.code,
+      message,
+      hint: problem.hint,
+      ...(problem.field === undefined ? {} : { field: problem.field }),
+      traceId,
+      ...(Object.keys(problem.details).length === 0 ? {} : { details: problem.details }),
+    },
+  };
+}
+
+/** What a handler of ours threw, however it travelled. The RPC library's own refusals (a body that does not parse) get our codes. */
+export function faultOf(caught: unknown): Fault {
+  if (caught instanceof ConnectError) {
+    if (caught.cause instanceof Fault) return caught.cause;
+    if (caught.code === Code.ResourceExhausted && !caught.metadata.has("aether-code") && /size|larger/.test(caught.rawMessage)) {
+      return new Fault("REQUEST_TOO_LARGE", caught.rawMessage, { cause: caught });
+    }
+  }
+  return Fault.from(caught);
+}

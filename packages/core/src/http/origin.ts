@@ -1,0 +1,43 @@
+// Where a request comes from, noted when it enters, the same for every protocol; the gate then decides who that is.
+import { type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
+import { continueTrace, type Trace } from "./trace.ts";
+
+export interface Origin {
+  readonly sourceAddress: string;
+  readonly trace: Trace;
+  /** As given, or the trace id. Echoed. */
+  readonly requestId: string;
+  /**
+   * The peer's SPIFFE ID on the agents' port. Undefined without a certificate, and on the people's port. Throws IDENTITY_REJECTED for a
+   * certificate that is not valid; `renewing`: one that is only expired, within the grace, is taken for a renewal.
+   */
+  peerSpiffeId(options: { readonly isRenewal: boolean }): string | undefined;
+}
+
+export const originKey = createContextKey<Origin | undefined>(undefined, { description: "origin" });
+
+interface Incoming {
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly socket: { readonly remoteAddress?: string | undefined } | null | undefined;
+}
+
+const printable = /^[\x21-\x7e]{1,128}$/;
+
+export function originOf(request: Incoming, peerSpiffeId: Origin["peerSpiffeId"] = () => undefined): Origin {
+  const one = (name: string) => {
+    const value = request.headers[name];
+    return typeof value === "string" ? value : undefined;
+  };
+  const trace = continueTrace(one("traceparent"));
+  const requestId = one("x-request-id");
+  return {
+    sourceAddress: (request.socket?.remoteAddress ?? "").replace(/^::ffff:/, ""),
+    trace,
+    requestId: requestId !== undefined && printable.test(requestId) ? requestId : trace.traceId,
+    peerSpiffeId,
+  };
+}
+
+export function valuesWith(origin: Origin): ContextValues {
+  return createContextValues().set(originKey, origin);
+}
