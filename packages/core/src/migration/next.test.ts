@@ -29,6 +29,7 @@ const record = (over: Partial<MigrationRecord> = {}): MigrationRecord => ({
   stateAtMs: startMs,
   deadlineAtMs: undefined,
   committedAtMs: undefined,
+  resumedAtMs: undefined,
   endedAtMs: undefined,
   error: undefined,
   debts: [],
@@ -84,6 +85,7 @@ class World {
   facts(): Facts {
     return {
       commands: this.commands,
+      isItsTurn: true,
       source: { isConnected: this.connected.source, isInterrupted: true },
       target: { isConnected: this.connected.target, isInterrupted: this.isTargetInterrupted },
     };
@@ -348,7 +350,7 @@ describe("next", () => {
     ...over,
   });
   const there = { isConnected: true, isInterrupted: false };
-  const both = (...commands: CommandFact[]): Facts => ({ commands, source: there, target: there });
+  const both = (...commands: CommandFact[]): Facts => ({ commands, source: there, target: there, isItsTurn: true });
 
   it("rolls back at once, with nothing to undo, when the preflight finds a blocker", () => {
     const result = create(CommandResultSchema, {
@@ -360,6 +362,15 @@ describe("next", () => {
     });
     const step = next(record({ state: "preparing" }), both(decided("preflight", "ok", { result })), startMs + 5);
     expect(step).toMatchObject({ kind: "move", to: "rolled_back", error: { code: "PREFLIGHT_REFUSED", hint: "Switch it off." } });
+  });
+
+  it("stays planned until it is its turn, and no longer than its deadline", () => {
+    const facts = { ...both(), isItsTurn: false };
+    expect(next(record({ deadlineAtMs: startMs + 9 }), facts, startMs)).toMatchObject({ kind: "wait", untilMs: startMs + 9 });
+    expect(next(record({ deadlineAtMs: startMs + 9 }), facts, startMs + 9)).toMatchObject({
+      to: "rolled_back",
+      error: { code: "DEADLINE_EXCEEDED" },
+    });
   });
 
   it("does not freeze for a target whose own interruption is announced", () => {

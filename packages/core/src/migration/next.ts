@@ -36,6 +36,7 @@ function beforeCommit(record: MigrationRecord, facts: Facts, nowMs: number): Ste
   if (!isFrozen && nowMs >= dueAtMs) {
     return rollBackStep(facts, { code: "DEADLINE_EXCEEDED", message: `the deadline of the move passed while it was ${record.state}` });
   }
+  if (record.state === "planned" && !facts.isItsTurn) return wait(dueAtMs, "its turn: other moves leave the same node");
   if (record.state === "planned") return { kind: "move", to: "preparing", send: ["preflight"], why: "begun" };
   const lost = isFrozen ? sourceLost(record, facts, nowMs) : undefined;
   if (lost) return lost;

@@ -67,6 +67,8 @@ export interface MigrationRecord {
   /** No freeze begins after this. */
   readonly deadlineAtMs: number | undefined;
   readonly committedAtMs: number | undefined;
+  /** When the target's word came that the workload runs there. */
+  readonly resumedAtMs: number | undefined;
   readonly endedAtMs: number | undefined;
   readonly error: Problem | undefined;
   readonly debts: readonly Debt[];
@@ -99,6 +101,8 @@ export interface Facts {
   readonly commands: readonly CommandFact[];
   readonly source: NodeFact;
   readonly target: NodeFact;
+  /** False while as many moves leave the source as it can carry at once: this one stays planned. */
+  readonly isItsTurn: boolean;
 }
 
 export const isEnded = (state: State): boolean => state === "done" || state === "rolled_back" || state === "needs_operator";

@@ -32,6 +32,7 @@ export function transition(
       ...record,
       state: step.to,
       stateAtMs: isEntered ? nowMs : record.stateAtMs,
+      resumedAtMs: isEntered && step.to === "resumed" ? nowMs : record.resumedAtMs,
       // From here on agents refuse whatever of the way forward is still on its way to them.
       fence: isEntered && step.to === "rolling_back" ? record.fence + 1 : record.fence,
       mode: step.mode ?? record.mode,

@@ -1,0 +1,82 @@
+// The receipt of a move: what both sides measured, and every comparison. Whole only when each comparison holds and the target has answered
+// for the resume; nothing that is missing counts as equal.
+import type { FreezeFacts, RestoreFacts, ResumeFacts } from "@aether/contract/gen/aether/v2/agent_pb";
+import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
+import { type Receipt, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { modeToProto } from "./mode.ts";
+import type { CommandFact, MigrationRecord } from "./state.ts";
+import { okResult } from "./steps/step.ts";
+import { compareManifests, type Difference } from "./steps/verify.ts";
+
+/** @param nowMs ends `total_ms` while the move has not resumed yet. Undefined before the commit: there is nothing to certify. */
+export function assembleReceipt(record: MigrationRecord, commands: readonly CommandFact[], nowMs: number): Receipt | undefined {
+  if (record.committedAtMs === undefined) return undefined;
+  const left = okResult(commands, "freeze")?.facts;
+  const reached = okResult(commands, "restore")?.facts;
+  const resumed = okResult(commands, "resume")?.facts;
+  const freeze = left?.case === "freeze" ? left.value : undefined;
+  const restore = reached?.case === "restore" ? reached.value : undefined;
+  const resume = resumed?.case === "resume" ? resumed.value : undefined;
+  const comparisons = [...compareManifests(freeze, restore), ...compareNetwork(freeze, resume)];
+  return create(ReceiptSchema, {
+    migrationId: record.id,
+    workload: record.workload,
+    sourceNodeId: record.sourceNodeId,
+    targetNodeId: record.targetNodeId,
+    epochBefore: BigInt(record.epochBefore),
+    epochAfter: BigInt(record.epochBefore + 1),
+    mode: modeToProto(record.mode),
+    committedAt: timestampFromMs(record.committedAtMs),
+    freezeMs: resume?.freezeMs ?? 0,
+    totalMs: (record.resumedAtMs ?? record.endedAtMs ?? nowMs) - record.createdAtMs,
+    ...sides(freeze, restore),
+    ...(resume === undefined ? {} : { network: networkOf(freeze, resume) }),
+    comparisons,
+    isWhole: resume !== undefined && comparisons.every((each) => each.isEqual),
+    healthAfter: resume?.health || HealthState.UNKNOWN,
+  });
+}
+
+function sides(freeze: FreezeFacts | undefined, restore: RestoreFacts | undefined) {
+  return {
+    ...(freeze?.manifest === undefined ? {} : { leftSource: freeze.manifest }),
+    ...(restore?.manifest === undefined ? {} : { reachedTarget: restore.manifest }),
+  };
+}
+
+/** Both namespaces' counters together: a reset is a reset, whichever side sent it. */
+function networkOf(freeze: FreezeFacts | undefined, resume: ResumeFacts) {
+  const {
+    packetsHeld = 0,
+    packetsReplayed = 0,
+    packetsDropped = 0,
+    resetsSent = 0,
+    segmentsRetransmitted = 0,
+    holdMethod = "none",
+  } = resume.network ?? {};
+  return {
+    packetsHeld,
+    packetsReplayed,
+    packetsDropped,
+    resetsSent: resetsSent + (freeze?.resetsSent ?? 0),
+    segmentsRetransmitted: segmentsRetransmitted + (freeze?.segmentsRetransmitted ?? 0),
+    holdMethod,
+  };
+}
+
+/** Held packets that were not replayed, and resets, are losses that a client may feel. */
+function compareNetwork(freeze: FreezeFacts | undefined, resume: ResumeFacts | undefined): Difference[] {
+  if (resume === undefined) return [];
+  const network = networkOf(freeze, resume);
+  return [
+    {
+      what: "packets held and replayed",
+      isEqual: network.packetsHeld === network.packetsReplayed,
+      source: `${network.packetsHeld} held`,
+      target: `${network.packetsReplayed} replayed`,
+    },
+    { what: "resets sent", isEqual: network.resetsSent === 0, source: "0 expected", target: String(network.resetsSent) },
+  ];
+}
