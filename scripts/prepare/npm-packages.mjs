@@ -38,7 +38,7 @@ export const npmPackages = {
   },
 };
 
-/** @typedef {{ version?: string, integrity?: string, resolved?: string, link?: boolean, optional?: boolean, bin?: unknown }} Locked */
+/** @typedef {{ version?: string, integrity?: string, resolved?: string, link?: boolean, optional?: boolean }} Locked */
 
 /** @param {string} path @returns {Record<string, Locked> | undefined} */
 function readLock(path) {
@@ -52,10 +52,6 @@ function readLock(path) {
 /** @param {Locked} wanted @param {Locked | undefined} present */
 function isSame(wanted, present) {
   return (
-    present !== undefined &&
-    wanted.version === present.version &&
-    wanted.integrity === present.integrity &&
-    wanted.link === present.link &&
-    JSON.stringify(wanted.bin) === JSON.stringify(present.bin)
+    present !== undefined && wanted.version === present.version && wanted.integrity === present.integrity && wanted.link === present.link
   );
 }

@@ -104,7 +104,10 @@ async function carryOut(step, context) {
   const lock = step.changes === "clone" ? join(context.root, ".cache/prepare.lock") : "/run/lock/aether-prepare.lock";
   try {
     await withLock(lock, context.signal, async (lockFd) => {
-      if ((await step.look(context)).state === "missing") await step.do?.(context, lockFd);
+      if ((await step.look(context)).state !== "missing") return;
+      await step.do?.(context, lockFd);
+      const after = await step.look(context);
+      if (step !== build && after.state === "missing") throw new StepError(`done, and still: ${after.found}`, { next: "report this" });
     });
     if (step !== build) say(`✓ ${step.name} (${seconds(Date.now() - startedAt)})`);
     return true;

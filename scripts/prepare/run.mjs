@@ -22,6 +22,7 @@ export class StepError extends Error {
  * @property {string} [cwd]
  * @property {NodeJS.ProcessEnv} [env]
  * @property {number | undefined} [lockFd]   inherited as fd 3, so that an orphan of ours keeps the lock until it ends (lock.mjs)
+ * @property {number} [shownLines]        how much of its output an error shows, from the end; 12 if not given
  * @property {readonly number[]} [exitCodes]   those that are answers and not failures; 0 alone if not given
  */
 
@@ -30,7 +31,7 @@ export class StepError extends Error {
  * @returns {Promise<{ exitCode: number, stdout: string, output: string }>} `output` is both streams in the order they came
  * @throws {StepError} when it cannot be started, is late, is stopped, or ends with a code that is not expected
  */
-export function run(command, args, { deadlineMs, signal, label, cwd, env, lockFd, exitCodes = [0] }) {
+export function run(command, args, { deadlineMs, signal, label, cwd, env, lockFd, shownLines = 12, exitCodes = [0] }) {
   const name = label ?? command;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(new StepError(`${name}: stopped`));
@@ -77,7 +78,7 @@ export function run(command, args, { deadlineMs, signal, label, cwd, env, lockFd
       settle();
       if (endedBecause === undefined && code !== null && exitCodes.includes(code)) return resolve({ exitCode: code, stdout, output });
       const what = endedBecause ?? (code === null ? `ended by ${signalName}` : `exit code ${code}`);
-      reject(new StepError(`${name}: ${what}\n${tail(output)}`.trimEnd()));
+      reject(new StepError(`${name}: ${what}\n${tail(output, shownLines)}`.trimEnd()));
     });
   });
 }
@@ -104,12 +105,12 @@ export async function withRetry(label, signal, attempt, waitsMs = [2_000, 8_000]
 /** @param {unknown} cause */
 export const firstLine = (cause) => (cause instanceof Error ? cause.message : String(cause)).split("\n", 1)[0] ?? "";
 
-/** The last lines of an output, indented: enough to see the cause without a page of progress. @param {string} output */
-function tail(output) {
+/** The last lines of an output, indented: enough to see the cause without a page of progress. @param {string} output @param {number} lines */
+function tail(output, lines) {
   return output
     .trimEnd()
     .split("\n")
-    .slice(-12)
+    .slice(-lines)
     .map((line) => `    ${line.trimEnd()}`)
     .join("\n");
 }
