@@ -86,6 +86,7 @@ class World {
     return {
       commands: this.commands,
       isItsTurn: true,
+      isPlaced: true,
       source: { isConnected: this.connected.source, isInterrupted: true },
       target: { isConnected: this.connected.target, isInterrupted: this.isTargetInterrupted },
     };
@@ -350,7 +351,7 @@ describe("next", () => {
     ...over,
   });
   const there = { isConnected: true, isInterrupted: false };
-  const both = (...commands: CommandFact[]): Facts => ({ commands, source: there, target: there, isItsTurn: true });
+  const both = (...commands: CommandFact[]): Facts => ({ commands, source: there, target: there, isItsTurn: true, isPlaced: true });
 
   it("rolls back at once, with nothing to undo, when the preflight finds a blocker", () => {
     const result = create(CommandResultSchema, {

@@ -31,6 +31,12 @@ export function next(record: MigrationRecord, facts: Facts, nowMs: number): Step
 
 function beforeCommit(record: MigrationRecord, facts: Facts, nowMs: number): Step {
   if (record.isCancelRequested) return rollBackStep(facts, { code: "CANCELLED", message: "cancelled by a person" });
+  if (!facts.isPlaced) {
+    return rollBackStep(facts, {
+      code: "STALE_EPOCH",
+      message: `epoch ${record.epochBefore} on ${record.sourceNodeId} is not the placement any more`,
+    });
+  }
   const isFrozen = record.state === "freezing" || record.state === "restoring" || record.state === "verifying";
   const dueAtMs = record.deadlineAtMs ?? Number.POSITIVE_INFINITY;
   if (!isFrozen && nowMs >= dueAtMs) {

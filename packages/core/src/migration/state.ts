@@ -101,6 +101,8 @@ export interface Facts {
   readonly commands: readonly CommandFact[];
   readonly source: NodeFact;
   readonly target: NodeFact;
+  /** The active placement is still the one that this move leaves; false where somebody removed or replaced the workload. */
+  readonly isPlaced: boolean;
   /** False while as many moves leave the source as it can carry at once: this one stays planned. */
   readonly isItsTurn: boolean;
 }

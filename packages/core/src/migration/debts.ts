@@ -1,0 +1,128 @@
+// What an ended move still owes to a node that was away: the target's half of a rolled back move is destroyed, a source is thawed or its
+// frozen copy released, as soon as the node is back. A debt is struck off only on the node's own word.
+
+import { Fault, fault } from "@aether/contract";
+import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
+import { type Logger, withDeadline } from "@aether/kit";
+import { type Kysely, sql } from "kysely";
+import type { Db } from "../db/database.ts";
+import type { Database } from "../db/schema.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { newId } from "../ids.ts";
+import { buildCommand, readSurroundings } from "./held.ts";
+import { type Debt, type MigrationRecord, nodeOf } from "./state.ts";
+import { steps } from "./steps/index.ts";
+import { factsColumnOf, readCommands, toRecord } from "./store.ts";
+
+/** Ids of moves that have not ended or still owe something: what they have on a node is theirs, not a leftover. */
+export async function openMigrationIds(db: Kysely<Database>): Promise<ReadonlySet<string>> {
+  const rows = await db
+    .selectFrom("migrations")
+    .select("id")
+    .where((eb) => eb.or([eb("ended_at", "is", null), sql<boolean>`jsonb_array_length(coalesce(facts->'debts', '[]'::jsonb)) > 0`]))
+    .execute();
+  return new Set(rows.map((row) => row.id));
+}
+
+export interface Debts {
+  /** Pays in the background what is owed to this node. Safe to call often. */
+  pay(nodeId: string): void;
+  /** Resolves when nothing is being paid. */
+  settled(): Promise<void>;
+}
+
+export function createDebts(options: {
+  readonly db: Db;
+  readonly sessions: AgentSessions;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+}): Debts {
+  const { db, sessions, log, nowMs } = options;
+  const paying = new Map<string, Promise<void>>();
+  const stopped = new AbortController();
+
+  async function payNode(nodeId: string): Promise<void> {
+    const rows = await db
+      .selectFrom("migrations")
+      .selectAll()
+      .where("ended_at", "is not", null)
+      .where(sql<boolean>`jsonb_array_length(coalesce(facts->'debts', '[]'::jsonb)) > 0`)
+      .where((eb) => eb.or([eb("source_node_id", "=", nodeId), eb("target_node_id", "=", nodeId)]))
+      .orderBy("created_at")
+      .execute();
+    for (const row of rows) {
+      let record = toRecord(row);
+      for (const debt of record.debts) {
+        if (nodeOf(record, steps[debt].side) === nodeId) record = await payOne(record, debt);
+      }
+    }
+  }
+
+  async function payOne(record: MigrationRecord, debt: Debt): Promise<MigrationRecord> {
+    const nodeId = nodeOf(record, steps[debt].side);
+    const surroundings = await readSurroundings(db, record);
+    // A thaw runs the workload: only while no other placement exists. Where one does, the node removes its stale copy on its own.
+    const isVoid = debt === "thaw" && !surroundings.isPlaced;
+    if (!isVoid) {
+      const commands = await readCommands(db, record.id);
+      const pending = commands.findLast((command) => command.step === debt && command.outcome === undefined);
+      const held = { record, commands, news: new Set<string>(), ...surroundings, flights: new Map(), livePhases: [] };
+      const command = buildCommand(held, pending?.id ?? newId("cmd"), debt);
+      const what = `paying ${debt} of ${record.id} to ${nodeId}`;
+      const result = await withDeadline(what, steps[debt].deadlineMs, (signal) => sessions.send(nodeId, command, signal), stopped.signal);
+      // REFUSED: the node knows of something newer, so this is not its to do any more.
+      if (result.outcome !== CommandOutcome.OK && result.outcome !== CommandOutcome.REFUSED) {
+        log.warn({ migration: record.id, debt, node: nodeId, error: result.error?.message }, "migration.debt.unpaid");
+        return record;
+      }
+    }
+    const paid = { ...record, debts: record.debts.filter((each) => each !== debt) };
+    await db.transaction().execute(async (tx) => {
+      await tx
+        .updateTable("migrations")
+        .set({ facts: factsColumnOf(paid), updated_at: new Date(nowMs()) })
+        .where("id", "=", record.id)
+        .execute();
+      await tx
+        .insertInto("migration_events")
+        .values({
+          migration_id: record.id,
+          fence: record.fence,
+          type: "debt.paid",
+          step: debt,
+          data: JSON.stringify({ node: nodeId, isVoid }),
+        })
+        .execute();
+      if (debt === "thaw" && !isVoid) {
+        await tx
+          .updateTable("workloads")
+          .set({ state: "running", reason: "" })
+          .where("name", "=", record.workload)
+          .where("state", "=", "needs_operator")
+          .where("migration_id", "is", null)
+          .execute();
+      }
+    });
+    log.info({ migration: record.id, debt, node: nodeId }, "migration.debt.paid");
+    return paid;
+  }
+
+  return {
+    pay(nodeId) {
+      if (paying.has(nodeId) || stopped.signal.aborted) return;
+      paying.set(
+        nodeId,
+        payNode(nodeId)
+          .catch((caught: unknown) => {
+            if (stopped.signal.aborted || Fault.from(caught).code === "NODE_NOT_CONNECTED") return;
+            log.warn({ err: caught, node: nodeId }, "migration.debt.unpaid");
+          })
+          .finally(() => paying.delete(nodeId)),
+      );
+    },
+    async settled() {
+      stopped.abort(fault("CANCELLED", "the control plane stops"));
+      await Promise.all(paying.values());
+    },
+  };
+}

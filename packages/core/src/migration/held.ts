@@ -1,0 +1,89 @@
+// A move in this process's hands: the record as the lease guarantees it, what is known of its commands, and those that are under way.
+
+import { type Command, CommandOutcome, type CommandResult, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
+import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
+import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import { type WorkloadSpec, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { Kysely } from "kysely";
+import { fromColumn } from "../db/proto.ts";
+import type { Database } from "../db/schema.ts";
+import { continueTrace } from "../http/trace.ts";
+import type { CommandFact, MigrationRecord, StepName } from "./state.ts";
+import { steps } from "./steps/index.ts";
+
+export interface Held {
+  record: MigrationRecord;
+  commands: CommandFact[];
+  /** Outcomes that the journal has not written down yet. */
+  readonly news: Set<string>;
+  readonly spec: WorkloadSpec;
+  readonly targetCapabilities: NodeCapabilities | undefined;
+  readonly isPlaced: boolean;
+  /** Commands that this process has sent and waits for. */
+  readonly flights: Map<string, AbortController>;
+  /** Phases that ended while their command still runs; for people, lost with the process. */
+  livePhases: MigrationPhase[];
+}
+
+/** Reads what a step may need beside the record. */
+export async function readSurroundings(
+  db: Kysely<Database>,
+  record: MigrationRecord,
+): Promise<Pick<Held, "spec" | "targetCapabilities" | "isPlaced">> {
+  const workload = await db.selectFrom("workloads").select("spec").where("name", "=", record.workload).executeTakeFirst();
+  const target = await db.selectFrom("nodes").select("facts").where("id", "=", record.targetNodeId).executeTakeFirst();
+  const placement = await db
+    .selectFrom("placements")
+    .select(["node_id", "epoch"])
+    .where("workload", "=", record.workload)
+    .where("is_active", "=", true)
+    .executeTakeFirst();
+  const facts = target === undefined ? undefined : fromColumn(NodeFactsSchema, target.facts);
+  return {
+    spec: workload === undefined ? create(WorkloadSpecSchema, { name: record.workload }) : fromColumn(WorkloadSpecSchema, workload.spec),
+    targetCapabilities: facts?.capabilities,
+    isPlaced: placement !== undefined && placement.node_id === record.sourceNodeId && Number(placement.epoch) === record.epochBefore,
+  };
+}
+
+/**
+ * The command of a step. Its epoch is that of the placement which its node has: E until the resume, on the source also after it;
+ * E+1 for what the target does once it has resumed. RESUME itself is sent in E and carries E+1.
+ */
+export function buildCommand(held: Held, id: string, step: StepName): Command {
+  const { record } = held;
+  const definition = steps[step];
+  return create(CommandSchema, {
+    id,
+    workload: record.workload,
+    epoch: BigInt(step === "drain_pages" ? record.epochBefore + 1 : record.epochBefore),
+    migrationId: record.id,
+    fence: BigInt(record.fence),
+    validFor: durationFromMs(definition.deadlineMs),
+    traceparent: record.traceId === "" ? "" : continueTrace(`00-${record.traceId}-0000000000000001-01`).traceparent,
+    action: definition.action({ record, commands: held.commands, spec: held.spec, targetCapabilities: held.targetCapabilities }),
+  });
+}
+
+const outcomes: Partial<Record<CommandOutcome, NonNullable<CommandFact["outcome"]>>> = {
+  [CommandOutcome.OK]: "ok",
+  [CommandOutcome.FAILED]: "failed",
+  [CommandOutcome.REFUSED]: "refused",
+  [CommandOutcome.INTERRUPTED]: "interrupted",
+};
+
+/** Notes a result. False when it says nothing final, or the command is not one of these, or has its outcome. */
+export function noteResult(held: Held, result: CommandResult, nowMs: number): boolean {
+  const outcome = outcomes[result.outcome];
+  const i = held.commands.findIndex((command) => command.id === result.commandId);
+  const command = held.commands[i];
+  if (outcome === undefined || command === undefined || command.outcome !== undefined) return false;
+  held.commands[i] = { ...command, outcome, finishedAtMs: nowMs, result };
+  held.news.add(command.id);
+  const ended = new Set(result.phases.map((phase) => phase.name));
+  held.livePhases = held.livePhases.filter((phase) => !ended.has(phase.name));
+  return true;
+}

@@ -1,0 +1,324 @@
+// Level-based: an event only wakes; `reconcile(id)` looks at all that is known, asks `next`, writes one transition and sends what it intends,
+// until there is nothing to do before something else becomes known. Between the answer to RESTORE and the sending of RESUME lies exactly one
+// transaction: the holder of the lease keeps the record in memory, and the fence in each write proves that nobody else changed it.
+import { Fault, fault } from "@aether/contract";
+import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
+import { faultpoint, type Logger } from "@aether/kit";
+import type { Db } from "../db/database.ts";
+import type { Events } from "../events/events.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { newId } from "../ids.ts";
+import { createDebts } from "./debts.ts";
+import { buildCommand, type Held, noteResult, readSurroundings } from "./held.ts";
+import { createJournal, type Lease } from "./journal.ts";
+import { next } from "./next.ts";
+import { type CommandFact, type Facts, isEnded, nodeOf } from "./state.ts";
+import type { Step } from "./step-state.ts";
+import { steps } from "./steps/index.ts";
+import { readCommands } from "./store.ts";
+import { createTimers } from "./timers.ts";
+import { intendedAt, transition } from "./transition.ts";
+
+export interface ReconcilerOptions {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: AgentSessions;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+  /** Default: an owner of its own, 10 s, the only process on this database. */
+  readonly lease?: Lease;
+  /** How many moves may leave one node at once. Default 4. */
+  readonly movesEach?: number;
+  /** Default 1000. */
+  readonly sweepMs?: number;
+}
+
+export interface Reconciler {
+  /** Look at it now. */
+  wake(id: string): void;
+  /** Rolls back if the commit is not made. MIGRATION_PAST_COMMIT otherwise; MIGRATION_NOT_FOUND when it has ended. */
+  cancel(id: string, actor: string): Promise<void>;
+  /** Phases that have ended within a command that has not. */
+  livePhases(id: string): readonly MigrationPhase[];
+  /** Called after every transition and progress. */
+  onChange(listener: (id: string) => void): () => void;
+  /** Called when a move has ended, after it is on record. */
+  onEnded(listener: (id: string) => void): () => void;
+  start(signal: AbortSignal): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const { db, events, sessions, log, nowMs, movesEach = 4, sweepMs = 1_000 } = options;
+  const lease = options.lease ?? { owner: newId("ses"), leaseMs: 10_000, isExclusive: true };
+  const journal = createJournal(db, events, lease);
+  const debts = createDebts({ db, sessions, log, nowMs });
+  const helds = new Map<string, Held>();
+  /** One run at a time for each move; a wake during a run is another run. */
+  const running = new Map<string, { isWokenAgain: boolean; done: Promise<void> }>();
+  const waitingCancels = new Map<string, { actor: string; resolve(): void; reject(reason: unknown): void }[]>();
+  const changed = new Set<(id: string) => void>();
+  const ended = new Set<(id: string) => void>();
+  let interrupted: ReadonlySet<string> = new Set();
+  let life: AbortSignal | undefined;
+  const stopping = new AbortController();
+  const unsubscribe: (() => void)[] = [];
+  let renewedAtMs = 0;
+
+  const isStopped = () => life === undefined || life.aborted || stopping.signal.aborted;
+  const timers = createTimers(nowMs, (id) => wake(id));
+
+  function wake(id: string): void {
+    if (isStopped()) return;
+    const run = running.get(id);
+    if (run) {
+      run.isWokenAgain = true;
+      return;
+    }
+    const begun = { isWokenAgain: false, done: Promise.resolve() };
+    running.set(id, begun);
+    begun.done = reconcile(id)
+      .catch((caught: unknown) => {
+        // The record is unchanged or newer than what is held: look again at the next sweep, from the database.
+        if (!isStopped()) log.error({ err: caught, migration: id }, "migration.reconcile.failed");
+        drop(id);
+        timers.set(id, nowMs() + 1_000);
+      })
+      .finally(() => {
+        running.delete(id);
+        if (begun.isWokenAgain) wake(id);
+      });
+  }
+
+  async function reconcile(id: string): Promise<void> {
+    const held = helds.get(id) ?? (await take(id));
+    if (held === undefined) return refuseCancels(id, "MIGRATION_NOT_FOUND");
+    await noteCancels(held);
+    for (;;) {
+      if (isStopped()) return;
+      const step = next(held.record, factsOf(held), nowMs());
+      if (step.kind === "ended") return finish(held);
+      if (step.kind === "wait") {
+        timers.set(id, step.untilMs);
+        fly(held);
+        return;
+      }
+      if (!(await carryOut(held, step))) {
+        drop(id);
+        timers.set(id, nowMs() + 50);
+        return;
+      }
+    }
+  }
+
+  async function take(id: string): Promise<Held | undefined> {
+    const taken = await journal.take(id, nowMs());
+    if (taken === undefined) return undefined;
+    const commands = await readCommands(db, id);
+    const held: Held = {
+      record: taken.record,
+      commands,
+      news: new Set(),
+      ...(await readSurroundings(db, taken.record)),
+      flights: new Map(),
+      livePhases: [],
+    };
+    await readInterrupted();
+    helds.set(id, held);
+    return held;
+  }
+
+  async function carryOut(held: Held, step: Extract<Step, { kind: "move" | "commit" }>): Promise<boolean> {
+    const before = held.record;
+    const atMs = nowMs();
+    const made = transition(before, step, atMs, () => newId("cmd"));
+    const state = made.record.state;
+    await faultpoint(`core.${state}.before_write`);
+    // Commands carry the fence and the mode of the record that they are written with.
+    held.record = made.record;
+    const intents = made.intents.map((intent) => buildCommand(held, intent.id, intent.step));
+    const news = [...held.news];
+    const isWritten = await journal.write({ before, step, made, commands: held.commands, news, intents }, atMs);
+    if (!isWritten) return false;
+    for (const each of news) held.news.delete(each);
+    await faultpoint(`core.${state}.before_send`);
+    held.commands.push(...intendedAt(made.intents, atMs));
+    for (const [i, command] of intents.entries()) {
+      const fact = made.intents[i];
+      if (fact) launch(held, { ...fact, intendedAtMs: atMs }, command, true);
+    }
+    if (state !== before.state) {
+      log.info({ migration: before.id, workload: before.workload, from: before.state, to: state, why: step.why }, `migration.${state}`);
+      if (state === "rolling_back") stopFlights(held, (each) => each !== "abort" && each !== "thaw");
+    }
+    await faultpoint(`core.${state}.after_send`);
+    for (const listener of changed) listener(before.id);
+    return true;
+  }
+
+  /** Every command without an outcome whose node is there is on its way, or asked about. */
+  function fly(held: Held): void {
+    for (const command of held.commands) {
+      if (command.outcome !== undefined || held.flights.has(command.id)) continue;
+      if (held.record.state === "rolling_back" && command.step !== "abort" && command.step !== "thaw") continue;
+      if (!sessions.isConnected(nodeOf(held.record, steps[command.step].side))) continue;
+      launch(held, command, buildCommand(held, command.id, command.step), false);
+    }
+  }
+
+  function launch(held: Held, fact: CommandFact, command: ReturnType<typeof buildCommand>, isOnRecord: boolean): void {
+    const node = nodeOf(held.record, steps[fact.step].side);
+    const flight = new AbortController();
+    held.flights.set(fact.id, flight);
+    const signal = AbortSignal.any([flight.signal, stopping.signal]);
+    sessions
+      .send(node, { ...command, id: fact.id }, signal, { isOnRecord })
+      .then((result) => noteResult(held, result, nowMs()))
+      .catch((caught: unknown) => {
+        if (signal.aborted) return;
+        const problem = Fault.from(caught);
+        if (problem.code !== "NODE_NOT_CONNECTED")
+          log.warn({ err: caught, migration: held.record.id, step: fact.step, node }, "migration.step.unsent");
+      })
+      .finally(() => {
+        held.flights.delete(fact.id);
+        if (helds.get(held.record.id) === held && !signal.aborted) wake(held.record.id);
+      });
+  }
+
+  function stopFlights(held: Held, isOver: (step: CommandFact["step"]) => boolean): void {
+    for (const command of held.commands) {
+      if (isOver(command.step)) held.flights.get(command.id)?.abort(fault("CANCELLED", "the move went another way"));
+    }
+  }
+
+  function drop(id: string): void {
+    const held = helds.get(id);
+    if (held) stopFlights(held, () => true);
+    helds.delete(id);
+    timers.clear(id);
+  }
+
+  function finish(held: Held): void {
+    const { id, sourceNodeId } = held.record;
+    drop(id);
+    refuseCancels(id, held.record.committedAtMs === undefined ? "MIGRATION_NOT_FOUND" : "MIGRATION_PAST_COMMIT");
+    for (const listener of ended) listener(id);
+    // Whoever waited for its turn on this node may have it now.
+    for (const other of helds.values())
+      if (other.record.sourceNodeId === sourceNodeId && other.record.state === "planned") wake(other.record.id);
+    for (const node of [sourceNodeId, held.record.targetNodeId]) if (held.record.debts.length > 0) debts.pay(node);
+  }
+
+  function factsOf(held: Held): Facts {
+    const { sourceNodeId, targetNodeId } = held.record;
+    const node = (id: string) => ({ isConnected: sessions.isConnected(id), isInterrupted: interrupted.has(id) });
+    const busy = [...helds.values()].filter(
+      ({ record }) => record.sourceNodeId === sourceNodeId && record.state !== "planned" && !isEnded(record.state),
+    );
+    return {
+      commands: held.commands,
+      source: node(sourceNodeId),
+      target: node(targetNodeId),
+      isPlaced: held.isPlaced,
+      isItsTurn: busy.length < movesEach,
+    };
+  }
+
+  async function noteCancels(held: Held): Promise<void> {
+    const waiting = waitingCancels.get(held.record.id) ?? [];
+    waitingCancels.delete(held.record.id);
+    for (const { actor, resolve, reject } of waiting) {
+      try {
+        if (await journal.requestCancel(held.record, actor, nowMs())) {
+          held.record = { ...held.record, isCancelRequested: true };
+          resolve();
+        } else
+          reject(
+            fault(
+              "MIGRATION_PAST_COMMIT",
+              `${held.record.id}: the commit is made, ${held.record.workload} belongs to ${held.record.targetNodeId}`,
+            ),
+          );
+      } catch (caught) {
+        reject(caught);
+      }
+    }
+  }
+
+  function refuseCancels(id: string, code: "MIGRATION_NOT_FOUND" | "MIGRATION_PAST_COMMIT"): void {
+    const message = code === "MIGRATION_NOT_FOUND" ? `${id} has ended` : `${id} has ended; its commit was made`;
+    for (const { reject } of waitingCancels.get(id) ?? []) reject(fault(code, message));
+    waitingCancels.delete(id);
+  }
+
+  async function readInterrupted(): Promise<void> {
+    const rows = await db.selectFrom("nodes").select("id").where("interruption_at", "is not", null).execute();
+    interrupted = new Set(rows.map((row) => row.id));
+  }
+
+  /** Finds what no wake told of: rows of a process that died, and changes of the fleet. */
+  async function sweep(): Promise<void> {
+    const open = await journal.open();
+    if (open.length > 0) await readInterrupted();
+    if (nowMs() - renewedAtMs >= lease.leaseMs / 3 && helds.size > 0) {
+      renewedAtMs = nowMs();
+      await journal.renew([...helds.keys()], renewedAtMs);
+    }
+    for (const id of open) wake(id);
+  }
+
+  const wakeNode = (nodeId: string) => {
+    for (const { record } of helds.values()) if (record.sourceNodeId === nodeId || record.targetNodeId === nodeId) wake(record.id);
+  };
+
+  return {
+    wake,
+    cancel(id, actor) {
+      return new Promise((resolve, reject) => {
+        waitingCancels.set(id, [...(waitingCancels.get(id) ?? []), { actor, resolve, reject }]);
+        wake(id);
+      });
+    },
+    livePhases: (id) => helds.get(id)?.livePhases ?? [],
+    onChange(listener) {
+      changed.add(listener);
+      return () => changed.delete(listener);
+    },
+    onEnded(listener) {
+      ended.add(listener);
+      return () => ended.delete(listener);
+    },
+    async start(signal) {
+      life = signal;
+      unsubscribe.push(
+        sessions.onHello((nodeId) => {
+          wakeNode(nodeId);
+          debts.pay(nodeId);
+        }),
+        sessions.onLost(wakeNode),
+        sessions.onProgress((nodeId, { commandId, phase }) => {
+          const held = [...helds.values()].find(({ flights }) => flights.has(commandId));
+          if (held === undefined || phase === undefined || phase.outcome === "") return;
+          held.livePhases.push(phase.nodeId === "" ? { ...phase, nodeId } : phase);
+          for (const listener of changed) listener(held.record.id);
+        }),
+      );
+      await sweep();
+      for (const nodeId of sessions.connectedNodes()) debts.pay(nodeId);
+      const timer = setInterval(() => {
+        sweep().catch((caught: unknown) => {
+          if (!isStopped()) log.error({ err: caught }, "migration.sweep.failed");
+        });
+      }, sweepMs);
+      unsubscribe.push(() => clearInterval(timer));
+    },
+    async stop() {
+      stopping.abort(fault("CANCELLED", "the control plane stops"));
+      for (const each of unsubscribe.splice(0)) each();
+      timers.stop();
+      await Promise.all([...running.values()].map((run) => run.done));
+      await debts.settled();
+    },
+  };
+}
