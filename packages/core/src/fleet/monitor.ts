@@ -1,0 +1,103 @@
+// Watches the heartbeats: a node that is not heard for `lostAfterMs` is LOST, and so are its workloads, until it is heard again. Also ends
+// sessions that are open but silent. Time is counted from core's own start at the earliest: its absence is not the nodes'.
+import type { Clock, Logger, Stoppable } from "@aether/kit";
+import { sleep } from "@aether/kit";
+import type { Db } from "../db/database.ts";
+import type { Events } from "../events/events.ts";
+import type { Gateway } from "./gateway.ts";
+import { type Memory, writeHeard } from "./memory.ts";
+import type { SignalIntake } from "./signal-intake.ts";
+
+export interface MonitorOptions {
+  readonly db: Db;
+  readonly events: Events;
+  readonly gateway: Gateway;
+  readonly memory: Memory;
+  readonly signals: SignalIntake;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly lostAfterMs: number;
+}
+
+const writeEveryMs = 5_000;
+
+export interface Monitor extends Stoppable {
+  start(signal: AbortSignal): Promise<void>;
+  /** One look at all nodes. */
+  sweep(): Promise<void>;
+}
+
+export function createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs }: MonitorOptions): Monitor {
+  const stopping = new AbortController();
+  const startedMs = clock.monotonicMs();
+  const lastHeardMs = new Map<string, number>();
+  let loop: Promise<void> = Promise.resolve();
+  let writtenMs = startedMs;
+
+  async function markLost(nodeId: string): Promise<void> {
+    const row = await db
+      .updateTable("nodes")
+      .set({ lost_at: new Date(clock.nowMs()) })
+      .where("id", "=", nodeId)
+      .where("lost_at", "is", null)
+      .returningAll()
+      .executeTakeFirst();
+    if (row === undefined) return;
+    const signal = await signals.nodeLost(nodeId, row.seen_at ?? row.registered_at);
+    const workloads = await db
+      .updateTable("workloads")
+      .from("placements")
+      .set({ state: "lost", health: "unknown", reason: `its node ${nodeId} is not heard` })
+      .whereRef("placements.workload", "=", "workloads.name")
+      .where("placements.is_active", "=", true)
+      .where("placements.node_id", "=", nodeId)
+      .where("workloads.state", "=", "running")
+      .where("workloads.migration_id", "is", null)
+      .returning("workloads.name")
+      .execute();
+    await events.append(
+      db,
+      ...workloads.map(({ name }) => ({
+        type: "workload.lost",
+        subject: `workload/${name}`,
+        message: `${name} is lost: its node ${nodeId} is not heard`,
+        data: { nodeId },
+        traceId: signal.trace_id,
+      })),
+    );
+    gateway.tellSignal(signal);
+  }
+
+  async function sweep(): Promise<void> {
+    const nowMonotonic = clock.monotonicMs();
+    for (const { id } of await db.selectFrom("nodes").select("id").where("lost_at", "is", null).execute()) {
+      const heard = gateway.lastHeardMs(id) ?? lastHeardMs.get(id) ?? startedMs;
+      lastHeardMs.set(id, heard);
+      if (nowMonotonic - heard < lostAfterMs) continue;
+      gateway.end(id);
+      await markLost(id);
+    }
+    if (nowMonotonic - writtenMs >= writeEveryMs) {
+      writtenMs = nowMonotonic;
+      await writeHeard(db, memory.takeHeard());
+    }
+  }
+
+  return {
+    sweep,
+    async start(outer) {
+      const signal = AbortSignal.any([outer, stopping.signal]);
+      loop = (async () => {
+        while (!signal.aborted) {
+          await sleep(Math.min(1000, lostAfterMs / 4), signal).catch(() => undefined);
+          if (!signal.aborted) await sweep().catch((caught: unknown) => log.error({ err: caught }, "watching the nodes failed"));
+        }
+      })();
+    },
+    async stop() {
+      stopping.abort();
+      await loop;
+      await writeHeard(db, memory.takeHeard());
+    },
+  };
+}

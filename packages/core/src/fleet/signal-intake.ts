@@ -1,0 +1,106 @@
+// Signals of agents: stored once by (node, sequence), then told, then acknowledged. A spool may send one again; that changes nothing.
+
+import { fault } from "@aether/contract";
+import type { SignalReport } from "@aether/contract/gen/aether/v2/agent_pb";
+import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
+import type { Db } from "../db/database.ts";
+import { dateOf } from "../db/proto.ts";
+import type { Row, SignalKindText } from "../db/schema.ts";
+import type { Events } from "../events/events.ts";
+import { continueTrace } from "../http/trace.ts";
+import { newId } from "../ids.ts";
+
+const kinds: Partial<Record<SignalKind, SignalKindText>> = {
+  [SignalKind.NOTICE]: "notice",
+  [SignalKind.REBALANCE]: "rebalance",
+  [SignalKind.WITHDRAWN]: "withdrawn",
+};
+
+const sentence: Readonly<Record<SignalKindText, (node: string, action: string) => string>> = {
+  notice: (node, action) => `${node} is announced to be interrupted${action === "" ? "" : ` (${action})`}`,
+  rebalance: (node) => `${node} is at an elevated risk of interruption`,
+  withdrawn: (node) => `the announcement for ${node} is withdrawn`,
+  node_lost: (node) => `${node} is not heard any more`,
+};
+
+export interface SignalIntake {
+  /** The stored row, or undefined when it was on record already. Throws INVALID_ARGUMENT for a kind that an agent may not report. */
+  take(nodeId: string, report: SignalReport, clockOffsetMs: number | undefined): Promise<Row<"signals"> | undefined>;
+  /** The control plane itself found that a node is not heard. */
+  nodeLost(nodeId: string, observedAt: Date): Promise<Row<"signals">>;
+}
+
+/** AWS announces two minutes ahead; a notice that names no time is taken as that. */
+const defaultNoticeMs = 120_000;
+
+export function createSignalIntake(db: Db, events: Events, nowMs: () => number): SignalIntake {
+  return {
+    async take(nodeId, report, clockOffsetMs) {
+      const kind = kinds[report.kind];
+      if (kind === undefined)
+        throw fault("INVALID_ARGUMENT", `an agent cannot report a signal of kind ${report.kind}`, { field: "signal.kind" });
+      const nowDate = new Date(nowMs());
+      const observedAt = dateOf(report.observedAt) ?? nowDate;
+      const effectiveAt = dateOf(report.effectiveAt) ?? null;
+      const { traceId } = continueTrace(report.traceparent);
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .insertInto("signals")
+          .values({
+            id: newId("sig", nowMs()),
+            node_id: nodeId,
+            sequence: Number(report.sequence),
+            kind,
+            observed_at: observedAt,
+            received_at: nowDate,
+            effective_at: effectiveAt,
+            action: report.action.slice(0, 100),
+            source: report.source.slice(0, 100) || "imds",
+            trace_id: traceId,
+            clock_offset_ms: clockOffsetMs ?? null,
+          })
+          .onConflict((conflict) => conflict.columns(["node_id", "sequence"]).doNothing())
+          .returningAll()
+          .executeTakeFirst();
+        if (row === undefined) return undefined;
+        if (kind === "notice" || kind === "withdrawn") {
+          const interruptionAt = kind === "notice" ? (effectiveAt ?? new Date(nowMs() + defaultNoticeMs)) : null;
+          await tx.updateTable("nodes").set({ interruption_at: interruptionAt }).where("id", "=", nodeId).execute();
+        }
+        await events.append(tx, {
+          type: `signal.${kind}`,
+          subject: `node/${nodeId}`,
+          message: sentence[kind](nodeId, report.action),
+          data: { signalId: row.id, effectiveAt: effectiveAt?.toISOString() ?? null, source: row.source },
+          traceId,
+        });
+        return row;
+      });
+    },
+    async nodeLost(nodeId, observedAt) {
+      const { traceId } = continueTrace(undefined);
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .insertInto("signals")
+          .values({
+            id: newId("sig", nowMs()),
+            node_id: nodeId,
+            kind: "node_lost",
+            observed_at: observedAt,
+            source: "heartbeat",
+            trace_id: traceId,
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
+        await events.append(tx, {
+          type: "node.lost",
+          subject: `node/${nodeId}`,
+          message: sentence.node_lost(nodeId, ""),
+          data: { signalId: row.id, seenAt: observedAt.toISOString() },
+          traceId,
+        });
+        return row;
+      });
+    },
+  };
+}
