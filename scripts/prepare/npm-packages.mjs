@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { run, StepError, withRetry } from "./run.mjs";
 
-const NPM_CI = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+const NPM_CI = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
 
 /** @type {import("./step.mjs").Step} */
 export const npmPackages = {
@@ -31,10 +31,8 @@ export const npmPackages = {
       .filter((folder) => !folder.endsWith("node_modules/.bin"))
       .join(delimiter);
     await withRetry("npm ci", signal, () =>
-      run("npm", NPM_CI, { label: "npm ci", deadlineMs: 600_000, signal, cwd: root, lockFd, env: { ...process.env, PATH } }),
-    ).catch((cause) => {
-      throw new StepError(cause.message, { cause, next: "is the npm registry reachable (npm ping)? Then run this again" });
-    });
+      run("npm", NPM_CI, { label: "npm ci", deadlineMs: 600_000, signal, cwd: root, lockFd, env: { ...process.env, PATH } }).catch(explain),
+    );
   },
 };
 
@@ -54,4 +52,15 @@ function isSame(wanted, present) {
   return (
     present !== undefined && wanted.version === present.version && wanted.integrity === present.integrity && wanted.link === present.link
   );
+}
+
+/** npm ends a refusal of the lockfile with a page of usage: its first lines are the ones that tell. @param {StepError} cause @returns {never} */
+function explain(cause) {
+  if (!cause.output.includes("EUSAGE"))
+    throw new StepError(cause.message, { cause, next: "is the npm registry reachable (npm ping)? Then run this again" });
+  const told = cause.output.split("\n").slice(2, 8).join("\n");
+  throw new StepError(`npm ci: the lockfile does not fit package.json\n${told}`, {
+    cause,
+    next: "npm install, then node scripts/complete-lockfile.mjs, and commit package-lock.json",
+  });
 }

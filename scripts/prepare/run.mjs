@@ -6,11 +6,12 @@ import { say, seconds, startProgress } from "./say.mjs";
 
 /** Why a step could not be done, and what to do about it. */
 export class StepError extends Error {
-  /** @param {string} message @param {{ next?: string | undefined, cause?: unknown }} [more] */
-  constructor(message, { next, cause } = {}) {
+  /** @param {string} message @param {{ next?: string | undefined, cause?: unknown, output?: string }} [more] output: all that the command said */
+  constructor(message, { next, cause, output = "" } = {}) {
     super(message, { cause });
     this.name = "StepError";
     this.next = next;
+    this.output = output;
   }
 }
 
@@ -78,7 +79,7 @@ export function run(command, args, { deadlineMs, signal, label, cwd, env, lockFd
       settle();
       if (endedBecause === undefined && code !== null && exitCodes.includes(code)) return resolve({ exitCode: code, stdout, output });
       const what = endedBecause ?? (code === null ? `ended by ${signalName}` : `exit code ${code}`);
-      reject(new StepError(`${name}: ${what}\n${tail(output, shownLines)}`.trimEnd()));
+      reject(new StepError(`${name}: ${what}\n${tail(output, shownLines)}`.trimEnd(), { output }));
     });
   });
 }
