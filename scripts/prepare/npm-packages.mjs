@@ -61,6 +61,7 @@ function explain(cause) {
   const told = cause.output.split("\n").slice(2, 8).join("\n");
   throw new StepError(`npm ci: the lockfile does not fit package.json\n${told}`, {
     cause,
+    isFinal: true,
     next: "npm install, then node scripts/complete-lockfile.mjs, and commit package-lock.json",
   });
 }

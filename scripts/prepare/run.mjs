@@ -6,12 +6,13 @@ import { say, seconds, startProgress } from "./say.mjs";
 
 /** Why a step could not be done, and what to do about it. */
 export class StepError extends Error {
-  /** @param {string} message @param {{ next?: string | undefined, cause?: unknown, output?: string }} [more] output: all that the command said */
-  constructor(message, { next, cause, output = "" } = {}) {
+  /** @param {string} message @param {{ next?: string | undefined, cause?: unknown, output?: string, isFinal?: boolean }} [more] output: all that the command said; isFinal: trying again cannot help */
+  constructor(message, { next, cause, output = "", isFinal = false } = {}) {
     super(message, { cause });
     this.name = "StepError";
     this.next = next;
     this.output = output;
+    this.isFinal = isFinal;
   }
 }
 
@@ -96,7 +97,7 @@ export async function withRetry(label, signal, attempt, waitsMs = [2_000, 8_000]
       return await attempt();
     } catch (cause) {
       const waitMs = waitsMs[tried];
-      if (waitMs === undefined || signal.aborted) throw cause;
+      if (waitMs === undefined || signal.aborted || (cause instanceof StepError && cause.isFinal)) throw cause;
       say(`  ${label} failed, again in ${seconds(waitMs)}: ${firstLine(cause)}`);
       await new Promise((resolve) => setTimeout(resolve, waitMs));
     }
