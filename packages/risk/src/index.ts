@@ -1,5 +1,11 @@
+export * from "./backtest/aether-policy.ts";
+export * from "./backtest/deadline-guard.ts";
+export * from "./backtest/default-pool-model.ts";
 export * from "./backtest/job.ts";
 export { omniscient } from "./backtest/omniscient.ts";
+export * from "./backtest/plan.ts";
+export * from "./backtest/pool-model.ts";
+export * from "./backtest/pool-model-training.ts";
 export * from "./backtest/reference-policies.ts";
 export { simulate } from "./backtest/simulate.ts";
 export * from "./backtest/table.ts";

@@ -1,0 +1,95 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Command } from "commander";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { registerBacktest } from "./index.ts";
+import { parseStarts, windowsOf } from "./starts.ts";
+import { listTraces, pairOf, splitCsvLine } from "./traces.ts";
+
+let dir = "";
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), "aether-backtest-"));
+  mkdirSync(join(dir, "availability"));
+  writeFileSync(
+    join(dir, "manifest.csv"),
+    [
+      "split,kind,file,price_file,group,zone,requested_capacity,gap_seconds,ticks,method",
+      'dev,availability,availability/g__zone-a__v100_1.csv,,g,zone-a,1,600,100,"a, probe"',
+      "dev,price,prices/x.csv,,g,zone-a,,event,3,x",
+    ].join("\n"),
+  );
+  writeFileSync(join(dir, "availability/g__zone-a__v100_1.csv"), "tick,ticks,utc,capacity\n0,50,,1\n50,50,,0\n");
+});
+afterEach(() => {
+  rmSync(dir, { recursive: true });
+  vi.restoreAllMocks();
+  process.exitCode = undefined;
+});
+
+async function run(...args: string[]): Promise<{ out: string; err: string }> {
+  let out = "";
+  let err = "";
+  vi.spyOn(process.stdout, "write").mockImplementation((text) => {
+    out += String(text);
+    return true;
+  });
+  vi.spyOn(process.stderr, "write").mockImplementation((text) => {
+    err += String(text);
+    return true;
+  });
+  const program = new Command("aether").exitOverride();
+  registerBacktest(program);
+  await program.parseAsync(["backtest", "--traces", dir, "--threads", "1", ...args], { from: "user" });
+  return { out, err };
+}
+
+describe("aether backtest", () => {
+  it("writes the reference's columns and one JSON document", async () => {
+    const csv = join(dir, "out.csv");
+    const { out } = await run("--job-hours", "2", "--deadline-hours", "4", "--windows", "3", "--csv", csv, "--json");
+    const summary = JSON.parse(out) as { runs: number; summaries: { policy: string; deadlineMisses: number; meanCostUsd: number }[] };
+    expect(summary.runs).toBe(18);
+    expect(summary.summaries.every((s) => s.deadlineMisses === 0)).toBe(true);
+    const lines = readFileSync(csv, "utf8").trimEnd().split("\n");
+    expect(lines[0]).toBe(
+      "pair,window,deadline_h,d_h,policy,cost_usd,spot_h,od_h,spot_progress_h,od_progress_h,spot_starts,od_starts,preemptions,finish_h",
+    );
+    expect(lines[1]).toMatch(/^zone-a_v100_1,0,4,0\.2,aether,2\.27/);
+    expect(lines).toHaveLength(19);
+  });
+
+  it("fails with the reason when the group is unknown or nothing fits", async () => {
+    expect((await run("--group", "nope")).err).toContain('no group "nope"');
+    expect(process.exitCode).toBe(1);
+    expect((await run("--deadline-hours", "500")).err).toContain("no trace is long enough");
+  });
+
+  it("refuses a policy that it does not know", async () => {
+    await expect(run("--policies", "magic")).rejects.toThrow(/none of/);
+  });
+});
+
+describe("reading the bundle", () => {
+  it("splits quoted cells and names pairs as the reference does", () => {
+    expect(splitCsvLine('a,"b, ""c""",')).toEqual(["a", 'b, "c"', ""]);
+    expect(pairOf("availability/permissive/aws-2022__us-west-2a__k80_8.csv")).toBe("us-west-2a_k80_8");
+    expect(listTraces(dir, "g").map((file) => file.pair)).toEqual(["zone-a_v100_1"]);
+  });
+
+  it("refuses a manifest that points outside its folder", async () => {
+    writeFileSync(
+      join(dir, "manifest.csv"),
+      "kind,file,price_file,group,zone,requested_capacity,gap_seconds,ticks\navailability,../x__y__z.csv,,g,z,1,600,100\n",
+    );
+    expect((await run("--job-hours", "2", "--deadline-hours", "4")).err).toContain("leaves the trace folder");
+  });
+
+  it("shifts start ticks for the -mit files and leaves out windows that do not fit", () => {
+    const starts = parseStarts('{"length_ticks":10,"gap_seconds":600,"starts":[1,5,95]}');
+    const file = { pair: "p", group: "g-mit", zone: "z", gapSeconds: 600, ticks: 100, instances: 1, file: "f" };
+    expect(windowsOf(file, starts, 10, 0)).toEqual([{ window: 1, startTick: 2 }]);
+    expect(() => windowsOf({ ...file, gapSeconds: 195 }, starts, 10, 0)).toThrow(/ticks of 600 s/);
+    expect(() => parseStarts('{"length_ticks":10,"gap_seconds":600,"starts":[1.5]}')).toThrow(/whole numbers/);
+  });
+});

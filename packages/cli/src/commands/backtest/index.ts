@@ -1,0 +1,197 @@
+/**
+ * `aether backtest`: what would a job with a deadline have cost on recorded spot markets, under the published policies, ours, and perfect
+ * foresight. Results go to stdout (a table, or one JSON document), rows to the CSV file, progress to stderr.
+ */
+import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { RESULT_COLUMNS } from "@aether/risk";
+import { type Command, InvalidArgumentError } from "commander";
+import { runTasks } from "./pool.ts";
+import { readStarts, windowsOf } from "./starts.ts";
+import { byReferenceOrder, POLICY_NAMES, type PolicyName, type Task } from "./task.ts";
+import { listTraces } from "./traces.ts";
+
+/** The group that a starts file's ticks are counted in. */
+const STARTS_GROUP = "aws-2022-10-26-full";
+
+interface BacktestOptions {
+  readonly traces: string;
+  readonly group?: string;
+  readonly starts?: string;
+  readonly windows: number;
+  readonly jobHours: number;
+  readonly deadlineHours: number[];
+  readonly changeoverHours: number[];
+  readonly policies: PolicyName[];
+  readonly onDemandPrice: number;
+  readonly spotPrice: number;
+  readonly prices?: boolean;
+  readonly threads: number;
+  readonly csv?: string;
+  readonly json?: boolean;
+}
+
+interface Summary {
+  readonly deadlineHours: number;
+  readonly changeoverHours: number;
+  readonly policy: PolicyName;
+  readonly runs: number;
+  readonly meanCostUsd: number;
+  readonly deadlineMisses: number;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError("must be a number above 0");
+  return value;
+}
+function wholePositive(text: string): number {
+  const value = positive(text);
+  if (!Number.isInteger(value)) throw new InvalidArgumentError("must be a whole number above 0");
+  return value;
+}
+const numbers = (text: string): number[] => text.split(",").map(positive);
+function policies(text: string): PolicyName[] {
+  return text.split(",").map((name) => {
+    const known = POLICY_NAMES.find((policy) => policy === name);
+    if (known === undefined) throw new InvalidArgumentError(`"${name}" is none of ${POLICY_NAMES.join(", ")}`);
+    return known;
+  });
+}
+
+/** Adds the `backtest` command to the program. */
+export function registerBacktest(program: Command): void {
+  program
+    .command("backtest")
+    .description("replay a job with a deadline on recorded spot markets and compare policies")
+    .requiredOption("--traces <dir>", "folder with manifest.csv and the traces it names")
+    .option("--group <name>", "only this group of traces")
+    .option("--starts <file>", "JSON file with the start ticks of the windows")
+    .option("--windows <n>", "windows for each trace, spread evenly, when no --starts is given", wholePositive, 30)
+    .option("--job-hours <h>", "work of the job", positive, 48)
+    .option("--deadline-hours <h,...>", "deadlines", numbers, [52, 60])
+    .option("--changeover-hours <h,...>", "paid on every start", numbers, [0.2])
+    .option("--policies <a,b>", POLICY_NAMES.join(", "), policies, [...POLICY_NAMES])
+    .option("--on-demand-price <usd>", "USD per hour", positive, 3.06)
+    .option("--spot-price <usd>", "USD per hour, where a trace has no prices or --prices is not given", positive, 0.9731)
+    .option("--prices", "use the price series beside the traces")
+    .option("--threads <n>", "worker threads", wholePositive, availableParallelism())
+    .option("--csv <file>", "write one row a run")
+    .option("--json", "print one JSON document")
+    .action(async (options: BacktestOptions) => {
+      const stop = new AbortController();
+      const onInterrupt = (): void => stop.abort(new Error("interrupted"));
+      process.once("SIGINT", onInterrupt);
+      try {
+        await backtest(options, stop.signal);
+      } catch (error) {
+        process.stderr.write(`backtest: ${error instanceof Error ? error.message : String(error)}\n`);
+        process.exitCode = 1;
+      } finally {
+        process.off("SIGINT", onInterrupt);
+      }
+    });
+}
+
+async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<void> {
+  const dir = resolve(options.traces);
+  const group = options.group ?? (options.starts === undefined ? undefined : STARTS_GROUP);
+  const files = listTraces(dir, group);
+  if (files.length === 0)
+    throw new Error(group === undefined ? "the manifest names no availability traces" : `the manifest has no group "${group}"`);
+  const starts = options.starts === undefined ? undefined : readStarts(options.starts);
+  const longest = Math.max(...options.deadlineHours);
+  const tasks: Task[] = [];
+  const skipped: string[] = [];
+  for (const deadlineHours of options.deadlineHours) {
+    for (const changeoverHours of options.changeoverHours) {
+      for (const file of files) {
+        // All deadlines share their windows, so that their means can be compared.
+        const needed = starts?.lengthTicks ?? Math.ceil((longest * 3600) / file.gapSeconds);
+        const windows = windowsOf(file, starts, Math.max(needed, Math.ceil((longest * 3600) / file.gapSeconds)), options.windows);
+        if (windows.length === 0) {
+          skipped.push(file.pair);
+          continue;
+        }
+        const { jobHours, policies } = options;
+        tasks.push({
+          dir,
+          file,
+          windows,
+          jobHours,
+          deadlineHours,
+          changeoverHours,
+          policies,
+          onDemandUsdPerHour: options.onDemandPrice,
+          spotUsdPerHour: options.spotPrice,
+          withPrices: options.prices === true,
+        });
+      }
+    }
+  }
+  if (skipped.length > 0) process.stderr.write(`too short for a ${longest} h window, left out: ${[...new Set(skipped)].join(", ")}\n`);
+  if (tasks.length === 0) throw new Error(`no trace is long enough for a ${longest} h window`);
+  const isTerminal = process.stderr.isTTY === true;
+  const results = await runTasks(
+    tasks,
+    options.threads,
+    (finished) => {
+      if (isTerminal) process.stderr.write(`\r${bar(finished / tasks.length)} ${finished}/${tasks.length}`);
+    },
+    signal,
+  );
+  if (isTerminal) process.stderr.write("\r\x1b[K");
+  if (options.csv !== undefined) {
+    const rows = results.flatMap((result) => result.rows).sort(byReferenceOrder);
+    writeFileSync(options.csv, `${[RESULT_COLUMNS, ...rows.map((row) => row.line)].join("\n")}\n`);
+  }
+  const summaries = summarise(tasks, results);
+  if (options.json) process.stdout.write(`${JSON.stringify({ runs: summaries.reduce((n, s) => n + s.runs, 0), summaries }, null, 2)}\n`);
+  else printTable(summaries);
+}
+
+const bar = (share: number): string => `[${"#".repeat(Math.round(share * 30)).padEnd(30, ".")}]`;
+
+function summarise(
+  tasks: readonly Task[],
+  results: readonly { totals: readonly { policy: PolicyName; runs: number; costUsd: number; misses: number }[] }[],
+): Summary[] {
+  const sums = new Map<
+    string,
+    { deadlineHours: number; changeoverHours: number; policy: PolicyName; runs: number; costUsd: number; misses: number }
+  >();
+  for (const [i, task] of tasks.entries()) {
+    for (const total of results[i]?.totals ?? []) {
+      const key = `${task.deadlineHours} ${task.changeoverHours} ${total.policy}`;
+      const sum = sums.get(key) ?? {
+        deadlineHours: task.deadlineHours,
+        changeoverHours: task.changeoverHours,
+        policy: total.policy,
+        runs: 0,
+        costUsd: 0,
+        misses: 0,
+      };
+      sum.runs += total.runs;
+      sum.costUsd += total.costUsd;
+      sum.misses += total.misses;
+      sums.set(key, sum);
+    }
+  }
+  return [...sums.values()].map(({ costUsd, misses, ...rest }) => ({ ...rest, meanCostUsd: costUsd / rest.runs, deadlineMisses: misses }));
+}
+
+function printTable(summaries: readonly Summary[]): void {
+  process.stdout.write("deadline_h  d_h   policy      runs   mean_usd   misses\n");
+  for (const s of summaries) {
+    const cells = [
+      String(s.deadlineHours).padEnd(10),
+      String(s.changeoverHours).padEnd(4),
+      s.policy.padEnd(10),
+      String(s.runs).padStart(5),
+      s.meanCostUsd.toFixed(4).padStart(10),
+      String(s.deadlineMisses).padStart(8),
+    ];
+    process.stdout.write(`${cells.join("  ")}\n`);
+  }
+}

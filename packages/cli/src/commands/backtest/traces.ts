@@ -1,0 +1,104 @@
+/** Reads a trace bundle from disk: manifest.csv names the files, each trace is run-length coded CSV, prices lie beside it. */
+import { readFileSync } from "node:fs";
+import { isAbsolute, join, relative, resolve } from "node:path";
+import { gunzipSync } from "node:zlib";
+import { parseTrace, type Trace } from "@aether/risk";
+
+export interface TraceFile {
+  readonly pair: string;
+  readonly group: string;
+  readonly zone: string;
+  readonly gapSeconds: number;
+  readonly ticks: number;
+  readonly instances: number;
+  readonly file: string;
+  readonly priceFile?: string;
+}
+
+function readText(dir: string, name: string): string {
+  const path = resolve(dir, name);
+  const inside = relative(dir, path);
+  if (isAbsolute(name) || inside.startsWith("..")) throw new Error(`${name} in the manifest leaves the trace folder`);
+  const bytes = readFileSync(path);
+  return (name.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
+}
+
+/** Splits one CSV line; cells may be quoted, quotes are doubled inside. */
+export function splitCsvLine(line: string): string[] {
+  const cells: string[] = [];
+  let cell = "";
+  let isQuoted = false;
+  for (let i = 0; i < line.length; i++) {
+    const char = line[i];
+    if (isQuoted) {
+      if (char !== '"') cell += char;
+      else if (line[i + 1] === '"') {
+        cell += '"';
+        i++;
+      } else isQuoted = false;
+    } else if (char === '"') isQuoted = true;
+    else if (char === ",") {
+      cells.push(cell);
+      cell = "";
+    } else cell += char;
+  }
+  cells.push(cell);
+  return cells;
+}
+
+/** ZONE_DEVICE of a trace file: `.../GROUP__ZONE__DEVICE.csv`. */
+export function pairOf(file: string): string {
+  const [, zone, device] = (file.split("/").at(-1) ?? file).replace(/\.csv(\.gz)?$/, "").split("__");
+  if (zone === undefined || device === undefined) throw new Error(`${file} is not named GROUP__ZONE__DEVICE.csv`);
+  return `${zone}_${device}`;
+}
+
+/** The availability traces that the bundle's manifest names, of one group if wanted. Throws when the manifest lacks a column. */
+export function listTraces(dir: string, group?: string): TraceFile[] {
+  const lines = readText(dir, "manifest.csv").split(/\r?\n/).filter(Boolean);
+  const header = splitCsvLine(lines[0] ?? "");
+  const column = (name: string): number => {
+    const at = header.indexOf(name);
+    if (at < 0) throw new Error(`${join(dir, "manifest.csv")} has no column "${name}"`);
+    return at;
+  };
+  const at = {
+    kind: column("kind"),
+    file: column("file"),
+    price: column("price_file"),
+    group: column("group"),
+    zone: column("zone"),
+    capacity: column("requested_capacity"),
+    gap: column("gap_seconds"),
+    ticks: column("ticks"),
+  };
+  return lines
+    .slice(1)
+    .map(splitCsvLine)
+    .filter((cells) => cells[at.kind] === "availability" && (group === undefined || cells[at.group] === group))
+    .map((cells) => {
+      const file = cells[at.file] ?? "";
+      const priceFile = cells[at.price];
+      return {
+        pair: pairOf(file),
+        group: cells[at.group] ?? "",
+        zone: cells[at.zone] ?? "",
+        gapSeconds: Number(cells[at.gap]),
+        ticks: Number(cells[at.ticks]),
+        instances: Number(cells[at.capacity]),
+        file,
+        ...(priceFile ? { priceFile } : {}),
+      };
+    });
+}
+
+export function readTrace(dir: string, file: TraceFile, withPrices: boolean): Trace {
+  return parseTrace({
+    pair: file.pair,
+    zone: file.zone,
+    gapSeconds: file.gapSeconds,
+    instances: file.instances,
+    capacityCsv: readText(dir, file.file),
+    ...(withPrices && file.priceFile ? { priceCsv: readText(dir, file.priceFile) } : {}),
+  });
+}
