@@ -7,7 +7,7 @@ export default defineConfig({
       {
         resolve: { conditions: ["@source"] },
         ssr: { resolve: { conditions: ["@source"] } },
-        test: { name: "unit", include: ["packages/*/src/**/*.test.ts"], testTimeout: 10_000 },
+        test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.mjs"], testTimeout: 10_000 },
       },
       {
         resolve: { conditions: ["@source"] },

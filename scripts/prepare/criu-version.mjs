@@ -4,7 +4,7 @@
 /** @typedef {readonly [major: number, minor: number]} Version */
 
 /** @type {readonly { kernel: Version, criu: Version, because: string }[]} */
-export const KERNEL_NEEDS = [
+const KERNEL_NEEDS = [
   { kernel: [6, 16], criu: [4, 2], because: 'older ones fail on TCP sockets there ("Can\'t get 1:16 opt", checkpoint-restore/criu#2705)' },
   {
     kernel: [6, 13],

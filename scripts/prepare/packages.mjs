@@ -12,7 +12,7 @@
  */
 
 /** @type {readonly SystemPackage[]} */
-export const SYSTEM_PACKAGES = [
+const SYSTEM_PACKAGES = [
   { name: "runc", command: "runc", why: "runs each workload as an OCI container" },
   { name: "iproute2", command: "ip", why: "network namespaces, links and routes" },
   { name: "nftables", command: "nft", why: "holds a workload's network while it is moved" },

@@ -17,7 +17,7 @@ import { systemPackages } from "./system-packages.mjs";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** In the order in which they need each other. @type {readonly import("./step.mjs").Step[]} */
-export const STEPS = [npmPackages, build, systemPackages, criu, nativeProgram, pipeLimits];
+const STEPS = [npmPackages, build, systemPackages, criu, nativeProgram, pipeLimits];
 
 /**
  * @typedef {object} Outcome
