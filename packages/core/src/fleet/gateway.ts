@@ -163,16 +163,17 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   async function takeResult(session: Session, result: CommandResult): Promise<void> {
     const { commandId } = result;
-    if (isFinal(result)) {
-      const isKnown = await commands.finish(session.nodeId, result);
-      if (!isKnown) log.warn({ nodeId: session.nodeId, commandId }, "result of a command that is not on record");
-      say(session, { case: "resultAck", value: commandId });
-    }
     for (const waiter of [...(waiters.get(commandId) ?? [])]) {
       if (waiter.nodeId !== session.nodeId) continue;
       if (isFinal(result) || waiter.command === undefined) waiter.resolve(result);
       else if (result.outcome === CommandOutcome.UNKNOWN) say(session, { case: "command", value: waiter.command });
     }
+    if (!isFinal(result)) return;
+    // Whoever waited goes on first: in the freeze of a move its transaction would otherwise stand behind this one.
+    await new Promise((resolve) => setImmediate(resolve));
+    const isKnown = await commands.finish(session.nodeId, result);
+    if (!isKnown) log.warn({ nodeId: session.nodeId, commandId }, "result of a command that is not on record");
+    say(session, { case: "resultAck", value: commandId });
   }
 
   function wait(
@@ -251,12 +252,12 @@ export function createGateway(options: GatewayOptions): Gateway {
         end();
       }
     },
-    async send(nodeId, init, signal, { onOutput } = {}) {
+    async send(nodeId, init, signal, { onOutput, isOnRecord = false } = {}) {
       const command = create(CommandSchema, init);
-      const kept = await commands.result(command.id);
+      const kept = isOnRecord ? undefined : await commands.result(command.id);
       if (kept !== undefined) return kept;
       requireSession(nodeId);
-      const isNew = await commands.add(nodeId, command);
+      const isNew = isOnRecord || (await commands.add(nodeId, command));
       const first = (session: Session) =>
         say(session, isNew ? { case: "command", value: command } : { case: "queryCommandId", value: command.id });
       return wait(nodeId, command.id, command, signal, first, onOutput);

@@ -1,0 +1,61 @@
+// The fleet as the planner sees it, read in one go: nodes with what is announced for them, and what is already on its way to each.
+import { NodeFactsSchema, NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import { WorkloadSpecSchema, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import type { JsonValue } from "@bufbuild/protobuf";
+import type { Kysely } from "kysely";
+import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
+import type { Database } from "../db/schema.ts";
+import type { NodeView } from "./plan.ts";
+
+/** Memory that a workload needs on a target: as measured, or its limit where nothing was measured yet. */
+export function memoryOf(spec: JsonValue, usage: JsonValue | null): number {
+  const measured = Number(fromColumnOrNone(WorkloadUsageSchema, usage)?.memoryBytes ?? 0n);
+  return measured > 0 ? measured : Number(fromColumn(WorkloadSpecSchema, spec).memoryLimitBytes);
+}
+
+/** @param isConnected of the sessions: the row only knows when the node was last heard. */
+export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: string) => boolean): Promise<NodeView[]> {
+  const nodes = await db.selectFrom("nodes").selectAll().orderBy("id").execute();
+  const signals = await db
+    .selectFrom("signals")
+    .distinctOn("node_id")
+    .select(["node_id", "kind"])
+    .where("kind", "in", ["notice", "rebalance", "withdrawn"])
+    .orderBy("node_id")
+    .orderBy("received_at", "desc")
+    .orderBy("id", "desc")
+    .execute();
+  const placed = await db
+    .selectFrom("placements")
+    .select(({ fn }) => ["node_id", fn.countAll().as("count")])
+    .where("is_active", "=", true)
+    .groupBy("node_id")
+    .execute();
+  const incoming = await db
+    .selectFrom("migrations")
+    .innerJoin("workloads", "workloads.name", "migrations.workload")
+    .select(["migrations.target_node_id", "workloads.spec", "workloads.usage"])
+    .where("migrations.ended_at", "is", null)
+    .execute();
+  const lastSignal = new Map(signals.map((row) => [row.node_id, row.kind]));
+  const counts = new Map(placed.map((row) => [row.node_id, Number(row.count)]));
+  return nodes.map((node) => {
+    const facts = fromColumn(NodeFactsSchema, node.facts);
+    const usage = fromColumnOrNone(NodeUsageSchema, node.usage);
+    const memoryBytes = Number(facts.memoryBytes);
+    const coming = incoming.filter((row) => row.target_node_id === node.id);
+    const promised = coming.reduce((sum, row) => sum + memoryOf(row.spec, row.usage), 0);
+    const kind = lastSignal.get(node.id);
+    return {
+      id: node.id,
+      isConnected: isConnected(node.id),
+      isCordoned: node.is_cordoned,
+      announced: node.interruption_at !== null ? "notice" : kind === "rebalance" ? "rebalance" : undefined,
+      capabilities: facts.capabilities,
+      memoryBytes,
+      memoryAvailableBytes: (usage && usage.memoryAvailableBytes > 0n ? Number(usage.memoryAvailableBytes) : memoryBytes) - promised,
+      cpuFraction: usage?.cpuFraction ?? 0,
+      workloadCount: (counts.get(node.id) ?? 0) + coming.length,
+    };
+  });
+}

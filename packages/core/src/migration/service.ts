@@ -1,0 +1,155 @@
+// MigrationService: from requests to the domain and back.
+import { fault, isFaultCode, parseNodeId, parseWorkloadName } from "@aether/contract";
+import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
+import { type Migration, MigrationMode, MigrationService, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { type Logger, withDeadline } from "@aether/kit";
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import type { Db } from "../db/database.ts";
+import { fromColumn } from "../db/proto.ts";
+import type { Row } from "../db/schema.ts";
+import type { Events } from "../events/events.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { callerOf } from "../http/caller.ts";
+import { cutPage, parsePage } from "../http/page-request.ts";
+import { newId } from "../ids.ts";
+import { modeFromProto, modeToProto } from "./mode.ts";
+import type { Reconciler } from "./reconcile.ts";
+import { requirePlaced, startMigration } from "./start.ts";
+import type { Mode } from "./state.ts";
+import { steps } from "./steps/index.ts";
+import { toMigration } from "./store.ts";
+
+export interface MigrationServiceParts {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: AgentSessions;
+  readonly reconciler: Reconciler;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+}
+
+/** Phases go by in bursts: a watcher is told at most this often. */
+const watchEveryMs = 50;
+
+export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServiceParts): void {
+  const { db, reconciler, sessions, nowMs } = parts;
+
+  const read = async (id: string): Promise<Row<"migrations">> => {
+    const row = await db.selectFrom("migrations").selectAll().where("id", "=", id).executeTakeFirst();
+    if (row === undefined) throw fault("MIGRATION_NOT_FOUND", `there is no migration ${JSON.stringify(id.slice(0, 60))}`, { field: "id" });
+    return row;
+  };
+  const show = (row: Row<"migrations">): Migration => toMigration(row, reconciler.livePhases(row.id));
+
+  router.service(MigrationService, {
+    async startMigration(request, context) {
+      const caller = callerOf(context);
+      const id = await startMigration(parts, {
+        workload: parseWorkloadName(request.workload, "workload"),
+        targetNodeId: request.targetNodeId === "" ? undefined : parseNodeId(request.targetNodeId, "target_node_id"),
+        mode: parseMode(request.mode),
+        cause: "operator",
+        traceId: caller.traceId,
+      });
+      reconciler.wake(id);
+      return { migration: show(await read(id)) };
+    },
+    async listMigrations({ page, workload, activeOnly }) {
+      const { limit, after } = parsePage(page);
+      let query = db
+        .selectFrom("migrations")
+        .selectAll()
+        .orderBy("id", "desc")
+        .limit(limit + 1);
+      if (after !== undefined) query = query.where("id", "<", after);
+      if (workload !== "") query = query.where("workload", "=", parseWorkloadName(workload, "workload"));
+      if (activeOnly) query = query.where("ended_at", "is", null);
+      const { rows, nextPageToken } = cutPage(await query.execute(), limit, (row) => row.id);
+      return { migrations: rows.map(show), nextPageToken };
+    },
+    async getMigration({ id }) {
+      return { migration: show(await read(id)) };
+    },
+    async *watchMigration({ id }, context) {
+      for await (const migration of watch(parts, id, context.signal, async () => show(await read(id)))) yield { migration };
+    },
+    async cancelMigration({ id }, context) {
+      const row = await read(id);
+      if (row.ended_at !== null) {
+        if (row.epoch_after === null) return { migration: show(row) };
+        throw fault("MIGRATION_PAST_COMMIT", `${id} has ended; its commit was made`, { field: "id" });
+      }
+      await reconciler.cancel(id, callerOf(context).actor);
+      return { migration: show(await read(id)) };
+    },
+    async getReceipt({ id }) {
+      const row = await read(id);
+      if (row.receipt !== null) return { receipt: fromColumn(ReceiptSchema, row.receipt) };
+      throw fault("MIGRATION_NOT_FOUND", `${id} has no receipt: it is ${row.state.replaceAll("_", " ")} and nothing was committed`, {
+        field: "id",
+      });
+    },
+    async preflightWorkload(request, context) {
+      const name = parseWorkloadName(request.workload, "workload");
+      const report = await preflight(name, context);
+      return { report };
+    },
+  });
+
+  async function preflight(name: string, context: HandlerContext) {
+    const { workload, placement } = await requirePlaced(db, name);
+    const caller = callerOf(context);
+    const command = {
+      id: newId("cmd", nowMs()),
+      workload: workload.name,
+      epoch: BigInt(placement.epoch),
+      traceparent: caller.traceparent,
+      action: { case: "preflight" as const, value: { requestedMode: modeToProto("auto") } },
+    };
+    const result = await withDeadline(
+      `the preflight of ${name} on ${placement.node_id}`,
+      steps.preflight.deadlineMs,
+      (signal) => sessions.send(placement.node_id, command, signal),
+      context.signal,
+    );
+    if (result.outcome === CommandOutcome.OK && result.facts.case === "preflight") return result.facts.value;
+    const code = result.error?.code ?? "";
+    throw fault(isFaultCode(code) ? code : "UNAVAILABLE", result.error?.message ?? `${placement.node_id} did not answer the preflight`);
+  }
+}
+
+/** A number that is none of the modes is refused, never taken for AUTO. */
+function parseMode(mode: MigrationMode): Mode {
+  const known = modeFromProto(mode);
+  if (known !== undefined) return known;
+  const names = Object.values(MigrationMode).filter((value) => typeof value === "string" && value !== "UNSPECIFIED");
+  throw fault("INVALID_ARGUMENT", `mode must be one of ${names.join(", ")}, not ${mode}`, { field: "mode" });
+}
+
+/** The present state, then one message after every change, the last one when it has ended. */
+async function* watch(
+  parts: MigrationServiceParts,
+  id: string,
+  signal: AbortSignal,
+  read: () => Promise<Migration>,
+): AsyncIterable<Migration> {
+  let changed = Promise.withResolvers<void>();
+  const wake = () => changed.resolve();
+  const unsubscribe = parts.reconciler.onChange((each) => {
+    if (each === id) wake();
+  });
+  signal.addEventListener("abort", wake, { once: true });
+  try {
+    while (!signal.aborted) {
+      changed = Promise.withResolvers<void>();
+      const migration = await read();
+      yield migration;
+      if (migration.endedAt !== undefined) return;
+      await changed.promise;
+      await new Promise((resolve) => setTimeout(resolve, watchEveryMs));
+    }
+  } finally {
+    unsubscribe();
+    signal.removeEventListener("abort", wake);
+  }
+}
