@@ -1,1 +1,12 @@
-export {};
+export { type Closed, type CloseOptions, closeCloud } from "./cloud/close.ts";
+export { cloudNeeds } from "./cloud/needs.ts";
+export { type Cloud, type CloudOptions, openCloud, untilAborted } from "./cloud/open.ts";
+export { type CloudPaths, cloudPaths, defaultCloudDir } from "./cloud/paths.ts";
+export { createLoadClient, type LoadClient, type LoadClientOptions } from "./demo/load-client.ts";
+export type { Gap, Report } from "./demo/observations.ts";
+export { createRespReader, encodeCommand, encodeReply, type Reply, RespError } from "./demo/resp.ts";
+export { demoName, findProgram } from "./demo/workload.ts";
+export type { Reclaim } from "./imds/control.ts";
+export { type CloudLayout, cloudLayout, type LayoutOptions, type NodeLayout } from "./layout.ts";
+export { closeFabric, openFabric } from "./network/fabric.ts";
+export { type CloudRecord, isSupervised, type Missing, readRecord } from "./supervisor/record.ts";
