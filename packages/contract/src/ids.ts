@@ -33,7 +33,11 @@ const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
  * A new identifier: prefix, 10 characters of time (ms, Crockford base32, sortable), 8 random ones.
  * @param random 5 random bytes, given by the caller: this package has no I/O.
  */
-export function makeId(prefix: "mig" | "cmd" | "snap" | "sig" | "dec" | "drl" | "tok" | "ses", nowMs: number, random: Uint8Array): string {
+export function makeId(
+  prefix: "wl" | "mig" | "cmd" | "snap" | "sig" | "dec" | "drl" | "tok" | "ses",
+  nowMs: number,
+  random: Uint8Array,
+): string {
   let time = "";
   for (let rest = nowMs, i = 0; i < 10; i++, rest = Math.floor(rest / 32)) time = (alphabet[rest % 32] ?? "0") + time;
   let bits = 0n;

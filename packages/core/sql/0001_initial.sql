@@ -29,6 +29,9 @@ create table workloads (
   health text not null default 'unknown' check (health in ('unknown', 'passing', 'failing')),
   exit_code integer,
   usage jsonb,
+  -- The snapshot from which it is being started; null: from its spec.
+  snapshot_id text,
+  stop_grace_seconds integer not null default 10,
   -- The move in progress; set and cleared in the same transaction as the migration's own row.
   migration_id text,
   created_at timestamptz not null default now(),

@@ -1,1 +1,3 @@
-export {};
+export { type CoreConfig, type CoreConfigInput, coreConfig } from "./config.ts";
+export { type CoreRunOptions, type RunningCore, run, runCore } from "./core.ts";
+export { prepareSeed as prepareDatabase } from "./db/seed.ts";

@@ -35,6 +35,8 @@ export interface WorkloadsTable {
   health: Generated<HealthText>;
   exit_code: number | null;
   usage: JsonOrNull;
+  snapshot_id: string | null;
+  stop_grace_seconds: Generated<number>;
   migration_id: string | null;
   created_at: Generated<Date>;
   started_at: Date | null;

@@ -1,0 +1,226 @@
+// The control plane, put together: values are joined here, by plain calls, in the order in which they need each other.
+
+import { join } from "node:path";
+import type { Fault } from "@aether/contract";
+import { AgentConfigSchema, AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
+import {
+  createLogger,
+  createStopStack,
+  faultpoint,
+  type Logger,
+  loadConfig,
+  runUntilSignalled,
+  type Stoppable,
+  systemClock,
+} from "@aether/kit";
+import { openAuthority } from "@aether/kit/identity";
+import { create } from "@bufbuild/protobuf";
+import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
+import { sql } from "kysely";
+import { ensureFirstAdmin } from "./access/first-admin.ts";
+import { createGate } from "./access/gate.ts";
+import { createRateLimit } from "./access/rate-limit.ts";
+import { requireRoles } from "./access/roles.ts";
+import { accessRoutes } from "./access/service.ts";
+import { createTokens } from "./access/tokens.ts";
+import { createAudit } from "./audit/audit.ts";
+import { auditInterceptor } from "./audit/interceptor.ts";
+import { auditRoutes } from "./audit/service.ts";
+import { type CoreConfig, coreConfig } from "./config.ts";
+import { openDatabase } from "./db/database.ts";
+import { createEvents } from "./events/events.ts";
+import { createRetention } from "./events/retention.ts";
+import { eventRoutes } from "./events/service.ts";
+import { agentRoutes } from "./fleet/agent-service.ts";
+import { createCommandStore } from "./fleet/command-store.ts";
+import { createGateway, type Gateway } from "./fleet/gateway.ts";
+import { createMemory } from "./fleet/memory.ts";
+import { createMonitor } from "./fleet/monitor.ts";
+import { nodeRoutes } from "./fleet/node-service.ts";
+import { createSignalIntake } from "./fleet/signal-intake.ts";
+import { createWorkloadReports } from "./fleet/workload-reports.ts";
+import { createAgentsServer } from "./http/agents-server.ts";
+import { faultInterceptor } from "./http/fault-interceptor.ts";
+import { healthRoutes } from "./http/health.ts";
+import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
+import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
+import { createPeopleServer } from "./http/people-server.ts";
+import { createCoreIdentity } from "./identity/core-identity.ts";
+import type { Part } from "./part.ts";
+import { createSnapshots } from "./snapshot/service.ts";
+import { parsePool } from "./workload/address-pool.ts";
+import { createConverge } from "./workload/converge.ts";
+import { createOffers } from "./workload/offers.ts";
+import { workloadRoutes } from "./workload/service.ts";
+
+export interface RunningCore extends Stoppable {
+  readonly http: { readonly address: string; readonly port: number };
+  readonly agents: { readonly address: string; readonly port: number };
+  /** Resolves with the reason if something without which core cannot go on has ended; stop it then. */
+  readonly died: Promise<Fault>;
+}
+
+/** Starts the control plane. When it throws, nothing is left running. Throws LOCKED, CONFIG_INVALID, STORAGE_FAILED, UNAVAILABLE (a port). */
+export async function runCore(config: CoreConfig, signal: AbortSignal, log: Logger = createLogger({ name: "core" })): Promise<RunningCore> {
+  const stack = createStopStack(log);
+  try {
+    return await assemble(config, signal, log, stack);
+  } catch (caught) {
+    await stack.stop();
+    throw caught;
+  }
+}
+
+async function assemble(
+  config: CoreConfig,
+  signal: AbortSignal,
+  log: Logger,
+  stack: ReturnType<typeof createStopStack>,
+): Promise<RunningCore> {
+  const clock = systemClock;
+  const nowMs = () => clock.nowMs();
+  const database = await openDatabase(config.dataDir, signal);
+  stack.add("database", database.close);
+  const { db } = database;
+  await faultpoint("core.database_open");
+
+  const events = createEvents(db);
+  const audit = createAudit(db, nowMs);
+  const tokens = createTokens(db, nowMs);
+  await ensureFirstAdmin(tokens, config.adminTokenFile ?? join(config.dataDir, "admin.token"));
+  await releaseKeys(db, nowMs());
+
+  const authority = await openAuthority(config.dataDir, { trustDomain: config.trustDomain });
+  const identity = createCoreIdentity(config.dataDir, authority, config.identityTtlMs, clock, log);
+  stack.add("identity", identity);
+  await identity.start(signal);
+
+  // Fleet
+  const agentConfig = create(AgentConfigSchema, {
+    heartbeatIntervalMs: config.heartbeat.intervalMs,
+    imdsIntervalMs: config.imds.intervalMs,
+    telemetryIntervalMs: config.heartbeat.intervalMs,
+  });
+  const commands = createCommandStore(db);
+  const signals = createSignalIntake(db, events, nowMs);
+  const reports = createWorkloadReports(db, events, nowMs);
+  const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
+  const gateway = createGateway({ commands, signals, memory, agentConfig, clock, log });
+  const monitor = createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs: config.heartbeat.lostAfterMs });
+
+  // Workloads and snapshots
+  const offers = createOffers(db, gateway, memory);
+  const converge = createConverge({ db, events, sessions: gateway, log });
+  const pool = parsePool(config.addressPool);
+  const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, log });
+  const retention = createRetention({ db, commands, ...config.events, nowMs, log });
+
+  const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
+  const parts: readonly Part[] = [
+    { routes: agentRoute },
+    { routes: nodeRoutes({ db, events, sessions: gateway, memory }) },
+    { routes: workloadRoutes({ db, events, sessions: gateway, offers, converge, pool }) },
+    { routes: accessRoutes(tokens, authority) },
+    { routes: eventRoutes(events) },
+    { routes: auditRoutes(audit) },
+    snapshots,
+    converge,
+    monitor,
+    retention,
+  ];
+
+  // Ways in
+  const counter = createRequestCounter();
+  const stopping = new AbortController();
+  const limit = (perSecond: number) => createRateLimit(perSecond, config.rateLimit.burst, () => clock.monotonicMs());
+  const gate = createGate({
+    tokens,
+    audit,
+    perToken: limit(config.rateLimit.perTokenPerSecond),
+    perAddress: limit(config.rateLimit.perAddressPerSecond),
+  });
+  const routes = (router: ConnectRouter) => {
+    for (const part of parts) part.routes?.(router);
+  };
+  const rpc = {
+    requestGate: gate,
+    interceptors: [faultInterceptor(log, counter.count), auditInterceptor(audit), idempotencyInterceptor(db, nowMs)],
+    shutdownSignal: stopping.signal,
+  };
+  requireRoles(servicesOf(routes));
+  const agentsServer = createAgentsServer({ ...rpc, routes: agentRoute, identity, trustDomain: config.trustDomain, log });
+  const readiness = {
+    database: async () => {
+      await sql`select 1`.execute(db);
+    },
+    identity: async () => {
+      if (identity.current().expiresAtMs <= nowMs()) throw new Error("core's certificate has expired");
+    },
+  };
+  const peopleServer = await createPeopleServer({
+    ...rpc,
+    routes,
+    log,
+    plain: [healthRoutes(readiness), metricsRoutes({ db, sessions: gateway, tokens, requests: counter })],
+  });
+
+  for (const part of parts) {
+    if (part.stop) stack.add("part", () => part.stop?.());
+    await part.start?.(signal);
+  }
+  stack.add("agents' port", agentsServer);
+  const agents = await agentsServer.listen(config.agents.port, config.agents.host);
+  stack.add("people's port", peopleServer);
+  const http = await peopleServer.listen(config.http.port, config.http.host);
+  stack.add("sessions", () => {
+    stopping.abort();
+    gateway.endAll();
+  });
+  await events.append(db, { type: "core.started", subject: "core", message: `the control plane listens on ${http.address}:${http.port}` });
+  log.info({ http, agents, dataDir: config.dataDir }, "core.started");
+  return { http, agents, died: database.died, stop: () => stack.stop() };
+}
+
+/** The services that are really mounted, found by mounting them. */
+function servicesOf(routes: (router: ConnectRouter) => void) {
+  const router = createConnectRouter();
+  routes(router);
+  const services = new Set(router.handlers.map(({ service }) => service));
+  if (!services.has(AgentService)) throw new Error("core without its agents' service");
+  return services;
+}
+
+export interface CoreRunOptions {
+  /** YAML file. */
+  readonly configFile?: string | undefined;
+  /** Win over the file and the environment. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+  readonly signal?: AbortSignal;
+  readonly log?: Logger;
+  /** Called when everything listens. */
+  readonly onStarted?: (core: RunningCore) => void;
+}
+
+/** `aether core`: runs until SIGTERM or SIGINT, or until it cannot go on, which is thrown. */
+export async function run(options: CoreRunOptions = {}): Promise<void> {
+  const log = options.log ?? createLogger({ name: "core" });
+  const config = await loadConfig(coreConfig, { file: options.configFile, prefix: "AETHER_CORE", overrides: options.overrides ?? {} });
+  const ending = new AbortController();
+  let died: Fault | undefined;
+  const outer = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
+  await runUntilSignalled(
+    log,
+    async (signal) => {
+      const core = await runCore(config, signal, log);
+      core.died.then((reason) => {
+        died = reason;
+        log.fatal({ err: reason }, "core cannot go on");
+        ending.abort(reason);
+      });
+      options.onStarted?.(core);
+      return core;
+    },
+    outer,
+  );
+  if (died) throw died;
+}

@@ -1,0 +1,87 @@
+// /metrics in the Prometheus text format (https://prometheus.io/docs/instrumenting/exposition_formats/): only numbers that were counted.
+import { fault, Role } from "@aether/contract";
+import type { FastifyInstance } from "fastify";
+import { isAllowed, roleOfBearer } from "../access/roles.ts";
+import type { Tokens } from "../access/tokens.ts";
+import type { Db } from "../db/database.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { originOf } from "./origin.ts";
+import { sendFault } from "./rest/transcoding.ts";
+
+export interface RequestCounter {
+  count(method: string, code: string): void;
+  entries(): Iterable<readonly [method: string, code: string, count: number]>;
+}
+
+export function createRequestCounter(): RequestCounter {
+  const counts = new Map<string, number>();
+  return {
+    count(method, code) {
+      const key = `${method} ${code}`;
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    },
+    *entries() {
+      for (const [key, count] of counts) {
+        const [method = "", code = ""] = key.split(" ");
+        yield [method, code, count];
+      }
+    },
+  };
+}
+
+export interface MetricsOptions {
+  readonly db: Db;
+  readonly sessions: AgentSessions;
+  readonly tokens: Pick<Tokens, "authenticate">;
+  readonly requests: RequestCounter;
+}
+
+export function metricsRoutes({ db, sessions, tokens, requests }: MetricsOptions): (app: FastifyInstance) => void {
+  return (app) => {
+    app.get("/metrics", async (request, reply) => {
+      const secret = /^Bearer (\S{1,200})$/i.exec(request.headers.authorization ?? "")?.[1];
+      const bearer = secret === undefined ? undefined : await tokens.authenticate(secret);
+      if (bearer === undefined || !isAllowed(Role.VIEWER, roleOfBearer[bearer.role])) {
+        return sendFault(reply, fault("UNAUTHENTICATED"), originOf(request.raw));
+      }
+      const memory = process.memoryUsage();
+      const lines = [
+        gauge("process_resident_memory_bytes", "Resident memory.", [["", memory.rss]]),
+        gauge("process_start_time_seconds", "Start of the process, unix time.", [["", Date.now() / 1000 - process.uptime()]]),
+        gauge("aether_nodes_connected", "Nodes with a session.", [["", sessions.connectedNodes().length]]),
+        gauge("aether_nodes", "Nodes on record.", [["", await count(db, "nodes")]]),
+        gauge("aether_workloads", "Workloads by state.", await countBy(db, "workloads")),
+        gauge("aether_migrations", "Migrations by state.", await countBy(db, "migrations")),
+        counter(
+          "aether_requests_total",
+          "Requests by method and outcome since the start.",
+          [...requests.entries()].map(([method, code, value]) => [`{method="${method}",code="${code}"}`, value]),
+        ),
+      ];
+      return reply.type("text/plain; version=0.0.4; charset=utf-8").send(`${lines.join("\n")}\n`);
+    });
+  };
+}
+
+async function count(db: Db, table: "nodes"): Promise<number> {
+  const row = await db
+    .selectFrom(table)
+    .select(({ fn }) => fn.countAll().as("count"))
+    .executeTakeFirstOrThrow();
+  return Number(row.count);
+}
+
+async function countBy(db: Db, table: "workloads" | "migrations"): Promise<[string, number][]> {
+  const rows = await db
+    .selectFrom(table)
+    .select(["state", ({ fn }) => fn.countAll().as("count")])
+    .groupBy("state")
+    .execute();
+  return rows.map((row) => [`{state="${row.state}"}`, Number(row.count)]);
+}
+
+type Sample = readonly [labels: string, value: number];
+const metric = (type: string) => (name: string, help: string, samples: readonly Sample[]) =>
+  [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...samples.map(([labels, value]) => `${name}${labels} ${value}`)].join("\n");
+const gauge = metric("gauge");
+const counter = metric("counter");

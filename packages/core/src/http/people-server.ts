@@ -1,0 +1,98 @@
+// The people's port: REST, Connect, gRPC-web, gRPC, health, metrics, the page.
+import http2 from "node:http2";
+import { fault } from "@aether/contract";
+import type { Logger } from "@aether/kit";
+import { createConnectRouter } from "@connectrpc/connect";
+import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import fastify, { type FastifyInstance } from "fastify";
+import { errorBody, faultOf } from "./error-body.ts";
+import { createOnePort, type OnePort } from "./one-port.ts";
+import { originOf, valuesWith } from "./origin.ts";
+import { sendFault, serveRest } from "./rest/transcoding.ts";
+import { bodyLimitBytes, type RpcOptions } from "./rpc-options.ts";
+import { addSecurityHeaders } from "./security-headers.ts";
+
+export interface PeopleServerOptions extends RpcOptions {
+  readonly log: Logger;
+  /** Further routes on the same server: health, metrics, the page. */
+  readonly plain: readonly ((app: FastifyInstance) => void | Promise<void>)[];
+}
+
+export async function createPeopleServer(options: PeopleServerOptions): Promise<OnePort> {
+  const { routes, requestGate, interceptors, shutdownSignal, plain, log } = options;
+  const rpc = { routes, requestGate, interceptors, shutdownSignal, readMaxBytes: bodyLimitBytes };
+  const app = fastify({
+    bodyLimit: bodyLimitBytes,
+    forceCloseConnections: true,
+    requestTimeout: 30_000,
+    // A URL that cannot be decoded is a mistake of the client like any other.
+    frameworkErrors: (error, request, reply) => {
+      sendFault(reply, fault("INVALID_ARGUMENT", error.message, { cause: error }), originOf(request.raw));
+    },
+  });
+  addSecurityHeaders(app);
+  readJson(app);
+  app.setErrorHandler((error, request, reply) => {
+    const origin = originOf(request.raw);
+    const problem = requestFault(error) ?? faultOf(error);
+    if (problem.code === "INTERNAL") log.error({ err: error, traceId: origin.trace.traceId, url: request.url }, "request failed");
+    return sendFault(reply, problem, origin);
+  });
+  app.setNotFoundHandler((request, reply) =>
+    sendFault(
+      reply,
+      fault("ROUTE_NOT_FOUND", `there is no ${request.method} ${request.url.split("?")[0]?.slice(0, 200)}`),
+      originOf(request.raw),
+    ),
+  );
+  await app.register(fastifyConnectPlugin, { ...rpc, contextValues: (request) => valuesWith(originOf(request.raw)) });
+  const router = createConnectRouter({ ...rpc, connect: true, grpc: false, grpcWeb: false });
+  routes(router);
+  serveRest(app, router);
+  for (const add of plain) await add(app);
+  await app.ready();
+
+  const grpc = http2.createServer(
+    { settings: { maxConcurrentStreams: 200 } },
+    connectNodeAdapter({
+      ...rpc,
+      contextValues: (request) => valuesWith(originOf(request)),
+      fallback: (request, response) => {
+        const { trace } = originOf(request);
+        response.writeHead(404, { "content-type": "application/json; charset=utf-8", traceparent: trace.traceparent });
+        const body = errorBody(fault("ROUTE_NOT_FOUND", "HTTP/2 without TLS is for gRPC here; use HTTP/1.1 for REST"), trace.traceId);
+        response.end(JSON.stringify(body));
+      },
+    }),
+  );
+  grpc.on("sessionError", (error) => log.debug({ err: error }, "an HTTP/2 session failed"));
+  const port = createOnePort(app.server, grpc);
+  return {
+    listen: port.listen,
+    async stop() {
+      await port.stop();
+      await app.close();
+    },
+  };
+}
+
+/** JSON for REST: an empty body is an empty object, and a key that would touch a prototype is refused. */
+function readJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser("error", "error");
+  app.removeContentTypeParser("application/json");
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+    if (body === "") done(null, undefined);
+    else parse(request, body as string, done);
+  });
+}
+
+/** fastify's own refusals, in our table. */
+function requestFault(error: unknown) {
+  if (typeof error !== "object" || error === null || !("statusCode" in error)) return undefined;
+  const message = error instanceof Error ? error.message : "the request cannot be read";
+  if (error.statusCode === 413) return fault("REQUEST_TOO_LARGE", `the body is larger than ${bodyLimitBytes} bytes`);
+  if (error.statusCode === 415) return fault("INVALID_ARGUMENT", "the body must be application/json", { field: "content-type" });
+  if (typeof error.statusCode === "number" && error.statusCode >= 400 && error.statusCode < 500) return fault("INVALID_ARGUMENT", message);
+  return undefined;
+}

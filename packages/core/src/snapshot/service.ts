@@ -1,0 +1,263 @@
+// SnapshotService: checkpoints in the nodes' common store. The row is written before the node hears of it; what a kill of the control plane
+// left unfinished is asked about when the node is back.
+
+import { fault } from "@aether/contract";
+import { CommandOutcome, type CommandResult } from "@aether/contract/gen/aether/v2/agent_pb";
+import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import { ManifestSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { type Snapshot, SnapshotSchema, SnapshotService, SnapshotState } from "@aether/contract/gen/aether/v2/snapshot_pb";
+import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import type { Logger } from "@aether/kit";
+import { create } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { Db } from "../db/database.ts";
+import { isUniqueViolation } from "../db/pglite.ts";
+import { fromColumn, fromColumnOrNone, stamp, toColumn } from "../db/proto.ts";
+import type { Row, SnapshotStateText } from "../db/schema.ts";
+import type { Events } from "../events/events.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { type Caller, callerOf } from "../http/caller.ts";
+import { cutPage, parsePage } from "../http/page-request.ts";
+import { newId } from "../ids.ts";
+import type { Part } from "../part.ts";
+import { type Converge, problemOf } from "../workload/converge.ts";
+import type { Offers } from "../workload/offers.ts";
+import { findWorkload, placeNext, refuseWhileMoving, requireWorkload, toWorkload } from "../workload/store.ts";
+
+export interface SnapshotOptions {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: AgentSessions;
+  readonly offers: Offers;
+  readonly converge: Converge;
+  readonly log: Logger;
+}
+
+const createDeadlineMs = 600_000;
+const deleteDeadlineMs = 60_000;
+
+export function createSnapshots(options: SnapshotOptions): Part {
+  const { db, events, sessions, log } = options;
+
+  async function requireSnapshot(id: string): Promise<Row<"snapshots">> {
+    const row = await db.selectFrom("snapshots").selectAll().where("id", "=", id).executeTakeFirst();
+    if (row === undefined) throw fault("SNAPSHOT_NOT_FOUND", `there is no snapshot ${JSON.stringify(id.slice(0, 60))}`, { field: "id" });
+    return row;
+  }
+
+  /** Asks the node for the checkpoint; the command's id follows from the row, so a repeat finds the kept result. */
+  async function carryOut(row: Row<"snapshots">, signal: AbortSignal): Promise<Row<"snapshots">> {
+    const action = { case: "createSnapshot" as const, value: { snapshotId: row.id } };
+    const command = { id: `cmd-${row.id}`, workload: row.workload, epoch: BigInt(row.epoch), action };
+    const result = await sessions.send(row.node_id, command, signal);
+    return finish(row, result);
+  }
+
+  async function finish(row: Row<"snapshots">, result: CommandResult): Promise<Row<"snapshots">> {
+    const facts = result.facts.case === "snapshot" ? result.facts.value : undefined;
+    const isReady = result.outcome === CommandOutcome.OK && facts !== undefined;
+    return db.transaction().execute(async (tx) => {
+      const changed = await tx
+        .updateTable("snapshots")
+        .set(
+          isReady
+            ? {
+                state: "ready",
+                bytes: Number(facts.bytes),
+                freeze_ms: facts.freezeMs,
+                manifest: facts.manifest ? toColumn(ManifestSchema, facts.manifest) : null,
+              }
+            : { state: "failed", error: toColumn(ErrorDetailSchema, result.error ?? create(ErrorDetailSchema, { code: "INTERNAL" })) },
+        )
+        .where("id", "=", row.id)
+        .where("state", "=", "creating")
+        .returningAll()
+        .executeTakeFirst();
+      if (changed === undefined) return requireSnapshot(row.id);
+      await events.append(tx, {
+        type: isReady ? "snapshot.ready" : "snapshot.failed",
+        subject: `snapshot/${row.id}`,
+        message: isReady
+          ? `${row.workload} has a snapshot ${row.id}`
+          : `the snapshot of ${row.workload} failed: ${result.error?.message ?? "no reason given"}`,
+        data: { workload: row.workload, bytes: changed.bytes, freezeMs: changed.freeze_ms },
+      });
+      return changed;
+    });
+  }
+
+  async function make(name: string, caller: Caller, signal: AbortSignal): Promise<Snapshot> {
+    const workload = await requireWorkload(db, name, "workload");
+    refuseWhileMoving(workload);
+    const { node_id: nodeId, epoch } = workload;
+    if (workload.state !== "running" || nodeId === null || epoch === null) {
+      throw fault("WORKLOAD_NOT_RUNNING", `${name} is ${workload.state}`, { field: "workload" });
+    }
+    if (!sessions.isConnected(nodeId)) throw fault("NODE_NOT_CONNECTED", `${nodeId}, the node of ${name}, has no session`);
+    const row = await db.transaction().execute(async (tx) => {
+      const made = await tx
+        .insertInto("snapshots")
+        .values({ id: newId("snap"), workload: name, spec: JSON.stringify(workload.spec), state: "creating", node_id: nodeId, epoch })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      const message = `a snapshot of ${name} is made`;
+      await events.append(tx, {
+        type: "snapshot.creating",
+        subject: `snapshot/${made.id}`,
+        message,
+        traceId: caller.traceId,
+        data: { workload: name },
+      });
+      return made;
+    });
+    const done = await carryOut(row, AbortSignal.any([signal, AbortSignal.timeout(createDeadlineMs)]));
+    if (done.state === "ready") return toSnapshot(done);
+    const error = fromColumnOrNone(ErrorDetailSchema, done.error) ?? create(ErrorDetailSchema, { code: "INTERNAL", message: "it failed" });
+    throw problemOf({ outcome: CommandOutcome.FAILED, error } as CommandResult);
+  }
+
+  /** The workload comes back under its name and address, in the next epoch. It must not run. */
+  async function restore(id: string, wantedNodeId: string, caller: Caller, signal: AbortSignal) {
+    const row = await requireSnapshot(id);
+    if (row.state === "corrupt") throw fault("SNAPSHOT_CORRUPT", `${id} does not match its manifest`, { field: "id" });
+    if (row.state !== "ready") throw fault("SNAPSHOT_NOT_READY", `${id} is ${row.state}`, { field: "id" });
+    const spec = fromColumn(WorkloadSpecSchema, row.spec);
+    const existing = await findWorkload(db, spec.name);
+    if (existing) {
+      refuseWhileMoving(existing);
+      if (!["stopped", "exited", "failed"].includes(existing.state)) {
+        throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.state} on ${existing.node_id ?? "a node"}; stop it first`, {
+          field: "id",
+        });
+      }
+    }
+    const nodeId = await options.offers.place(wantedNodeId, { memoryLimitBytes: Number(spec.memoryLimitBytes) });
+    await db
+      .transaction()
+      .execute(async (tx) => {
+        const values = {
+          spec: JSON.stringify(row.spec),
+          address: spec.address,
+          desired: "running",
+          state: "starting",
+          snapshot_id: id,
+        } as const;
+        await tx
+          .insertInto("workloads")
+          .values({ ...values, name: spec.name, id: newId("wl") })
+          .onConflict((conflict) => conflict.column("name").doUpdateSet({ ...values, reason: "", exit_code: null }))
+          .execute();
+        const epoch = await placeNext(tx, spec.name, nodeId, "restore", row.epoch + 1);
+        await events.append(tx, {
+          type: "workload.restoring",
+          subject: `workload/${spec.name}`,
+          message: `${spec.name} is restored from ${id} on ${nodeId}`,
+          data: { nodeId, epoch, snapshotId: id },
+          traceId: caller.traceId,
+        });
+      })
+      .catch((caught: unknown) => {
+        if (!isUniqueViolation(caught, "workloads_address_key")) throw caught;
+        throw fault("ADDRESS_IN_USE", `${spec.address}, the address of ${spec.name}, belongs to another workload`, { field: "id" });
+      });
+    try {
+      await options.converge.converge(spec.name, signal);
+    } catch (caught) {
+      if (caught instanceof Error && "code" in caught && caught.code === "SNAPSHOT_CORRUPT") await markCorrupt(row, caught.message);
+      throw caught;
+    }
+    return { workload: toWorkload(await requireWorkload(db, spec.name)) };
+  }
+
+  async function markCorrupt(row: Row<"snapshots">, why: string): Promise<void> {
+    await db.transaction().execute(async (tx) => {
+      const error = toColumn(ErrorDetailSchema, create(ErrorDetailSchema, { code: "SNAPSHOT_CORRUPT", message: why }));
+      await tx.updateTable("snapshots").set({ state: "corrupt", error }).where("id", "=", row.id).execute();
+      await events.append(tx, {
+        type: "snapshot.corrupt",
+        subject: `snapshot/${row.id}`,
+        message: `${row.id} does not match its manifest: ${why}`,
+      });
+    });
+  }
+
+  async function remove(id: string, signal: AbortSignal): Promise<void> {
+    const row = await requireSnapshot(id);
+    if (row.state === "creating") throw fault("SNAPSHOT_NOT_READY", `${id} is being made`, { field: "id" });
+    const nodeId = sessions.isConnected(row.node_id) ? row.node_id : sessions.connectedNodes()[0];
+    if (nodeId === undefined) throw fault("NODE_NOT_CONNECTED", "no node is connected that could delete it");
+    await db.updateTable("snapshots").set({ state: "deleting" }).where("id", "=", id).execute();
+    const action = { case: "deleteSnapshot" as const, value: { snapshotId: id } };
+    const command = { id: newId("cmd"), workload: row.workload, action };
+    const result = await sessions.send(nodeId, command, AbortSignal.any([signal, AbortSignal.timeout(deleteDeadlineMs)]));
+    if (result.outcome !== CommandOutcome.OK) throw problemOf(result);
+    await db.transaction().execute(async (tx) => {
+      await tx.deleteFrom("snapshots").where("id", "=", id).execute();
+      await events.append(tx, { type: "snapshot.deleted", subject: `snapshot/${id}`, message: `${id} of ${row.workload} was deleted` });
+    });
+  }
+
+  return {
+    async start(signal) {
+      const finishAll = async (nodeId: string) => {
+        const rows = await db.selectFrom("snapshots").selectAll().where("state", "=", "creating").where("node_id", "=", nodeId).execute();
+        for (const row of rows) await carryOut(row, AbortSignal.any([signal, AbortSignal.timeout(createDeadlineMs)]));
+      };
+      const unlisten = sessions.onHello((nodeId) => {
+        finishAll(nodeId).catch((caught: unknown) => {
+          if (!signal.aborted) log.warn({ err: caught, nodeId }, "an unfinished snapshot was not asked about");
+        });
+      });
+      signal.addEventListener("abort", unlisten, { once: true });
+    },
+    routes: (router: ConnectRouter) => {
+      router.service(SnapshotService, {
+        createSnapshot: async ({ workload }, context) => ({ snapshot: await make(workload, callerOf(context), context.signal) }),
+        async listSnapshots(request) {
+          const { limit, after } = parsePage(request.page);
+          let query = db
+            .selectFrom("snapshots")
+            .selectAll()
+            .orderBy("id", "desc")
+            .limit(limit + 1);
+          if (after !== undefined) query = query.where("id", "<", after);
+          if (request.workload !== "") query = query.where("workload", "=", request.workload);
+          const { rows, nextPageToken } = cutPage(await query.execute(), limit, ({ id }) => id);
+          return { snapshots: rows.map(toSnapshot), nextPageToken };
+        },
+        getSnapshot: async ({ id }) => ({ snapshot: toSnapshot(await requireSnapshot(id)) }),
+        restoreSnapshot: ({ id, nodeId }, context) => restore(id, nodeId, callerOf(context), context.signal),
+        async deleteSnapshot({ id }, context) {
+          await remove(id, context.signal);
+          return {};
+        },
+      });
+    },
+  };
+}
+
+const states: Readonly<Record<SnapshotStateText, SnapshotState>> = {
+  creating: SnapshotState.CREATING,
+  ready: SnapshotState.READY,
+  failed: SnapshotState.FAILED,
+  corrupt: SnapshotState.CORRUPT,
+  // Asked to go, and not gone yet: nobody may restore it.
+  deleting: SnapshotState.FAILED,
+};
+
+function toSnapshot(row: Row<"snapshots">): Snapshot {
+  const manifest = fromColumnOrNone(ManifestSchema, row.manifest);
+  const error = fromColumnOrNone(ErrorDetailSchema, row.error);
+  return create(SnapshotSchema, {
+    id: row.id,
+    spec: fromColumn(WorkloadSpecSchema, row.spec),
+    state: states[row.state],
+    ...stamp("createdAt", row.created_at),
+    bytes: BigInt(row.bytes),
+    nodeId: row.node_id,
+    epoch: BigInt(row.epoch),
+    freezeMs: row.freeze_ms,
+    ...(manifest === undefined ? {} : { manifest }),
+    ...(error === undefined ? {} : { error }),
+  });
+}

@@ -1,0 +1,110 @@
+// Every field of a workload's spec, checked at the edge. What only the node can know (is the command executable there?) it answers itself.
+import { fault, parseWorkloadName } from "@aether/contract";
+import type { HealthCheck } from "@aether/contract/gen/aether/v2/common_pb";
+import { type Volume, VolumeMode, type WorkloadSpec, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { create } from "@bufbuild/protobuf";
+import { type AddressPool, requireInPool } from "./address-pool.ts";
+
+const invalid = (field: string, message: string) => fault("INVALID_ARGUMENT", `${field} ${message}`, { field });
+
+const maxArgvBytes = 128 * 1024;
+
+/** A spec that may be stored and sent to a node; the address may still be empty. Throws INVALID_ARGUMENT, ROOTFS_INVALID, VOLUME_INVALID. */
+export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): WorkloadSpec {
+  if (spec === undefined) throw invalid("spec", "is missing");
+  return create(WorkloadSpecSchema, {
+    name: parseWorkloadName(spec.name, "spec.name"),
+    rootfs: parseRootfs(spec.rootfs),
+    argv: parseArgv(spec.argv, "spec.argv"),
+    address: spec.address === "" ? "" : requireInPool(pool, spec.address, "spec.address"),
+    ...parseHealth(spec.health),
+    volumes: parseVolumes(spec.volumes),
+    memoryLimitBytes: parseMemoryLimit(spec.memoryLimitBytes),
+    env: parseEnv(spec.env),
+    workingDirectory: parseWorkingDirectory(spec.workingDirectory),
+  });
+}
+
+export function parseArgv(argv: readonly string[], field: string): string[] {
+  if (argv.length === 0 || argv[0] === "") throw invalid(field, "must name a command");
+  if (argv.length > 1024) throw invalid(field, "has more than 1024 words");
+  if (argv.some((word) => word.includes("\0"))) throw invalid(field, "must not hold a zero byte");
+  if (argv.reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0) > maxArgvBytes) throw invalid(field, "is longer than 128 KiB");
+  return [...argv];
+}
+
+function parseRootfs(rootfs: string): string {
+  const text = rootfs === "" ? "host" : rootfs;
+  const dir = text.startsWith("oci:") ? text.slice(4) : text;
+  if (text === "host" || isAbsolute(dir)) return text;
+  throw fault("ROOTFS_INVALID", `spec.rootfs must be host, an absolute directory, or oci:DIR, not ${JSON.stringify(text.slice(0, 100))}`, {
+    field: "spec.rootfs",
+  });
+}
+
+function parseWorkingDirectory(dir: string): string {
+  if (dir === "" || isAbsolute(dir)) return dir;
+  throw invalid("spec.working_directory", "must be an absolute path");
+}
+
+function parseMemoryLimit(bytes: bigint): bigint {
+  // Less than this does not start a process under runc.
+  if (bytes === 0n || (bytes >= 4n << 20n && bytes <= 1n << 50n)) return bytes;
+  throw invalid("spec.memory_limit_bytes", "must be 0 (none) or at least 4 MiB");
+}
+
+function parseEnv(env: Readonly<Record<string, string>>): Record<string, string> {
+  const entries = Object.entries(env);
+  if (entries.length > 512) throw invalid("spec.env", "has more than 512 variables");
+  for (const [name, value] of entries) {
+    if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,255}$/.test(name))
+      throw invalid("spec.env", `has ${JSON.stringify(name.slice(0, 60))}, which is no name of a variable`);
+    if (value.includes("\0") || Buffer.byteLength(value) > 32 * 1024)
+      throw invalid(`spec.env.${name}`, "must be under 32 KiB, without a zero byte");
+  }
+  return Object.fromEntries(entries);
+}
+
+function parseVolumes(volumes: readonly Volume[]): { source: string; destination: string; mode: VolumeMode }[] {
+  if (volumes.length > 64) throw invalid("spec.volumes", "has more than 64 entries");
+  const seen = new Set<string>();
+  return volumes.map(({ source, destination, mode }, i) => {
+    const field = `spec.volumes[${i}]`;
+    const refuse = (why: string) => fault("VOLUME_INVALID", `${field}: ${why}`, { field });
+    if (!isAbsolute(source)) throw refuse("the source must be an absolute path");
+    if (!isAbsolute(destination) || destination === "/") throw refuse("the destination must be an absolute path below /");
+    if (seen.has(destination)) throw refuse(`${destination} is the destination of two volumes`);
+    if (mode !== VolumeMode.SHARED && mode !== VolumeMode.SYNC) throw refuse("the mode must be SHARED or SYNC");
+    seen.add(destination);
+    return { source, destination, mode };
+  });
+}
+
+function parseHealth(health: HealthCheck | undefined): { health?: HealthCheck } {
+  const kind = health?.kind;
+  if (health === undefined || kind?.case === undefined) return {};
+  if (kind.case === "tcpPort" && (kind.value < 1 || kind.value > 65_535)) throw invalid("spec.health.tcp_port", "must be 1 to 65535");
+  if (kind.case === "exec") parseArgv(kind.value.argv, "spec.health.exec.argv");
+  if (kind.case === "httpUrl") parseHealthUrl(kind.value);
+  return { health };
+}
+
+/** The host may be left out, as in http://:8080/ready. */
+function parseHealthUrl(text: string): void {
+  const field = "spec.health.http_url";
+  if (text.length > 2000) throw invalid(field, "is longer than 2000 characters");
+  const url = URL.parse(text.replace(/^http:\/\/:/, "http://host:"));
+  if (url?.protocol !== "http:" || url.username !== "" || url.password !== "")
+    throw invalid(field, "must be an http URL such as http://:8080/ready");
+}
+
+/** Absolute, of printable text, without empty, "." and ".." parts. */
+function isAbsolute(path: string): boolean {
+  if (path === "/") return true;
+  if (!path.startsWith("/") || path.length > 4096 || path.includes("\0") || path.includes("\n")) return false;
+  return path
+    .replace(/\/$/, "")
+    .slice(1)
+    .split("/")
+    .every((part) => part !== "" && part !== "." && part !== "..");
+}
