@@ -6,5 +6,6 @@ int shim_command(int argc, char **argv);
 int hold_command(int argc, char **argv);
 int announce_command(int argc, char **argv);
 int pipe_command(int argc, char **argv);
+int launch_command(int argc, char **argv);
 
 #endif

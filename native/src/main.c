@@ -32,6 +32,9 @@ static const char help[] =
     "aether-native pipe --socket PATH\n"
     "    Standard input and output to a unix stream socket; an end of input is passed on, and answers still come back.\n"
     "\n"
+    "aether-native launch [--cgroup-procs FILE:FILE...] [--run-dir DIR] -- COMMAND ARG...\n"
+    "    Joins the cgroups, puts DIR over /run for itself alone, and becomes COMMAND.\n"
+    "\n"
     "Errors: one line {\"error\":...} on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage; shim: that of COMMAND.\n";
 
 int main(int argc, char **argv) {
@@ -44,5 +47,6 @@ int main(int argc, char **argv) {
   if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);
+  if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
   usage_error(*name ? "unknown command \"%s\"; see --help" : "no command; see --help%s", name);
 }
