@@ -34,6 +34,8 @@ export const coreConfig = z.strictObject({
     .default(3_600_000),
   /** The first admin's token is written here at the first start (0600). Default: DATADIR/admin.token. */
   adminTokenFile: z.string().startsWith("/").optional(),
+  /** What a rebalance recommendation leads to; a notice always leads to moves. */
+  decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate") }).prefault({}),
   drill: z.strictObject({ injector: z.string().startsWith("/").optional() }).prefault({}),
   heartbeat: z
     .strictObject({

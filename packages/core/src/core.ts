@@ -28,6 +28,9 @@ import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
 import { type CoreConfig, coreConfig } from "./config.ts";
 import { openDatabase } from "./db/database.ts";
+import { createDecisions } from "./decision/decisions.ts";
+import { createDrills } from "./drill/drills.ts";
+import { createInjector } from "./drill/injector.ts";
 import { createEvents } from "./events/events.ts";
 import { createRetention } from "./events/retention.ts";
 import { eventRoutes } from "./events/service.ts";
@@ -46,7 +49,9 @@ import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
 import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
+import { createMigrations } from "./migration/migrations.ts";
 import type { Part } from "./part.ts";
+import { signalRoutes } from "./signals/service.ts";
 import { createSnapshots } from "./snapshot/service.ts";
 import { parsePool } from "./workload/address-pool.ts";
 import { createConverge } from "./workload/converge.ts";
@@ -115,6 +120,13 @@ async function assemble(
   const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, log });
   const retention = createRetention({ db, commands, ...config.events, nowMs, log });
 
+  // Moves, what leads to them, and their rehearsal
+  const migrations = createMigrations({ db, events, sessions: gateway, log, nowMs });
+  const { reconciler } = migrations;
+  const decisions = createDecisions({ db, events, audit, sessions: gateway, reconciler, policy: config.decision, nowMs, log });
+  const injector = createInjector(config.drill.injector);
+  const drills = createDrills({ db, events, sessions: gateway, injector, canAnnounce: config.drill.injector !== undefined, nowMs, log });
+
   const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
   const parts: readonly Part[] = [
     { routes: agentRoute },
@@ -123,6 +135,10 @@ async function assemble(
     { routes: accessRoutes(tokens, authority) },
     { routes: eventRoutes(events) },
     { routes: auditRoutes(audit) },
+    { routes: signalRoutes(db) },
+    migrations,
+    decisions,
+    drills,
     snapshots,
     converge,
     monitor,

@@ -7,12 +7,13 @@ export const sinceMs = (report: OracleReport): number => (report.since ? timesta
 export const untilMs = (report: OracleReport): number => (report.until ? timestampMs(report.until) : 0);
 
 /**
- * One report over all of them, of one oracle. Counts add up. The 99th percentile is the worst of the parts (an upper bound), the median
+ * One report over all of them; they are of one oracle. Counts add up. The 99th percentile is the worst of the parts (an upper bound), the median
  * their mean weighted by requests: percentiles cannot be added, and these err on the side of the complaint.
  * Slices are laid on one line from the first `since` on; -1 where nothing was reported.
  */
 export function mergeReports(reports: readonly OracleReport[]): OracleReport | undefined {
-  const sorted = [...reports].sort((a, b) => sinceMs(a) - sinceMs(b));
+  // A report whose answer was lost on the way is sent again: it counts once.
+  const sorted = [...new Map(reports.map((each) => [sinceMs(each), each])).values()].sort((a, b) => sinceMs(a) - sinceMs(b));
   const first = sorted[0];
   const last = sorted.reduce((latest, each) => (latest !== undefined && untilMs(latest) >= untilMs(each) ? latest : each), first);
   if (first === undefined || last === undefined) return undefined;

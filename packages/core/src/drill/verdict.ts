@@ -10,6 +10,7 @@ export interface DrillMove {
   readonly migrationId: string;
   readonly state: State;
   readonly resumedAtMs: number | undefined;
+  readonly endedAtMs: number | undefined;
   readonly error: string;
   readonly receipt: Receipt | undefined;
 }
