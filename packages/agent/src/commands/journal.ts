@@ -27,8 +27,11 @@ export type JournalEntry =
 
 export interface CommandJournal {
   find(id: string): JournalEntry | undefined;
-  /** On disk when it returns: from now on this id is never begun again. Raises the epoch and the fence that are known. */
-  begin(head: CommandHead): Promise<void>;
+  /**
+   * From now on this id is never begun again; raises the epoch and the fence that are known. On the disk when it returns, unless it may
+   * be repeated without harm: then a kill of this process still leaves it, and only a loss of power does not.
+   */
+  begin(head: CommandHead, isRepeatable?: boolean): Promise<void>;
   /** On disk when it returns. A refusal may finish without a beginning. */
   finish(head: CommandHead, result: CommandResult): Promise<void>;
   /** The control plane has stored this result. Safe to repeat. */
@@ -162,7 +165,7 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
 
   return {
     find: (id) => entries.get(id),
-    begin: (head) => write({ kind: "begin", head }, true),
+    begin: (head, isRepeatable = false) => write({ kind: "begin", head }, !isRepeatable),
     finish: (head, result) => write({ kind: "finish", head, result: textOf(result) }, true),
     async ack(id) {
       const entry = entries.get(id);

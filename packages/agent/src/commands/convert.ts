@@ -1,0 +1,197 @@
+// Between the words of the contract and those of the engine, both ways, and nowhere else. What comes in is parsed here once more: a name
+// becomes a path and an argument on this host, whoever sent it.
+import { type Fault, fault, parseIpv4, parseNodeId, parseWorkloadName } from "@aether/contract";
+import type { Command, FreezeFactsSchema, Peer as ProtoPeer, ResumeFactsSchema, SnapshotFactsSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import {
+  type ManifestSchema,
+  type MigrationPhaseSchema,
+  MigrationMode as ProtoMode,
+  type PreflightReportSchema,
+} from "@aether/contract/gen/aether/v2/migration_pb";
+import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
+import { VolumeMode, type WorkloadSpec as ProtoSpec } from "@aether/contract/gen/aether/v2/workload_pb";
+import type {
+  FreezeResult,
+  Manifest,
+  MigrationMode,
+  MigrationRef,
+  Peer,
+  Phase,
+  PreflightReport,
+  ResumeResult,
+  SnapshotResult,
+  TargetCapabilities,
+  WorkloadSpec,
+} from "@aether/engine";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+
+/** Parses what a command asks to run. Throws INVALID_ARGUMENT, ROOTFS_INVALID or VOLUME_INVALID naming the field. */
+export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
+  if (spec === undefined) throw fault("INVALID_ARGUMENT", "the command has no spec", { field: "spec" });
+  if (spec.argv.length === 0 || spec.argv[0] === "") throw fault("INVALID_ARGUMENT", "argv must name a command", { field: "spec.argv" });
+  const text = [...spec.argv, ...Object.entries(spec.env).flat(), spec.rootfs, spec.workingDirectory];
+  if (text.some((each) => each.includes("\0"))) throw fault("INVALID_ARGUMENT", "a text of the spec holds a NUL byte", { field: "spec" });
+  if (spec.rootfs !== "host" && !isCleanPath(spec.rootfs.replace(/^oci:/, ""))) {
+    throw fault("ROOTFS_INVALID", `${JSON.stringify(spec.rootfs.slice(0, 200))} is not host, an absolute directory or oci:DIR`, { field: "spec.rootfs" });
+  }
+  return {
+    name: parseWorkloadName(spec.name, "spec.name"),
+    rootfs: spec.rootfs,
+    argv: spec.argv,
+    env: spec.env,
+    workingDirectory: spec.workingDirectory || "/",
+    address: parseIpv4(spec.address, "spec.address"),
+    volumes: spec.volumes.map(({ source, destination, mode }, index) => {
+      const field = `spec.volumes[${index}]`;
+      if (!isCleanPath(source) || !isCleanPath(destination)) {
+        throw fault("VOLUME_INVALID", `${source}:${destination}: both must be absolute paths without . or ..`, { field });
+      }
+      if (mode === VolumeMode.SHARED) return { source, destination, mode: "shared" };
+      if (mode === VolumeMode.SYNC) return { source, destination, mode: "sync" };
+      throw fault("VOLUME_INVALID", `${source}:${destination}: the mode must be shared or sync`, { field });
+    }),
+    memoryLimitBytes: Number(spec.memoryLimitBytes),
+  };
+}
+
+/** The epoch that a command acts in: a RESUME makes the next one. */
+export const epochOf = ({ action, epoch }: Command): number => Number(action.case === "resume" ? action.value.newEpoch : epoch);
+
+/** Parses which move a command belongs to. Its `epoch` is that of the placement that is left, also after the commit. */
+export function refOf(command: Command): MigrationRef {
+  if (!/^[a-z0-9][a-z0-9-]{0,63}$/.test(command.migrationId)) {
+    throw fault("INVALID_ARGUMENT", "the command names no migration", { field: "migration_id" });
+  }
+  const isOfNextEpoch = command.action.case === "resume" || command.action.case === "drainPages";
+  const epoch = epochOf(command) - (isOfNextEpoch ? 1 : 0);
+  return { migrationId: command.migrationId, workload: workloadOf(command), epoch };
+}
+
+/** The workload that a command is about. Throws INVALID_ARGUMENT. */
+export const workloadOf = (command: Command): string => parseWorkloadName(command.workload, "workload");
+
+/** Throws INVALID_ARGUMENT. */
+export function peerFromProto(peer: ProtoPeer | undefined): Peer {
+  if (peer === undefined || peer.port < 1 || peer.port > 65_535) {
+    throw fault("INVALID_ARGUMENT", "the command does not say where the target's link is", { field: "peer" });
+  }
+  return { nodeId: parseNodeId(peer.nodeId, "peer.node_id"), address: parseIpv4(peer.address, "peer.address"), port: peer.port };
+}
+
+const modes = {
+  [ProtoMode.UNSPECIFIED]: "auto",
+  [ProtoMode.AUTO]: "auto",
+  [ProtoMode.PRE_COPY]: "pre-copy",
+  [ProtoMode.POST_COPY]: "post-copy",
+  [ProtoMode.STOP_AND_COPY]: "stop-and-copy",
+} as const;
+
+/** Throws INVALID_ARGUMENT for a mode that this agent does not know. */
+export function modeFromProto(mode: ProtoMode): MigrationMode {
+  const known: MigrationMode | undefined = modes[mode];
+  if (known === undefined) throw fault("INVALID_ARGUMENT", `mode ${String(mode)} is not known to this agent`, { field: "mode" });
+  return known;
+}
+
+/** A mode that must have been decided. Throws INVALID_ARGUMENT. */
+export function chosenModeFromProto(mode: ProtoMode): Exclude<MigrationMode, "auto"> {
+  const chosen = modeFromProto(mode);
+  if (chosen === "auto") throw fault("INVALID_ARGUMENT", "the mode must be chosen before this step", { field: "mode" });
+  return chosen;
+}
+
+const protoModes = {
+  "pre-copy": ProtoMode.PRE_COPY,
+  "post-copy": ProtoMode.POST_COPY,
+  "stop-and-copy": ProtoMode.STOP_AND_COPY,
+} as const;
+
+/** What the source may count on; nothing where the control plane did not say. */
+export function targetCapabilities(capabilities: NodeCapabilities | undefined): TargetCapabilities {
+  return {
+    lazyPages: capabilities?.lazyPages ?? false,
+    cpuFeatures: capabilities?.cpuFeatures ?? [],
+    criuVersion: capabilities?.criu?.version ?? "",
+  };
+}
+
+export function preflightToProto(report: PreflightReport): MessageInitShape<typeof PreflightReportSchema> {
+  return {
+    blockers: report.blockers.map((finding) => ({ ...finding })),
+    warnings: report.warnings.map((finding) => ({ ...finding })),
+    memoryBytes: bigintOf(report.memoryBytes),
+    processCount: report.processCount,
+    tcpEstablished: report.tcpEstablished,
+    fileBytes: bigintOf(report.fileBytes),
+    chosenMode: protoModes[report.chosenMode],
+    modeReason: report.modeReason,
+  };
+}
+
+export function manifestToProto(manifest: Manifest): MessageInitShape<typeof ManifestSchema> {
+  return {
+    images: manifest.images.map(({ name, bytes, sha256 }) => ({ name, bytes: bigintOf(bytes), sha256 })),
+    memoryBytes: bigintOf(manifest.memoryBytes),
+    pageCount: bigintOf(manifest.pageCount),
+    filesDigest: manifest.filesDigest,
+    fileCount: bigintOf(manifest.fileCount),
+    fileBytes: bigintOf(manifest.fileBytes),
+    processCount: manifest.processCount,
+    tcpConnections: [...manifest.tcpConnections],
+    processDigest: manifest.processDigest,
+  };
+}
+
+export function freezeToProto(result: FreezeResult): MessageInitShape<typeof FreezeFactsSchema> {
+  return {
+    manifest: manifestToProto(result.manifest),
+    frozenAt: timestampFromMs(result.frozenAtMs),
+    resetsSent: result.resetsSent,
+    segmentsRetransmitted: result.segmentsRetransmitted,
+  };
+}
+
+export function resumeToProto(result: ResumeResult): MessageInitShape<typeof ResumeFactsSchema> {
+  const { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod } = result;
+  return {
+    resumedAt: timestampFromMs(result.resumedAtMs),
+    network: { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod },
+    freezeMs: result.freezeMs,
+    clockErrorMs: result.clockErrorMs,
+  };
+}
+
+export function snapshotToProto(result: SnapshotResult): MessageInitShape<typeof SnapshotFactsSchema> {
+  return { manifest: manifestToProto(result.manifest), bytes: bigintOf(result.bytes), freezeMs: result.freezeMs };
+}
+
+export function phaseToProto(phase: Phase, nodeId: string): MessageInitShape<typeof MigrationPhaseSchema> {
+  return {
+    name: phase.name,
+    nodeId,
+    startedAt: timestampFromMs(phase.startedAtMs),
+    durationMs: phase.durationMs,
+    outcome: phase.outcome,
+    facts: { ...phase.facts },
+  };
+}
+
+/** An unknown error leaves this process without its text: that is in the log, under the trace id. */
+export function errorToProto(problem: Fault, traceId: string): MessageInitShape<typeof ErrorDetailSchema> {
+  const isUnknown = problem.code === "INTERNAL";
+  return {
+    code: problem.code,
+    message: isUnknown ? problem.row.title : problem.message,
+    hint: problem.hint,
+    field: problem.field ?? "",
+    traceId,
+    details: isUnknown ? {} : { ...problem.details },
+  };
+}
+
+/** Whole and not negative, whatever a measurement came to. */
+const bigintOf = (value: number): bigint => BigInt(Math.max(0, Math.round(value)));
+
+const isCleanPath = (path: string): boolean => path.startsWith("/") && !path.includes("\0") && !path.split("/").some((part) => part === "." || part === "..");
