@@ -1,7 +1,6 @@
 // @ts-check
 // Installs from the machine's own apt sources: no recommended packages, nothing removed, no service started or enabled.
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { findCommand } from "./machine.mjs";
 import { firstLine, run, StepError, withRetry } from "./run.mjs";
 import { say } from "./say.mjs";
 
@@ -45,9 +44,8 @@ export async function installPackages(packages, signal, lockFd) {
       });
     }
   });
-  const systemctl = findCommand("systemctl");
-  if (services.length > 0 && systemctl !== undefined)
-    await run(systemctl, ["disable", "--quiet", ...services], { deadlineMs: 30_000, signal });
+  // update-rc.d knows both kinds of service, systemd's and those of init scripts, also where neither runs now (an image that is being built).
+  for (const service of services) await run("update-rc.d", [service, "disable"], { deadlineMs: 60_000, signal, lockFd });
 }
 
 /**
@@ -93,14 +91,13 @@ async function withoutServiceStarts(services, signal, work) {
 
 /** Exit codes of policy-rc.d: 101 forbids, all others allow or do not know. @param {string} service @param {AbortSignal} signal */
 async function assertPolicyRefuses(service, signal) {
-  const name = service.replace(/\.service$/, "");
-  const { exitCode } = await run(POLICY_PATH, [name, "start"], {
+  const { exitCode } = await run(POLICY_PATH, [service, "start"], {
     deadlineMs: 10_000,
     signal,
     exitCodes: Array.from({ length: 256 }, (_, code) => code),
   });
   if (exitCode === 101) return;
-  throw new StepError(`${POLICY_PATH} would let ${name} start while it is installed`, {
-    next: `install ${name} by hand and stop its service, then run this again`,
+  throw new StepError(`${POLICY_PATH} would let ${service} start while it is installed`, {
+    next: `install ${service} by hand and stop its service, then run this again`,
   });
 }

@@ -76,13 +76,10 @@ async function download(work, signal, lockFd) {
   ].flatMap((option) => ["-o", option]);
   const apt = (/** @type {string} */ label, /** @type {string[]} */ ...args) =>
     withRetry(label, signal, () =>
-      run("apt-get", [...APT_PATIENCE, ...options, ...args], { label, deadlineMs: 300_000, signal, lockFd, env: APT_ENVIRONMENT }),
-    ).catch((cause) => {
-      throw new StepError(cause.message, {
-        cause,
-        next: `can this machine reach ${MIRROR}? (http_proxy, a firewall, or a ${KEYRING} too old for ${SUITE})`,
-      });
-    });
+      run("apt-get", [...APT_PATIENCE, ...options, ...args], { label, deadlineMs: 300_000, signal, lockFd, env: APT_ENVIRONMENT }).catch(
+        explain,
+      ),
+    );
   // apt-get update answers 0 although a source failed, unless it is told that any failure counts.
   await apt(`package list of Debian ${SUITE}`, "-o", "APT::Update::Error-Mode=any", "update");
   await apt("downloading CRIU and its libraries", "install", "--yes", "--download-only", "criu");
@@ -147,4 +144,16 @@ function putInPlace(prefix, tree, home) {
     if (name.startsWith(".criu-replaced-") || (name.startsWith("criu-") && name !== basename(home)))
       rmSync(join(prefix, name), { recursive: true });
   }
+}
+
+/** What apt refuses, trying again does not mend; what it could not reach, it may. @param {StepError} cause @returns {never} */
+function explain(cause) {
+  const isOld = cause.output.includes("is expired");
+  const isUnsigned = /NO_PUBKEY|not signed/.test(cause.output);
+  const next = isOld
+    ? `${MIRROR} answers with an old copy of ${SUITE}: is the clock right? Where an old mirror is meant: echo 'Acquire::Check-Valid-Until "false";' > /etc/apt/apt.conf.d/99old-mirror`
+    : isUnsigned
+      ? `${KEYRING} does not know the keys of ${SUITE}: update the package debian-archive-keyring`
+      : `can this machine reach ${MIRROR}? (http_proxy, a firewall)`;
+  throw new StepError(cause.message, { cause, next, isFinal: isOld || isUnsigned });
 }

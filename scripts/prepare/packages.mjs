@@ -8,7 +8,7 @@
  * @property {string} command       a program in PATH, or the absolute path of a file, that shows it is there
  * @property {string} why
  * @property {boolean} [testsOnly]
- * @property {string} [service]     a systemd unit that the package would enable: it is neither started nor enabled
+ * @property {string} [service]     a service that the package would start now and at each boot: neither happens
  */
 
 /** @type {readonly SystemPackage[]} */
@@ -16,7 +16,7 @@ const SYSTEM_PACKAGES = [
   { name: "runc", command: "runc", why: "runs each workload as an OCI container" },
   { name: "iproute2", command: "ip", why: "network namespaces, links and routes" },
   { name: "nftables", command: "nft", why: "holds a workload's network while it is moved" },
-  { name: "rsync", command: "rsync", why: "carries the container's writable layer" },
+  { name: "rsync", command: "rsync", why: "carries the container's writable layer", service: "rsync" },
   { name: "gcc", command: "gcc", why: "compiles the native program" },
   { name: "libc6-dev", command: "/usr/include/stdio.h", why: "compiles the native program" },
   { name: "make", command: "make", why: "compiles the native program" },
@@ -25,7 +25,7 @@ const SYSTEM_PACKAGES = [
     command: "redis-server",
     why: "the workload of the end-to-end tests",
     testsOnly: true,
-    service: "redis-server.service",
+    service: "redis-server",
   },
 ];
 
