@@ -32,7 +32,6 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
     },
   });
   addSecurityHeaders(app);
-  readJson(app);
   app.setErrorHandler((error, request, reply) => {
     const origin = originOf(request.raw);
     const problem = requestFault(error) ?? faultOf(error);
@@ -49,7 +48,11 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
   await app.register(fastifyConnectPlugin, { ...rpc, contextValues: (request) => valuesWith(originOf(request.raw)) });
   const router = createConnectRouter({ ...rpc, connect: true, grpc: false, grpcWeb: false });
   routes(router);
-  serveRest(app, router);
+  // In a scope of its own: the RPC plugin reads bodies itself and takes the same content types.
+  await app.register(async (scope) => {
+    readJson(scope);
+    serveRest(scope, router);
+  });
   for (const add of plain) await add(app);
   await app.ready();
 

@@ -36,8 +36,11 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
       }
       if (method.methodKind !== "server_streaming") throw fault("ROUTE_NOT_FOUND", `${method.name} needs a gRPC client`);
       resume(method.input, message, request);
-      const answer = await transport.stream(method, gone.signal, undefined, headers, one(message) as never);
-      await sendStream(request, reply, found.binding, answer.message as AsyncIterable<Message>, gone.signal, origin);
+      const messages = (async function* (): AsyncGenerator<Message> {
+        const answer = await transport.stream(method, gone.signal, undefined, headers, one(message) as never);
+        yield* answer.message;
+      })();
+      await sendStream(request, reply, found.binding, messages, gone.signal, origin);
       return reply;
     } catch (caught) {
       return sendFault(reply, faultOf(caught), origin, caught);
@@ -88,6 +91,8 @@ function sendMessage(request: FastifyRequest, reply: FastifyReply, json: JsonVal
   return reply.send(text);
 }
 
+const firstMessageMs = 100;
+
 async function sendStream(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -101,7 +106,7 @@ async function sendStream(
   // after a moment, because a page must know that it is connected.
   const iterator = messages[Symbol.asyncIterator]();
   let next = iterator.next();
-  await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 100))]);
+  await Promise.race([next, new Promise((resolve) => setTimeout(resolve, firstMessageMs))]);
   reply.hijack();
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
   reply.raw.writeHead(200, { "content-type": format.contentType, "cache-control": "no-store", "x-accel-buffering": "no" });
