@@ -10,7 +10,7 @@ export const build = {
   why: "the `aether` command runs from packages/*/dist",
   isRequired: true,
   changes: "clone",
-  look: () => ({ state: "missing", found: "", plan: "tsc -b" }),
+  look: () => ({ state: "routine", found: "tsc knows" }),
   async do({ root, signal }, lockFd) {
     const tsc = join(root, "node_modules/.bin/tsc");
     await run(tsc, ["-b"], { label: "tsc -b", deadlineMs: 300_000, signal, cwd: root, lockFd, env: withPinnedRuntime(root) }).catch(

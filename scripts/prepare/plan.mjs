@@ -39,47 +39,46 @@ export async function prepare({ isAgreed, withTests, steps = STEPS, signal }) {
   /** @type {import("./step.mjs").Context} */
   const context = { root: ROOT, prefix, withTests, machine: readMachine(), signal };
   const seen = await Promise.all(steps.map(async (step) => ({ step, facts: await lookAt(step, context) })));
-  const open = seen.filter(({ facts }) => facts.state === "missing");
-  const toAskAbout = open.filter(({ step }) => step !== build);
-  tell(seen, toAskAbout);
-
-  const mustAsk = toAskAbout.length > 0 && !isAgreed && process.env.CI !== "true";
-  if (mustAsk && !canAsk()) say("No terminal to ask on: nothing is installed. Say --yes to install.");
-  const mayInstall = !mustAsk || (canAsk() && (await ask("Do this now?", signal)));
+  tell(seen);
+  const isAllowed = isAgreed || process.env.CI === "true" || !seen.some(({ facts }) => facts.state === "missing") || (await askToGoOn());
 
   /** @type {string[]} */
   const failed = [];
-  const notDone = new Set(seen.filter(({ facts }) => facts.state === "blocked").map(({ step }) => step));
-  for (const { step } of open) {
-    const isAllowed = mayInstall || step === build;
-    const isPossible = step !== build || !notDone.has(npmPackages);
-    if (!isAllowed || !isPossible) notDone.add(step);
-    else if (!(await carryOut(step, context))) {
-      notDone.add(step);
-      failed.push(step.name);
-    }
-    if (signal.aborted) break;
+  /** @type {Set<import("./step.mjs").Step>} */
+  const notDone = new Set();
+  const lacksRequired = () => steps.some((step) => step.isRequired && notDone.has(step));
+  for (const { step, facts } of seen) {
+    if (facts.state === "done") continue;
+    const isTried = facts.state === "routine" ? !lacksRequired() : facts.state === "missing" && isAllowed;
+    if (isTried && !signal.aborted && (await carryOut(step, facts, context))) continue;
+    notDone.add(step);
+    if (isTried) failed.push(step.name);
   }
-  const stopping = steps.filter((step) => step.isRequired && notDone.has(step));
-  const summary =
-    stopping.length > 0
-      ? `Cannot go on without: ${stopping.map((step) => step.name).join(", ")}`
-      : notDone.size > 0
-        ? "Prepared, but for what is said above"
-        : "Prepared";
-  say(`${summary} (${seconds(Date.now() - startedAt)}).`);
-  return { failed, canGoOn: stopping.length === 0 && !signal.aborted };
+  const required = steps.filter((step) => step.isRequired && notDone.has(step)).map((step) => step.name);
+  const result =
+    required.length > 0
+      ? `Cannot go on without: ${required.join(", ")}`
+      : `Prepared${notDone.size > 0 ? ", but for what is said above" : ""}`;
+  say(`${signal.aborted ? "Stopped" : result} (${seconds(Date.now() - startedAt)}).`);
+  return { failed, canGoOn: required.length === 0 && !signal.aborted };
 }
 
-/** @param {readonly { step: import("./step.mjs").Step, facts: import("./step.mjs").Facts }[]} seen @param {readonly { step: import("./step.mjs").Step, facts: import("./step.mjs").Facts }[]} todo */
-function tell(seen, todo) {
+async function askToGoOn() {
+  if (canAsk()) return ask("Do this now?");
+  say("No terminal to ask on: nothing is installed. Say --yes to install.");
+  return false;
+}
+
+/** @typedef {{ step: import("./step.mjs").Step, facts: import("./step.mjs").Facts }} Seen */
+
+/** @param {readonly Seen[]} seen */
+function tell(seen) {
   for (const { step, facts } of seen) {
-    if (facts.state !== "blocked") continue;
-    say(`✗ ${step.name}: ${facts.found}\n    needed for: ${step.why}\n    how to get it: ${facts.getIt}`);
+    if (facts.state === "blocked") say(`✗ ${step.name}: ${facts.found}\n    needed for: ${step.why}\n    how to get it: ${facts.getIt}`);
   }
-  if (todo.length === 0) return;
-  say("Missing on this machine, and what will be done:");
-  for (const { step, facts } of todo) say(`  ${step.name}: ${facts.found}\n    -> ${facts.plan}`);
+  const missing = seen.filter(({ facts }) => facts.state === "missing");
+  if (missing.length > 0) say("Missing on this machine, and what will be done:");
+  for (const { step, facts } of missing) say(`  ${step.name}: ${facts.found}\n    -> ${facts.plan}`);
 }
 
 /**
@@ -97,19 +96,20 @@ async function lookAt(step, context) {
 
 /**
  * Does one step under its lock, after looking again: another preparation may have done it while this one waited.
- * @param {import("./step.mjs").Step} step @param {import("./step.mjs").Context} context @returns {Promise<boolean>} whether it is done
+ * @param {import("./step.mjs").Step} step @param {import("./step.mjs").Facts} facts @param {import("./step.mjs").Context} context
+ * @returns {Promise<boolean>} whether it is done
  */
-async function carryOut(step, context) {
+async function carryOut(step, facts, context) {
   const startedAt = Date.now();
   const lock = step.changes === "clone" ? join(context.root, ".cache/prepare.lock") : "/run/lock/aether-prepare.lock";
   try {
     await withLock(lock, context.signal, async (lockFd) => {
-      if ((await step.look(context)).state !== "missing") return;
+      if ((await step.look(context)).state === "done") return;
       await step.do?.(context, lockFd);
       const after = await step.look(context);
-      if (step !== build && after.state === "missing") throw new StepError(`done, and still: ${after.found}`, { next: "report this" });
+      if (after.state === "missing") throw new StepError(`done, and still: ${after.found}`, { next: "report this" });
     });
-    if (step !== build) say(`✓ ${step.name} (${seconds(Date.now() - startedAt)})`);
+    if (facts.state !== "routine") say(`✓ ${step.name} (${seconds(Date.now() - startedAt)})`);
     return true;
   } catch (error) {
     if (!(error instanceof StepError)) throw error;

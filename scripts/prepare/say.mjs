@@ -13,14 +13,20 @@ export function canAsk() {
 }
 
 /**
- * Asks, with No as the answer of a bare Enter or of a closed input.
- * @param {string} question @param {AbortSignal} signal @returns {Promise<boolean>}
+ * Asks, with No as the answer of a bare Enter, of a closed input and of Ctrl-C, which also reaches this process as the SIGINT that it means.
+ * @param {string} question @returns {Promise<boolean>}
  */
-export async function ask(question, signal) {
+export async function ask(question) {
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    const closed = new Promise((resolve) => lines.once("close", () => resolve("")));
-    const answer = await Promise.race([lines.question(`${question} (y/N) `, { signal }), closed]);
+    const answer = await new Promise((resolve) => {
+      lines.once("close", () => resolve(""));
+      lines.once("SIGINT", () => {
+        process.emit("SIGINT");
+        lines.close();
+      });
+      lines.question(`${question} (y/N) `).then(resolve, () => resolve(""));
+    });
     return /^y(es)?$/i.test(String(answer).trim());
   } finally {
     lines.close();

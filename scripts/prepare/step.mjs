@@ -12,7 +12,8 @@
 
 /**
  * @typedef {object} Facts
- * @property {"done" | "missing" | "blocked"} state    blocked: missing, and this script cannot mend it here
+ * @property {"done" | "missing" | "blocked" | "routine"} state    blocked: missing, and this script cannot mend it here; routine: done each
+ *                                  time, without a question and without a word
  * @property {string} found         what there is, or what is missing
  * @property {string} [plan]        missing: what `do` will do
  * @property {string} [getIt]       blocked: the command, or the place, that mends it
