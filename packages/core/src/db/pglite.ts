@@ -1,5 +1,6 @@
 // PGlite behind a message port, and Kysely's view of it: one connection, taken in turns. A transaction has it alone until it ends,
 // so inside a transaction only its own handle may be used: the database's handle would wait for the transaction for ever.
+import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { type Fault, fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
@@ -48,6 +49,8 @@ const turnDeadlineMs = 60_000;
 
 /** Opens the data directory in a thread of its own. The caller holds the directory's lock. */
 export async function openPgliteThread(dir: string): Promise<PgliteThread> {
+  // Optimizing PostgreSQL's 10 MB of WASM on all cores at once needs 500 MB for a second or two; one at a time hardly takes longer.
+  setFlagsFromString("--wasm-num-compilation-tasks=1");
   const file = import.meta.url.endsWith(".ts") ? "./pglite-worker.ts" : "./pglite-worker.js";
   const worker = new Worker(new URL(file, import.meta.url), { workerData: { dir }, execArgv: [] });
   const waiting = new Map<number, { resolve(reply: WorkerReply & { kind: "rows" }): void; reject(reason: unknown): void }>();

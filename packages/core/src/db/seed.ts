@@ -1,14 +1,14 @@
 // An empty database cluster, made once by a child process and copied from then on: initdb in WASM takes 7 to 10 s and leaves
-// 200 MB resident in the process that ran it; a copy of its 39 MB takes 0.2 s.
+// 200 MB resident in the process that ran it; a copy of its 39 MB takes 0.1 s.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, appendFile, cp, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, appendFile, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { fault } from "@aether/contract";
-import { isErrno, until } from "@aether/kit";
+import { isErrno, run, until } from "@aether/kit";
 import { acquireLock } from "./lock-file.ts";
 
 /** The package's root, the same seen from src and from dist. */
@@ -61,7 +61,8 @@ export async function plantCluster(dir: string, signal?: AbortSignal): Promise<v
   });
   if (seed === undefined) await makeCluster(dir, signal);
   else {
-    await cp(seed, beside, { recursive: true });
+    // The system's cp takes 0.1 s for its 1,300 files, Node's own 1 to 2.5 s.
+    await run("cp", ["-R", "--", seed, beside], { deadlineMs: 60_000, signal });
     await rename(beside, dir);
   }
 }
