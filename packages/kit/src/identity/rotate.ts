@@ -106,11 +106,14 @@ export function createRotatingIdentity(options: RotatingIdentityOptions): Rotati
   }
 
   async function renewForEver(signal: AbortSignal): Promise<void> {
+    let earliestMs = 0;
     while (material !== undefined) {
-      const dueAtMs = renewalDueAtMs(material, random);
+      const dueAtMs = Math.max(renewalDueAtMs(material, random), earliestMs);
       // In steps: a suspended machine or a corrected clock is noticed within half a minute.
       while (clock.nowMs() < dueAtMs) await pause(Math.min(dueAtMs - clock.nowMs(), 30_000), signal);
       await renewUntilDone(signal, false);
+      // Where the authority's clock is far behind, a fresh certificate is past its half already: do not ask again and again for it.
+      earliestMs = clock.nowMs() + (material.expiresAtMs - clock.nowMs()) / 4;
     }
   }
 
