@@ -1,1 +1,2 @@
-export {};
+export { type RunOptions, run } from "./agent.ts";
+export { type AgentConfig, agentConfigSchema } from "./config.ts";

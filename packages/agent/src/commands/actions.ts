@@ -60,7 +60,8 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     isEpochBound: true,
     async run(action, { engine, board, command }, signal) {
       const spec = specFromProto(action.spec);
-      if (spec.name !== workloadOf(command)) throw fault("INVALID_ARGUMENT", "the spec is that of another workload", { field: "spec.name" });
+      if (spec.name !== workloadOf(command))
+        throw fault("INVALID_ARGUMENT", "the spec is that of another workload", { field: "spec.name" });
       await board.setHealthCheck(spec.name, action.spec?.health);
       const status = await engine.runtime.start(spec, Number(command.epoch), signal);
       return { case: "start", value: { pid: BigInt(status.pid ?? 0), address: spec.address } };
@@ -130,7 +131,13 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     isEpochBound: true,
     async run(action, { engine, command, progress }, signal) {
       const startedMs = performance.now();
-      const copied = await engine.source.copy(refOf(command), peerFromProto(action.peer), chosenModeFromProto(action.mode), progress, signal);
+      const copied = await engine.source.copy(
+        refOf(command),
+        peerFromProto(action.peer),
+        chosenModeFromProto(action.mode),
+        progress,
+        signal,
+      );
       const seconds = (performance.now() - startedMs) / 1000;
       return { case: "copy", value: { fileBytes: BigInt(copied.fileBytes), fileCount: BigInt(copied.fileCount), seconds } };
     },

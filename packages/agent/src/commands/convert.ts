@@ -1,16 +1,22 @@
 // Between the words of the contract and those of the engine, both ways, and nowhere else. What comes in is parsed here once more: a name
 // becomes a path and an argument on this host, whoever sent it.
 import { type Fault, fault, parseIpv4, parseNodeId, parseWorkloadName } from "@aether/contract";
-import type { Command, FreezeFactsSchema, Peer as ProtoPeer, ResumeFactsSchema, SnapshotFactsSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import type {
+  Command,
+  FreezeFactsSchema,
+  Peer as ProtoPeer,
+  ResumeFactsSchema,
+  SnapshotFactsSchema,
+} from "@aether/contract/gen/aether/v2/agent_pb";
 import type { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import {
   type ManifestSchema,
   type MigrationPhaseSchema,
-  MigrationMode as ProtoMode,
   type PreflightReportSchema,
+  MigrationMode as ProtoMode,
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
-import { VolumeMode, type WorkloadSpec as ProtoSpec } from "@aether/contract/gen/aether/v2/workload_pb";
+import { type WorkloadSpec as ProtoSpec, VolumeMode } from "@aether/contract/gen/aether/v2/workload_pb";
 import type {
   FreezeResult,
   Manifest,
@@ -34,7 +40,9 @@ export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
   const text = [...spec.argv, ...Object.entries(spec.env).flat(), spec.rootfs, spec.workingDirectory];
   if (text.some((each) => each.includes("\0"))) throw fault("INVALID_ARGUMENT", "a text of the spec holds a NUL byte", { field: "spec" });
   if (spec.rootfs !== "host" && !isCleanPath(spec.rootfs.replace(/^oci:/, ""))) {
-    throw fault("ROOTFS_INVALID", `${JSON.stringify(spec.rootfs.slice(0, 200))} is not host, an absolute directory or oci:DIR`, { field: "spec.rootfs" });
+    throw fault("ROOTFS_INVALID", `${JSON.stringify(spec.rootfs.slice(0, 200))} is not host, an absolute directory or oci:DIR`, {
+      field: "spec.rootfs",
+    });
   }
   return {
     name: parseWorkloadName(spec.name, "spec.name"),
@@ -194,4 +202,5 @@ export function errorToProto(problem: Fault, traceId: string): MessageInitShape<
 /** Whole and not negative, whatever a measurement came to. */
 const bigintOf = (value: number): bigint => BigInt(Math.max(0, Math.round(value)));
 
-const isCleanPath = (path: string): boolean => path.startsWith("/") && !path.includes("\0") && !path.split("/").some((part) => part === "." || part === "..");
+const isCleanPath = (path: string): boolean =>
+  path.startsWith("/") && !path.includes("\0") && !path.split("/").some((part) => part === "." || part === "..");

@@ -127,7 +127,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function refusal(command: Command, head: CommandHead, receivedMs: number, signal: AbortSignal): Fault | undefined {
     if (signal.aborted) return Fault.from(signal.reason);
     const { case: name } = command.action;
-    if (name === undefined) return fault("INVALID_ARGUMENT", "this agent does not know the action", { field: "action", hint: "Update the agent." });
+    if (name === undefined)
+      return fault("INVALID_ARGUMENT", "this agent does not know the action", { field: "action", hint: "Update the agent." });
     return refusalOf(
       {
         ...head,
@@ -140,7 +141,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function finish(head: CommandHead, result: CommandResult, its: Logger): Promise<void> {
-    await journal.finish(head, result).catch((cause: unknown) => its.error({ err: cause }, "the command's result cannot be kept; it is sent once"));
+    await journal
+      .finish(head, result)
+      .catch((cause: unknown) => its.error({ err: cause }, "the command's result cannot be kept; it is sent once"));
     await faultpoint("command.kept");
     options.session()?.sendResult(result);
   }
@@ -206,6 +209,10 @@ const isRepeatable = ({ action }: Command): boolean => action.case !== undefined
 /** The table's rows are typed each by its own action; this is the one place where the two meet. */
 function perform({ action }: Command, context: ActionContext, signal: AbortSignal): Promise<Facts | undefined> {
   if (action.case === undefined) throw fault("INVALID_ARGUMENT", "this agent does not know the action");
-  const run = actions[action.case].run as (value: typeof action.value, context: ActionContext, signal: AbortSignal) => Promise<Facts | undefined>;
+  const run = actions[action.case].run as (
+    value: typeof action.value,
+    context: ActionContext,
+    signal: AbortSignal,
+  ) => Promise<Facts | undefined>;
   return run(action.value, context, signal);
 }

@@ -1,7 +1,8 @@
 // Who this node is to the control plane: joined once with a single-use token, renewed at half life ever after. The key is made here and
 // never leaves; the token is sent only to a server whose authority has the pin that the token itself carries.
-import { join } from "node:path";
+
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fault } from "@aether/contract";
 import { AgentService, type Identity, type RegisterResponse } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
@@ -135,4 +136,3 @@ export function parseAddress(text: string): { host: string; port: number } {
   }
   return { host, port };
 }
-

@@ -67,7 +67,9 @@ export function startSession(options: SessionOptions): Session {
   const backoff = options.backoff ?? { firstMs: 200, maxMs: 5_000 };
   const resendMs = options.resendMs ?? 5_000;
   const stopping = new AbortController();
-  let live: { outbox: Outbox<UpMessage>; ending: AbortController; signalSentAt: Map<number, number>; resultSentAt: Map<string, number> } | undefined;
+  let live:
+    | { outbox: Outbox<UpMessage>; ending: AbortController; signalSentAt: Map<number, number>; resultSentAt: Map<string, number> }
+    | undefined;
 
   const sendPending = async (onlyOlderThanMs: number) => {
     const target = live;

@@ -91,7 +91,14 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
     const before = entries.get(status.name);
     const isSame =
       before?.status.phase === status.phase && before.status.epoch === status.epoch && before.status.migrationId === status.migrationId;
-    const entry: Entry = before ?? { status, usage: undefined, health: HealthState.UNKNOWN, failures: 0, nextCheckAtMs: 0, checking: undefined };
+    const entry: Entry = before ?? {
+      status,
+      usage: undefined,
+      health: HealthState.UNKNOWN,
+      failures: 0,
+      nextCheckAtMs: 0,
+      checking: undefined,
+    };
     entry.status = status;
     entries.set(status.name, entry);
     if (isSame) return;

@@ -1,11 +1,12 @@
 // One look at a workload from outside, as its client would have it: a TCP connection, a GET, or a program inside it. Always with a
 // deadline; the answer is a value, never an exception.
-import { connect } from "node:net";
+
 import { request } from "node:http";
+import { connect } from "node:net";
 import { Fault, fault } from "@aether/contract";
 import type { HealthCheck } from "@aether/contract/gen/aether/v2/common_pb";
-import { withDeadline } from "@aether/kit";
 import type { Runtime } from "@aether/engine";
+import { withDeadline } from "@aether/kit";
 
 export interface HealthAnswer {
   readonly isPassing: boolean;
@@ -22,7 +23,12 @@ export async function checkHealth(
   outer: AbortSignal,
 ): Promise<HealthAnswer> {
   try {
-    const detail = await withDeadline("the health check", deadlineMs, (signal) => look(check, workload, runtime, deadlineMs, signal), outer);
+    const detail = await withDeadline(
+      "the health check",
+      deadlineMs,
+      (signal) => look(check, workload, runtime, deadlineMs, signal),
+      outer,
+    );
     return { isPassing: true, detail };
   } catch (caught) {
     return { isPassing: false, detail: Fault.from(caught).message.slice(0, 300) };

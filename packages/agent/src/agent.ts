@@ -1,0 +1,319 @@
+// One agent, joined by plain constructor calls. The order is the promise: state on disk is opened first, the engine puts right what a crash
+// left, interrupted commands get their answer, and only then does the node hear commands. Hearing interruptions begins before the control
+// plane is reached, and goes on without it. Stopping leaves every workload running.
+import { mkdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, fault } from "@aether/contract";
+import { type AgentConfig as CoreGivenConfig, SignalReportSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
+import type { Engine, EngineOptions } from "@aether/engine";
+import { createLogger, createStopStack, type Logger, loadConfig, runUntilSignalled, type Stoppable, sleep, systemClock } from "@aether/kit";
+import type { IdentitySource } from "@aether/kit/identity";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { createDispatcher } from "./commands/dispatcher.ts";
+import { openCommandJournal } from "./commands/journal.ts";
+import { type AgentConfig, agentConfigSchema, chooseNodeId, findHostInterface, findLinkAddress, findTools } from "./config.ts";
+import { lockDirectory } from "./disk/lock.ts";
+import { factsOf, probeHost } from "./host/capabilities.ts";
+import { readMachine } from "./host/machine.ts";
+import { createUsageMeter } from "./host/usage.ts";
+import { createImdsClient, type ImdsClient, type InstanceFacts, readInstanceFacts } from "./imds/client.ts";
+import { type SequencedSignal, startWatcher, type Watcher } from "./imds/watcher.ts";
+import { createNodeIdentity, nodeIdIn } from "./link/enrol.ts";
+import { type Session, startSession } from "./link/session.ts";
+import { openSpool, type Spool } from "./link/spool.ts";
+import { newTraceparent } from "./link/trace.ts";
+import { openCoreLink } from "./link/transport.ts";
+import { startBoard } from "./workloads/board.ts";
+
+export interface RunOptions {
+  readonly configFile?: string | undefined;
+  /** Values that win over file and environment. */
+  readonly overrides?: Readonly<Record<string, unknown>>;
+  /** Ends the agent like SIGTERM does. */
+  readonly signal?: AbortSignal;
+  /** The mover of workloads; another one in tests. */
+  readonly createEngine: (options: EngineOptions) => Promise<Engine>;
+  readonly log?: Logger;
+}
+
+/**
+ * Runs the agent until SIGTERM, SIGINT or `signal`; workloads run on after it.
+ * Throws before it runs: CONFIG_INVALID, LOCKED (another agent has the state directory), JOIN_TOKEN_INVALID, NODE_NAME_TAKEN.
+ */
+export async function run(options: RunOptions): Promise<void> {
+  const config = await loadConfig(agentConfigSchema, {
+    file: options.configFile,
+    prefix: "AETHER_AGENT",
+    ...(options.overrides && { overrides: options.overrides }),
+  });
+  const log = options.log ?? createLogger({ name: "agent", level: config.logLevel });
+  await runUntilSignalled(log, (signal) => startAgent(config, log, options.createEngine, signal), options.signal);
+}
+
+async function startAgent(
+  config: AgentConfig,
+  log: Logger,
+  makeEngine: (options: EngineOptions) => Promise<Engine>,
+  signal: AbortSignal,
+): Promise<Stoppable> {
+  const stack = createStopStack(log);
+  try {
+    await assemble(config, log, makeEngine, stack, signal);
+    return stack;
+  } catch (caught) {
+    await stack.stop().catch((cause: unknown) => log.error({ err: cause }, "the agent did not stop cleanly"));
+    throw caught;
+  }
+}
+
+async function assemble(
+  config: AgentConfig,
+  log: Logger,
+  makeEngine: (options: EngineOptions) => Promise<Engine>,
+  stack: ReturnType<typeof createStopStack>,
+  signal: AbortSignal,
+): Promise<void> {
+  // State on disk
+  const { stateDir } = config;
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  stack.add("lock", await lockDirectory(stateDir));
+  const journal = await openCommandJournal({ dir: join(stateDir, "commands"), log });
+  stack.add("journal", () => journal.close());
+  const spool = await openSpool({ dir: join(stateDir, "spool"), maxBytes: config.spoolMaxBytes, log, clock: systemClock });
+  stack.add("spool", () => spool.close());
+
+  // What the control plane sets
+  let given: Pick<CoreGivenConfig, "heartbeatIntervalMs" | "imdsIntervalMs"> = { heartbeatIntervalMs: 2_000, imdsIntervalMs: 1_000 };
+  const takeConfig = (next: CoreGivenConfig | undefined) => {
+    if (next === undefined) return;
+    given = { heartbeatIntervalMs: next.heartbeatIntervalMs || 2_000, imdsIntervalMs: next.imdsIntervalMs || 1_000 };
+    for (const [what, why] of Object.entries(next.switchedOff)) log.warn({ what, why }, "the control plane has switched this off");
+  };
+
+  // Interruptions
+  let session: Session | undefined;
+  const imds = createImdsClient({ endpoint: config.imds.endpoint });
+  stack.add("metadata client", () => imds.close());
+  const instance = config.imds.enabled === false ? undefined : await findInstance(imds, log, signal);
+  if (config.imds.enabled !== false) {
+    const watching = watchWhenThere(
+      {
+        config,
+        imds,
+        isThere: instance !== undefined,
+        spool,
+        log,
+        intervalMs: () => given.imdsIntervalMs,
+        onSignal: () => session?.flushSignals(),
+      },
+      signal,
+    );
+    stack.add("interruption watcher", watching);
+  }
+
+  // The machine and who it is
+  const machine = await readMachine();
+  const tools = await findTools(config.tools);
+  const hostInterface = await findHostInterface(config.hostInterface);
+  const linkAddress = findLinkAddress(config.linkAddress, hostInterface);
+  const agentVersion = await readVersion();
+  let probes = await probeHost(machine, tools, signal);
+  let link = { address: linkAddress, port: config.linkPort };
+  const facts = () => factsOf(machine, probes, link, instance, agentVersion);
+  const identity = createNodeIdentity({
+    ...{ coreAddress: config.coreAddress, joinToken: config.joinToken, joinTokenFile: config.joinTokenFile, stateDir, log },
+    nodeId: chooseNodeId(config.nodeId, instance?.instanceId),
+    facts: async () => facts(),
+    onRegistered: ({ config: next }) => takeConfig(next),
+  });
+  stack.add("identity", identity);
+  await identity.start(signal);
+  const nodeId = nodeIdIn(identity.current());
+  if (config.nodeId !== undefined && config.nodeId !== nodeId) {
+    throw fault("CONFIG_INVALID", `this node has joined as ${nodeId}; nodeId says ${config.nodeId}`, {
+      field: "nodeId",
+      hint: `Remove nodeId, or remove ${join(stateDir, "identity.json")} and join again with a new token.`,
+    });
+  }
+
+  // Workloads
+  const engine = await makeEngine({
+    hostId: config.hostId ?? nodeId,
+    stateDir: join(stateDir, "engine"),
+    snapshotDir: config.snapshotDir,
+    tools,
+    hostInterface,
+    linkAddress,
+    linkPort: config.linkPort,
+    identity: identity satisfies IdentitySource,
+    log: log.child({ part: "engine" }),
+  });
+  stack.add("engine", engine);
+  await engine.recover(signal);
+  link = { address: engine.link.address, port: engine.link.port };
+  const board = await startBoard({
+    runtime: engine.runtime,
+    stateDir,
+    log,
+    onChange: (status) => session?.offer({ case: "workloadChange", value: { status } }),
+  });
+  stack.add("workload board", board);
+
+  // The control plane
+  const dispatcher = createDispatcher({ engine, board, journal, nodeId, log, session: () => session });
+  await dispatcher.settleInterrupted();
+  session = startSession({
+    connect: () => openCoreLink(config.coreAddress, identity),
+    hello: async () => ({
+      facts: facts(),
+      workloads: board.reports(),
+      epochs: Object.fromEntries(Object.entries(journal.epochs()).map(([name, epoch]) => [name, BigInt(epoch)])),
+      agentTime: timestampFromMs(Date.now()),
+    }),
+    spool,
+    journal,
+    log,
+    onCommand: dispatcher.take,
+    onQuery: dispatcher.answer,
+    onCancel: dispatcher.cancel,
+    onConfig: takeConfig,
+  });
+  stack.add("session", session);
+  stack.add("commands", dispatcher);
+
+  const measure = createUsageMeter();
+  stack.add(
+    "heartbeat",
+    repeat(
+      () => given.heartbeatIntervalMs,
+      log,
+      "the heartbeat cannot be sent",
+      async () => {
+        if (!session?.isConnected()) return;
+        const { memoryUsedBytes, memoryAvailableBytes, agentResidentBytes, cpuFraction } = await measure();
+        const usage = {
+          cpuFraction,
+          memoryUsedBytes: BigInt(memoryUsedBytes),
+          memoryAvailableBytes: BigInt(memoryAvailableBytes),
+          agentResidentBytes: BigInt(agentResidentBytes),
+        };
+        session.offer({ case: "heartbeat", value: { agentTime: timestampFromMs(Date.now()), usage, workloads: board.reports() } });
+      },
+    ),
+  );
+
+  // What this host can really do, beside everything else
+  const canary = engine.canary(signal).then(
+    (result) => {
+      probes = { ...probes, canary: result };
+      log[result.isAvailable ? "info" : "warn"]({ ...result }, "canary.done");
+      session?.reconnect();
+    },
+    (caught: unknown) => {
+      if (signal.aborted) return;
+      const reason = Fault.from(caught).message;
+      log.error({ err: caught }, "canary.failed");
+      probes = {
+        ...probes,
+        canary: { isAvailable: false, criuVersion: probes.versions.criu ?? "", dumpMs: 0, restoreMs: 0, lazyPages: false, reason },
+      };
+      session?.reconnect();
+    },
+  );
+  stack.add("canary", () => canary);
+  log.info({ nodeId, stateDir, link, agentVersion }, "agent.started");
+}
+
+/** Undefined where no metadata service answers within two tries: then this is not a cloud instance, or not yet. */
+async function findInstance(imds: ImdsClient, log: Logger, signal: AbortSignal): Promise<InstanceFacts | undefined> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await readInstanceFacts(imds, signal);
+    } catch (caught) {
+      signal.throwIfAborted();
+      if (attempt === 0) continue;
+      log.info({ reason: Fault.from(caught).message }, "there is no instance metadata service; interruptions are not announced here");
+      return undefined;
+    }
+  }
+}
+
+interface WatchSetup {
+  readonly config: AgentConfig;
+  readonly imds: ImdsClient;
+  readonly isThere: boolean;
+  readonly spool: Spool;
+  readonly log: Logger;
+  intervalMs(): number;
+  onSignal(): void;
+}
+
+/** Watches now, or from when a service answers: an instance can boot faster than its metadata. */
+function watchWhenThere({ config, imds, isThere, spool, log, intervalMs, onSignal }: WatchSetup, outer: AbortSignal): Stoppable {
+  const stopping = new AbortController();
+  const signal = AbortSignal.any([outer, stopping.signal]);
+  let watcher: Watcher | undefined;
+  const work = (async () => {
+    while (!isThere && config.imds.enabled === "auto" && (await findQuietly(imds, signal)) === undefined) await sleep(60_000, signal);
+    signal.throwIfAborted();
+    watcher = await startWatcher({
+      client: imds,
+      intervalMs: () => config.imds.intervalMs ?? intervalMs(),
+      stateDir: config.stateDir,
+      log,
+      lastSequence: () => spool.lastSequence("signal"),
+      async emit(heard) {
+        await spool.append("signal", heard.sequence, encodeSignal(heard));
+        onSignal();
+      },
+    });
+  })().catch((caught: unknown) => {
+    if (!signal.aborted) log.error({ err: caught }, "interruptions cannot be watched");
+  });
+  return {
+    async stop() {
+      stopping.abort(fault("CANCELLED", "the agent stops"));
+      await work;
+      await watcher?.stop();
+    },
+  };
+}
+
+const findQuietly = (imds: ImdsClient, signal: AbortSignal) => readInstanceFacts(imds, signal).catch(() => undefined);
+
+function encodeSignal({ kind, action, effectiveAtMs, sequence, observedAtMs }: SequencedSignal): Uint8Array {
+  const report = create(SignalReportSchema, {
+    sequence: BigInt(sequence),
+    kind: SignalKind[kind],
+    observedAt: timestampFromMs(observedAtMs),
+    effectiveAt: timestampFromMs(effectiveAtMs),
+    action,
+    source: "imds",
+    traceparent: newTraceparent(),
+  });
+  return toBinary(SignalReportSchema, report);
+}
+
+/** Calls `work` every so often, never twice at a time. */
+function repeat(periodMs: () => number, log: Logger, problem: string, work: () => Promise<void>): Stoppable {
+  const stopping = new AbortController();
+  const running = (async () => {
+    while (!stopping.signal.aborted) {
+      await work().catch((caught: unknown) => log.warn({ err: caught }, problem));
+      await sleep(periodMs(), stopping.signal).catch(() => undefined);
+    }
+  })();
+  return {
+    async stop() {
+      stopping.abort(fault("CANCELLED", "the agent stops"));
+      await running;
+    },
+  };
+}
+
+async function readVersion(): Promise<string> {
+  const manifest: unknown = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));
+  return typeof manifest === "object" && manifest !== null && "version" in manifest ? String(manifest.version) : "";
+}

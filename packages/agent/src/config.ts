@@ -1,0 +1,128 @@
+// The agent's configuration: a YAML file, AETHER_AGENT_* variables over it (AETHER_AGENT_CORE_ADDRESS, AETHER_AGENT_IMDS__ENDPOINT).
+import { access, constants } from "node:fs/promises";
+import { hostname, networkInterfaces } from "node:os";
+import { delimiter, isAbsolute, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { fault, parseIpv4, parseNodeId } from "@aether/contract";
+import type { Tools } from "@aether/engine";
+import { readTextIfThere } from "@aether/kit";
+import { z } from "zod";
+
+const absolutePath = z.string().refine(isAbsolute, "must be an absolute path");
+const port = z.number().int().min(0).max(65_535);
+const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "must be a DNS label of 1 to 40 characters");
+
+/** What an operator may set. Unknown keys are refused. */
+export const agentConfigSchema = z.strictObject({
+  /** HOST:PORT of the control plane's port for agents. */
+  coreAddress: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, "must be HOST:PORT"),
+  /** aj_SECRET.PIN; needed once. */
+  joinToken: z.string().optional(),
+  joinTokenFile: absolutePath.optional(),
+  /** Default: the instance id, where there is a metadata service; else the host name. */
+  nodeId: label.optional(),
+  /** Names this node on its machine, where several share one. Default: the node id. */
+  hostId: label.optional(),
+  stateDir: absolutePath.default("/var/lib/aether/agent"),
+  /** A directory that all nodes reach. */
+  snapshotDir: absolutePath.default("/var/lib/aether/snapshots"),
+  tools: z
+    .strictObject({
+      criu: absolutePath.optional(),
+      runc: absolutePath.optional(),
+      ip: absolutePath.optional(),
+      nft: absolutePath.optional(),
+      rsync: absolutePath.optional(),
+      native: absolutePath.optional(),
+    })
+    .prefault({}),
+  /** Default: the interface of the default route. */
+  hostInterface: z
+    .string()
+    .regex(/^[^\s/:%]{1,15}$/, "must be the name of a network interface")
+    .optional(),
+  /** Where other agents reach this one. Default: the first IPv4 address of hostInterface. */
+  linkAddress: z.ipv4().optional(),
+  /** 0: any free port. */
+  linkPort: port.default(3444),
+  imds: z
+    .strictObject({
+      /** auto: watched when it answers at the start, and looked for again every minute. */
+      enabled: z.union([z.literal("auto"), z.boolean()]).default("auto"),
+      endpoint: z.url({ protocol: /^http$/ }).default("http://169.254.169.254"),
+      /** Default: as the control plane says, else 1000. */
+      intervalMs: z.number().int().min(100).max(60_000).optional(),
+    })
+    .prefault({}),
+  spoolMaxBytes: z
+    .number()
+    .int()
+    .min(1 << 20)
+    .default(64 << 20),
+  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+});
+
+export type AgentConfig = z.infer<typeof agentConfigSchema>;
+
+/** Where the machine's preparation puts what the distribution does not have. */
+const prefix = process.env.AETHER_PREFIX || "/opt/aether";
+const privateCriu = join(prefix, "criu/bin/criu");
+const packagedNative = fileURLToPath(new URL("../../../native/build/aether-native", import.meta.url));
+const installedNative = join(prefix, "bin/aether-native");
+
+/** Where each tool is. One that is nowhere has the path where it should be: calling it says TOOL_MISSING, and `doctor` says how to get it. */
+export async function findTools(configured: AgentConfig["tools"]): Promise<Tools> {
+  const find = async (name: string, fallback: string, first: readonly string[] = []) => {
+    const places = (process.env.PATH ?? "").split(delimiter).filter(isAbsolute);
+    for (const path of [...first, ...places.map((dir) => join(dir, name))]) if (await isExecutable(path)) return path;
+    return fallback;
+  };
+  const { criu, runc, ip, nft, rsync, native } = configured;
+  return {
+    criu: criu ?? (await find("criu", "/usr/sbin/criu", [privateCriu])),
+    runc: runc ?? (await find("runc", "/usr/bin/runc")),
+    ip: ip ?? (await find("ip", "/usr/sbin/ip", ["/usr/sbin/ip", "/sbin/ip"])),
+    nft: nft ?? (await find("nft", "/usr/sbin/nft", ["/usr/sbin/nft", "/sbin/nft"])),
+    rsync: rsync ?? (await find("rsync", "/usr/bin/rsync")),
+    native: native ?? (await find("aether-native", installedNative, [installedNative, packagedNative])),
+  };
+}
+
+/** The interface of the default route with the lowest metric, else eth0. Format: proc(5), /proc/net/route. */
+export async function findHostInterface(configured: string | undefined): Promise<string> {
+  if (configured !== undefined) return configured;
+  const table = (await readTextIfThere("/proc/net/route")) ?? "";
+  const defaults = table
+    .split("\n")
+    .slice(1)
+    .map((line) => line.split("\t"))
+    .filter((fields) => fields[1] === "00000000")
+    .sort((a, b) => Number(a[6]) - Number(b[6]));
+  return defaults[0]?.[0] ?? "eth0";
+}
+
+/** Throws CONFIG_INVALID when the interface has no IPv4 address and none is configured. */
+export function findLinkAddress(configured: string | undefined, hostInterface: string): string {
+  if (configured !== undefined) return parseIpv4(configured, "linkAddress");
+  const found = networkInterfaces()[hostInterface]?.find(({ family }) => family === "IPv4");
+  if (found) return found.address;
+  throw fault("CONFIG_INVALID", `the interface ${hostInterface} has no IPv4 address; set linkAddress`, { field: "linkAddress" });
+}
+
+/** What this node asks to be called: configured, else the instance id, else the host name made a label. */
+export function chooseNodeId(configured: string | undefined, instanceId: string | undefined, host: string = hostname()): string {
+  if (configured !== undefined) return parseNodeId(configured, "nodeId");
+  const name = (instanceId ?? host.split(".")[0] ?? "")
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, "-")
+    .slice(0, 40)
+    .replace(/^-+|-+$/g, "");
+  return parseNodeId(name, "nodeId");
+}
+
+async function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}

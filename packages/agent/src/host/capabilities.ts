@@ -1,0 +1,147 @@
+// What this node can do, as the control plane may count on it. Checkpointing is what the canary did, never what a version promises; until
+// the canary has run the node says so, and takes no move. What is missing is named with its reason and the way to mend it.
+import { access, constants } from "node:fs/promises";
+import type { CloudFacts, NodeCapabilitiesSchema, NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import type { CanaryResult, Tools } from "@aether/engine";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { InstanceFacts } from "../imds/client.ts";
+import { probeDirtyTracking } from "./dirty-tracking.ts";
+import { type Machine, versionArguments, versionOf } from "./machine.ts";
+
+export type Capabilities = MessageInitShape<typeof NodeCapabilitiesSchema>;
+export type NodeFacts = MessageInitShape<typeof NodeFactsSchema>;
+
+/** What the probes found; the canary's part is undefined until it has run. */
+export interface Probes {
+  readonly versions: Readonly<Partial<Record<keyof Tools, string>>>;
+  readonly hasUserfaultfd: boolean;
+  readonly hasTun: boolean;
+  readonly hasBtf: boolean;
+  readonly dirtyTracking: "wp_async" | "soft_dirty" | "none";
+  readonly canary: CanaryResult | undefined;
+}
+
+/** Asks each tool for its version and looks for what the kernel offers. A few hundred ms, no privilege. */
+export async function probeHost(machine: Machine, tools: Tools, signal: AbortSignal): Promise<Probes> {
+  const versions: Partial<Record<keyof Tools, string>> = {};
+  for (const name of ["criu", "runc", "ip", "nft", "rsync", "native"] as const) {
+    const version = await versionOf(tools[name], versionArguments[name], signal);
+    if (version !== undefined) versions[name] = version;
+  }
+  const hasUserfaultfd = process.getuid?.() === 0 || (await isThere("/dev/userfaultfd", constants.R_OK | constants.W_OK));
+  return {
+    versions,
+    hasUserfaultfd,
+    hasTun: await isThere("/dev/net/tun", constants.R_OK | constants.W_OK),
+    hasBtf: await isThere("/sys/kernel/btf/vmlinux", constants.R_OK),
+    dirtyTracking: await probeDirtyTracking(machine.kernelVersion, hasUserfaultfd),
+    canary: undefined,
+  };
+}
+
+/** The probes in the words of the contract. */
+export function capabilitiesOf(machine: Machine, probes: Probes): Capabilities {
+  const { versions, canary } = probes;
+  const reason = canary === undefined ? "the canary has not run yet" : canary.reason;
+  return {
+    kernelVersion: machine.kernelVersion,
+    arch: machine.arch,
+    cpuFeatures: [...machine.cpuFeatures],
+    criu: {
+      available: canary?.isAvailable ?? false,
+      version: canary?.criuVersion || (versions.criu ?? ""),
+      canaryDumpMs: canary?.dumpMs ?? 0,
+      canaryRestoreMs: canary?.restoreMs ?? 0,
+      reason: canary?.isAvailable ? "" : reason,
+    },
+    runcVersion: versions.runc ?? "",
+    dirtyTracking: probes.dirtyTracking,
+    lazyPages: canary?.lazyPages ?? false,
+    packetHold: probes.hasTun && versions.native !== undefined ? "queue" : "drop",
+    supportsSnapshot: canary?.isAvailable ?? false,
+    ebpf: probes.hasBtf && process.getuid?.() === 0,
+    missing: missingOf(probes, reason),
+  };
+}
+
+const toolPurposes: Readonly<Record<keyof Tools, { readonly why: string; readonly mend: string }>> = {
+  criu: { why: "it checkpoints and restores processes", mend: "run `npm run prepare:machine`: it installs a CRIU that fits the kernel" },
+  runc: { why: "it runs workloads in containers", mend: "apt-get install runc" },
+  ip: { why: "it makes namespaces, links and routes", mend: "apt-get install iproute2" },
+  nft: { why: "CRIU closes the network with it while a workload is frozen", mend: "apt-get install nftables" },
+  rsync: { why: "it copies a workload's files to another node", mend: "apt-get install rsync" },
+  native: { why: "it keeps a workload's output, holds packets and announces addresses", mend: "make -C native (needs gcc), or reinstall" },
+};
+
+function missingOf(probes: Probes, canaryReason: string) {
+  const missing: { what: string; why: string; mend: string }[] = [];
+  for (const [tool, purpose] of Object.entries(toolPurposes)) {
+    if (!Object.hasOwn(probes.versions, tool)) missing.push({ what: tool === "native" ? "aether-native" : tool, ...purpose });
+  }
+  if (probes.canary !== undefined && !probes.canary.isAvailable && probes.versions.criu !== undefined) {
+    missing.push({
+      what: "checkpoint and restore",
+      why: canaryReason,
+      mend: "run `aether doctor --target agent` on this node: it names the cause",
+    });
+  }
+  if (!probes.hasTun) {
+    missing.push({
+      what: "/dev/net/tun",
+      why: "packets that arrive during a move are dropped instead of held: clients wait longer",
+      mend: "modprobe tun",
+    });
+  }
+  if (probes.canary?.isAvailable && !probes.canary.lazyPages) {
+    missing.push({
+      what: "post-copy (lazy pages)",
+      why: "large workloads are frozen for as long as their memory travels",
+      mend: "needs userfaultfd and a pipe limit that fits; `aether doctor --target agent` says which one is missing",
+    });
+  }
+  return missing;
+}
+
+/** All facts of this node. */
+export function factsOf(
+  machine: Machine,
+  probes: Probes,
+  link: { readonly address: string; readonly port: number },
+  instance: InstanceFacts | undefined,
+  agentVersion: string,
+): NodeFacts {
+  return {
+    hostname: machine.hostname,
+    linkAddress: link.address,
+    linkPort: link.port,
+    memoryBytes: BigInt(machine.memoryBytes),
+    cpuCount: machine.cpuCount,
+    agentVersion,
+    bootId: machine.bootId,
+    capabilities: capabilitiesOf(machine, probes),
+    ...(instance && { cloud: cloudOf(instance) }),
+  };
+}
+
+const cloudOf = ({
+  region,
+  zone,
+  zoneId,
+  instanceId,
+  instanceType,
+  lifecycle,
+}: InstanceFacts): Omit<CloudFacts, "$typeName" | "$unknown"> => ({
+  provider: "aws",
+  region,
+  zone,
+  zoneId,
+  instanceId,
+  instanceType,
+  lifecycle,
+});
+
+const isThere = (path: string, mode: number): Promise<boolean> =>
+  access(path, mode).then(
+    () => true,
+    () => false,
+  );
