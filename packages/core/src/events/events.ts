@@ -21,6 +21,8 @@ export interface NewEvent {
 export interface Events {
   /** Writes in the given transaction (or by itself with the database) and wakes the watchers; a rolled back event is never seen. */
   append(db: Kysely<Database>, ...events: readonly NewEvent[]): Promise<void>;
+  /** Somebody wrote rows of `events` in a statement of its own (migration/commit.ts): watchers read now. */
+  wake(): void;
   /** Everything after `after` (0: only what is new), then each new event, until the signal aborts; then it ends without an error. */
   watch(options: { after?: number; subject?: string }, signal: AbortSignal): AsyncIterable<Event>;
   /** A page, oldest first, of events after `after`. */
@@ -55,6 +57,7 @@ export function createEvents(db: Kysely<Database>): Events {
   return {
     list,
     newest,
+    wake,
     async append(target, ...events) {
       if (events.length === 0) return;
       await target

@@ -4,25 +4,14 @@
 import { Fault, fault } from "@aether/contract";
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { type Logger, withDeadline } from "@aether/kit";
-import { type Kysely, sql } from "kysely";
+import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
-import type { Database } from "../db/schema.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import { buildCommand, readSurroundings } from "./held.ts";
 import { type Debt, type MigrationRecord, nodeOf } from "./state.ts";
 import { steps } from "./steps/index.ts";
 import { factsColumnOf, readCommands, toRecord } from "./store.ts";
-
-/** Ids of moves that have not ended or still owe something: what they have on a node is theirs, not a leftover. */
-export async function openMigrationIds(db: Kysely<Database>): Promise<ReadonlySet<string>> {
-  const rows = await db
-    .selectFrom("migrations")
-    .select("id")
-    .where((eb) => eb.or([eb("ended_at", "is", null), sql<boolean>`jsonb_array_length(coalesce(facts->'debts', '[]'::jsonb)) > 0`]))
-    .execute();
-  return new Set(rows.map((row) => row.id));
-}
 
 export interface Debts {
   /** Pays in the background what is owed to this node. Safe to call often. */

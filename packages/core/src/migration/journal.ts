@@ -5,8 +5,9 @@ import { ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import { toColumn } from "../db/proto.ts";
-import type { Database, Row, RowChange } from "../db/schema.ts";
+import type { Database, Row } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
+import { type AccountRow, commit, type MigrationChange, type WrittenRows } from "./commit.ts";
 import { assembleReceipt } from "./receipt.ts";
 import { type CommandFact, isEnded, type MigrationRecord, nodeOf } from "./state.ts";
 import type { Step } from "./step-state.ts";
@@ -71,14 +72,16 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
         .where("lease_owner", "=", lease.owner)
         .execute();
     },
-    write: (written, nowMs) =>
-      db
-        .transaction()
-        .execute((tx) => writeIn(tx, written, nowMs))
-        .catch((caught: unknown) => {
-          if (caught === leaseLost) return false;
-          throw caught;
-        }),
+    async write(written, nowMs) {
+      if (written.step.kind !== "commit") return db.transaction().execute((tx) => writeIn(tx, written, nowMs));
+      const isCommitted = await commit(
+        db,
+        { owner: lease.owner, before: written.before, change: changeOf(written, nowMs), rows: rowsOf(written, nowMs) },
+        nowMs,
+      );
+      if (isCommitted) events.wake();
+      return isCommitted;
+    },
     async requestCancel(record, actor, nowMs) {
       return db.transaction().execute(async (tx) => {
         const row = await tx
@@ -104,11 +107,11 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
     },
   };
 
-  async function writeIn(tx: Kysely<Database>, written: Written, nowMs: number): Promise<boolean> {
-    const { before, step, made, commands, intents } = written;
+  /** The whole row as it is to be. */
+  function changeOf({ before, made, commands }: Written, nowMs: number): MigrationChange {
     const after = made.record;
     const receipt = assembleReceipt(after, commands, nowMs);
-    const change: RowChange<"migrations"> = {
+    return {
       state: after.state,
       mode: after.mode,
       fence: after.fence,
@@ -118,12 +121,16 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
       lease_until: new Date(nowMs + lease.leaseMs),
       epoch_after: after.committedAtMs === undefined ? null : after.epochBefore + 1,
       ended_at: after.endedAtMs === undefined ? null : new Date(after.endedAtMs),
+      error: after.error === undefined ? null : JSON.stringify(after.error),
+      receipt: receipt === undefined ? null : toColumn(ReceiptSchema, receipt),
     };
-    if (after.error !== undefined) change.error = JSON.stringify(after.error);
-    if (receipt !== undefined) change.receipt = toColumn(ReceiptSchema, receipt);
+  }
+
+  async function writeIn(tx: Kysely<Database>, written: Written, nowMs: number): Promise<boolean> {
+    const { before, made } = written;
     const held = await tx
       .updateTable("migrations")
-      .set(change)
+      .set(changeOf(written, nowMs))
       .where("id", "=", before.id)
       .where("fence", "=", before.fence)
       .where("lease_owner", "=", lease.owner)
@@ -132,55 +139,41 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
       .returning("id")
       .executeTakeFirst();
     if (held === undefined) return false;
-    if (step.kind === "commit") await movePlacement(tx, before, nowMs);
-    if (isEnded(after.state)) await releaseWorkload(tx, after);
-    if (intents.length > 0) {
+    if (isEnded(made.record.state)) await releaseWorkload(tx, made.record);
+    const rows = rowsOf(written, nowMs);
+    if (rows.commands.length > 0)
       await tx
         .insertInto("commands")
-        .values(
-          intents.map((command, i) => ({
-            id: command.id,
-            node_id: nodeOf(before, steps[made.intents[i]?.step ?? "preflight"].side),
-            workload: before.workload,
-            migration_id: before.id,
-            action: made.intents[i]?.step ?? "",
-            request: toColumn(CommandSchema, command),
-            created_at: new Date(nowMs),
-          })),
-        )
+        .values([...rows.commands])
         .execute();
-    }
-    await tx.insertInto("migration_events").values(accountOf(written)).execute();
-    await events.append(tx, ...tellingOf(written));
+    if (rows.account.length > 0)
+      await tx
+        .insertInto("migration_events")
+        .values([...rows.account])
+        .execute();
+    await events.append(tx, ...rows.told);
     return true;
   }
 }
 
-const leaseLost = Symbol("lease lost");
-
-/** The one moment at which a workload changes its owner. Fails the transaction unless exactly the expected placement was active. */
-async function movePlacement(tx: Kysely<Database>, record: MigrationRecord, nowMs: number): Promise<void> {
-  const ended = await tx
-    .updateTable("placements")
-    .set({ is_active: false, ended_at: new Date(nowMs) })
-    .where("workload", "=", record.workload)
-    .where("epoch", "=", record.epochBefore)
-    .where("node_id", "=", record.sourceNodeId)
-    .where("is_active", "=", true)
-    .returning("epoch")
-    .executeTakeFirst();
-  if (ended === undefined) throw leaseLost;
-  await tx
-    .insertInto("placements")
-    .values({
-      workload: record.workload,
-      epoch: record.epochBefore + 1,
-      node_id: record.targetNodeId,
-      cause: `migration/${record.id}`,
-      created_at: new Date(nowMs),
-      ended_at: null,
-    })
-    .execute();
+function rowsOf(written: Written, nowMs: number): WrittenRows {
+  const { before, made, intents } = written;
+  return {
+    commands: intents.map((command, i) => {
+      const step = made.intents[i]?.step ?? "preflight";
+      return {
+        id: command.id,
+        node_id: nodeOf(before, steps[step].side),
+        workload: before.workload,
+        migration_id: before.id,
+        action: step,
+        request: toColumn(CommandSchema, command),
+        created_at: new Date(nowMs),
+      };
+    }),
+    account: accountOf(written),
+    told: tellingOf(written),
+  };
 }
 
 /** The workload is in nobody's hands any more. */
@@ -195,14 +188,6 @@ async function releaseWorkload(tx: Kysely<Database>, record: MigrationRecord): P
     .where("name", "=", record.workload)
     .where("migration_id", "=", record.id)
     .execute();
-}
-
-interface AccountRow {
-  readonly migration_id: string;
-  readonly fence: number;
-  readonly type: string;
-  readonly step: string;
-  readonly data: string;
 }
 
 function accountOf({ before, step, made, commands, news }: Written): AccountRow[] {
