@@ -54,7 +54,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   function take(command: Command): void {
     const receivedMs = clock.monotonicMs();
     const known = journal.find(command.id);
-    if (known?.state === "finished") return options.session()?.sendResult(known.result);
+    if (known?.state === "finished") {
+      options.session()?.sendResult(known.result);
+      return;
+    }
     if (known !== undefined || active.has(command.id) || isStopping) return; // it is answered when it ends, or asked about
     const entry: Active = { command, controller: new AbortController(), done: Promise.resolve() };
     active.set(command.id, entry);
