@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { cloudLayout } from "./layout.ts";
+import { cloudLayout, namesOf } from "./layout.ts";
 
 describe("cloudLayout", () => {
   it("gives the addresses that the documentation promises", () => {
@@ -46,5 +46,19 @@ describe("cloudLayout", () => {
     [{ nodeCount: 1.5 }, "nodes"],
   ])("refuses %j and names the field", (options, field) => {
     expect(() => cloudLayout(options)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT", field }));
+  });
+});
+
+describe("namesOf", () => {
+  it("takes a cloud's own names and those derived from its hosts, and none of a cloud beside it", () => {
+    const isOurs = namesOf("ae");
+    for (const name of ["ae-fabric", "ae-n1", "ae-n12", "ae-ae-n1-0a1b2c3d", "ae-ae-n2-db"]) expect(isOurs(name), name).toBe(true);
+    for (const name of ["ae-t1-n1-0a1b2c3d", "t1-fabric", "ae-host", "ae", "ae-nx", "ae-ae-fabric"]) expect(isOurs(name), name).toBe(false);
+    expect(namesOf("t1")("ae-t1-n1-0a1b2c3d")).toBe(true);
+  });
+  it("tells the nodes of one cloud apart", () => {
+    const isOurs = namesOf("ae", "ae-n1");
+    expect(["ae-n1", "ae-ae-n1-db"].map(isOurs)).toEqual([true, true]);
+    expect(["ae-n10", "ae-ae-n10-db", "ae-fabric", "ae-n2"].map(isOurs)).toEqual([false, false, false, false]);
   });
 });

@@ -30,8 +30,8 @@ export interface CloudLayout {
   readonly hostAddress: string;
   readonly metadataAddress: string;
   readonly region: string;
-  /** First and last address that a workload may get. */
-  readonly workloadPool: { readonly first: string; readonly last: string };
+  /** The network that workloads get their addresses from. */
+  readonly workloadPool: string;
   readonly demoAddress: string;
   readonly nodes: readonly NodeLayout[];
 }
@@ -43,6 +43,18 @@ export interface LayoutOptions {
   readonly subnet?: string;
   /** 0 to 16. Default 2. */
   readonly nodeCount?: number;
+}
+
+/**
+ * Which names of namespaces, containers and cgroups on the machine belong to a cloud (or to one node of it, by its namespace): its own, and
+ * those that an engine derives from a host's name ("ae-HOST-…"). Strict, because clouds with other prefixes may run beside it.
+ */
+export function namesOf(prefix: string, nodeNamespace?: string): (name: string) => boolean {
+  const rule =
+    nodeNamespace === undefined
+      ? new RegExp(`^(${prefix}-(fabric|n\\d+)|ae-${prefix}-n\\d+-.+)$`)
+      : new RegExp(`^(${nodeNamespace}|ae-${nodeNamespace}-.+)$`);
+  return (name) => rule.test(name);
 }
 
 const zones = ["a", "b", "c"] as const;
@@ -71,7 +83,7 @@ export function cloudLayout(options: LayoutOptions = {}): CloudLayout {
     hostAddress: `${network}.0.1`,
     metadataAddress: "169.254.169.254",
     region: "us-east-1",
-    workloadPool: { first: `${network}.1.1`, last: `${network}.1.254` },
+    workloadPool: `${network}.1.0/24`,
     demoAddress: `${network}.1.1`,
     nodes: Array.from({ length: nodeCount }, (_, index) => nodeLayout(prefix, network, index)),
   };

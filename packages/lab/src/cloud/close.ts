@@ -5,7 +5,7 @@ import { fault } from "@aether/contract";
 import { ownerOf } from "../network/clash.ts";
 import { endProcess } from "../supervisor/process.ts";
 import { bootId, isSupervised, readRecord } from "../supervisor/record.ts";
-import { sweepCloud } from "../sweep/sweep.ts";
+import { sweepCloud, wholeCloud } from "../sweep/sweep.ts";
 import { cloudPaths, removedByDown } from "./paths.ts";
 
 export interface CloseOptions {
@@ -41,7 +41,7 @@ export async function closeCloud(options: CloseOptions): Promise<Closed> {
   if (record === undefined && owner !== undefined && owner !== paths.dir) return { wasThere: false, removed: [], otherDir: owner };
   const isThisBoot = record?.bootId === bootId();
   const recorded = record !== undefined && isThisBoot ? Object.values(record.processes) : [];
-  const removed = await sweepCloud(paths.dir, prefix, recorded);
+  const removed = await sweepCloud(paths.dir, wholeCloud(prefix), recorded);
   if (record !== undefined) for (const name of removedByDown) await rm(join(paths.dir, name), { recursive: true, force: true });
   return { wasThere: record !== undefined || removed.length > 0, removed };
 }

@@ -1,20 +1,17 @@
 // The configuration files of the daemons of a local cloud, as those daemons read them. Secrets are in them: mode 0600.
 import type { CloudLayout, NodeLayout } from "../layout.ts";
-import type { Missing } from "../supervisor/record.ts";
 import type { CloudPaths } from "./paths.ts";
 
-/** `nodes` false: a core alone, on loopback. */
-export function coreConfig(cloud: CloudLayout, paths: CloudPaths, port: number, withNodes: boolean, missing: readonly Missing[]): object {
+/** `withNodes` false: a core alone, on loopback. */
+export function coreConfig(cloud: CloudLayout, paths: CloudPaths, port: number, withNodes: boolean): object {
   return {
     dataDir: paths.coreDir,
     http: { host: "127.0.0.1", port },
     agents: { host: withNodes ? cloud.hostAddress : "127.0.0.1", port: 3443 },
     trustDomain: "aether.local",
     adminTokenFile: paths.adminTokenFile,
-    workloadPool: cloud.workloadPool,
-    snapshotDir: paths.snapshots,
+    addressPool: cloud.workloadPool,
     ...(withNodes ? { drill: { injector: paths.labSocket } } : {}),
-    ...(missing.length > 0 ? { missing } : {}),
   };
 }
 
@@ -24,8 +21,7 @@ export function agentConfig(cloud: CloudLayout, node: NodeLayout, paths: CloudPa
     hostId: node.namespace,
     stateDir: paths.nodeDir(node.id),
     snapshotDir: paths.snapshots,
-    core: { host: cloud.hostAddress, port: 3443 },
-    trustDomain: "aether.local",
+    coreAddress: `${cloud.hostAddress}:3443`,
     joinToken,
     hostInterface: "eth0",
     linkAddress: node.address,

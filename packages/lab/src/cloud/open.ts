@@ -16,7 +16,7 @@ import { type Child, startChild } from "../supervisor/child.ts";
 import { type CoreApi, createCoreApi } from "../supervisor/core-api.ts";
 import { refOf } from "../supervisor/process.ts";
 import { keepRecord, type Missing, type RecordKeeper } from "../supervisor/record.ts";
-import { cloudMark, sweepCloud } from "../sweep/sweep.ts";
+import { cloudMark, sweepCloud, wholeCloud } from "../sweep/sweep.ts";
 import { agentConfig, coreConfig } from "./daemon-config.ts";
 import { type CloudPaths, cloudPaths, removedByDown } from "./paths.ts";
 import { ready, refuseTakenPort } from "./ready.ts";
@@ -78,7 +78,7 @@ export async function openCloud(options: CloudOptions, signal: AbortSignal): Pro
   } catch (caught) {
     const problem = Fault.from(caught);
     await building.endAll();
-    await sweepCloud(paths.dir, layout.prefix, Object.values(keeper.record.processes));
+    await sweepCloud(paths.dir, wholeCloud(layout.prefix), Object.values(keeper.record.processes));
     await keeper.change({ state: "failed", error: { code: problem.code, message: problem.message, hint: problem.hint } });
     throw problem;
   }
@@ -128,7 +128,7 @@ function createBuilding(
       await startImds(signal);
       await say(`network and metadata service for ${layout.nodes.length} nodes${stopwatch()}`);
     }
-    await writeConfig(paths.coreConfig, coreConfig(layout, paths, options.port, hasNodes, options.missing));
+    await writeConfig(paths.coreConfig, coreConfig(layout, paths, options.port, hasNodes));
     const core = start("core", [...options.aether, "core", "--config", paths.coreConfig]);
     await ready("core", core, 60_000, () => api.isReady(), signal);
     const hasToken = async () => {
@@ -217,7 +217,7 @@ function createBuilding(
     async takeApart() {
       await keeper.change({ state: "stopping" });
       await endAll();
-      await sweepCloud(paths.dir, layout.prefix, Object.values(keeper.record.processes));
+      await sweepCloud(paths.dir, wholeCloud(layout.prefix), Object.values(keeper.record.processes));
       for (const name of removedByDown) await rm(join(paths.dir, name), { recursive: true, force: true });
     },
   };

@@ -3,7 +3,7 @@
 import { request } from "node:http";
 import { type Logger, sleep } from "@aether/kit";
 import { z } from "zod";
-import type { CloudLayout, NodeLayout } from "../layout.ts";
+import { type CloudLayout, type NodeLayout, namesOf } from "../layout.ts";
 import { tryIp } from "../network/ip.ts";
 import type { Child } from "../supervisor/child.ts";
 import { sweepCloud } from "../sweep/sweep.ts";
@@ -49,7 +49,7 @@ async function reclaim(scope: ReclaimScope, nodeId: string): Promise<void> {
   await tryIp(["link", "set", node.fabricLink, "down"], scope.layout.fabricNamespace);
   await agent.stop();
   // Workloads' own namespaces and cgroups are named after the node's; a sweep of that name takes all of them.
-  await sweepCloud(scope.paths.nodeDir(nodeId), node.namespace, []);
+  await sweepCloud(scope.paths.nodeDir(nodeId), { isOurs: namesOf(scope.layout.prefix, node.namespace) }, []);
 }
 
 function getOverSocket(socketPath: string, path: string): Promise<string> {

@@ -23,7 +23,7 @@ export async function findClash(cloud: CloudLayout, ownDir: string): Promise<Cla
   if (alias !== undefined && owner === undefined) {
     return { what: `the network interface ${cloud.hostLink} exists and is not ours`, mend: "Choose other names with: --prefix NAME" };
   }
-  if (alias === undefined && (await namespacesOf(cloud.prefix)).includes(cloud.fabricNamespace)) {
+  if (alias === undefined && (await namespacesOf((name) => name === cloud.fabricNamespace)).length > 0) {
     return {
       what: `the network namespace ${cloud.fabricNamespace} exists, left by a cloud that was killed`,
       mend: "Remove it with: aether down",

@@ -25,12 +25,12 @@ export async function openFabric(cloud: CloudLayout, owner: string): Promise<voi
   for (const node of cloud.nodes) await openNode(cloud, node);
 }
 
-/** Removes every namespace of this prefix and the machine's link. Nothing is left, whatever was there; processes inside must be gone. */
-export async function closeFabric(prefix: string): Promise<string[]> {
+/** Removes every namespace of the rule, and the link of the machine. Nothing is left, whatever was there; processes inside must be gone. */
+export async function closeFabric(isOurs: (name: string) => boolean, hostLink?: string): Promise<string[]> {
   const removed: string[] = [];
-  const link = `${prefix}-host`;
-  if (existsSync(`/sys/class/net/${link}`) && (await tryIp(["link", "del", link]))) removed.push(`link ${link}`);
-  for (const name of await namespacesOf(prefix)) {
+  if (hostLink !== undefined && existsSync(`/sys/class/net/${hostLink}`) && (await tryIp(["link", "del", hostLink])))
+    removed.push(`link ${hostLink}`);
+  for (const name of await namespacesOf(isOurs)) {
     await ip(["netns", "del", name]);
     removed.push(`namespace ${name}`);
   }

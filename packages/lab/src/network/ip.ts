@@ -24,8 +24,8 @@ export async function ipBatch(commands: readonly (readonly string[])[], namespac
   });
 }
 
-/** Names under /run/netns that are the prefix, or begin with it and a dash. */
-export async function namespacesOf(prefix: string): Promise<string[]> {
+/** Names under /run/netns that the rule takes. */
+export async function namespacesOf(isOurs: (name: string) => boolean): Promise<string[]> {
   const text = (await run("ip", ["-json", "netns", "list"], { deadlineMs: callMs })).stdout.trim();
   if (text === "") return [];
   const parsed: unknown = JSON.parse(text);
@@ -34,7 +34,7 @@ export async function namespacesOf(prefix: string): Promise<string[]> {
     .flatMap((entry: unknown) =>
       typeof entry === "object" && entry !== null && "name" in entry && typeof entry.name === "string" ? [entry.name] : [],
     )
-    .filter((name) => name === prefix || name.startsWith(`${prefix}-`));
+    .filter(isOurs);
 }
 
 /** Writes kernel settings below /proc/sys/net as a process inside the namespace sees them (by `tee`: sysctl(8) is not on every machine). */

@@ -4,6 +4,7 @@
 import { existsSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isErrno, run, sleep } from "@aether/kit";
+import { namesOf } from "../layout.ts";
 import { closeFabric } from "../network/fabric.ts";
 import { namespacesOf } from "../network/ip.ts";
 import { listProcesses, type ProcessRef, type ProcessView, signalProcess } from "../supervisor/process.ts";
@@ -11,28 +12,38 @@ import { listProcesses, type ProcessRef, type ProcessView, signalProcess } from 
 /** The mark in the environment of every process that a cloud starts. */
 export const cloudMark = (dir: string) => ({ AETHER_CLOUD: dir });
 
+export interface SweepScope {
+  /** Names of namespaces and cgroups that go. */
+  readonly isOurs: (name: string) => boolean;
+  /** The machine's cable into the cloud, if it goes as well. */
+  readonly hostLink?: string;
+}
+
+/** Everything of a cloud. */
+export const wholeCloud = (prefix: string): SweepScope => ({ isOurs: namesOf(prefix), hostLink: `${prefix}-host` });
+
 /**
  * Removes all of it; answers what was removed, for people.
  * @param processes recorded ones, that may not carry the mark any more.
  */
-export async function sweepCloud(dir: string, prefix: string, processes: readonly ProcessRef[]): Promise<string[]> {
+export async function sweepCloud(dir: string, scope: SweepScope, processes: readonly ProcessRef[]): Promise<string[]> {
   const removed: string[] = [];
   const canUseNamespaces = process.getuid?.() === 0;
-  const inodes = canUseNamespaces ? await namespaceInodes(prefix) : new Set<string>();
-  removed.push(...(await endAll(dir, prefix, inodes, processes)));
-  removed.push(...removeCgroups(prefix));
+  const inodes = canUseNamespaces ? await namespaceInodes(scope.isOurs) : new Set<string>();
+  removed.push(...(await endAll(dir, scope.isOurs, inodes, processes)));
+  removed.push(...removeCgroups(scope.isOurs));
   if (canUseNamespaces) {
     removed.push(...(await unmountBelow(dir)));
-    removed.push(...(await closeFabric(prefix)));
+    removed.push(...(await closeFabric(scope.isOurs, scope.hostLink)));
   }
   return removed;
 }
 
 /** SIGKILL to every process of the cloud and all that descend from one, until none is left. Frozen cgroups are thawed first: what is frozen does not die. */
-async function endAll(dir: string, prefix: string, inodes: ReadonlySet<string>, recorded: readonly ProcessRef[]): Promise<string[]> {
+async function endAll(dir: string, isOurs: NameRule, inodes: ReadonlySet<string>, recorded: readonly ProcessRef[]): Promise<string[]> {
   let count = 0;
   for (let round = 0; round < 20; round++) {
-    thaw(prefix);
+    thaw(isOurs);
     const victims = victimsAmong(listProcesses(), { mark: `AETHER_CLOUD=${dir}`, inodes, recorded, self: process.pid });
     if (victims.length === 0) break;
     if (round === 0) count = victims.length;
@@ -70,29 +81,31 @@ export function victimsAmong(
   return all.filter(({ ref }) => !spared.has(ref.pid) && (chosen.has(ref.pid) || isDescendant(ref.pid))).map((view) => view.ref);
 }
 
-async function namespaceInodes(prefix: string): Promise<Set<string>> {
-  const names = await namespacesOf(prefix);
+async function namespaceInodes(isOurs: NameRule): Promise<Set<string>> {
+  const names = await namespacesOf(isOurs);
   return new Set(names.flatMap((name) => (existsSync(`/run/netns/${name}`) ? [String(statSync(`/run/netns/${name}`).ino)] : [])));
 }
 
+type NameRule = (name: string) => boolean;
+
 const cgroupRoot = "/sys/fs/cgroup";
 
-/** Cgroups whose own name begins with the prefix and a dash, in every hierarchy, deepest first. */
-function cgroupsOf(prefix: string): string[] {
+/** Cgroups whose own name is taken by the rule, and all below them, in every hierarchy, deepest first. */
+function cgroupsOf(isOurs: NameRule): string[] {
   const found: string[] = [];
-  const walk = (dir: string, depth: number, isOurs: boolean) => {
+  const walk = (dir: string, depth: number, isBelowOurs: boolean) => {
     for (const entry of listDirectories(dir)) {
-      const isNowOurs = isOurs || entry.startsWith(`${prefix}-`);
-      if (depth < 6) walk(join(dir, entry), depth + 1, isNowOurs);
-      if (isNowOurs) found.push(join(dir, entry));
+      const takes = isBelowOurs || isOurs(entry);
+      if (depth < 6) walk(join(dir, entry), depth + 1, takes);
+      if (takes) found.push(join(dir, entry));
     }
   };
   walk(cgroupRoot, 0, false);
   return found;
 }
 
-function thaw(prefix: string): void {
-  for (const dir of cgroupsOf(prefix)) {
+function thaw(isOurs: NameRule): void {
+  for (const dir of cgroupsOf(isOurs)) {
     for (const [file, value] of [
       ["freezer.state", "THAWED"],
       ["cgroup.freeze", "0"],
@@ -107,9 +120,9 @@ function thaw(prefix: string): void {
   }
 }
 
-function removeCgroups(prefix: string): string[] {
+function removeCgroups(isOurs: NameRule): string[] {
   let count = 0;
-  for (const dir of cgroupsOf(prefix)) {
+  for (const dir of cgroupsOf(isOurs)) {
     try {
       rmdirSync(dir);
       count++;

@@ -1,0 +1,23 @@
+// aether checkpoint NAME
+import type { Command } from "commander";
+import { action, withCommon } from "../options.ts";
+
+export function registerCheckpoint(program: Command): void {
+  withCommon(program.command("checkpoint <name>"))
+    .description("take a snapshot of a running workload; it runs on")
+    .addHelpText("after", "\nExamples:\n  $ aether checkpoint db\n  $ aether checkpoint db --json")
+    .action(
+      action(async ({ core, output, signal }, name: string) => {
+        const { SnapshotSchema, SnapshotService } = await import("@aether/contract/gen/aether/v2/snapshot_pb");
+        const { toPlain } = await import("../plain.ts");
+        const { bytes, duration } = await import("../render/units.ts");
+        const answer = await (await core()).client(SnapshotService).createSnapshot({ workload: name }, { signal, timeoutMs: 300_000 });
+        const snapshot = answer.snapshot;
+        output.result(toPlain(SnapshotSchema, snapshot ?? {}), () =>
+          snapshot === undefined
+            ? ""
+            : `${snapshot.id}: ${bytes(snapshot.bytes)}, frozen for ${duration(snapshot.freezeMs)}\nRestore it: aether restore ${snapshot.id}`,
+        );
+      }),
+    );
+}

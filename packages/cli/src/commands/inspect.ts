@@ -1,0 +1,71 @@
+// aether inspect NAME|NODE
+import { Fault, fault } from "@aether/contract";
+import type { Command } from "commander";
+import { action, type Context, withCommon } from "../options.ts";
+
+export function registerInspect(program: Command): void {
+  withCommon(program.command("inspect <name>"))
+    .description("everything about one workload or node; whether it could be moved now")
+    .addHelpText("after", "\nExamples:\n  $ aether inspect db\n  $ aether inspect n1 --json")
+    .action(
+      action(async (context, name: string) => {
+        if (await inspectWorkload(context, name)) return;
+        if (await inspectNode(context, name)) return;
+        throw fault("WORKLOAD_NOT_FOUND", `there is no workload and no node ${JSON.stringify(name)}`, {
+          field: "name",
+          hint: "`aether ps` and `aether nodes` list what exists.",
+        });
+      }),
+    );
+}
+
+async function inspectWorkload({ core, output, signal }: Context, name: string): Promise<boolean> {
+  const { GetWorkloadResponseSchema, WorkloadService, WorkloadState } = await import("@aether/contract/gen/aether/v2/workload_pb");
+  const { MigrationService, PreflightReportSchema } = await import("@aether/contract/gen/aether/v2/migration_pb");
+  const { toPlain } = await import("../plain.ts");
+  const way = await core();
+  const found = await way
+    .client(WorkloadService)
+    .getWorkload({ name }, { signal, timeoutMs: 15_000 })
+    .catch((caught: unknown) => ifCode(caught, "WORKLOAD_NOT_FOUND", "INVALID_ARGUMENT"));
+  const workload = found?.workload;
+  if (workload === undefined) return false;
+  // The preflight needs the node; a workload can be looked at without it.
+  const preflight =
+    workload.state === WorkloadState.RUNNING
+      ? await way
+          .client(MigrationService)
+          .preflightWorkload({ workload: name }, { signal, timeoutMs: 20_000 })
+          .catch((caught: unknown) => Fault.from(caught))
+      : undefined;
+  const report = preflight instanceof Fault ? undefined : preflight?.report;
+  const { describeWorkload } = await import("../render/describe.ts");
+  output.result(
+    {
+      ...(toPlain(GetWorkloadResponseSchema, { workload }) as object),
+      ...(report && { preflight: toPlain(PreflightReportSchema, report) }),
+      ...(preflight instanceof Fault && { preflightError: { code: preflight.code, message: preflight.message } }),
+    },
+    () => describeWorkload(workload, report, preflight instanceof Fault ? preflight.message : ""),
+  );
+  return true;
+}
+
+async function inspectNode({ core, output, signal }: Context, id: string): Promise<boolean> {
+  const { GetNodeResponseSchema, NodeService } = await import("@aether/contract/gen/aether/v2/node_pb");
+  const { toPlain } = await import("../plain.ts");
+  const found = await (await core())
+    .client(NodeService)
+    .getNode({ id }, { signal, timeoutMs: 15_000 })
+    .catch((caught: unknown) => ifCode(caught, "NODE_NOT_FOUND", "INVALID_ARGUMENT"));
+  const node = found?.node;
+  if (node === undefined) return false;
+  const { describeNode } = await import("../render/describe.ts");
+  output.result(toPlain(GetNodeResponseSchema, { node }), () => describeNode(node));
+  return true;
+}
+
+function ifCode(caught: unknown, ...codes: readonly string[]): undefined {
+  if (codes.includes(Fault.from(caught).code)) return undefined;
+  throw caught;
+}

@@ -1,0 +1,63 @@
+// aether run NAME [options] -- COMMAND [ARG…]
+import { parseIpv4, parseLabel } from "@aether/contract";
+import { type Command, Option } from "commander";
+import { action, byteSize, collect, withCommon } from "../options.ts";
+import { parseEnvironment, parseHealth, parseVolume } from "../workload-flags.ts";
+
+interface RunFlags {
+  readonly rootfs: string;
+  readonly address?: string;
+  readonly health?: string;
+  readonly volume: readonly string[];
+  readonly memory?: bigint;
+  readonly env: readonly string[];
+  readonly workdir: string;
+  readonly node?: string;
+}
+
+export function registerRun(program: Command): void {
+  withCommon(program.command("run <name> <command...>"))
+    .usage("NAME [options] -- COMMAND [ARG...]")
+    .description("start a workload: a process tree in a container, with an address that moves with it")
+    .option("--rootfs <rootfs>", "host (an overlay over this machine's own root), a directory, or oci:DIR", "host")
+    .option("--address <ip>", "IPv4 of the workload; by default a free one")
+    .option("--health <check>", "tcp:PORT, http:URL or exec:COMMAND")
+    .addOption(new Option("--volume <volume>", "SRC:DST:shared or SRC:DST:sync; may be repeated").argParser(collect).default([], "none"))
+    .option("--memory <size>", "limit, e.g. 512M", byteSize)
+    .addOption(new Option("--env <variable>", "NAME=VALUE; may be repeated").argParser(collect).default([], "none"))
+    .option("--workdir <dir>", "working directory inside", "/")
+    .option("--node <node>", "where to start it; by default where there is room")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ aether run db --health tcp:6379 -- redis-server --bind 0.0.0.0 --protected-mode no
+  $ aether run web --rootfs /srv/web --address 10.77.1.20 --env MODE=prod --memory 512M -- /app/server --port 80
+  $ aether run pg --volume /srv/pg:/data:sync --health exec:"pg_isready" -- postgres -D /data`,
+    )
+    .action(
+      action(async ({ core, output, signal }, name: string, argv: string[], flags: RunFlags) => {
+        const spec = {
+          name: parseLabel(name, "name"),
+          rootfs: flags.rootfs,
+          argv,
+          address: flags.address === undefined ? "" : parseIpv4(flags.address, "address"),
+          ...(flags.health === undefined ? {} : { health: parseHealth(flags.health) }),
+          volumes: flags.volume.map(parseVolume),
+          memoryLimitBytes: flags.memory ?? 0n,
+          env: parseEnvironment(flags.env),
+          workingDirectory: flags.workdir,
+        };
+        const { WorkloadSchema, WorkloadService, WorkloadState } = await import("@aether/contract/gen/aether/v2/workload_pb");
+        const { toPlain } = await import("../plain.ts");
+        const { word } = await import("../render/units.ts");
+        const answer = await (await core())
+          .client(WorkloadService)
+          .runWorkload({ spec, nodeId: flags.node ?? "" }, { signal, timeoutMs: 90_000 });
+        output.result(toPlain(WorkloadSchema, answer.workload ?? {}), () => {
+          const workload = answer.workload;
+          return `${name} is ${word(WorkloadState, workload?.state ?? 0)} on ${workload?.nodeId} at ${workload?.spec?.address}\nSee it: aether inspect ${name}   Move it: aether migrate ${name}`;
+        });
+      }),
+    );
+}

@@ -1,0 +1,88 @@
+// Options that every command knows, and what a command is given to work with. Light: what is heavy is imported when a command runs.
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { Core } from "./client.ts";
+import { createOutput, type Output } from "./output.ts";
+
+export interface CommonOptions {
+  readonly json?: boolean;
+  readonly dir?: string;
+  readonly url?: string;
+  readonly token?: string;
+}
+
+/** A command's surroundings. */
+export interface Context {
+  readonly output: Output;
+  /** The cloud's directory. */
+  dir(): Promise<string>;
+  /** The way to core. Throws UNAVAILABLE when none is known. */
+  core(): Promise<Core>;
+  /** Aborts with Ctrl-C, once. */
+  readonly signal: AbortSignal;
+}
+
+/** Adds --json, --dir, --url and --token. */
+export function withCommon(command: Command): Command {
+  return withJson(command)
+    .addOption(new Option("--dir <dir>", "the local cloud's directory (AETHER_DIR)"))
+    .addOption(new Option("--url <url>", "address of core (AETHER_URL)"))
+    .addOption(new Option("--token <token>", "credential (AETHER_TOKEN)"));
+}
+
+export const withJson = (command: Command): Command => command.option("--json", "print one JSON document on stdout");
+
+/** Wraps a command's work: `program.command(…).action(action(async (context, …) => { … }))`. Arguments come as commander gives them. */
+export function action<Args extends unknown[]>(
+  work: (context: Context, ...args: Args) => Promise<void>,
+): (...args: unknown[]) => Promise<void> {
+  return async (...given) => {
+    const command = given.at(-1) as Command; // commander's last argument is the command itself
+    const options = command.optsWithGlobals<CommonOptions>();
+    const controller = new AbortController();
+    const interrupt = () => controller.abort(new DOMException("interrupted", "AbortError"));
+    process.once("SIGINT", interrupt);
+    try {
+      await work(createContext(options, controller.signal), ...(given.slice(0, -1) as Args));
+    } finally {
+      process.off("SIGINT", interrupt);
+    }
+  };
+}
+
+function createContext(options: CommonOptions, signal: AbortSignal): Context {
+  const dir = async () => {
+    const { defaultCloudDir } = await import("@aether/lab");
+    const { resolve } = await import("node:path");
+    return options.dir === undefined ? defaultCloudDir() : resolve(options.dir);
+  };
+  return {
+    output: createOutput(options.json === true),
+    dir,
+    async core() {
+      const { findCore, openCore } = await import("./client.ts");
+      return openCore(await findCore(options, await dir()));
+    },
+    signal,
+  };
+}
+
+/** Parsers of options; what they refuse is a usage error that names the option. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max)
+      throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    return value;
+  };
+}
+
+/** 512, 64k, 256M, 2G, with or without iB; in bytes. */
+export function byteSize(text: string): bigint {
+  const match = /^(\d{1,15})\s*([kmgt])?(i?b)?$/i.exec(text);
+  if (match?.[1] === undefined) throw new InvalidArgumentError("It must be a size such as 512M or 2G.");
+  const power = match[2] === undefined ? 0 : "kmgt".indexOf(match[2].toLowerCase()) + 1;
+  return BigInt(match[1]) * 1024n ** BigInt(power);
+}
+
+/** Collects an option that may be given several times. */
+export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];

@@ -1,0 +1,154 @@
+// One thing in full: a workload, a node, a migration with its receipt, a drill with its verdict.
+import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
+import { type Drill, DrillKind, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
+import {
+  type Migration,
+  MigrationMode,
+  MigrationState,
+  type PreflightReport,
+  type Receipt,
+} from "@aether/contract/gen/aether/v2/migration_pb";
+import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
+import { VolumeMode, type Workload, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
+import { renderFacts } from "./table.ts";
+import { bytes, duration, instant, toDate, word } from "./units.ts";
+
+export function describeWorkload(workload: Workload, preflight: PreflightReport | undefined, preflightError: string): string {
+  const { spec, usage } = workload;
+  const facts = renderFacts([
+    ["name", spec?.name],
+    ["state", word(WorkloadState, workload.state)],
+    ["reason", workload.reason],
+    ["health", word(HealthState, workload.health)],
+    ["node", workload.nodeId],
+    ["epoch", String(workload.epoch)],
+    ["migration", workload.migrationId],
+    ["address", spec?.address],
+    ["command", spec?.argv.join(" ")],
+    ["rootfs", spec?.rootfs],
+    ["directory", spec?.workingDirectory],
+    ["environment", Object.keys(spec?.env ?? {}).join(" ")],
+    ["volumes", spec?.volumes.map((v) => `${v.source}:${v.destination}:${word(VolumeMode, v.mode)}`).join(" ")],
+    ["memory limit", spec && spec.memoryLimitBytes > 0n ? bytes(spec.memoryLimitBytes) : ""],
+    ["memory", usage?.measuredAt && bytes(usage.memoryBytes)],
+    ["processes", usage?.measuredAt && String(usage.processCount)],
+    ["connections", usage?.measuredAt && String(usage.tcpEstablished)],
+    ["started", instant(workload.startedAt)],
+  ]);
+  if (preflightError !== "") return `${facts}\n\nWhether it can be moved is not known: ${preflightError}`;
+  return preflight === undefined ? facts : `${facts}\n\n${describePreflight(preflight)}`;
+}
+
+function describePreflight(report: PreflightReport): string {
+  const finding = (mark: string) => (found: { code: string; message: string; mend: string; subject: string }) =>
+    `  ${mark} ${found.code}${found.subject ? ` (${found.subject})` : ""}: ${found.message}${found.mend ? `\n    mend: ${found.mend}` : ""}`;
+  const verdict =
+    report.blockers.length > 0
+      ? "It cannot be moved as it is:"
+      : `It can be moved: ${word(MigrationMode, report.chosenMode)}${report.modeReason ? ` (${report.modeReason})` : ""}`;
+  return [verdict, ...report.blockers.map(finding("✗")), ...report.warnings.map(finding("!"))].join("\n");
+}
+
+export function describeNode(node: Node): string {
+  const { facts, usage } = node;
+  const can = facts?.capabilities;
+  const criu = can?.criu;
+  const lines = renderFacts([
+    ["node", node.id],
+    ["state", word(NodeState, node.state)],
+    ["connected", node.isConnected ? "yes" : "no"],
+    ["cordoned", node.isCordoned ? "yes" : ""],
+    ["interruption at", node.interruptionAt && instant(node.interruptionAt)],
+    ["seen", instant(node.seenAt)],
+    ["registered", instant(node.registeredAt)],
+    ["workloads", node.workloads.join(" ")],
+    ["link", facts && `${facts.linkAddress}:${facts.linkPort}`],
+    [
+      "cloud",
+      facts?.cloud && [facts.cloud.instanceId, facts.cloud.instanceType, facts.cloud.zone, facts.cloud.lifecycle].filter(Boolean).join(" "),
+    ],
+    ["kernel", can && `${can.kernelVersion} ${can.arch}`],
+    [
+      "criu",
+      criu &&
+        (criu.available
+          ? `${criu.version} (canary: dump ${duration(criu.canaryDumpMs)}, restore ${duration(criu.canaryRestoreMs)})`
+          : `no: ${criu.reason}`),
+    ],
+    ["runc", can?.runcVersion],
+    ["dirty tracking", can?.dirtyTracking],
+    ["lazy pages", can && (can.lazyPages ? "yes" : "no")],
+    ["packet hold", can?.packetHold],
+    ["memory", facts && usage && `${bytes(usage.memoryAvailableBytes)} of ${bytes(facts.memoryBytes)} free`],
+    ["agent", facts && usage && `${facts.agentVersion}, ${bytes(usage.agentResidentBytes)} resident`],
+  ]);
+  const missing = (can?.missing ?? []).map((each) => `  ✗ ${each.what}: ${each.why}\n    mend: ${each.mend}`);
+  return missing.length === 0 ? lines : `${lines}\n\nMissing:\n${missing.join("\n")}`;
+}
+
+export function describeMigration(migration: Migration): string {
+  const started = toDate(migration.createdAt)?.getTime();
+  const ended = toDate(migration.endedAt)?.getTime();
+  const lines = renderFacts([
+    ["migration", migration.id],
+    ["workload", migration.workload],
+    ["from", migration.sourceNodeId],
+    ["to", migration.targetNodeId],
+    ["state", word(MigrationState, migration.state)],
+    ["mode", word(MigrationMode, migration.mode || migration.requestedMode)],
+    ["epoch", migration.epochAfter > 0n ? `${migration.epochBefore} -> ${migration.epochAfter}` : String(migration.epochBefore)],
+    ["cause", migration.cause],
+    ["took", started !== undefined && ended !== undefined ? duration(ended - started) : ""],
+    ["error", migration.error && `${migration.error.code}: ${migration.error.message}`],
+    ["hint", migration.error?.hint],
+    ["trace", migration.traceId],
+  ]);
+  return migration.receipt === undefined ? lines : `${lines}\n\n${describeReceipt(migration.receipt)}`;
+}
+
+export function describeReceipt(receipt: Receipt): string {
+  const net = receipt.network;
+  const sent = receipt.leftSource;
+  const lines = renderFacts([
+    ["receipt of", receipt.migrationId],
+    ["workload", receipt.workload],
+    ["moved", `${receipt.sourceNodeId} -> ${receipt.targetNodeId}, epoch ${receipt.epochBefore} -> ${receipt.epochAfter}`],
+    ["mode", word(MigrationMode, receipt.mode)],
+    ["committed", instant(receipt.committedAt)],
+    ["freeze", duration(receipt.freezeMs)],
+    ["total", duration(receipt.totalMs)],
+    ["memory", sent && `${bytes(sent.memoryBytes)} in ${sent.pageCount} pages`],
+    ["files", sent && `${sent.fileCount} (${bytes(sent.fileBytes)})`],
+    ["connections", sent && String(sent.tcpConnections.length)],
+    ["packets", net && `${net.packetsHeld} held, ${net.packetsReplayed} replayed, ${net.packetsDropped} dropped`],
+    ["resets sent", net && String(net.resetsSent)],
+    ["health after", word(HealthState, receipt.healthAfter)],
+  ]);
+  const comparisons = receipt.comparisons.map(
+    (each) => `  ${each.isEqual ? "=" : "✗"} ${each.what}${each.isEqual ? "" : `: ${each.source} left, ${each.target} arrived`}`,
+  );
+  const verdict = receipt.isWhole ? "Nothing was lost: what arrived is what left." : "NOT WHOLE: what arrived is not what left.";
+  return [lines, "", ...comparisons, verdict].join("\n");
+}
+
+export function describeDrill(drill: Drill): string {
+  const lines = renderFacts([
+    ["drill", drill.id],
+    ["kind", word(DrillKind, drill.kind)],
+    ["node", drill.nodeId],
+    ["verdict", word(DrillState, drill.state)],
+    ["started", instant(drill.startedAt)],
+    ["ended", drill.endedAt && instant(drill.endedAt)],
+    ["notice to decision", drill.noticeToDecisionMs > 0 ? duration(drill.noticeToDecisionMs) : ""],
+    ["notice to safe", drill.noticeToSafeMs > 0 ? `${duration(drill.noticeToSafeMs)} of ${drill.windowSeconds} s` : ""],
+    ["migrations", drill.migrationIds.join(" ")],
+    ["decision", drill.decisionId],
+  ]);
+  const checks = drill.checks.map((check) => `  ${check.isPassed ? "✓" : "✗"} ${check.name}${check.detail ? `: ${check.detail}` : ""}`);
+  const oracles = drill.oracles.map(
+    (seen) =>
+      `  client ${seen.name}: ${seen.requestCount} requests, ${seen.errorCount} errors, ${seen.wrongCount} wrong answers, ` +
+      `p99 ${duration(seen.latencyP99Ms)}, longest gap ${duration(seen.longestGapMs)}`,
+  );
+  return [lines, ...(checks.length > 0 ? ["", ...checks] : []), ...(oracles.length > 0 ? ["", ...oracles] : [])].join("\n");
+}
