@@ -24,16 +24,21 @@ export function readTable(dir: string, name: string): Record<string, string>[] {
   return lines.slice(1).map((line) => Object.fromEntries(cells(line).map((cell, i) => [header[i] ?? String(i), cell])));
 }
 
+/** ZONE_DEVICE of a trace file `.../GROUP__ZONE__DEVICE.csv`. */
+export function pairOf(file: string): string {
+  return file
+    .replace(/^.*\/[^/]*?__/, "")
+    .replace(/\.csv$/, "")
+    .replace("__", "_");
+}
+
 /** Reads every availability trace of a group. */
 export function readGroup(dir: string, group: string, options: { withPrices?: boolean; instances?: number } = {}): Trace[] {
   return readTable(dir, "manifest.csv")
     .filter((row) => row.kind === "availability" && row.group === group)
     .map((row) => {
       const file = row.file ?? "";
-      const pair = file
-        .replace(/^.*\/[^/]*?__/, "")
-        .replace(/\.csv$/, "")
-        .replace("__", "_");
+      const pair = pairOf(file);
       return parseTrace({
         pair,
         zone: row.zone ?? "",

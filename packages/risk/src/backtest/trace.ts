@@ -12,6 +12,8 @@ export interface Trace {
   readonly gapSeconds: number;
   /** 1 where spot exists for the whole tick. */
   readonly available: Uint8Array;
+  /** 0 where nobody looked (also 0 in `available`); absent where every tick was probed. */
+  readonly probed?: Uint8Array;
   /** USD per hour for the whole job (all of its instances), per tick; absent where the source has no prices. */
   readonly spotUsdPerHour?: Float64Array;
 }
@@ -75,7 +77,9 @@ export function parseTrace(input: TraceText): Trace {
   const capacity = expandRuns(parseRuns(input.capacityCsv), -1);
   const available = new Uint8Array(capacity.length);
   for (let t = 0; t < capacity.length; t++) available[t] = (capacity[t] ?? -1) >= input.instances ? 1 : 0;
-  const base = { pair: input.pair, zone: input.zone, gapSeconds: input.gapSeconds, available };
+  const isComplete = capacity.every((value) => value >= 0);
+  const probed = isComplete ? {} : { probed: Uint8Array.from(capacity, (value) => (value >= 0 ? 1 : 0)) };
+  const base = { pair: input.pair, zone: input.zone, gapSeconds: input.gapSeconds, available, ...probed };
   if (input.priceCsv === undefined) return base;
   const raw = expandRuns(parseRuns(input.priceCsv), Number.NaN);
   const spotUsdPerHour = new Float64Array(capacity.length);
