@@ -207,9 +207,21 @@ export interface Runtime {
 export interface SourceSide {
   preflight(workload: string, requested: MigrationMode, target: TargetCapabilities, signal: AbortSignal): Promise<PreflightReport>;
   /** Copies files (and memory, where the mode says so) while the workload runs. */
-  copy(ref: MigrationRef, peer: Peer, mode: Exclude<MigrationMode, "auto">, progress: Progress, signal: AbortSignal): Promise<{ fileBytes: number; fileCount: number }>;
+  copy(
+    ref: MigrationRef,
+    peer: Peer,
+    mode: Exclude<MigrationMode, "auto">,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<{ fileBytes: number; fileCount: number }>;
   /** Cuts the network, freezes, dumps, sends. The workload is frozen when this returns; when it throws, it runs again. */
-  freeze(ref: MigrationRef, peer: Peer, mode: Exclude<MigrationMode, "auto">, progress: Progress, signal: AbortSignal): Promise<FreezeResult>;
+  freeze(
+    ref: MigrationRef,
+    peer: Peer,
+    mode: Exclude<MigrationMode, "auto">,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<FreezeResult>;
   /** Before the commit: runs again, with its network. Safe without a freeze before it. */
   thaw(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
   /** After the target's resume: destroys the frozen copy and its files. Refuses when the workload is not frozen by this migration. */

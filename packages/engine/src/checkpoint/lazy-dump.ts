@@ -1,0 +1,55 @@
+// `criu dump --lazy-pages`: writes the images without pages, says so on a descriptor, and goes on as a page server until the target has every page.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { createServer } from "node:net";
+import { Readable } from "node:stream";
+import { fault } from "@aether/contract";
+import { killGroup, withDeadline } from "@aether/kit";
+import type { Host } from "../host.ts";
+import type { WorkloadRecord } from "../record.ts";
+import { behindPrivateRun, dumpArguments, explained } from "./criu.ts";
+
+export interface LazyDump {
+  readonly port: number;
+  /** Every page was fetched (true), or it ended otherwise (false). */
+  readonly ended: Promise<boolean>;
+  kill(): void;
+}
+
+/** Any free loopback port; criu takes a number only. */
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const bound = server.address();
+      server.close(() => (bound !== null && typeof bound !== "string" ? resolve(bound.port) : reject(fault("INTERNAL", "no free port"))));
+    });
+  });
+}
+
+/** Returns when the images are written and the page server listens. Throws CHECKPOINT_FAILED. */
+export async function startLazyDump(host: Host, record: WorkloadRecord, images: string, signal: AbortSignal): Promise<LazyDump> {
+  await mkdir(images, { recursive: true, mode: 0o700 });
+  const port = await freePort();
+  const [file = "", ...before] = await behindPrivateRun(host);
+  const args = [...before, ...(await dumpArguments(host, record, images, { port }))];
+  const child: ChildProcess = spawn(file, args, { stdio: ["ignore", "ignore", "pipe", "pipe"], detached: true });
+  const status = child.stdio[3];
+  const ended = new Promise<boolean>((resolve) => {
+    child.once("error", () => resolve(false));
+    child.once("exit", (code) => resolve(code === 0));
+  });
+  const ready = new Promise<void>((resolve, reject) => {
+    if (status instanceof Readable) status.once("data", () => resolve());
+    ended.then(() => reject(fault("TOOL_FAILED", "criu dump ended before its images were written")));
+  });
+  try {
+    await withDeadline("criu dump to write its images", 60_000, () => ready, signal);
+  } catch (caught) {
+    killGroup(child);
+    throw await explained("CHECKPOINT_FAILED", `${images}/dump.log`, caught);
+  }
+  child.unref();
+  return { port, ended, kill: () => killGroup(child) };
+}

@@ -1,0 +1,61 @@
+// Joins the parts, by plain calls. Nothing runs at import.
+import { createHash } from "node:crypto";
+import { access, constants, mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { canary } from "./checkpoint/canary.ts";
+import type { Engine, EngineOptions } from "./engine.ts";
+import type { Host } from "./host.ts";
+import { openLink } from "./link/link.ts";
+import { forgetRecord, listRecords } from "./record.ts";
+import { destroy, createRuntime } from "./runtime/runtime.ts";
+import { createSnapshots } from "./snapshot/snapshots.ts";
+import { listMigrations, writeMigration } from "./steps/journal.ts";
+import { createSourceSide } from "./steps/source.ts";
+import { createTargetSide, endHold } from "./steps/target.ts";
+
+/** Opens the engine of this host: makes its folders and listens for other engines. Call `recover` before anything else. */
+export async function createEngine(options: EngineOptions): Promise<Engine> {
+  const isTmpfsThere = await access("/dev/shm", constants.W_OK).then(
+    () => true,
+    () => false,
+  );
+  // Two hosts on one machine, and two clouds of tests, must not meet: the folder's name comes from the state directory.
+  const own = createHash("sha256").update(options.stateDir).digest("hex").slice(0, 12);
+  const host: Host = { options, memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images") };
+  for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir]) await mkdir(dir, { recursive: true, mode: 0o700 });
+  const link = await openLink(host);
+  const runtime = createRuntime(host);
+  let canLazy = false;
+
+  return {
+    runtime,
+    source: createSourceSide(host, link, () => canLazy),
+    target: createTargetSide(host, link),
+    snapshots: createSnapshots(host),
+    async canary(signal) {
+      const result = await canary(host, runtime, signal);
+      canLazy = result.isAvailable && result.lazyPages;
+      return result;
+    },
+    link: { address: link.address, port: link.port },
+    async recover(signal) {
+      for (const migration of await listMigrations(host)) {
+        // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.
+        if (migration.holdPid !== undefined && migration.stage !== "restored") await endHold(migration.holdPid);
+        if (migration.side === "target" && ["preparing", "prepared", "restoring"].includes(migration.stage)) await writeMigration(host, { ...migration, stage: "aborted" });
+      }
+      const open = new Set((await listMigrations(host)).filter((one) => one.stage === "frozen" || one.stage === "restored").map((one) => one.migrationId));
+      for (const record of await listRecords(host)) {
+        if (record.phase === "starting" || record.phase === "prepared") {
+          await destroy(host, record.spec.name, record.spec.address, signal);
+          await forgetRecord(host, record.spec.name);
+        }
+      }
+      for (const name of await readdir(host.memoryDir)) if (name !== "run" && !open.has(name)) await rm(join(host.memoryDir, name), { recursive: true, force: true });
+    },
+    async stop() {
+      runtime.stopWatching();
+      await link.stop();
+    },
+  };
+}

@@ -1,0 +1,25 @@
+// What every part of the engine works with: its options, its folders, and names derived from host and workload that fit the kernel's limits.
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { EngineOptions } from "./engine.ts";
+
+export interface Host {
+  readonly options: EngineOptions;
+  /** A tmpfs folder for checkpoint images and criu's feature cache. */
+  readonly memoryDir: string;
+}
+
+export const workloadsDir = (host: Host): string => join(host.options.stateDir, "workloads");
+export const workloadDir = (host: Host, name: string): string => join(workloadsDir(host), name);
+export const migrationsDir = (host: Host): string => join(host.options.stateDir, "migrations");
+export const migrationDir = (host: Host, id: string): string => join(migrationsDir(host), id);
+
+/** Eight characters that stand for (host, workload): interface names may have 15. */
+export function shortName(host: Host, workload: string): string {
+  return createHash("sha256").update(`${host.options.hostId}/${workload}`).digest("hex").slice(0, 8);
+}
+
+export const namespaceName = (host: Host, workload: string): string => `ae-${host.options.hostId}-${shortName(host, workload)}`;
+export const containerId = (host: Host, workload: string): string => `ae-${host.options.hostId}-${workload}`;
+export const vethName = (host: Host, workload: string): string => `aev${shortName(host, workload)}`;
+export const holdName = (host: Host, workload: string): string => `aeh${shortName(host, workload)}`;

@@ -1,0 +1,44 @@
+// The TCP sockets of a network namespace, read from /proc/PID/net/tcp (proc(5)).
+import { readFile } from "node:fs/promises";
+
+export interface TcpTable {
+  /** "local remote" of every established connection, sorted. */
+  readonly established: readonly string[];
+  /** Connections that wait to be accepted: a checkpoint cannot hold them. */
+  readonly waitingToBeAccepted: number;
+}
+
+const endpoint = (hex: string): string => {
+  const [address = "", port = ""] = hex.split(":");
+  if (address.length === 8) {
+    const bytes =
+      address
+        .match(/../g)
+        ?.reverse()
+        .map((byte) => Number.parseInt(byte, 16)) ?? [];
+    return `${bytes.join(".")}:${Number.parseInt(port, 16)}`;
+  }
+  return `[${address.toLowerCase()}]:${Number.parseInt(port, 16)}`;
+};
+
+/** Parses the text of /proc/PID/net/tcp or tcp6. States: 01 established, 0A listening (its receive queue counts what waits). */
+export function parseTcpTable(text: string): TcpTable {
+  const established: string[] = [];
+  let waitingToBeAccepted = 0;
+  for (const line of text.split("\n").slice(1)) {
+    const [, local, remote, state, queues] = line.trim().split(/\s+/);
+    if (local === undefined || remote === undefined) continue;
+    if (state === "01") established.push(`${endpoint(local)} ${endpoint(remote)}`);
+    if (state === "0A") waitingToBeAccepted += Number.parseInt(queues?.split(":")[1] ?? "0", 16);
+  }
+  return { established: established.sort(), waitingToBeAccepted };
+}
+
+export async function tcpTable(pid: number): Promise<TcpTable> {
+  const texts = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/${pid}/net/${name}`, "utf8").catch(() => "")));
+  const [v4, v6] = texts.map(parseTcpTable);
+  return {
+    established: [...(v4?.established ?? []), ...(v6?.established ?? [])],
+    waitingToBeAccepted: (v4?.waitingToBeAccepted ?? 0) + (v6?.waitingToBeAccepted ?? 0),
+  };
+}

@@ -1,0 +1,66 @@
+// The OCI bundle of a workload (OCI runtime spec 1.0): own pid, mount, ipc, uts and network namespace, a bounded set of capabilities, no new privileges.
+import { join } from "node:path";
+import { writeFileAtomic } from "@aether/kit";
+import type { WorkloadSpec } from "../engine.ts";
+import { type Host, namespaceName, workloadDir } from "../host.ts";
+import { cgroupPath } from "./cgroup.ts";
+
+const capabilities = [
+  "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
+]; // biome-ignore format: a list to read
+
+export const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+
+export async function writeBundle(host: Host, spec: WorkloadSpec, root: string): Promise<string> {
+  const dir = workloadDir(host, spec.name);
+  const config = {
+    ociVersion: "1.0.2",
+    process: {
+      terminal: false,
+      user: { uid: 0, gid: 0 },
+      args: spec.argv,
+      env: Object.entries({ ...defaultEnv, ...spec.env }).map(([name, value]) => `${name}=${value}`),
+      cwd: spec.workingDirectory || "/",
+      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      noNewPrivileges: true,
+    },
+    root: { path: root, readonly: false },
+    hostname: spec.name,
+    mounts: [
+      { destination: "/proc", type: "proc", source: "proc" },
+      { destination: "/dev", type: "tmpfs", source: "tmpfs", options: ["nosuid", "strictatime", "mode=755", "size=65536k"] },
+      {
+        destination: "/dev/pts",
+        type: "devpts",
+        source: "devpts",
+        options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"],
+      },
+      { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777"] },
+      { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+      ...spec.volumes.map((volume) => ({
+        destination: volume.destination,
+        type: "bind",
+        source: volume.source,
+        options: ["bind", "rw", "private"],
+      })),
+    ],
+    linux: {
+      cgroupsPath: cgroupPath(host, spec.name),
+      resources: {
+        devices: [{ allow: false, access: "rwm" }],
+        ...(spec.memoryLimitBytes > 0 ? { memory: { limit: spec.memoryLimitBytes } } : {}),
+      },
+      namespaces: [
+        { type: "pid" },
+        { type: "mount" },
+        { type: "ipc" },
+        { type: "uts" },
+        { type: "network", path: `/run/netns/${namespaceName(host, spec.name)}` },
+      ],
+      maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware"],
+      readonlyPaths: ["/proc/sysrq-trigger", "/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"],
+    },
+  };
+  await writeFileAtomic(join(dir, "config.json"), JSON.stringify(config));
+  return dir;
+}

@@ -1,0 +1,137 @@
+// The root file system of a workload: an overlay whose lower layer is the machine's own root or a directory, and whose upper layer is all that travels.
+import { access, constants, lstat, mkdir, readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
+import { dirname, join, relative } from "node:path";
+import { fault } from "@aether/contract";
+import { isErrno, run } from "@aether/kit";
+import type { WorkloadSpec } from "../engine.ts";
+import { type Host, workloadDir } from "../host.ts";
+
+export interface RootfsPaths {
+  readonly upper: string;
+  readonly work: string;
+  readonly mounted: string;
+}
+
+export const rootfsPaths = (host: Host, workload: string): RootfsPaths => {
+  const dir = workloadDir(host, workload);
+  return { upper: join(dir, "upper"), work: join(dir, "work"), mounted: join(dir, "rootfs") };
+};
+
+/** The lower layer. Throws ROOTFS_INVALID. */
+export async function lowerDir(spec: WorkloadSpec): Promise<string> {
+  if (spec.rootfs === "host") return "/";
+  if (spec.rootfs.startsWith("oci:"))
+    throw fault("ROOTFS_INVALID", "OCI layouts are not unpacked by this version: unpack it (umoci unpack) and give the directory", {
+      field: "spec.rootfs",
+    });
+  if (!spec.rootfs.startsWith("/"))
+    throw fault("ROOTFS_INVALID", `rootfs must be host or an absolute directory, not ${spec.rootfs}`, { field: "spec.rootfs" });
+  const found = await stat(spec.rootfs).catch(() => undefined);
+  if (!found?.isDirectory()) throw fault("ROOTFS_INVALID", `${spec.rootfs} is not a directory on this node`, { field: "spec.rootfs" });
+  if (/[:,\\]/.test(spec.rootfs)) throw fault("ROOTFS_INVALID", "the path of a rootfs may not hold : , or \\", { field: "spec.rootfs" });
+  return realpath(spec.rootfs);
+}
+
+/** Makes the folders and hides what a workload on the machine's own root must not read: our state, with its keys. */
+export async function prepareRootfs(host: Host, spec: WorkloadSpec): Promise<void> {
+  const paths = rootfsPaths(host, spec.name);
+  for (const dir of Object.values(paths)) await mkdir(dir, { recursive: true });
+  if (spec.rootfs !== "host") return;
+  await hide(paths.upper, host.options.stateDir);
+  await hide(paths.upper, host.options.snapshotDir);
+}
+
+/** A whiteout (overlayfs: a 0:0 character device) in the upper layer; parents keep their modes and owners. */
+async function hide(upper: string, path: string): Promise<void> {
+  const whiteout = join(upper, path);
+  for (let parent = dirname(path), made: string[] = []; ; parent = dirname(parent)) {
+    if (parent !== "/") {
+      made = [parent, ...made];
+      continue;
+    }
+    for (const dir of made) {
+      const there = await lstat(join(upper, dir)).catch(() => undefined);
+      if (there?.isCharacterDevice()) return; // a parent is hidden already
+      if (there !== undefined) continue;
+      const original = await stat(dir);
+      await mkdir(join(upper, dir), { mode: original.mode & 0o7777 });
+    }
+    break;
+  }
+  if ((await lstat(whiteout).catch(() => undefined)) === undefined) await run("mknod", [whiteout, "c", "0", "0"], { deadlineMs: 5000 });
+}
+
+export async function isMounted(path: string): Promise<boolean> {
+  const text = await readFile("/proc/self/mountinfo", "utf8");
+  return text.split("\n").some((line) => line.split(" ")[4] === path);
+}
+
+export async function mountRootfs(host: Host, spec: WorkloadSpec): Promise<string> {
+  const paths = rootfsPaths(host, spec.name);
+  if (await isMounted(paths.mounted)) return paths.mounted;
+  const options = `lowerdir=${await lowerDir(spec)},upperdir=${paths.upper},workdir=${paths.work}`;
+  await run("mount", ["-t", "overlay", "overlay", "-o", options, paths.mounted], { deadlineMs: 10_000 });
+  await run("mount", ["--make-private", paths.mounted], { deadlineMs: 10_000 });
+  return paths.mounted;
+}
+
+export async function unmountRootfs(host: Host, workload: string): Promise<void> {
+  const { mounted } = rootfsPaths(host, workload);
+  if (await isMounted(mounted)) await run("umount", ["--lazy", mounted], { deadlineMs: 10_000 });
+}
+
+/** Finds argv[0] in the workload's root as execvp would. Throws COMMAND_NOT_EXECUTABLE. */
+export async function requireExecutable(spec: WorkloadSpec, root: string): Promise<void> {
+  const name = spec.argv[0] ?? "";
+  const searched = spec.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const candidates = name.includes("/")
+    ? [join(spec.workingDirectory || "/", name), name]
+    : searched.split(":").map((dir) => join(dir, name));
+  for (const candidate of candidates) if (candidate.startsWith("/") && (await isExecutable(root, candidate))) return;
+  throw fault("COMMAND_NOT_EXECUTABLE", `${JSON.stringify(name)} is not an executable file in the rootfs ${spec.rootfs}`, {
+    field: "spec.argv",
+  });
+}
+
+/** Symbolic links are followed inside `root`, never out of it. */
+async function isExecutable(root: string, path: string, depth = 0): Promise<boolean> {
+  if (depth > 20) return false;
+  let at = "/";
+  const parts = path.split("/").filter(Boolean);
+  for (const [i, part] of parts.entries()) {
+    at = join(at, part);
+    const found = await lstat(join(root, at)).catch((caught: unknown) => {
+      if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
+      throw caught;
+    });
+    if (found === undefined) return false;
+    if (found.isSymbolicLink()) {
+      const to = await readlink(join(root, at));
+      return isExecutable(root, join(to.startsWith("/") ? to : join(dirname(at), to), ...parts.slice(i + 1)), depth + 1);
+    }
+    if (i === parts.length - 1) {
+      return (
+        found.isFile() &&
+        (await access(join(root, at), constants.X_OK).then(
+          () => true,
+          () => false,
+        ))
+      );
+    }
+  }
+  return false;
+}
+
+/** Bytes and entries of the writable layer. */
+export async function writableBytes(host: Host, workload: string): Promise<{ bytes: number; count: number }> {
+  const { upper } = rootfsPaths(host, workload);
+  let bytes = 0;
+  let count = 0;
+  for (const entry of await readdir(upper, { recursive: true, withFileTypes: true })) {
+    count++;
+    if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0;
+  }
+  return { bytes, count };
+}
+
+export const insideRoot = (root: string, path: string): string => join(root, relative("/", path));

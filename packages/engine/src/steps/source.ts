@@ -1,0 +1,198 @@
+// The host that the workload leaves. Promise: when `freeze` throws, the workload runs again; when it returns, it is frozen until thaw or release,
+// and nothing of its kernel state can reach the network.
+import { rm } from "node:fs/promises";
+import { Fault, fault } from "@aether/contract";
+import { faultpoint, run, sleep } from "@aether/kit";
+import { dump } from "../checkpoint/criu.ts";
+import { type LazyDump, startLazyDump } from "../checkpoint/lazy-dump.ts";
+import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
+import { sendTree, travellingTrees } from "../files/sync.ts";
+import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
+import type { Host } from "../host.ts";
+import type { Link } from "../link/link.ts";
+import { servePages } from "../memory/page-tunnel.ts";
+import { tcpTable } from "../network/tcp-table.ts";
+import { cutTowards, leadHere, tcpCounters } from "../network/workload-network.ts";
+import { preflight } from "../preflight/preflight.ts";
+import { makeManifest } from "../receipt/manifest.ts";
+import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
+import { freeze, thaw } from "../runtime/cgroup.ts";
+import { destroy } from "../runtime/runtime.ts";
+import { workloadDir } from "../host.ts";
+import { compareClocks, sendImages } from "./images.ts";
+import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
+import { mkdir } from "node:fs/promises";
+
+/** What is known of a move only while this process lives; a restart does without. */
+interface Session {
+  readonly hasher: TreeHasher;
+  /** State of the trees before the last copy began: equal at the freeze means that nothing has to be sent. */
+  stamp?: string;
+  lazy?: LazyDump;
+  shut(): void;
+}
+
+export function createSourceSide(host: Host, link: Link, canLazy: () => boolean): SourceSide {
+  const sessions = new Map<string, Session>();
+
+  function sessionOf(ref: MigrationRef, peerNode: string): Session {
+    const existing = sessions.get(ref.migrationId);
+    if (existing !== undefined) return existing;
+    const shut = link.admit(ref.migrationId, peerNode, async ({ socket, reader, header }) => {
+      const lazy = sessions.get(ref.migrationId)?.lazy;
+      if (header.channel !== "pages" || lazy === undefined) throw fault("TRANSFER_FAILED", "the source serves pages only");
+      await servePages(socket, reader, lazy.port);
+    });
+    const session: Session = { hasher: createTreeHasher(), shut };
+    sessions.set(ref.migrationId, session);
+    return session;
+  }
+
+  function endSession(ref: MigrationRef): void {
+    const session = sessions.get(ref.migrationId);
+    session?.lazy?.kill();
+    session?.shut();
+    sessions.delete(ref.migrationId);
+  }
+
+  const side: SourceSide = {
+    preflight: (workload, requested, target, signal) => preflight(host, workload, requested, target, canLazy(), signal),
+
+    async copy(ref, peer, mode, progress, signal) {
+      const record = await requireRunning(host, ref);
+      await writeMigration(host, { ...refOf(ref, "source"), stage: "copying", mode });
+      const session = sessionOf(ref, peer.nodeId);
+      const trees = travellingTrees(host, record.spec);
+      const roots = trees.map((tree) => tree.path);
+      return phase(progress, "copy.files", async (facts) => {
+        // Written pages of mapped files become read-only again by the sync, so that a later write changes the file's times: the stamp sees it.
+        for (const root of roots) await run("sync", ["-f", root], { deadlineMs: 120_000, signal });
+        const stamp = await session.hasher.stamp(roots);
+        for (const tree of trees) {
+          await sendTree(host, link, peer, ref.migrationId, tree, signal);
+          await faultpoint("copy.half");
+        }
+        const files = await session.hasher.digest(roots).catch(() => undefined); // warms the hasher; a file that vanished is no matter here
+        session.stamp = stamp;
+        facts.bytes = String(files?.bytes ?? 0);
+        return { fileBytes: files?.bytes ?? 0, fileCount: files?.count ?? 0 };
+      });
+    },
+
+    async freeze(ref, peer, mode, progress, signal) {
+      const before = await readMigration(host, ref.migrationId);
+      if (before?.stage === "frozen" && before.result !== undefined) return before.result as FreezeResult;
+      const record = await requireRunning(host, ref);
+      const session = sessionOf(ref, peer.nodeId);
+      const images = imagesDir(host, ref.migrationId);
+      const trees = travellingTrees(host, record.spec);
+      const roots = trees.map((tree) => tree.path);
+      const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode };
+      await writeMigration(host, journal);
+      await rm(images, { recursive: true, force: true });
+      await mkdir(images, { recursive: true, mode: 0o700 });
+      const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "images" }, signal);
+      const clock = await compareClocks(channel.socket, channel.reader);
+      const pid = record.pid ?? 0;
+      try {
+        const counters = await tcpCounters(pid);
+        await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
+        const cutAtMs = performance.timeOrigin + performance.now();
+        await phase(progress, "freeze.network_cut", () => cutTowards(host, ref.workload, record.spec.address, peer.address));
+        await faultpoint("freeze.after_cut");
+        await phase(progress, "freeze.stop", async () => {
+          await acceptAll(pid);
+          await freeze(host, ref.workload);
+        });
+        await faultpoint("freeze.after_freeze");
+        const files = await phase(progress, "freeze.files", async (facts) => {
+          const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(roots));
+          facts.sent = String(!isUnchanged);
+          if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, signal);
+          return session.hasher.digest(roots);
+        });
+        await phase(progress, "freeze.dump", async () => {
+          if (mode === "post-copy") session.lazy = await startLazyDump(host, record, images, signal);
+          else await dump(host, record, images, signal);
+        });
+        await faultpoint("freeze.after_dump");
+        const after = await tcpCounters(pid);
+        const sent = await phase(progress, "transfer.images", () =>
+          sendImages(channel.socket, channel.reader, images, {
+            stdout: record.stdio?.stdout ?? 0,
+            stderr: record.stdio?.stderr ?? 0,
+            isLazy: mode === "post-copy",
+            cutAtMs: cutAtMs + clock.offsetMs,
+            clockErrorMs: clock.errorMs,
+            resetsSent: after.resetsSent - counters.resetsSent,
+            linkAddress: link.address,
+            linkPort: link.port,
+          }),
+        );
+        const result: FreezeResult = {
+          manifest: await makeManifest(host, ref.workload, sent, files),
+          frozenAtMs: cutAtMs,
+          resetsSent: after.resetsSent - counters.resetsSent,
+          segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
+        };
+        await writeMigration(host, { ...journal, stage: "frozen", result });
+        return result;
+      } catch (caught) {
+        const problem = Fault.from(caught);
+        await runAgain(host, ref, progress);
+        endSession(ref);
+        throw problem;
+      } finally {
+        channel.socket.destroy();
+      }
+    },
+
+    async thaw(ref, progress) {
+      await faultpoint("thaw.before");
+      endSession(ref);
+      await runAgain(host, ref, progress);
+      await writeMigration(host, { ...refOf(ref, "source"), stage: "thawed", mode: "stop-and-copy" });
+      await dropImages(host, ref.migrationId);
+    },
+
+    async release(ref, progress, signal) {
+      const record = await readRecord(host, ref.workload);
+      if (record === undefined || record.migrationId !== ref.migrationId) return endSession(ref); // done before
+      if (record.phase !== "frozen") throw fault("WORKLOAD_RUNNING", `${ref.workload} is ${record.phase}, not frozen by ${ref.migrationId}`);
+      await faultpoint("release.before");
+      await phase(progress, "release.source", async () => {
+        endSession(ref);
+        await destroy(host, ref.workload, record.spec.address, signal);
+        await forgetRecord(host, ref.workload);
+        await rm(workloadDir(host, ref.workload), { recursive: true, force: true });
+        await writeMigration(host, { ...refOf(ref, "source"), stage: "released", mode: "stop-and-copy" });
+        await dropImages(host, ref.migrationId);
+      });
+    },
+  };
+  return side;
+}
+
+async function requireRunning(host: Host, ref: MigrationRef): Promise<WorkloadRecord> {
+  const record = await requireRecord(host, ref.workload);
+  if (record.epoch !== ref.epoch) throw fault("STALE_EPOCH", `${ref.workload} is in epoch ${record.epoch}, not ${ref.epoch}`);
+  if (record.phase !== "running") throw fault("WORKLOAD_NOT_RUNNING", `${ref.workload} is ${record.phase}`);
+  return record;
+}
+
+/** The workload runs again with its network. Safe when it was never frozen. */
+async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<SourceSide["thaw"]>[1]): Promise<void> {
+  const record = await readRecord(host, ref.workload);
+  if (record === undefined || record.phase !== "frozen" || record.migrationId !== ref.migrationId) return;
+  await phase(progress, "thaw.source", async () => {
+    await thaw(host, ref.workload);
+    await leadHere(host, ref.workload, record.spec.address);
+    const { migrationId: _, ...rest } = record;
+    await writeRecord(host, { ...rest, phase: "running" });
+  });
+}
+
+/** Connections that wait to be accepted cannot be dumped: the cut lets no new one in, so the workload is given a moment to take them. */
+async function acceptAll(pid: number): Promise<void> {
+  for (let i = 0; i < 15 && (await tcpTable(pid)).waitingToBeAccepted > 0; i++) await sleep(2);
+}

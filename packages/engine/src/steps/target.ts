@@ -1,0 +1,288 @@
+// The host that the workload comes to. Promise: until `resume`, no instruction of it has run here and no packet has left; `abort` takes all away again.
+import { type ChildProcess, spawn } from "node:child_process";
+import { access, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, fault } from "@aether/contract";
+import { faultpoint, killGroup, run, until, withDeadline } from "@aether/kit";
+import { behindPrivateRun, restore } from "../checkpoint/criu.ts";
+import type { MigrationRef, Peer, ResumeResult, RestoreResult, TargetSide } from "../engine.ts";
+import { receiveTree, travellingTrees } from "../files/sync.ts";
+import { createTreeHasher } from "../files/tree-digest.ts";
+import { type Host, migrationDir, workloadDir } from "../host.ts";
+import type { Link } from "../link/link.ts";
+import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
+import { type Hold, openHold } from "../network/hold.ts";
+import { announce, leadHere, leadToDevice, makeNetwork, removeNetwork, tcpCounters } from "../network/workload-network.ts";
+import { makeManifest } from "../receipt/manifest.ts";
+import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
+import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
+import { readProc, statOf } from "../runtime/process.ts";
+import { mountRootfs, prepareRootfs, rootfsPaths } from "../runtime/rootfs.ts";
+import { destroy, plain } from "../runtime/runtime.ts";
+import { type ReceivedImages, receiveImages } from "./images.ts";
+import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
+
+/** What is known of a move only while this process lives. After a restart a prepared move is aborted; a restored one can still be resumed. */
+interface Session {
+  readonly images: Promise<ReceivedImages>;
+  hold?: Hold;
+  lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
+  facts?: ReceivedImages["facts"];
+  shut(): void;
+}
+
+const imagesDeadlineMs = 120_000;
+
+export function createTargetSide(host: Host, link: Link): TargetSide {
+  const sessions = new Map<string, Session>();
+
+  function open(ref: MigrationRef, spec: MigrationRecord["spec"] & object, sourceNodeId: string): Session {
+    let arrived!: (images: ReceivedImages) => void;
+    let failed!: (cause: unknown) => void;
+    const images = new Promise<ReceivedImages>((resolve, reject) => {
+      arrived = resolve;
+      failed = reject;
+    });
+    images.catch(() => undefined); // looked at by restore; a failure before it must not end the process
+    const trees = travellingTrees(host, spec);
+    const hasher = createTreeHasher();
+    const shut = link.admit(ref.migrationId, sourceNodeId, async ({ socket, reader, header }) => {
+      if (header.channel === "files") return receiveTree(host, ref.migrationId, trees, header, socket, reader);
+      if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
+      try {
+        arrived(await receiveImages(socket, reader, imagesDir(host, ref.migrationId)));
+      } catch (caught) {
+        failed(caught);
+        throw caught;
+      }
+    });
+    const session: Session = {
+      images,
+      shut() {
+        shut();
+        failed(fault("CANCELLED", "the migration was aborted"));
+      },
+    };
+    hashers.set(ref.migrationId, hasher);
+    sessions.set(ref.migrationId, session);
+    return session;
+  }
+  const hashers = new Map<string, ReturnType<typeof createTreeHasher>>();
+
+  function close(ref: MigrationRef): void {
+    const session = sessions.get(ref.migrationId);
+    session?.shut();
+    session?.hold?.quit();
+    if (session?.lazy !== undefined) {
+      killGroup(session.lazy.daemon);
+      session.lazy.tunnel.close();
+    }
+    sessions.delete(ref.migrationId);
+    hashers.delete(ref.migrationId);
+  }
+
+  const side: TargetSide = {
+    async prepare(ref, spec, sourceNodeId, mode, progress, signal) {
+      const known = await readMigration(host, ref.migrationId);
+      if (known !== undefined && known.stage !== "preparing" && known.stage !== "prepared") throw fault("STALE_EPOCH", `${ref.migrationId} is ${known.stage} on this node`);
+      const existing = await readRecord(host, ref.workload);
+      if (existing !== undefined && existing.migrationId !== ref.migrationId && ["running", "frozen", "prepared", "restored"].includes(existing.phase))
+        throw fault("WORKLOAD_EXISTS", `${ref.workload} is ${existing.phase} on this node`);
+      if (existing !== undefined && existing.epoch > ref.epoch + 1) throw fault("STALE_EPOCH", `this node has seen epoch ${existing.epoch} of ${ref.workload}`);
+      close(ref);
+      const record: MigrationRecord = { ...refOf(ref, "target"), stage: "preparing", mode, spec: plain(spec), sourceNodeId };
+      await writeMigration(host, record);
+      await writeRecord(host, { spec: plain(spec), epoch: ref.epoch + 1, phase: "prepared", migrationId: ref.migrationId });
+      return phase(progress, "prepare.target", async (facts) => {
+        await destroy(host, ref.workload, spec.address, signal);
+        await rm(rootfsPaths(host, ref.workload).upper, { recursive: true, force: true });
+        await rm(rootfsPaths(host, ref.workload).work, { recursive: true, force: true });
+        for (const dir of Object.values(rootfsPaths(host, ref.workload))) await mkdir(dir, { recursive: true });
+        for (const volume of spec.volumes) {
+          if (volume.mode === "sync") await mkdir(volume.source, { recursive: true });
+          else await access(volume.source).catch((cause: unknown) => {
+            throw fault("VOLUME_INVALID", `the shared volume ${volume.source} is not on this node`, { cause });
+          });
+        }
+        await makeNetwork(host, ref.workload, spec.address);
+        await makeCgroups(host, ref.workload, spec.memoryLimitBytes);
+        await faultpoint("prepare.after_namespace");
+        const session = open(ref, plain(spec), sourceNodeId);
+        session.hold = await openHold(host, ref.workload, spec.address, signal);
+        await leadToDevice(host, spec.address, session.hold.device);
+        await behindPrivateRun(host);
+        await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold.pid });
+        facts.hold = "queue";
+        return { linkAddress: link.address, linkPort: link.port, holdMethod: "queue" as const };
+      });
+    },
+
+    async restore(ref, mode, progress, signal) {
+      const known = await readMigration(host, ref.migrationId);
+      if (known?.stage === "restored" && known.result !== undefined) return known.result as RestoreResult;
+      const session = sessions.get(ref.migrationId);
+      if (session === undefined || known?.spec === undefined) throw fault("STEP_INTERRUPTED", `${ref.migrationId} is not prepared on this node`);
+      const spec = known.spec;
+      const images = await phase(progress, "restore.images", () => withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal));
+      session.facts = images.facts;
+      if (!images.areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
+      await writeMigration(host, { ...known, stage: "restoring" });
+      await faultpoint("restore.before");
+      const hasher = hashers.get(ref.migrationId) ?? createTreeHasher();
+      const files = await phase(progress, "restore.files", async () => {
+        const roots = travellingTrees(host, spec).map((tree) => tree.path);
+        const digest = await hasher.digest(roots);
+        if (digest.count > roots.length) for (const root of roots) await run("sync", ["-f", root], { deadlineMs: 60_000, signal });
+        await prepareRootfs(host, spec);
+        await mountRootfs(host, spec);
+        return digest;
+      });
+      await phase(progress, "restore.criu", async () => {
+        if (images.facts.isLazy) session.lazy = await startLazyPages(
+            host,
+            link,
+            ref,
+            { nodeId: known.sourceNodeId ?? "", address: images.facts.linkAddress, port: images.facts.linkPort },
+            signal,
+          );
+        const launched = await restore(host, spec, imagesDir(host, ref.migrationId), { isLazy: images.facts.isLazy, stdio: images.facts, isLeftStopped: true }, signal);
+        const ticks = (await statOf(launched.pid))?.startTicks;
+        await writeRecord(host, {
+          spec,
+          epoch: ref.epoch + 1,
+          phase: "restored",
+          migrationId: ref.migrationId,
+          pid: launched.pid,
+          ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
+          shimPid: launched.shimPid,
+          stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
+        });
+      });
+      await faultpoint("restore.after");
+      const result: RestoreResult = await phase(progress, "restore.verify", async () => ({
+        manifest: await makeManifest(host, ref.workload, images.entries, files),
+        areImagesEqual: images.areEqual,
+      }));
+      await writeMigration(host, { ...known, stage: "restored", result });
+      return result;
+    },
+
+    async resume(ref, progress, signal) {
+      const known = await readMigration(host, ref.migrationId);
+      if (known?.stage === "resumed" && known.result !== undefined) return known.result as ResumeResult;
+      const record = await requireRecord(host, ref.workload);
+      if (known === undefined || record.migrationId !== ref.migrationId || (record.phase !== "restored" && record.phase !== "running"))
+        throw fault("STEP_INTERRUPTED", `${ref.workload} was not restored here by ${ref.migrationId}`);
+      const session = sessions.get(ref.migrationId);
+      const pid = record.pid ?? 0;
+      const counters = await tcpCounters(pid);
+      const resumedAtMs = await phase(progress, "resume.continue", async () => {
+        await writeRecord(host, { ...record, phase: "running" });
+        await continueAll(host, ref.workload);
+        return performance.timeOrigin + performance.now();
+      });
+      await faultpoint("resume.after_continue");
+      const held = await phase(progress, "resume.network", async () => {
+        await leadHere(host, ref.workload, record.spec.address);
+        const released = (await session?.hold?.release().catch(() => undefined)) ?? { held: 0, replayed: 0, dropped: 0 };
+        if (session?.hold === undefined && known.holdPid !== undefined) await endHold(known.holdPid);
+        return released;
+      });
+      const announced = announce(host, record.spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
+      const after = await tcpCounters(pid);
+      const result: ResumeResult = {
+        resumedAtMs,
+        packetsHeld: held.held,
+        packetsReplayed: held.replayed,
+        packetsDropped: held.dropped,
+        resetsSent: after.resetsSent - counters.resetsSent,
+        segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
+        holdMethod: session?.hold === undefined ? "none" : "queue",
+        freezeMs: session?.facts === undefined ? 0 : resumedAtMs - session.facts.cutAtMs,
+        clockErrorMs: session?.facts?.clockErrorMs ?? 0,
+      };
+      await announced;
+      const { migrationId: _, ...rest } = record;
+      await writeRecord(host, { ...rest, phase: "running", epoch: ref.epoch + 1 });
+      await writeMigration(host, { ...known, stage: "resumed", result });
+      session?.hold?.quit();
+      if (session?.lazy === undefined) {
+        close(ref);
+        await dropImages(host, ref.migrationId);
+      }
+      signal.throwIfAborted();
+      return result;
+    },
+
+    async drainPages(ref, progress, signal) {
+      const session = sessions.get(ref.migrationId);
+      const lazy = session?.lazy;
+      if (lazy === undefined) return;
+      await phase(progress, "drain.pages", async () => {
+        const code = await withDeadline("every page to arrive", 600_000, () => lazy.ended, signal);
+        if (code !== 0) throw fault("TRANSFER_FAILED", `pages are missing: criu lazy-pages ended with code ${code}`);
+      });
+      close(ref);
+      await dropImages(host, ref.migrationId);
+    },
+
+    async abort(ref, progress, signal) {
+      const known = await readMigration(host, ref.migrationId);
+      if (known?.stage === "resumed") throw fault("MIGRATION_PAST_COMMIT", `${ref.workload} runs on this node`);
+      const record = await readRecord(host, ref.workload);
+      const isOurs = record?.migrationId === ref.migrationId;
+      if (isOurs && record.phase === "running") throw fault("MIGRATION_PAST_COMMIT", `${ref.workload} runs on this node`);
+      await phase(progress, "abort.target", async () => {
+        close(ref);
+        if (known?.holdPid !== undefined) await endHold(known.holdPid);
+        if (isOurs) {
+          await destroy(host, ref.workload, record.spec.address, signal);
+          await faultpoint("abort.half");
+          await forgetRecord(host, ref.workload);
+          await rm(workloadDir(host, ref.workload), { recursive: true, force: true });
+        } else if (known?.spec !== undefined && record === undefined) await removeNetwork(host, ref.workload, known.spec.address);
+        await dropImages(host, ref.migrationId);
+        await writeMigration(host, { ...refOf(ref, "target"), stage: "aborted", mode: known?.mode ?? "stop-and-copy" });
+      });
+    },
+  };
+  return side;
+}
+
+/** SIGCONT to every process, until the kernel shows none stopped: a stop that was still on its way would otherwise win. */
+async function continueAll(host: Host, workload: string): Promise<void> {
+  await until("every process to continue", 2, 10_000, async () => {
+    const pids = await pidsOf(host, workload);
+    for (const pid of pids) signalPid(pid, "SIGCONT");
+    const states = await Promise.all(pids.map(async (pid) => (await statOf(pid))?.state));
+    return states.every((state) => state !== "T") ? true : undefined;
+  });
+}
+
+/** Ends a packet hold of an earlier life of this process, if that pid still is one. */
+export async function endHold(pid: number): Promise<void> {
+  const command = await readProc(pid, "cmdline");
+  if (command?.includes("\0hold\0")) signalPid(pid, "SIGKILL");
+}
+
+async function startLazyPages(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal) {
+  const tunnel = await openPageTunnel(link, peer, ref.migrationId, AbortSignal.timeout(900_000));
+  const images = imagesDir(host, ref.migrationId);
+  await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
+  const [file = "", ...before] = await behindPrivateRun(host);
+  const args = [...before, "lazy-pages", "-D", images, "-v2", "-o", "lazy-pages.log", "--page-server", "--address", "127.0.0.1", "--port", String(tunnel.port)];
+  const daemon = spawn(file, args, { stdio: "ignore", detached: true });
+  const ended = new Promise<number>((resolve) => {
+    daemon.once("error", () => resolve(127));
+    daemon.once("exit", (code) => resolve(code ?? 137));
+  });
+  try {
+    await until("the lazy-pages daemon to listen", 2, 10_000, () => access(join(images, "lazy-pages.socket")).then(() => true, () => undefined), signal);
+  } catch (caught) {
+    killGroup(daemon);
+    tunnel.close();
+    throw Fault.from(caught);
+  }
+  daemon.unref();
+  return { daemon, tunnel, ended };
+}
