@@ -1,7 +1,7 @@
-// The way to core: finds its address and a token, and makes typed clients over HTTP/1.1. Faults come back as core threw them.
+// The way to core: finds its address and a token, and makes typed clients over HTTP/1.1. `Fault.from` makes core's own errors of what they throw.
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Fault, fault } from "@aether/contract";
+import { type Fault, fault } from "@aether/contract";
 import { isErrno } from "@aether/kit";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
@@ -42,7 +42,7 @@ export function openCore(address: CoreAddress): Core {
   const transport = createConnectTransport({
     baseUrl: address.url,
     httpVersion: "1.1",
-    interceptors: [authorize(address.token), asFaults(address.url)],
+    interceptors: [authorize(address.token), tellUnreachable(address.url)],
   });
   return { url: address.url, client: (service) => createClient(service, transport) };
 }
@@ -55,14 +55,15 @@ const authorize =
     return next(request);
   };
 
-const asFaults =
+/** In the form in which core's own errors arrive: the client would wrap any other. */
+const tellUnreachable =
   (url: string): Interceptor =>
   (next) =>
   async (request) => {
     try {
       return await next(request);
     } catch (caught) {
-      throw unreachable(caught, url) ?? Fault.from(caught);
+      throw unreachable(caught, url)?.toConnectError() ?? caught;
     }
   };
 

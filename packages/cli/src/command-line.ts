@@ -13,7 +13,7 @@ export async function runCommandLine(args: readonly string[], streams: Streams =
   } catch (caught) {
     if (caught instanceof ExitWith) return caught.code;
     if (caught instanceof CommanderError) return usageExit(caught, args, output);
-    return reportFault(caught, output);
+    return await reportFault(caught, output);
   }
 }
 
@@ -32,7 +32,7 @@ export function createProgram(streams: Streams = process): Command {
     .version("0.1.0")
     .showSuggestionAfterError()
     .exitOverride()
-    .configureHelp({ showGlobalOptions: false, sortSubcommands: false })
+    .configureHelp({ showGlobalOptions: false, sortSubcommands: false, subcommandTerm })
     .configureOutput({
       writeOut: (text) => void streams.stdout.write(text),
       writeErr: (text) => void streams.stderr.write(text),
@@ -51,6 +51,13 @@ Exit codes: 0 done, 1 it failed, 2 usage, 3 the machine lacks something, 4 refus
   registerAll(program);
   return program;
 }
+
+/** Name and arguments; that there are options goes without saying. */
+const subcommandTerm = (command: Command) =>
+  [
+    command.name(),
+    ...command.registeredArguments.map((each) => (each.required ? `<${each.name()}${each.variadic ? "..." : ""}>` : `[${each.name()}]`)),
+  ].join(" ");
 
 function usageExit(caught: CommanderError, args: readonly string[], output: ReturnType<typeof createOutput>): number {
   if (caught.exitCode === 0 || caught.code === "commander.help") return caught.code === "commander.help" && args.length > 0 ? 2 : 0;

@@ -1,5 +1,4 @@
 // What a command says: its result on stdout, everything else on stderr. With --json, stdout gets exactly one JSON document.
-import { Fault } from "@aether/contract";
 import { exitCodeOf } from "./exit-code.ts";
 
 export interface Output {
@@ -36,7 +35,8 @@ export function createOutput(isJson: boolean, streams: Streams = process): Outpu
 }
 
 /** Says what went wrong, as a person needs it and as a script needs it, and answers the exit code. */
-export function reportFault(caught: unknown, output: Output): number {
+export async function reportFault(caught: unknown, output: Output): Promise<number> {
+  const { Fault } = await import("@aether/contract");
   const problem = Fault.from(caught);
   output.say(`error: ${problem.message}`);
   if (problem.field) output.say(`field: ${problem.field}`);

@@ -1,5 +1,4 @@
 // aether inspect NAME|NODE
-import { Fault, fault } from "@aether/contract";
 import type { Command } from "commander";
 import { action, type Context, withCommon } from "../options.ts";
 
@@ -11,6 +10,7 @@ export function registerInspect(program: Command): void {
       action(async (context, name: string) => {
         if (await inspectWorkload(context, name)) return;
         if (await inspectNode(context, name)) return;
+        const { fault } = await import("@aether/contract");
         throw fault("WORKLOAD_NOT_FOUND", `there is no workload and no node ${JSON.stringify(name)}`, {
           field: "name",
           hint: "`aether ps` and `aether nodes` list what exists.",
@@ -20,6 +20,7 @@ export function registerInspect(program: Command): void {
 }
 
 async function inspectWorkload({ core, output, signal }: Context, name: string): Promise<boolean> {
+  const { Fault } = await import("@aether/contract");
   const { GetWorkloadResponseSchema, WorkloadService, WorkloadState } = await import("@aether/contract/gen/aether/v2/workload_pb");
   const { MigrationService, PreflightReportSchema } = await import("@aether/contract/gen/aether/v2/migration_pb");
   const { toPlain } = await import("../plain.ts");
@@ -27,7 +28,7 @@ async function inspectWorkload({ core, output, signal }: Context, name: string):
   const found = await way
     .client(WorkloadService)
     .getWorkload({ name }, { signal, timeoutMs: 15_000 })
-    .catch((caught: unknown) => ifCode(caught, "WORKLOAD_NOT_FOUND", "INVALID_ARGUMENT"));
+    .catch((caught: unknown) => unlessCode(caught, "WORKLOAD_NOT_FOUND", "INVALID_ARGUMENT"));
   const workload = found?.workload;
   if (workload === undefined) return false;
   // The preflight needs the node; a workload can be looked at without it.
@@ -57,7 +58,7 @@ async function inspectNode({ core, output, signal }: Context, id: string): Promi
   const found = await (await core())
     .client(NodeService)
     .getNode({ id }, { signal, timeoutMs: 15_000 })
-    .catch((caught: unknown) => ifCode(caught, "NODE_NOT_FOUND", "INVALID_ARGUMENT"));
+    .catch((caught: unknown) => unlessCode(caught, "NODE_NOT_FOUND", "INVALID_ARGUMENT"));
   const node = found?.node;
   if (node === undefined) return false;
   const { describeNode } = await import("../render/describe.ts");
@@ -65,7 +66,8 @@ async function inspectNode({ core, output, signal }: Context, id: string): Promi
   return true;
 }
 
-function ifCode(caught: unknown, ...codes: readonly string[]): undefined {
-  if (codes.includes(Fault.from(caught).code)) return undefined;
-  throw caught;
+/** Nothing is found; any other error goes on. */
+async function unlessCode(caught: unknown, ...codes: readonly string[]): Promise<undefined> {
+  const { Fault } = await import("@aether/contract");
+  if (!codes.includes(Fault.from(caught).code)) throw caught;
 }

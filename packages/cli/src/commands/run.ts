@@ -1,8 +1,6 @@
 // aether run NAME [options] -- COMMAND [ARG…]
-import { parseIpv4, parseLabel } from "@aether/contract";
 import { type Command, Option } from "commander";
 import { action, byteSize, collect, withCommon } from "../options.ts";
-import { parseEnvironment, parseHealth, parseVolume } from "../workload-flags.ts";
 
 interface RunFlags {
   readonly rootfs: string;
@@ -37,6 +35,8 @@ Examples:
     )
     .action(
       action(async ({ core, output, signal }, name: string, argv: string[], flags: RunFlags) => {
+        const { parseIpv4, parseLabel } = await import("@aether/contract");
+        const { parseEnvironment, parseHealth, parseVolume } = await import("../workload-flags.ts");
         const spec = {
           name: parseLabel(name, "name"),
           rootfs: flags.rootfs,

@@ -17,7 +17,7 @@ export function registerToken(program: Command): void {
       action(async ({ core, output, signal }, options: { role: keyof typeof roles; name: string; valid?: number }) => {
         const { AccessService, CreateTokenResponseSchema } = await import("@aether/contract/gen/aether/v2/access_pb");
         const { toPlain } = await import("../plain.ts");
-        const request = { name: options.name || `${options.role} by aether`, role: roles[options.role], validSeconds: options.valid ?? 0 };
+        const request = { name: options.name || options.role, role: roles[options.role], validSeconds: options.valid ?? 0 };
         const answer = await (await core()).client(AccessService).createToken(request, { signal, timeoutMs: 15_000 });
         output.say(`${answer.token?.id}: keep the secret, it is not shown again`);
         output.result(toPlain(CreateTokenResponseSchema, answer), () => answer.secret);

@@ -88,7 +88,9 @@ function farewell(record: CloudRecord): string {
   const next =
     record.nodeCount > 0
       ? "Interrupt a node and watch:  aether drill start --kind notice --node n1 --wait"
-      : "It has no nodes. What is missing is said above and by:  aether doctor";
+      : record.missing.length > 0
+        ? "It has no nodes. What is missing is said above and by:  aether doctor"
+        : "It has no nodes.";
   return `Open ${record.url}\n${next}`;
 }
 

@@ -169,7 +169,7 @@ function createBuilding(
   }
 
   async function startAgent(node: NodeLayout): Promise<Child> {
-    const joinToken = await api.createToken(`${node.id} of the local cloud`, "ROLE_AGENT", 3600);
+    const joinToken = await api.createToken(`node-${node.id}`, "ROLE_AGENT", 3600);
     const file = paths.agentConfig(node.id);
     await writeConfig(file, agentConfig(layout, node, paths, joinToken));
     return start(`agent-${node.id}`, inNamespace(node.namespace, [...options.aether, "agent", "--config", file]));
@@ -192,7 +192,7 @@ function createBuilding(
     );
     const config: DemoConfig = {
       url,
-      token: await core.createToken("client of the demo", "ROLE_OPERATOR", 30 * 86_400),
+      token: await core.createToken("demo-client", "ROLE_OPERATOR", 30 * 86_400),
       name: demoName,
       workload: demoName,
       address: layout.demoAddress,
