@@ -42,21 +42,26 @@ export function action<Args extends unknown[]>(
     const interrupt = () => controller.abort(new DOMException("interrupted", "AbortError"));
     process.once("SIGINT", interrupt);
     try {
-      await work(createContext(options, controller.signal), ...(given.slice(0, -1) as Args));
+      await work(createContext(command, options, controller.signal), ...(given.slice(0, -1) as Args));
     } finally {
       process.off("SIGINT", interrupt);
     }
   };
 }
 
-function createContext(options: CommonOptions, signal: AbortSignal): Context {
+function createContext(command: Command, options: CommonOptions, signal: AbortSignal): Context {
+  const { writeOut, writeErr } = command.configureOutput(); // where the program was told to write: a test's buffers, else the terminal
+  const { isTTY, columns } = process.stdout;
   const dir = async () => {
     const { defaultCloudDir } = await import("@aether/lab");
     const { resolve } = await import("node:path");
     return options.dir === undefined ? defaultCloudDir() : resolve(options.dir);
   };
   return {
-    output: createOutput(options.json === true),
+    output: createOutput(options.json === true, {
+      stdout: { write: (chunk) => writeOut?.(chunk as string), isTTY, columns },
+      stderr: { write: (chunk) => writeErr?.(chunk) },
+    }),
     dir,
     async core() {
       const { findCore, openCore } = await import("./client.ts");

@@ -11,11 +11,13 @@ export interface Output {
   say(text: string): void;
   /** The result of a command that streams (logs, events): bytes as they come. */
   stream(chunk: string | Uint8Array): void;
+  /** What a command inside a workload wrote to its stderr. */
+  streamError(chunk: Uint8Array): void;
 }
 
 export interface Streams {
   readonly stdout: { write(chunk: string | Uint8Array): unknown; readonly columns?: number; readonly isTTY?: boolean };
-  readonly stderr: { write(chunk: string): unknown };
+  readonly stderr: { write(chunk: string | Uint8Array): unknown };
 }
 
 export function createOutput(isJson: boolean, streams: Streams = process): Output {
@@ -31,6 +33,7 @@ export function createOutput(isJson: boolean, streams: Streams = process): Outpu
     },
     say: (text) => void streams.stderr.write(`${text}\n`),
     stream: (chunk) => void streams.stdout.write(chunk),
+    streamError: (chunk) => void streams.stderr.write(chunk),
   };
 }
 

@@ -20,7 +20,7 @@ export function registerExec(program: Command): void {
           output.result({ name, exitCode, stdout: text(answer.stdout), stderr: text(answer.stderr), isTruncated }, () => "");
         } else {
           output.stream(answer.stdout);
-          process.stderr.write(answer.stderr);
+          output.streamError(answer.stderr);
           if (answer.isTruncated) output.say("(the output was longer; only its end is shown)");
         }
         if (answer.exitCode !== 0) throw new ExitWith(answer.exitCode);
