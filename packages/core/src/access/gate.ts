@@ -5,7 +5,7 @@ import { nodeIdOf } from "@aether/kit/identity";
 import type { HandlerContext } from "@connectrpc/connect";
 import { actionName } from "../audit/action-name.ts";
 import type { Audit } from "../audit/audit.ts";
-import { type Caller, callerKey } from "../http/caller.ts";
+import { answerKey, type Caller, callerKey } from "../http/caller.ts";
 import { faultOf } from "../http/error-body.ts";
 import { type Origin, originKey } from "../http/origin.ts";
 import type { RateLimit } from "./rate-limit.ts";
@@ -26,6 +26,7 @@ export function createGate(options: GateOptions): Gate {
   return async (context) => {
     const origin = context.values.get(originKey);
     if (origin === undefined) throw new Error("request without an origin");
+    context.values.set(answerKey, context);
     context.responseHeader.set("traceparent", origin.trace.traceparent);
     context.responseHeader.set("x-request-id", origin.requestId);
     try {

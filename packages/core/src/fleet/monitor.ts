@@ -1,5 +1,6 @@
 // Watches the heartbeats: a node that is not heard for `lostAfterMs` is LOST, and so are its workloads, until it is heard again. Also ends
-// sessions that are open but silent. Time is counted from core's own start at the earliest: its absence is not the nodes'.
+// sessions that are open but silent. Time is counted from when this
+// process first knew of the node: neither core's own absence nor the moment between joining and the first session is the node's.
 import type { Clock, Logger, Stoppable } from "@aether/kit";
 import { sleep } from "@aether/kit";
 import type { Db } from "../db/database.ts";
@@ -29,10 +30,9 @@ export interface Monitor extends Stoppable {
 
 export function createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs }: MonitorOptions): Monitor {
   const stopping = new AbortController();
-  const startedMs = clock.monotonicMs();
   const lastHeardMs = new Map<string, number>();
   let loop: Promise<void> = Promise.resolve();
-  let writtenMs = startedMs;
+  let writtenMs = clock.monotonicMs();
 
   async function markLost(nodeId: string): Promise<void> {
     const row = await db
@@ -71,7 +71,7 @@ export function createMonitor({ db, events, gateway, memory, signals, clock, log
   async function sweep(): Promise<void> {
     const nowMonotonic = clock.monotonicMs();
     for (const { id } of await db.selectFrom("nodes").select("id").where("lost_at", "is", null).execute()) {
-      const heard = gateway.lastHeardMs(id) ?? lastHeardMs.get(id) ?? startedMs;
+      const heard = gateway.lastHeardMs(id) ?? lastHeardMs.get(id) ?? nowMonotonic;
       lastHeardMs.set(id, heard);
       if (nowMonotonic - heard < lostAfterMs) continue;
       gateway.end(id);

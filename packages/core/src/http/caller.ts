@@ -17,6 +17,14 @@ export interface Caller {
 
 export const callerKey = createContextKey<Caller | undefined>(undefined, { description: "caller" });
 
+/**
+ * The answer's own headers and trailers, which the protocol has begun to fill: an interceptor that answers without the handler must
+ * answer with these very objects, or the content type is gone.
+ */
+export const answerKey = createContextKey<Pick<HandlerContext, "responseHeader" | "responseTrailer"> | undefined>(undefined, {
+  description: "answer",
+});
+
 /** The caller of this request. Throws only where a handler was reached without the interceptor, which is a mistake in core.ts. */
 export function callerOf(context: Pick<HandlerContext, "values">): Caller {
   const caller = context.values.get(callerKey);

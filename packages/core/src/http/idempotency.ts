@@ -2,11 +2,11 @@
 // first request still runs gets 409 too; one whose request died with the process is free again.
 import { createHash } from "node:crypto";
 import { fault, isFaultCode, Role } from "@aether/contract";
-import { type DescMethodUnary, fromJson, type Message, toBinary, toJson } from "@bufbuild/protobuf";
+import { type DescMethodUnary, fromJson, type JsonValue, type Message, toBinary, toJson } from "@bufbuild/protobuf";
 import type { Interceptor, UnaryRequest, UnaryResponse } from "@connectrpc/connect";
 import { roleOf } from "../access/roles.ts";
 import type { Db } from "../db/database.ts";
-import { callerOf } from "./caller.ts";
+import { answerKey, callerOf } from "./caller.ts";
 import { faultOf, statusOf } from "./error-body.ts";
 
 export const keepMs = 86_400_000;
@@ -40,7 +40,7 @@ export function idempotencyInterceptor(db: Db, nowMs: () => number): Interceptor
     const row = db.updateTable("idempotency_keys").where("actor", "=", actor).where("key", "=", key);
     try {
       const response = (await next(request)) as UnaryResponse;
-      await row.set({ status: 200, response: JSON.stringify(toJson(request.method.output, response.message)) }).execute();
+      await row.set({ status: 200, response: JSON.stringify(withoutSecret(toJson(request.method.output, response.message))) }).execute();
       return response;
     } catch (caught) {
       const problem = faultOf(caught);
@@ -65,6 +65,13 @@ export async function releaseKeys(db: Db, nowMs: number): Promise<void> {
     .execute();
 }
 
+/** A token's secret is shown once and never kept: a replay of its making has all but the secret. */
+function withoutSecret(answer: JsonValue): JsonValue {
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) return answer;
+  const { secret: _, ...kept } = answer;
+  return kept;
+}
+
 interface Asked {
   readonly actor: string;
   readonly key: string;
@@ -85,12 +92,14 @@ async function replay(db: Db, request: UnaryRequest, { actor, key, route, bodyHa
   const kept: unknown = JSON.parse(row.response);
   if (row.status === 200) {
     const method: DescMethodUnary = request.method;
+    const answer = request.contextValues.get(answerKey);
+    answer?.responseHeader.set("idempotent-replayed", "true");
     return {
       stream: false,
       service: request.service,
       method,
-      header: new Headers({ "idempotent-replayed": "true" }),
-      trailer: new Headers(),
+      header: answer?.responseHeader ?? new Headers(),
+      trailer: answer?.responseTrailer ?? new Headers(),
       message: fromJson(method.output, kept as never, { ignoreUnknownFields: true }),
     };
   }

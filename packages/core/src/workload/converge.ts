@@ -183,6 +183,12 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
   return {
     async start(signal) {
       signal.addEventListener("abort", () => life.abort(signal.reason), { once: true });
+      const look = () => {
+        sweep().catch((caught: unknown) => {
+          if (!life.signal.aborted) log.error({ err: caught }, "looking at the workloads failed");
+        });
+      };
+      life.signal.addEventListener("abort", sessions.onHello(look), { once: true });
       loop = (async () => {
         while (!life.signal.aborted) {
           await sweep().catch((caught: unknown) => log.error({ err: caught }, "looking at the workloads failed"));
