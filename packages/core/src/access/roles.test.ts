@@ -1,0 +1,74 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { Role } from "@aether/contract";
+import { AccessService } from "@aether/contract/gen/aether/v2/access_pb";
+import { AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
+import { DrillService } from "@aether/contract/gen/aether/v2/drill_pb";
+import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
+import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
+import { AuditService, DecisionService, EventService, SignalService } from "@aether/contract/gen/aether/v2/signal_pb";
+import { SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
+import { WorkloadService } from "@aether/contract/gen/aether/v2/workload_pb";
+import type { DescService } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { actionName } from "../audit/action-name.ts";
+import { bindingsOf } from "../http/rest/bindings.ts";
+import { createRateLimit } from "./rate-limit.ts";
+import { isAllowed, requireRoles, roleOf } from "./roles.ts";
+
+const services = [
+  AccessService,
+  AgentService,
+  AuditService,
+  DecisionService,
+  DrillService,
+  EventService,
+  MigrationService,
+  NodeService,
+  SignalService,
+  SnapshotService,
+  WorkloadService,
+];
+const methods = services.flatMap((service) => service.methods);
+
+describe("roles", () => {
+  it("are named by every method of every service of the contract", () => {
+    const dir = new URL("../../../../proto/aether/v2/", import.meta.url);
+    const declared = readdirSync(dir).flatMap((name) => readFileSync(new URL(name, dir), "utf8").match(/^service \w+/gm) ?? []);
+    expect(services.map(({ name }) => `service ${name}`).sort()).toEqual(declared.sort());
+    expect(() => requireRoles(services)).not.toThrow();
+    const bare = { ...NodeService, methods: [{ ...NodeService.methods[0], proto: { options: undefined } }] };
+    expect(() => requireRoles([bare as unknown as DescService])).toThrow(/names no role/);
+  });
+
+  it("leave only the registration open, and everything that changes something closed to viewers", () => {
+    expect(methods.filter((method) => roleOf(method) === Role.NONE).map(actionName)).toEqual(["agent.register"]);
+    const changing = bindingsOf(services).filter(({ verb, method }) => verb !== "GET" && roleOf(method) === Role.VIEWER);
+    expect(changing.map(({ method }) => actionName(method))).toEqual([]);
+  });
+
+  it("are ordered, and agents stand apart", () => {
+    const all = [Role.NONE, Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.AGENT];
+    const table = Object.fromEntries(
+      all.map((required) => [Role[required], all.filter((held) => isAllowed(required, held)).map((held) => Role[held])]),
+    );
+    expect(table).toEqual({
+      NONE: ["NONE", "VIEWER", "OPERATOR", "ADMIN", "AGENT"],
+      VIEWER: ["VIEWER", "OPERATOR", "ADMIN"],
+      OPERATOR: ["OPERATOR", "ADMIN"],
+      ADMIN: ["ADMIN"],
+      AGENT: ["AGENT"],
+    });
+    for (const held of all) expect(isAllowed(Role.UNSPECIFIED, held)).toBe(false);
+  });
+});
+
+describe("the rate limit", () => {
+  it("lets a burst through, then the rate, and says how long to wait", () => {
+    let now = 0;
+    const limit = createRateLimit(2, 3, () => now);
+    expect([1, 2, 3, 4].map(() => limit.take("a"))).toEqual([0, 0, 0, 1]);
+    expect(limit.take("b")).toBe(0);
+    now = 500;
+    expect([limit.take("a"), limit.take("a")]).toEqual([0, 1]);
+  });
+});

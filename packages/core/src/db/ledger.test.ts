@@ -1,0 +1,113 @@
+// What is written to the database and must be trusted later: schema files, the event stream, the audit chain.
+
+import { silentLogger } from "@aether/kit";
+import { sql } from "kysely";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createAudit } from "../audit/audit.ts";
+import { createEvents } from "../events/events.ts";
+import { createRetention } from "../events/retention.ts";
+import { createCommandStore } from "../fleet/command-store.ts";
+import { migrateSchema, readSchemaFiles } from "./migrate.ts";
+import type { PgliteThread } from "./pglite.ts";
+import { openScratchDatabase } from "./scratch-database.ts";
+
+let open: Awaited<ReturnType<typeof openScratchDatabase>>;
+beforeAll(async () => {
+  open = await openScratchDatabase();
+}, 60_000);
+afterAll(() => open.close());
+
+describe("schema files", () => {
+  it("run once, in order, and refuse one that was changed afterwards or that is not known", async () => {
+    const { db } = open;
+    const thread = {
+      query: async (text: string) => ({ rows: (await sql.raw(text).execute(db)).rows, affected: 0 }),
+      exec: async (text: string) => {
+        await sql.raw(text).execute(db);
+      },
+    } as unknown as PgliteThread;
+    const files = await readSchemaFiles();
+    expect(await migrateSchema(thread, files)).toEqual([]);
+    const changed = files.map((file, i) => (i === 0 ? { ...file, sha256: "other" } : file));
+    await expect(migrateSchema(thread, changed)).rejects.toMatchObject({
+      code: "STORAGE_FAILED",
+      message: expect.stringContaining("was changed"),
+    });
+    await expect(migrateSchema(thread, [])).rejects.toMatchObject({ message: expect.stringContaining("newer version") });
+  });
+});
+
+describe("events", () => {
+  it("are seen in order by a watcher, resumed by sequence, and never when rolled back", async () => {
+    const { db } = open;
+    const events = createEvents(db);
+    const event = (message: string) => ({ type: "test.event", subject: "node/a", message });
+    await events.append(db, event("one"), event("two"));
+    const first = (await events.list({ after: 0, subject: "node/a", limit: 10 }))[0]!;
+    const abort = new AbortController();
+    const seen: string[] = [];
+    const watching = (async () => {
+      for await (const { message } of events.watch({ after: Number(first.sequence), subject: "node/a" }, abort.signal)) {
+        seen.push(message);
+        if (message === "last") abort.abort();
+      }
+    })();
+    await db
+      .transaction()
+      .execute(async (tx) => {
+        await events.append(tx, event("never"));
+        throw new Error("no");
+      })
+      .catch(() => undefined);
+    await events.append(db, { ...event("other"), subject: "node/b" });
+    await events.append(db, event("last"));
+    await watching;
+    expect(seen).toEqual(["two", "last"]);
+  });
+
+  it("are bounded in number", async () => {
+    const { db } = open;
+    const events = createEvents(db);
+    await events.append(db, ...Array.from({ length: 20 }, (_, i) => ({ type: "t", subject: "core", message: String(i) })));
+    const parts = { db, commands: createCommandStore(db), nowMs: () => Date.now(), log: silentLogger };
+    await createRetention({ ...parts, keepDays: 1, keepCount: 5 }).cut();
+    const left = await events.list({ after: 0, limit: 100 });
+    expect(left.map(({ message }) => message)).toEqual(["15", "16", "17", "18", "19"]);
+  });
+});
+
+describe("the audit chain", () => {
+  it("is whole under concurrent writers, and says where it was changed", async () => {
+    const { db } = open;
+    const audit = createAudit(db, () => 1_750_000_000_000);
+    await Promise.all(
+      Array.from({ length: 12 }, (_, i) =>
+        audit.record({ actor: "core", action: "test.act", subject: `n/${i}`, outcome: "ok", data: { i } }),
+      ),
+    );
+    expect(await audit.verify()).toEqual({ isIntact: true, entryCount: 12, brokenAtSequence: 0 });
+
+    const original = await db.selectFrom("audit").selectAll().where("sequence", "=", 5).executeTakeFirstOrThrow();
+    await db.updateTable("audit").set({ data: '{"i":99}' }).where("sequence", "=", 5).execute();
+    expect(await audit.verify()).toMatchObject({ isIntact: false, brokenAtSequence: 5 });
+    await db.updateTable("audit").set({ data: original.data }).where("sequence", "=", 5).execute();
+    expect((await audit.verify()).isIntact).toBe(true);
+
+    await db.deleteFrom("audit").where("sequence", "=", 7).execute();
+    expect(await audit.verify()).toMatchObject({ isIntact: false, brokenAtSequence: 8 });
+  });
+
+  it("has no entry for an act that was rolled back", async () => {
+    const { db } = open;
+    const audit = createAudit(db, () => 1);
+    const before = await audit.list({ before: 0, limit: 1 });
+    await db
+      .transaction()
+      .execute(async (tx) => {
+        await audit.record({ actor: "core", action: "x.y", subject: "z", outcome: "ok" }, tx);
+        throw new Error("no");
+      })
+      .catch(() => undefined);
+    expect(await audit.list({ before: 0, limit: 1 })).toEqual(before);
+  });
+});
