@@ -1,10 +1,12 @@
 // Keeps the packets for an address while its workload is between two hosts, and writes them back in the order in which they came.
 // A TUN device is the queue: whoever routes the address to it hands the packets over; what is written into it is routed again, so the
 // route must point to the address's new place before the release. Fail-open: at the deadline everything is released, owner or not.
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -70,12 +72,18 @@ static void open_device(const char *device) {
   write_setting("ipv6", device, "disable_ipv6", "1", 0); // absent where the kernel has no IPv6
   write_setting("ipv4", device, "accept_local", "1", 1);
   write_setting("ipv4", device, "forwarding", "1", 1);
-  // The kernel uses the larger of the device's and "all". Where "all" is strict, loose (2) on the device is what lets a client's
-  // packet come back in over it.
-  write_setting("ipv4", device, "rp_filter", read_setting("all", "rp_filter") == 0 ? "0" : "2", 1);
-
   int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (control < 0) fail(errno, "hold: cannot make a socket");
+  // The kernel uses the larger of the device's and "all". Where "all" is strict, loose (2) on the device is what lets a client's packet
+  // come back in over it; but loose too refuses everything on a device without an address (fib_validate_source), so it gets the dummy
+  // address of RFC 7600, as a /32 that nobody is routed to.
+  int is_checked = read_setting("all", "rp_filter") != 0;
+  write_setting("ipv4", device, "rp_filter", is_checked ? "2" : "0", 1);
+  if (is_checked) {
+    struct sockaddr_in dummy = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0xc0000008)};
+    memcpy(&request.ifr_addr, &dummy, sizeof dummy);
+    change_device(control, SIOCSIFADDR, &request, "address");
+  }
   // The largest MTU, so that a packet from a jumbo-frame link is kept and not answered with "too big"; a queue that survives a burst
   // while we are not scheduled.
   request.ifr_mtu = mtu;

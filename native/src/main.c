@@ -10,7 +10,7 @@
 static const char help[] =
     "aether-native " VERSION ": kernel work of the migration engine\n"
     "\n"
-    "aether-native shim --log FILE --max-log-bytes N --exit-file FILE --pid-file FILE [--status-fd N] [--pipe-fd-base N] -- COMMAND ARG...\n"
+    "aether-native shim --log FILE --max-log-bytes N (at least 65536) --exit-file FILE --pid-file FILE [--status-fd N] [--pipe-fd-base N] -- COMMAND ARG...\n"
     "    Runs COMMAND, which starts a workload in the background and writes the pid of its init to --pid-file (runc run --detach,\n"
     "    criu restore -d). Ends when COMMAND has ended, with its exit code, after one line on standard output (or --status-fd):\n"
     "      {\"event\":\"launched\",\"code\":0,\"pid\":P,\"shimPid\":S,\"stdoutInode\":I,\"stderrInode\":J}\n"

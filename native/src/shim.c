@@ -21,7 +21,7 @@
 #include "options.h"
 #include "report.h"
 
-enum { tail_max = 4096, drain_ms = 500 };
+enum { tail_max = 4096, drain_ms = 500, chunk_max = 65536 };
 
 static struct {
   const char *exit_file, *pid_file;
@@ -44,7 +44,7 @@ static void remember(const char *bytes, size_t length) {
 
 // Copies what is there. Closes and forgets the pipe at its end. Returns 1 when something was read.
 static int copy(int *pipe_end, int is_logged, int is_remembered) {
-  static char bytes[65536];
+  static char bytes[chunk_max];
   if (*pipe_end < 0) return 0;
   ssize_t got = read(*pipe_end, bytes, sizeof bytes);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
@@ -171,9 +171,10 @@ static _Noreturn void back(char **command) {
     remember(note, (size_t)size < sizeof note ? (size_t)size : sizeof note - 1);
   }
   report_launch(code == 0 ? "launched" : "failed", code, code == 0 ? init.pid : 0, out_inode, err_inode);
-  close(shim.front);
-  // The caller's own standard error was kept for our errors while it could still read them.
+  // The caller's own standard error was kept for our errors while it could still read them. Let go before the front ends: a caller that
+  // waits for the end of its pipes must not wait for us.
   dup2(STDIN_FILENO, STDERR_FILENO);
+  close(shim.front);
   if (code != 0) exit(1);
   watch(&init);
   exit(0);
@@ -207,7 +208,7 @@ int shim_command(int argc, char **argv) {
   shim.pipe_base = STDOUT_FILENO;
   const struct option_spec specs[] = {
       {.name = "log", .text = &log, .is_required = 1},
-      {.name = "max-log-bytes", .number = &max_log_bytes, .min = 1, .max = 1LL << 40, .is_required = 1},
+      {.name = "max-log-bytes", .number = &max_log_bytes, .min = chunk_max, .max = 1LL << 40, .is_required = 1},
       {.name = "exit-file", .text = &shim.exit_file, .is_required = 1},
       {.name = "pid-file", .text = &shim.pid_file, .is_required = 1},
       {.name = "status-fd", .number = &status_fd, .min = 1, .max = 1023},

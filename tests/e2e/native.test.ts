@@ -1,0 +1,175 @@
+// What every command of the native program keeps to: options are checked before anything is done; the socket pipe; the announcement.
+import { spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { run } from "@aether/kit";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { createNamespaces, inside, ip, missingForPackets, missingProgram, native } from "./native-program.ts";
+
+const missing = missingProgram();
+const missingPackets = missingForPackets();
+if (missingPackets !== undefined) console.log(`skipped: ${missingPackets}`);
+
+const call = (...args: readonly string[]) => run(native, args, { deadlineMs: 5000, okCodes: [0, 1, 2] });
+
+describe.skipIf(missing !== undefined)("options", () => {
+  const shim = ["shim", "--log", "/tmp/x", "--max-log-bytes", "70000", "--exit-file", "/tmp/y", "--pid-file", "/tmp/z"];
+  const hold = ["hold", "--device", "aet0", "--address", "10.0.0.1", "--deadline-ms", "1000", "--max-bytes", "1000"];
+  const without = (args: readonly string[], name: string) => args.filter((_, at) => args[at] !== name && args[at - 1] !== name);
+  const replaced = (args: readonly string[], name: string, value: string) => args.map((text, at) => (args[at - 1] === name ? value : text));
+  it.each([
+    [[], "no command"],
+    [["dance"], '"dance"'],
+    [["shim"], "--log is missing"],
+    [[...without(shim, "--exit-file"), "--", "true"], "--exit-file is missing"],
+    [shim, "no command after --"],
+    [[...shim, "--"], "no command after --"],
+    [[...replaced(shim, "--log", "relative"), "--", "true"], "absolute"],
+    [[...replaced(shim, "--max-log-bytes", "12k"), "--", "true"], "--max-log-bytes must be a whole number"],
+    [[...replaced(shim, "--max-log-bytes", "1"), "--", "true"], "65536"],
+    [[...replaced(shim, "--max-log-bytes", "99999999999999999999"), "--", "true"], "--max-log-bytes"],
+    [[...shim, "--log", "/tmp/x", "--", "true"], "given twice"],
+    [[...shim, "--colour", "red", "--", "true"], '"--colour"'],
+    [[...shim, "stray", "--", "true"], '"stray"'],
+    [[...shim, "--status-fd", "77", "--", "true"], "77 is not open"],
+    [[...shim, "--pipe-fd-base", "1", "--", "true"], "--pipe-fd-base"],
+    [[...shim, "--pid-file"], "given twice"],
+    [["pipe", "--socket"], "--socket needs a value"],
+    [["pipe", "--socket", "--"], "--socket needs a value"],
+    [["pipe", "--socket="], "--socket is empty"],
+    [["pipe", "--socket", `/${"x".repeat(200)}`], "longer"],
+    [replaced(hold, "--device", "../etc"), '"../etc"'],
+    [replaced(hold, "--device", "a-name-that-is-too-long"), "not a name"],
+    [replaced(hold, "--address", "10.0.0.256"), "not an IPv4 address"],
+    [replaced(hold, "--address", "::1"), "not an IPv4 address"],
+    [replaced(hold, "--deadline-ms", "0"), "--deadline-ms"],
+    [replaced(hold, "--max-bytes", "-5"), "--max-bytes"],
+    [[...hold, "--", "more"], '"more"'],
+    [["announce", "--interface", "eth0"], "--address is missing"],
+    [["announce", "--interface", "eth0", "--address", "10.0.0.1", "--count", "0"], "--count"],
+  ])("%j is refused with exit code 2, by name", async (args, text) => {
+    const { code, stdout, stderr } = await call(...args);
+    expect(code).toBe(2);
+    expect(stdout).toBe("");
+    expect((JSON.parse(stderr) as { error: string }).error).toContain(text);
+  });
+
+  it("tells its version, the repository's, and teaches", async () => {
+    const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+    expect((await call("--version")).stdout).toBe(`aether-native ${version}\n`);
+    const help = await call("--help");
+    expect(help.code).toBe(0);
+    for (const command of ["shim", "hold", "announce", "pipe", "launch"]) expect(help.stdout).toContain(`aether-native ${command} `);
+  });
+
+  it("says what the system refused, with exit code 1", async () => {
+    const { code, stderr } = await call("pipe", "--socket", "/nowhere/at/all.sock");
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toEqual({ error: "pipe: cannot connect to /nowhere/at/all.sock: No such file or directory", errno: 2 });
+  });
+});
+
+describe.skipIf(missing !== undefined)("pipe", () => {
+  let dir: string;
+  let server: Server | undefined;
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), "aet-pipe-"));
+  });
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+  afterEach(() => server?.close());
+
+  let count = 0;
+  async function listen(onConnection: (socket: Socket) => void): Promise<string> {
+    const path = join(dir, `${count++}.sock`);
+    server = createServer({ allowHalfOpen: true }, onConnection);
+    await new Promise<void>((resolve) => server?.listen(path, resolve));
+    return path;
+  }
+  function startPipe(path: string) {
+    const child = spawn(native, ["pipe", "--socket", path], { stdio: ["pipe", "pipe", "inherit"] });
+    child.stdin.on("error", () => child.stdin.destroy());
+    return { child, ended: new Promise<number | null>((resolve) => child.once("close", resolve)) };
+  }
+  const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+  it("passes the end of input on, and still brings the answer back", async () => {
+    const path = await listen((socket) => {
+      const parts: Buffer[] = [];
+      socket.on("data", (part: Buffer) => parts.push(part));
+      socket.on("end", () => socket.end(`${Buffer.concat(parts).length} ${digest(Buffer.concat(parts))}`)); // only now
+    });
+    const input = randomBytes(3 << 20);
+    const { stdout } = await run(native, ["pipe", "--socket", path], { deadlineMs: 10_000, input });
+    expect(stdout).toBe(`${input.length} ${digest(input)}`);
+  });
+
+  it("carries megabytes both ways at once", async () => {
+    const answer = randomBytes(4 << 20);
+    const path = await listen((socket) => {
+      socket.end(answer);
+      socket.resume();
+    });
+    const { child, ended } = startPipe(path);
+    const got: Buffer[] = [];
+    child.stdout.on("data", (part: Buffer) => got.push(part));
+    child.stdin.end(randomBytes(4 << 20));
+    expect(await ended).toBe(0);
+    expect(digest(Buffer.concat(got))).toBe(digest(answer));
+  });
+
+  it("works on real pipes too, with a slow reader", async () => {
+    const answer = randomBytes(300_000);
+    const path = await listen((socket) => socket.resume().end(answer));
+    const command = `sleep 1 | "$0" pipe --socket "$1" | (sleep 0.3; sha256sum)`;
+    const { stdout } = await run("bash", ["-c", command, native, path], { deadlineMs: 10_000 });
+    expect(stdout.split(" ")[0]).toBe(digest(answer));
+  });
+
+  it("ends when the peer has gone, whatever its own input does", async () => {
+    const path = await listen((socket) => {
+      socket.write("bye");
+      socket.destroySoon();
+    });
+    const { child, ended } = startPipe(path); // its input stays open
+    let text = "";
+    child.stdout.on("data", (part: Buffer) => {
+      text += part;
+    });
+    expect(await ended).toBe(0);
+    expect(text).toBe("bye");
+  });
+});
+
+describe.skipIf(missingPackets !== undefined)("announce", () => {
+  const namespaces = createNamespaces();
+  let here: string;
+  let peer: string;
+  beforeAll(async () => {
+    here = await namespaces.add("here");
+    peer = await namespaces.add("peer");
+    await ip("link", "add", "eth0", "netns", here, "type", "veth", "peer", "name", "eth0", "netns", peer);
+    for (const name of [here, peer]) await ip("-n", name, "link", "set", "eth0", "up");
+    await ip("-n", peer, "addr", "add", "10.98.0.2/24", "dev", "eth0");
+  });
+  afterAll(() => namespaces.remove());
+
+  it("makes a neighbour send to this interface from now on", async () => {
+    const mac = /link\/ether (\S+)/.exec((await ip("-n", here, "-o", "link", "show", "eth0")).stdout)?.[1];
+    await ip("-n", peer, "neigh", "replace", "10.98.0.50", "lladdr", "02:00:00:00:00:01", "dev", "eth0", "nud", "reachable");
+    const args = inside(here, native, "announce", "--interface", "eth0", "--address", "10.98.0.50", "--count", "2", "--interval-ms", "10");
+    const { stdout } = await run(...args, { deadlineMs: 5000 });
+    expect(JSON.parse(stdout)).toEqual({ event: "announced", count: 2, mac });
+    expect((await ip("-n", peer, "neigh", "show", "10.98.0.50")).stdout).toContain(`lladdr ${mac}`);
+  });
+
+  it("refuses an interface that is not there, or that is not Ethernet", async () => {
+    const on = (name: string) => inside(here, native, "announce", "--interface", name, "--address", "10.98.0.50");
+    const absent = await run(...on("eth9"), { deadlineMs: 5000, okCodes: [1] });
+    expect(JSON.parse(absent.stderr)).toMatchObject({ errno: 19 });
+    const loopback = await run(...on("lo"), { deadlineMs: 5000, okCodes: [1] });
+    expect(loopback.stderr).toContain("lo is not an Ethernet interface");
+  });
+});
