@@ -50,6 +50,7 @@ import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { createMigrations } from "./migration/migrations.ts";
+import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { createSnapshots } from "./snapshot/service.ts";
@@ -177,7 +178,7 @@ async function assemble(
     ...rpc,
     routes,
     log,
-    plain: [healthRoutes(readiness), metricsRoutes({ db, sessions: gateway, tokens, requests: counter })],
+    plain: [healthRoutes(readiness), metricsRoutes({ db, sessions: gateway, tokens, requests: counter }), pageRoutes],
   });
 
   for (const part of parts) {
