@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { type AgentConfig as CoreGivenConfig, SignalReportSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
-import type { Engine, EngineOptions } from "@aether/engine";
+import { createEngine, type Engine, type EngineOptions } from "@aether/engine";
 import { createLogger, createStopStack, type Logger, loadConfig, runUntilSignalled, type Stoppable, sleep, systemClock } from "@aether/kit";
 import type { IdentitySource } from "@aether/kit/identity";
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -33,8 +33,8 @@ export interface RunOptions {
   readonly overrides?: Readonly<Record<string, unknown>>;
   /** Ends the agent like SIGTERM does. */
   readonly signal?: AbortSignal;
-  /** The mover of workloads; another one in tests. */
-  readonly createEngine: (options: EngineOptions) => Promise<Engine>;
+  /** The mover of workloads. Default: the engine; another one in tests. */
+  readonly createEngine?: (options: EngineOptions) => Promise<Engine>;
   readonly log?: Logger;
 }
 
@@ -49,7 +49,7 @@ export async function run(options: RunOptions): Promise<void> {
     ...(options.overrides && { overrides: options.overrides }),
   });
   const log = options.log ?? createLogger({ name: "agent", level: config.logLevel });
-  await runUntilSignalled(log, (signal) => startAgent(config, log, options.createEngine, signal), options.signal);
+  await runUntilSignalled(log, (signal) => startAgent(config, log, options.createEngine ?? createEngine, signal), options.signal);
 }
 
 async function startAgent(
