@@ -61,15 +61,16 @@ export interface Session extends Stoppable {
   reconnect(): void;
 }
 
+const newFacts = fault("CANCELLED", "the node's facts have changed");
+
 /** Starts at once and goes on until `stop`. */
 export function startSession(options: SessionOptions): Session {
   const { spool, journal, log } = options;
   const backoff = options.backoff ?? { firstMs: 200, maxMs: 5_000 };
   const resendMs = options.resendMs ?? 5_000;
   const stopping = new AbortController();
-  let live:
-    | { outbox: Outbox<UpMessage>; ending: AbortController; signalSentAt: Map<number, number>; resultSentAt: Map<string, number> }
-    | undefined;
+  let conversation: AbortController | undefined;
+  let live: { outbox: Outbox<UpMessage>; signalSentAt: Map<number, number>; resultSentAt: Map<string, number> } | undefined;
 
   const sendPending = async (onlyOlderThanMs: number) => {
     const target = live;
@@ -120,9 +121,10 @@ export function startSession(options: SessionOptions): Session {
   }
 
   /** One connection, from the handshake to its end. Returns whether it was welcomed. */
-  async function converse(): Promise<{ isWelcomed: boolean; problem: Fault }> {
+  async function converse(): Promise<{ isWelcomed: boolean; isRenewal: boolean; problem: Fault }> {
     let isWelcomed = false;
     const ending = new AbortController();
+    conversation = ending;
     const outbox = createOutbox<UpMessage>(256);
     let link: CoreLink | undefined;
     let resend: NodeJS.Timeout | undefined;
@@ -139,16 +141,17 @@ export function startSession(options: SessionOptions): Session {
         if (!isWelcomed && response.message.case === "welcome") {
           isWelcomed = true;
           clearTimeout(welcomeTimer);
-          live = { outbox, ending, signalSentAt: new Map(), resultSentAt: new Map() };
+          live = { outbox, signalSentAt: new Map(), resultSentAt: new Map() };
           log.info("session.connected");
           resend = setInterval(() => sendPendingOrLog(resendMs), resendMs);
           sendPendingOrLog(0);
         }
         await receive(response);
       }
-      return { isWelcomed, problem: fault("UNAVAILABLE", "the control plane ended the stream") };
+      return { isWelcomed, isRenewal: false, problem: fault("UNAVAILABLE", "the control plane ended the stream") };
     } catch (caught) {
-      return { isWelcomed, problem: Fault.from(ending.signal.aborted ? ending.signal.reason : caught) };
+      const problem = Fault.from(ending.signal.aborted ? ending.signal.reason : caught);
+      return { isWelcomed, isRenewal: ending.signal.reason === newFacts, problem };
     } finally {
       clearTimeout(welcomeTimer);
       clearInterval(resend);
@@ -161,10 +164,10 @@ export function startSession(options: SessionOptions): Session {
   async function run(): Promise<void> {
     let attempt = 0;
     while (!stopping.signal.aborted) {
-      const { isWelcomed, problem } = await converse();
+      const { isWelcomed, isRenewal, problem } = await converse();
       if (stopping.signal.aborted) return;
       const facts = { code: problem.code, reason: problem.message };
-      if (isWelcomed && problem.code === "CANCELLED") {
+      if (isRenewal) {
         log.info(facts, "session.renewed");
         continue;
       }
@@ -187,7 +190,7 @@ export function startSession(options: SessionOptions): Session {
       live?.outbox.urgent({ message: { case: "result", value: result } });
     },
     reconnect() {
-      live?.ending.abort(fault("CANCELLED", "the node's facts have changed"));
+      conversation?.abort(newFacts);
     },
     async stop() {
       stopping.abort(fault("CANCELLED", "the agent stops"));
