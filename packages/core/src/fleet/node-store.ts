@@ -27,7 +27,7 @@ export async function saveFacts(db: Kysely<Database>, id: string, facts: NodeFac
 export const factsOf = (row: Row<"nodes">): NodeFacts => fromColumn(NodeFactsSchema, row.facts);
 
 /** LOST is worse than INTERRUPTED, and that than CORDONED. */
-export function stateOf(row: Row<"nodes">): NodeState {
+function stateOf(row: Row<"nodes">): NodeState {
   if (row.lost_at !== null) return NodeState.LOST;
   if (row.interruption_at !== null) return NodeState.INTERRUPTED;
   return row.is_cordoned ? NodeState.CORDONED : NodeState.READY;

@@ -1,6 +1,6 @@
 // The seam between whoever decides what a node shall do and the stream on which its agent hears it. A command is on record before
 // it leaves and its result is on record before the agent may forget it; what was not acknowledged is asked about, never blindly repeated.
-import type { Command, CommandOutput, CommandProgress, CommandResult, CommandSchema, Hello } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { CommandOutput, CommandProgress, CommandResult, CommandSchema, Hello } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Row } from "../db/schema.ts";
 
@@ -50,5 +50,3 @@ export interface AgentSessions {
   /** A session has ended. */
   onLost(listener: (nodeId: string) => void): () => void;
 }
-
-export type { Command };

@@ -1,5 +1,4 @@
 // The options that every way in shares: one gate, one row of interceptors, one limit.
-import { fault } from "@aether/contract";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Gate } from "../access/gate.ts";
 
@@ -14,5 +13,3 @@ export interface RpcOptions {
 
 /** Of a request, in bytes. */
 export const bodyLimitBytes = 1 << 20;
-
-export const shutdownError = () => fault("UNAVAILABLE", "the control plane stops").toConnectError();

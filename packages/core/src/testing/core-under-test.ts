@@ -119,7 +119,7 @@ export async function enrol(core: CoreUnderTest, nodeId: string, joinToken?: str
   }
 }
 
-export const factsOf = (nodeId: string) => ({
+const factsOf = (nodeId: string) => ({
   hostname: nodeId,
   memoryBytes: 8n << 30n,
   bootId: "boot",

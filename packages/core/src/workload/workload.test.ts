@@ -41,7 +41,7 @@ describe("a spec", () => {
           env: fc.dictionary(text, text),
           workingDirectory: text,
           memoryLimitBytes: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
-          volumes: fc.array(fc.record({ source: text, destination: text, mode: fc.constantFrom(0, 1, 2, 9) })),
+          volumes: fc.array(fc.record({ source: text, destination: text, mode: fc.constantFrom(0, 1, 2) })),
         }),
         (fields) => {
           try {
