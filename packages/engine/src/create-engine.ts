@@ -3,11 +3,12 @@ import { createHash } from "node:crypto";
 import { access, constants, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { canary } from "./checkpoint/canary.ts";
+import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 import type { Host } from "./host.ts";
 import { openLink } from "./link/link.ts";
 import { forgetRecord, listRecords } from "./record.ts";
-import { destroy, createRuntime } from "./runtime/runtime.ts";
+import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
 import { createSourceSide } from "./steps/source.ts";
@@ -39,19 +40,24 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     link: { address: link.address, port: link.port },
     async recover(signal) {
+      await endOrphanedCriu(host);
       for (const migration of await listMigrations(host)) {
         // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.
         if (migration.holdPid !== undefined && migration.stage !== "restored") await endHold(migration.holdPid);
-        if (migration.side === "target" && ["preparing", "prepared", "restoring"].includes(migration.stage)) await writeMigration(host, { ...migration, stage: "aborted" });
+        if (migration.side === "target" && ["preparing", "prepared", "restoring"].includes(migration.stage))
+          await writeMigration(host, { ...migration, stage: "aborted" });
       }
-      const open = new Set((await listMigrations(host)).filter((one) => one.stage === "frozen" || one.stage === "restored").map((one) => one.migrationId));
+      const open = new Set(
+        (await listMigrations(host)).filter((one) => one.stage === "frozen" || one.stage === "restored").map((one) => one.migrationId),
+      );
       for (const record of await listRecords(host)) {
         if (record.phase === "starting" || record.phase === "prepared") {
           await destroy(host, record.spec.name, record.spec.address, signal);
           await forgetRecord(host, record.spec.name);
         }
       }
-      for (const name of await readdir(host.memoryDir)) if (name !== "run" && !open.has(name)) await rm(join(host.memoryDir, name), { recursive: true, force: true });
+      for (const name of await readdir(host.memoryDir))
+        if (name !== "run" && name !== "hidden" && !open.has(name)) await rm(join(host.memoryDir, name), { recursive: true, force: true });
     },
     async stop() {
       runtime.stopWatching();

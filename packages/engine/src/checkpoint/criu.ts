@@ -24,14 +24,19 @@ export async function behindPrivateRun(host: Host, cgroups: readonly string[] = 
   return [host.options.tools.native, "launch", "--run-dir", runDir, ...join_, "--", host.options.tools.criu];
 }
 
-const common = ["-v2", "--tcp-established", "--network-lock", "skip", "--manage-cgroups=ignore", "--file-locks", "--link-remap"];
+const common = ["-v2", "--tcp-established", "--network-lock", "skip", "--manage-cgroups=ignore", "--file-locks"];
 
 /** External mounts: names that dump and restore agree on. */
 const volumesOf = (spec: WorkloadSpec, value: (index: number) => string) =>
   spec.volumes.flatMap((_, index) => ["--external", value(index)]);
 
 /** @param lazy the loopback port of criu's page server; criu says on descriptor 3 when the images without pages are written. */
-export async function dumpArguments(host: Host, record: WorkloadRecord, images: string, lazy?: { readonly port: number }): Promise<string[]> {
+export async function dumpArguments(
+  host: Host,
+  record: WorkloadRecord,
+  images: string,
+  lazy?: { readonly port: number },
+): Promise<string[]> {
   const { spec, pid } = record;
   const inode = (await stat(`/run/netns/${namespaceName(host, spec.name)}`)).ino;
   return [

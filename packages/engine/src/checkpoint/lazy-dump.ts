@@ -7,6 +7,7 @@ import { fault } from "@aether/contract";
 import { killGroup, withDeadline } from "@aether/kit";
 import type { Host } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
+import { freeze } from "../runtime/cgroup.ts";
 import { behindPrivateRun, dumpArguments, explained } from "./criu.ts";
 
 export interface LazyDump {
@@ -50,6 +51,8 @@ export async function startLazyDump(host: Host, record: WorkloadRecord, images: 
     killGroup(child);
     throw await explained("CHECKPOINT_FAILED", `${images}/dump.log`, caught);
   }
+  // criu leaves the freezer thawed and holds the tasks by ptrace alone: if it died now, the source would run beside the target.
+  await freeze(host, record.spec.name);
   child.unref();
   return { port, ended, kill: () => killGroup(child) };
 }

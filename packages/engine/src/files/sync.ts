@@ -23,7 +23,9 @@ export interface Tree {
 
 /** The trees that travel, in the same order on both sides: the writable layer, then each `sync` volume. */
 export function travellingTrees(host: Host, spec: WorkloadSpec): Tree[] {
-  const volumes = spec.volumes.flatMap((volume, index) => (volume.mode === "sync" ? [{ name: `volume${index}`, path: volume.source }] : []));
+  const volumes = spec.volumes.flatMap((volume, index) =>
+    volume.mode === "sync" ? [{ name: `volume${index}`, path: volume.source }] : [],
+  );
   return [{ name: "layer", path: rootfsPaths(host, spec.name).upper }, ...volumes];
 }
 
@@ -40,7 +42,11 @@ export async function sendTree(host: Host, link: Link, peer: Peer, migrationId: 
         local.on("error", () => socket.destroy());
         socket.on("close", () => local.destroy());
         local.pipe(socket);
-        pipeline(reader.rest(), local).catch(() => socket.destroy()); // rsync's own exit code says what broke
+        // Closed both ways at the end: rsync waits for its shell, and its shell for us. rsync's own exit code says what broke.
+        pipeline(reader.rest(), local, { end: false }).then(
+          () => local.destroySoon(),
+          () => socket.destroy(),
+        );
       },
       (cause: unknown) => {
         problem = cause;
@@ -56,7 +62,11 @@ export async function sendTree(host: Host, link: Link, peer: Peer, migrationId: 
     // 24: files vanished while they were read, which a running workload does; the pass inside the freeze must not see it.
     await run(host.options.tools.rsync, args, { deadlineMs, signal, okCodes: [0, 24] });
   } catch (cause) {
-    throw fault("TRANSFER_FAILED", `copying files (${tree.name}) failed: ${problem instanceof Error ? problem.message : cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw fault(
+      "TRANSFER_FAILED",
+      `copying files (${tree.name}) failed: ${problem instanceof Error ? problem.message : cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
   } finally {
     server.close();
     await rm(dir, { recursive: true, force: true });
@@ -64,14 +74,34 @@ export async function sendTree(host: Host, link: Link, peer: Peer, migrationId: 
 }
 
 /** Target: serves one connection of the source for one of the trees. Returns when it has ended. */
-export async function receiveTree(host: Host, migrationId: string, trees: readonly Tree[], head: LinkHeader, socket: TLSSocket, reader: LinkReader): Promise<void> {
+export async function receiveTree(
+  host: Host,
+  migrationId: string,
+  trees: readonly Tree[],
+  head: LinkHeader,
+  socket: TLSSocket,
+  reader: LinkReader,
+): Promise<void> {
   const tree = trees.find((one) => one.name === head.tree);
   if (tree === undefined) throw fault("TRANSFER_FAILED", `there is no tree ${String(head.tree)} in ${migrationId}`);
   await mkdir(tree.path, { recursive: true });
   const config = join(migrationDir(host, migrationId), `rsync-${tree.name}.conf`);
-  const lines = ["use chroot = no", "uid = 0", "gid = 0", "munge symlinks = no", "reverse lookup = no", `[${tree.name}]`, `path = ${tree.path}`, "read only = no", "list = no"];
+  const lines = [
+    "use chroot = no",
+    "uid = 0",
+    "gid = 0",
+    "munge symlinks = no",
+    "reverse lookup = no",
+    `[${tree.name}]`,
+    `path = ${tree.path}`,
+    "read only = no",
+    "list = no",
+  ];
   await writeFileAtomic(config, `${lines.join("\n")}\n`);
-  const child = spawn(host.options.tools.rsync, ["--server", "--daemon", `--config=${config}`, "."], { stdio: ["pipe", "pipe", "ignore"], detached: true });
+  const child = spawn(host.options.tools.rsync, ["--server", "--daemon", `--config=${config}`, "."], {
+    stdio: ["pipe", "pipe", "ignore"],
+    detached: true,
+  });
   const timer = setTimeout(() => killGroup(child), deadlineMs);
   child.stdin.on("error", () => child.stdin.destroy());
   pipeline(reader.rest(), child.stdin).catch(() => socket.destroy());

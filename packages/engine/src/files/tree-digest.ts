@@ -23,7 +23,9 @@ const bigStat = (path: string) => lstat(path, { bigint: true });
 
 async function entriesOf(root: string): Promise<Entry[]> {
   const names = await readdir(root, { recursive: true });
-  const entries = await Promise.all(["", ...names].map(async (name) => ({ path: join(root, name), stat: await bigStat(join(root, name)) })));
+  const entries = await Promise.all(
+    ["", ...names].map(async (name) => ({ path: join(root, name), stat: await bigStat(join(root, name)) })),
+  );
   return entries.sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
@@ -62,7 +64,8 @@ export function createTreeHasher(): TreeHasher {
     async stamp(roots) {
       const hash = createHash("sha256");
       for (const root of roots)
-        for (const { path, stat } of await entriesOf(root)) hash.update(`${path} ${stat.ino} ${stat.mode} ${stat.uid} ${stat.gid} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}\n`);
+        for (const { path, stat } of await entriesOf(root))
+          hash.update(`${path} ${stat.ino} ${stat.mode} ${stat.uid} ${stat.gid} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}\n`);
       return hash.digest("hex");
     },
   };

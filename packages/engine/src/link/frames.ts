@@ -86,8 +86,15 @@ export async function write(stream: Writable, data: string | Uint8Array): Promis
 
 export const writeLine = (stream: Writable, value: unknown): Promise<void> => write(stream, `${JSON.stringify(value)}\n`);
 
-/** Passes chunks through and says at the end what their sha256 is. */
+/** A sha256 over chunks as they pass; `hex` may be asked again. */
 export function digesting(): { update(chunk: Uint8Array): void; hex(): string } {
   const hash = createHash("sha256");
-  return { update: (chunk) => hash.update(chunk), hex: () => hash.digest("hex") };
+  let done: string | undefined;
+  return {
+    update: (chunk) => hash.update(chunk),
+    hex() {
+      done ??= hash.digest("hex");
+      return done;
+    },
+  };
 }

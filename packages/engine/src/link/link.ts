@@ -9,7 +9,11 @@ import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { LinkReader, writeLine } from "./frames.ts";
 
-const header = z.object({ migrationId: z.string().max(64), channel: z.enum(["clock", "files", "images", "pages"]), tree: z.string().max(40).optional() });
+const header = z.object({
+  migrationId: z.string().max(64),
+  channel: z.enum(["clock", "files", "images", "pages"]),
+  tree: z.string().max(40).optional(),
+});
 export type LinkHeader = z.infer<typeof header>;
 
 export type LinkHandler = (connection: { socket: TLSSocket; reader: LinkReader; header: LinkHeader }) => Promise<void>;
@@ -65,14 +69,19 @@ export async function openLink(host: Host): Promise<Link> {
     },
     async connect(peer, head, signal) {
       const { trustDomain } = parseSpiffeId(identity.current().spiffeId);
-      const socket = await connectMutualTls({ identity, host: peer.address, port: peer.port, trust: nodeSpiffeId(trustDomain, peer.nodeId), deadlineMs: 10_000, alpn }, signal);
+      const socket = await connectMutualTls(
+        { identity, host: peer.address, port: peer.port, trust: nodeSpiffeId(trustDomain, peer.nodeId), deadlineMs: 10_000, alpn },
+        signal,
+      );
       socket.on("error", () => socket.destroy());
       const abort = () => socket.destroy();
       signal.addEventListener("abort", abort, { once: true });
       socket.once("close", () => signal.removeEventListener("abort", abort));
       await writeLine(socket, head);
       const reader = new LinkReader(socket);
-      const answer = z.object({ ok: z.boolean().optional(), error: z.string().optional() }).parse(await withDeadline("the peer to let us in", 10_000, () => reader.line(), signal));
+      const answer = z
+        .object({ ok: z.boolean().optional(), error: z.string().optional() })
+        .parse(await withDeadline("the peer to let us in", 10_000, () => reader.line(), signal));
       if (answer.ok !== true) {
         socket.destroy();
         throw fault("TRANSFER_FAILED", `${peer.nodeId}: ${answer.error ?? "refused"}`);

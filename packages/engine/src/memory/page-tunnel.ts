@@ -1,6 +1,6 @@
 // Post-copy: criu's lazy-pages daemon on the target asks a page server on its own loopback; that is this tunnel, which carries the bytes over the mTLS
 // link to criu's page server on the source's loopback. criu itself never opens a port to the network.
-import { type Server, type Socket, connect, createServer } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
 import { pipeline } from "node:stream/promises";
 import type { TLSSocket } from "node:tls";
 import { fault } from "@aether/contract";

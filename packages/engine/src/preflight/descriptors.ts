@@ -19,26 +19,59 @@ export interface OpenFile {
 const harmlessDevices = /^(1:[35789]|5:[02]|136:\d+)$/;
 const maxGhostBytes = 64 << 20;
 
-const finding = (code: string, file: OpenFile, message: string, mend: string): Finding => ({ code, message, mend, subject: `process ${file.pid}, descriptor ${file.fd} (${file.link})` });
+const finding = (code: string, file: OpenFile, message: string, mend: string): Finding => ({
+  code,
+  message,
+  mend,
+  subject: `process ${file.pid}, descriptor ${file.fd} (${file.link})`,
+});
 
 /** Blockers and warnings of one open file. */
 export function judgeOpenFile(file: OpenFile): { blockers: Finding[]; warnings: Finding[] } {
   const blockers: Finding[] = [];
   const warnings: Finding[] = [];
   if (file.link.startsWith("anon_inode:[io_uring]"))
-    blockers.push(finding("IO_URING_IN_USE", file, "an io_uring is open; it cannot be checkpointed", "Switch io_uring off in the application, or deny its system calls."));
+    blockers.push(
+      finding(
+        "IO_URING_IN_USE",
+        file,
+        "an io_uring is open; it cannot be checkpointed",
+        "Switch io_uring off in the application, or deny its system calls.",
+      ),
+    );
   else if (/^anon_inode:\[(perf_event|bpf|fanotify|userfaultfd|kvm)/.test(file.link) || file.link.startsWith("anon_inode:bpf"))
     blockers.push(finding("KERNEL_OBJECT_IN_USE", file, "a kernel object is open that cannot be checkpointed", "Close it before a move."));
   else if (file.link.startsWith("anon_inode:inotify"))
-    warnings.push(finding("INOTIFY_IN_USE", file, "inotify watches travel, events that wait in the queue do not", "Have the application rescan after a move."));
+    warnings.push(
+      finding(
+        "INOTIFY_IN_USE",
+        file,
+        "inotify watches travel, events that wait in the queue do not",
+        "Have the application rescan after a move.",
+      ),
+    );
   else if (file.isDevice && !harmlessDevices.test(file.device))
-    blockers.push(finding("DEVICE_IN_USE", file, `device ${file.device} is open`, "A device's state cannot travel; close it before a move."));
+    blockers.push(
+      finding("DEVICE_IN_USE", file, `device ${file.device} is open`, "A device's state cannot travel; close it before a move."),
+    );
   else if (file.link.startsWith("/") && file.link.endsWith(" (deleted)") && !file.link.startsWith("/memfd:") && file.bytes > maxGhostBytes)
-    blockers.push(finding("DELETED_FILE_TOO_LARGE", file, `a deleted file of ${file.bytes} bytes is still open`, "Close or truncate deleted files that are still open."));
+    blockers.push(
+      finding(
+        "DELETED_FILE_TOO_LARGE",
+        file,
+        `a deleted file of ${file.bytes} bytes is still open`,
+        "Close or truncate deleted files that are still open.",
+      ),
+    );
   else if (file.link.startsWith("/") && !file.isMountKnown && !file.link.startsWith("/memfd:") && !file.link.startsWith("/dev/zero"))
     blockers.push(
       /^\/[^/]+$/.test(file.link)
-        ? finding("MQUEUE_IN_USE", file, "a POSIX message queue, or a file outside of the container, is open", "POSIX message queues cannot be checkpointed; close it.")
+        ? finding(
+            "MQUEUE_IN_USE",
+            file,
+            "a POSIX message queue, or a file outside of the container, is open",
+            "POSIX message queues cannot be checkpointed; close it.",
+          )
         : finding("FILE_OUTSIDE", file, "a file outside of the container is open", "Start the workload without inherited descriptors."),
     );
   return { blockers, warnings };

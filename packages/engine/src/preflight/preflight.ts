@@ -23,7 +23,8 @@ export async function preflight(
   const record = await requireRecord(host, workload);
   const blockers: Finding[] = [];
   const warnings: Finding[] = [];
-  if (record.phase !== "running") blockers.push({ code: "NOT_RUNNING", message: `the workload is ${record.phase}`, mend: "Start it.", subject: workload });
+  if (record.phase !== "running")
+    blockers.push({ code: "NOT_RUNNING", message: `the workload is ${record.phase}`, mend: "Start it.", subject: workload });
   const pids = await pidsOf(host, workload);
   for (const pid of pids) {
     signal.throwIfAborted();
@@ -34,10 +35,20 @@ export async function preflight(
     }
     const tracer = /^TracerPid:\s*(\d+)$/m.exec((await readProc(pid, "status")) ?? "")?.[1];
     if (tracer !== undefined && tracer !== "0")
-      blockers.push({ code: "TRACED", message: `it is traced by process ${tracer}`, mend: "Detach the debugger.", subject: `process ${pid}` });
+      blockers.push({
+        code: "TRACED",
+        message: `it is traced by process ${tracer}`,
+        mend: "Detach the debugger.",
+        subject: `process ${pid}`,
+      });
     const maps = (await readProc(pid, "maps")) ?? "";
     if (maps.includes("anon_inode:[io_uring]") && !blockers.some((one) => one.code === "IO_URING_IN_USE"))
-      blockers.push({ code: "IO_URING_IN_USE", message: "an io_uring is mapped", mend: "Switch io_uring off in the application.", subject: `process ${pid}` });
+      blockers.push({
+        code: "IO_URING_IN_USE",
+        message: "an io_uring is mapped",
+        mend: "Switch io_uring off in the application.",
+        subject: `process ${pid}`,
+      });
   }
   const first = pids[0];
   if (first !== undefined) blockers.push(...(await socketFindings(first)));
@@ -69,17 +80,31 @@ export function chooseMode(
   const canLazy = canLazyHere && canLazyThere;
   const noLazy = `lazy pages do not work on the ${canLazyHere ? "target" : "source"}`;
   if (requested === "pre-copy") {
-    blockers.push({ code: "MODE_UNAVAILABLE", message: "pre-copied memory is not in this version", mend: "Use --mode auto.", subject: "mode" });
+    blockers.push({
+      code: "MODE_UNAVAILABLE",
+      message: "pre-copied memory is not in this version",
+      mend: "Use --mode auto.",
+      subject: "mode",
+    });
     return { mode: "stop-and-copy", reason: "pre-copy was asked for" };
   }
   if (requested === "post-copy") {
-    if (!canLazy) blockers.push({ code: "MODE_UNAVAILABLE", message: noLazy, mend: "Use --mode stop-and-copy; `aether inspect NODE` says what is missing.", subject: "mode" });
+    if (!canLazy)
+      blockers.push({
+        code: "MODE_UNAVAILABLE",
+        message: noLazy,
+        mend: "Use --mode stop-and-copy; `aether inspect NODE` says what is missing.",
+        subject: "mode",
+      });
     return { mode: "post-copy", reason: "asked for" };
   }
   if (requested === "stop-and-copy") return { mode: "stop-and-copy", reason: "asked for" };
   const mib = Math.round(memoryBytes / (1 << 20));
-  if (memoryBytes <= stopAndCopyMaxBytes) return { mode: "stop-and-copy", reason: `${mib} MiB travel faster inside the freeze than by lazy pages` };
-  return canLazy ? { mode: "post-copy", reason: `${mib} MiB would make the freeze long; lazy pages work on both nodes` } : { mode: "stop-and-copy", reason: noLazy };
+  if (memoryBytes <= stopAndCopyMaxBytes)
+    return { mode: "stop-and-copy", reason: `${mib} MiB travel faster inside the freeze than by lazy pages` };
+  return canLazy
+    ? { mode: "post-copy", reason: `${mib} MiB would make the freeze long; lazy pages work on both nodes` }
+    : { mode: "stop-and-copy", reason: noLazy };
 }
 
 async function openFilesOf(pid: number): Promise<OpenFile[]> {
@@ -118,7 +143,13 @@ async function socketFindings(pid: number): Promise<Finding[]> {
     ["dccp", "DCCP"],
   ] as const) {
     const lines = ((await readProc(pid, `net/${file}`)) ?? "").trim().split("\n").slice(1);
-    if (lines.length > 0) found.push({ code: "SOCKET_KIND", message: `a ${name} socket is open`, mend: "It cannot be checkpointed; close it before a move.", subject: `network namespace of process ${pid}` });
+    if (lines.length > 0)
+      found.push({
+        code: "SOCKET_KIND",
+        message: `a ${name} socket is open`,
+        mend: "It cannot be checkpointed; close it before a move.",
+        subject: `network namespace of process ${pid}`,
+      });
   }
   return found;
 }

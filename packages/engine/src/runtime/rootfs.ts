@@ -1,6 +1,6 @@
 // The root file system of a workload: an overlay whose lower layer is the machine's own root or a directory, and whose upper layer is all that travels.
-import { access, constants, lstat, mkdir, readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
-import { dirname, join, relative } from "node:path";
+import { access, chmod, chown, constants, lstat, mkdir, readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fault } from "@aether/contract";
 import { isErrno, run } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
@@ -10,11 +10,21 @@ export interface RootfsPaths {
   readonly upper: string;
   readonly work: string;
   readonly mounted: string;
+  /**
+   * A layer between the machine's root and the writable one that hides what is this host's own; it does not travel. On a tmpfs: overlayfs
+   * refuses a lower layer inside another one.
+   */
+  readonly hidden: string;
 }
 
 export const rootfsPaths = (host: Host, workload: string): RootfsPaths => {
   const dir = workloadDir(host, workload);
-  return { upper: join(dir, "upper"), work: join(dir, "work"), mounted: join(dir, "rootfs") };
+  return {
+    upper: join(dir, "upper"),
+    work: join(dir, "work"),
+    mounted: join(dir, "rootfs"),
+    hidden: join(host.memoryDir, "hidden", workload),
+  };
 };
 
 /** The lower layer. Throws ROOTFS_INVALID. */
@@ -37,24 +47,26 @@ export async function prepareRootfs(host: Host, spec: WorkloadSpec): Promise<voi
   const paths = rootfsPaths(host, spec.name);
   for (const dir of Object.values(paths)) await mkdir(dir, { recursive: true });
   if (spec.rootfs !== "host") return;
-  await hide(paths.upper, host.options.stateDir);
-  await hide(paths.upper, host.options.snapshotDir);
+  await hide(paths.hidden, host.options.stateDir);
+  await hide(paths.hidden, host.options.snapshotDir);
 }
 
-/** A whiteout (overlayfs: a 0:0 character device) in the upper layer; parents keep their modes and owners. */
-async function hide(upper: string, path: string): Promise<void> {
-  const whiteout = join(upper, path);
+/** A whiteout (overlayfs: a 0:0 character device) in this layer; parents keep their modes and owners. */
+async function hide(layer: string, path: string): Promise<void> {
+  const whiteout = join(layer, path);
   for (let parent = dirname(path), made: string[] = []; ; parent = dirname(parent)) {
     if (parent !== "/") {
       made = [parent, ...made];
       continue;
     }
     for (const dir of made) {
-      const there = await lstat(join(upper, dir)).catch(() => undefined);
+      const there = await lstat(join(layer, dir)).catch(() => undefined);
       if (there?.isCharacterDevice()) return; // a parent is hidden already
       if (there !== undefined) continue;
       const original = await stat(dir);
-      await mkdir(join(upper, dir), { mode: original.mode & 0o7777 });
+      await mkdir(join(layer, dir));
+      await chmod(join(layer, dir), original.mode & 0o7777);
+      await chown(join(layer, dir), original.uid, original.gid);
     }
     break;
   }
@@ -69,7 +81,7 @@ export async function isMounted(path: string): Promise<boolean> {
 export async function mountRootfs(host: Host, spec: WorkloadSpec): Promise<string> {
   const paths = rootfsPaths(host, spec.name);
   if (await isMounted(paths.mounted)) return paths.mounted;
-  const options = `lowerdir=${await lowerDir(spec)},upperdir=${paths.upper},workdir=${paths.work}`;
+  const options = `lowerdir=${paths.hidden}:${await lowerDir(spec)},upperdir=${paths.upper},workdir=${paths.work}`;
   await run("mount", ["-t", "overlay", "overlay", "-o", options, paths.mounted], { deadlineMs: 10_000 });
   await run("mount", ["--make-private", paths.mounted], { deadlineMs: 10_000 });
   return paths.mounted;
@@ -133,5 +145,3 @@ export async function writableBytes(host: Host, workload: string): Promise<{ byt
   }
   return { bytes, count };
 }
-
-export const insideRoot = (root: string, path: string): string => join(root, relative("/", path));

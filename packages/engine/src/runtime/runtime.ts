@@ -4,11 +4,11 @@ import { Fault, fault } from "@aether/contract";
 import { isErrno, run, sleep, until } from "@aether/kit";
 import type { Runtime, WorkloadSpec, WorkloadStatus } from "../engine.ts";
 import { containerId, type Host, workloadDir } from "../host.ts";
-import { leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
 import { tcpTable } from "../network/tcp-table.ts";
+import { leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
 import { listRecords, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { writeBundle } from "./bundle.ts";
-import { killAll, pidsOf, removeCgroups, signalPid } from "./cgroup.ts";
+import { cgroupDirs, killAll, pidsOf, removeCgroups, signalPid } from "./cgroup.ts";
 import { isAlive, residentBytes, statOf } from "./process.ts";
 import { mountRootfs, prepareRootfs, requireExecutable, unmountRootfs } from "./rootfs.ts";
 import { launch, shimFiles } from "./shim.ts";
@@ -40,7 +40,11 @@ export function createRuntime(host: Host): OwnedRuntime {
     if (record.phase !== "running" || (await isAlive(record))) return record;
     const exit = await readFile(shimFiles(host, record.spec.name).exit, "utf8").catch(() => "{}");
     const { pid: _pid, pidStartTicks: _ticks, ...rest } = record;
-    const exited: WorkloadRecord = { ...rest, phase: "exited", exitCode: Number((JSON.parse(exit) as { exitCode?: number }).exitCode ?? -1) };
+    const exited: WorkloadRecord = {
+      ...rest,
+      phase: "exited",
+      exitCode: Number((JSON.parse(exit) as { exitCode?: number }).exitCode ?? -1),
+    };
     const current = await readRecord(host, record.spec.name);
     if (current?.phase !== "running" || current.pid !== record.pid) return current ?? exited; // something else happened meanwhile
     await writeRecord(host, exited);
@@ -81,7 +85,9 @@ export function createRuntime(host: Host): OwnedRuntime {
     async stop(name, graceMs, signal) {
       const record = await observe(await requireRecord(host, name));
       if (record.phase === "frozen" || record.phase === "restored" || record.phase === "prepared")
-        throw fault("MIGRATION_IN_PROGRESS", `${name} is part of migration ${record.migrationId ?? ""}`, { details: { migrationId: record.migrationId ?? "" } });
+        throw fault("MIGRATION_IN_PROGRESS", `${name} is part of migration ${record.migrationId ?? ""}`, {
+          details: { migrationId: record.migrationId ?? "" },
+        });
       if (record.phase === "running" && record.pid !== undefined) {
         signalPid(record.pid, "SIGTERM");
         const startedMs = performance.now();
@@ -121,10 +127,37 @@ export function createRuntime(host: Host): OwnedRuntime {
     async exec(name, argv, timeoutMs, signal) {
       const record = await observe(await requireRecord(host, name));
       if (record.phase !== "running" || record.pid === undefined) throw fault("WORKLOAD_NOT_RUNNING", `${name} is ${record.phase}`);
-      const env = Object.fromEntries(Object.entries({ PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...record.spec.env }));
-      const args = ["--target", String(record.pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd=/", "--", ...argv];
+      const env = Object.fromEntries(
+        Object.entries({ PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...record.spec.env }),
+      );
+      // In the workload's cgroups, so that it is frozen, counted and killed with it.
+      const procs = (await cgroupDirs(host, name)).map((dir) => `${dir}/cgroup.procs`).join(":");
+      const args = [
+        "launch",
+        "--cgroup-procs",
+        procs,
+        "--",
+        "/usr/bin/nsenter",
+        "--target",
+        String(record.pid),
+        "--mount",
+        "--uts",
+        "--ipc",
+        "--net",
+        "--pid",
+        "--root",
+        "--wd=/",
+        "--",
+        ...argv,
+      ];
       const limit = 1 << 20;
-      const done = await run("/usr/bin/nsenter", args, { deadlineMs: timeoutMs, signal, env, okCodes: Array.from({ length: 256 }, (_, code) => code), maxOutputBytes: limit });
+      const done = await run(host.options.tools.native, args, {
+        deadlineMs: timeoutMs,
+        signal,
+        env,
+        okCodes: Array.from({ length: 256 }, (_, code) => code),
+        maxOutputBytes: limit,
+      });
       return {
         exitCode: done.code,
         stdout: Buffer.from(done.stdout),
@@ -183,7 +216,8 @@ async function checkVolumes(spec: WorkloadSpec): Promise<void> {
       if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
       throw caught;
     });
-    if (!found?.isDirectory()) throw fault("VOLUME_INVALID", `${volume.source} is not a directory on this node`, { field: `spec.volumes[${index}].source` });
+    if (!found?.isDirectory())
+      throw fault("VOLUME_INVALID", `${volume.source} is not a directory on this node`, { field: `spec.volumes[${index}].source` });
   }
 }
 
@@ -208,7 +242,12 @@ async function tearDown(host: Host, name: string, address: string): Promise<void
   await rm(`${runcRoot(host)}/${containerId(host, name)}`, { recursive: true, force: true });
 }
 
-async function* followLog(host: Host, name: string, options: { follow: boolean; tailLines: number }, signal: AbortSignal): AsyncIterable<Uint8Array> {
+async function* followLog(
+  host: Host,
+  name: string,
+  options: { follow: boolean; tailLines: number },
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
   await requireRecord(host, name);
   const path = shimFiles(host, name).log;
   const older = await readFile(`${path}.1`).catch(() => Buffer.alloc(0));
@@ -244,4 +283,3 @@ export function tailOffset(bytes: Uint8Array, lines: number): number {
   for (let at = bytes.length - 1; at >= 0; at--) if (bytes[at] === 10 && --left === 0) return at + 1;
   return 0;
 }
-

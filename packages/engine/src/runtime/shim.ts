@@ -98,3 +98,19 @@ export async function launch(
     if (extra !== undefined) closeSync(extra);
   }
 }
+
+const maxTailBytes = 256 << 10;
+
+/** The end of the workload's output, at most 256 KiB. */
+export async function outputTail(host: Host, workload: string): Promise<Uint8Array> {
+  const file = await open(shimFiles(host, workload).log, "r").catch(() => undefined);
+  if (file === undefined) return Buffer.alloc(0);
+  try {
+    const { size } = await file.stat();
+    const length = Math.min(size, maxTailBytes);
+    const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
+    return buffer;
+  } finally {
+    await file.close();
+  }
+}

@@ -46,7 +46,11 @@ export function createSnapshots(host: Host): Snapshots {
       try {
         await freeze(host, workload);
         await phase(progress, "snapshot.dump", () => dump(host, record, images, signal));
-        for (const tree of trees) await run(host.options.tools.rsync, ["-aHAXS", "--numeric-ids", `${tree.path}/`, `${join(half, tree.name)}/`], { deadlineMs: 600_000, signal });
+        for (const tree of trees)
+          await run(host.options.tools.rsync, ["-aHAXS", "--numeric-ids", `${tree.path}/`, `${join(half, tree.name)}/`], {
+            deadlineMs: 600_000,
+            signal,
+          });
         const files = await createTreeHasher().digest(trees.map((tree) => tree.path));
         const entries = await digestImages(images);
         const manifest = await makeManifest(host, workload, entries, files);
@@ -74,23 +78,30 @@ export function createSnapshots(host: Host): Snapshots {
         ),
       );
       const existing = await readRecord(host, spec.name);
-      if (existing !== undefined && ["running", "frozen", "prepared", "restored"].includes(existing.phase)) throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.phase} on this node`);
+      if (existing !== undefined && ["running", "frozen", "prepared", "restored"].includes(existing.phase))
+        throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.phase} on this node`);
       if (existing !== undefined && existing.epoch > epoch) throw fault("STALE_EPOCH", `${spec.name} is in epoch ${existing.epoch}`);
       await phase(progress, "snapshot.verify", async () => {
         const found = await digestImages(join(from, "images"));
         const wrong = kept.entries.find((entry) => found.find((one) => one.name === entry.name)?.sha256 !== entry.sha256);
         if (wrong !== undefined || found.length !== kept.entries.length)
-          throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${wrong?.name ?? "the set of images"} does not match the manifest`, { details: { snapshotId } });
+          throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${wrong?.name ?? "the set of images"} does not match the manifest`, {
+            details: { snapshotId },
+          });
         const trees = travellingTrees(host, spec).map((tree) => join(from, tree.name));
         const files = await createTreeHasher().digest(trees);
-        if (files.digest !== kept.filesDigest) throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: its files do not match the manifest`, { details: { snapshotId } });
+        if (files.digest !== kept.filesDigest)
+          throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: its files do not match the manifest`, { details: { snapshotId } });
       });
       await destroy(host, spec.name, spec.address, signal);
       await writeRecord(host, { spec: plain(spec), epoch, phase: "starting" });
       try {
         for (const tree of travellingTrees(host, spec)) {
           await mkdir(tree.path, { recursive: true });
-          await run(host.options.tools.rsync, ["-aHAXS", "--numeric-ids", "--delete", `${join(from, tree.name)}/`, `${tree.path}/`], { deadlineMs: 600_000, signal });
+          await run(host.options.tools.rsync, ["-aHAXS", "--numeric-ids", "--delete", `${join(from, tree.name)}/`, `${tree.path}/`], {
+            deadlineMs: 600_000,
+            signal,
+          });
         }
         // criu writes its log beside the images: a copy keeps the stored snapshot as it was signed for.
         const images = join(host.memoryDir, snapshotId);
@@ -100,7 +111,9 @@ export function createSnapshots(host: Host): Snapshots {
           await mountRootfs(host, spec);
           await makeNetwork(host, spec.name, spec.address);
           await makeCgroups(host, spec.name, spec.memoryLimitBytes);
-          const launched = await phase(progress, "snapshot.restore", () => restore(host, spec, images, { isLazy: false, stdio: kept.stdio, isLeftStopped: true }, signal));
+          const launched = await phase(progress, "snapshot.restore", () =>
+            restore(host, spec, images, { isLazy: false, stdio: kept.stdio, isLeftStopped: true }, signal),
+          );
           const ticks = (await statOf(launched.pid))?.startTicks;
           const record = {
             spec: plain(spec),

@@ -12,7 +12,18 @@ import { digesting, type LinkReader, write, writeLine } from "../link/frames.ts"
 const announcement = z.union([
   z.object({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/), bytes: z.number().int().nonnegative() }),
   z.object({ ping: z.literal(true) }),
-  z.object({ end: z.object({ stdout: z.number(), stderr: z.number(), isLazy: z.boolean(), cutAtMs: z.number(), clockErrorMs: z.number(), resetsSent: z.number(), linkAddress: z.ipv4(), linkPort: z.number().int() }) }),
+  z.object({
+    end: z.object({
+      stdout: z.number(),
+      stderr: z.number(),
+      isLazy: z.boolean(),
+      cutAtMs: z.number(),
+      clockErrorMs: z.number(),
+      resetsSent: z.number(),
+      linkAddress: z.ipv4(),
+      linkPort: z.number().int(),
+    }),
+  }),
 ]);
 const pong = z.object({ nowMs: z.number() });
 const trailer = z.object({ sha256: z.string() });
@@ -36,8 +47,11 @@ export async function compareClocks(socket: TLSSocket, reader: LinkReader): Prom
   return best;
 }
 
-/** Logs and statistics are of no use on the other side. */
-const isImage = (name: string) => name.endsWith(".img");
+/** The end of the workload's output travels beside the images, so that its log goes on where it was. */
+export const outputTailName = "output.tail";
+
+/** criu's logs and statistics are of no use on the other side. */
+const isImage = (name: string) => name.endsWith(".img") || name === outputTailName;
 
 /** Sends every image. Returns their digests as sent; throws TRANSFER_FAILED when the target did not get them whole. */
 export async function sendImages(socket: TLSSocket, reader: LinkReader, dir: string, facts: SourceFacts): Promise<ManifestEntry[]> {

@@ -13,7 +13,19 @@ const migrationRecord = z.object({
   epoch: z.number(),
   side: z.enum(["source", "target"]),
   /** Source: copying, freezing, frozen, released, thawed. Target: preparing, prepared, restoring, restored, resumed, aborted. */
-  stage: z.enum(["copying", "freezing", "frozen", "thawed", "released", "preparing", "prepared", "restoring", "restored", "resumed", "aborted"]),
+  stage: z.enum([
+    "copying",
+    "freezing",
+    "frozen",
+    "thawed",
+    "released",
+    "preparing",
+    "prepared",
+    "restoring",
+    "restored",
+    "resumed",
+    "aborted",
+  ]),
   mode: z.enum(["pre-copy", "post-copy", "stop-and-copy"]),
   /** Target. */
   spec: workloadSpec.optional(),
@@ -49,14 +61,20 @@ export async function dropImages(host: Host, id: string): Promise<void> {
 /** On a tmpfs: images are read back at once, and a disk would be in the freeze. */
 export const imagesDir = (host: Host, id: string): string => join(host.memoryDir, id);
 
-export const refOf = (ref: MigrationRef, side: "source" | "target") => ({ migrationId: ref.migrationId, workload: ref.workload, epoch: ref.epoch, side });
+export const refOf = (ref: MigrationRef, side: "source" | "target") => ({
+  migrationId: ref.migrationId,
+  workload: ref.workload,
+  epoch: ref.epoch,
+  side,
+});
 
 /** Times a phase and reports it, also when it fails. */
 export async function phase<T>(progress: Progress, name: string, work: (facts: Record<string, string>) => Promise<T>): Promise<T> {
   const startedAtMs = Date.now();
   const began = performance.now();
   const facts: Record<string, string> = {};
-  const report = (outcome: Phase["outcome"]) => progress.phase({ name, startedAtMs, durationMs: performance.now() - began, outcome, facts });
+  const report = (outcome: Phase["outcome"]) =>
+    progress.phase({ name, startedAtMs, durationMs: performance.now() - began, outcome, facts });
   try {
     const done = await work(facts);
     report("ok");

@@ -1,14 +1,16 @@
 // The host that the workload leaves. Promise: when `freeze` throws, the workload runs again; when it returns, it is frozen until thaw or release,
 // and nothing of its kernel state can reach the network.
-import { rm } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, run, sleep } from "@aether/kit";
 import { dump } from "../checkpoint/criu.ts";
 import { type LazyDump, startLazyDump } from "../checkpoint/lazy-dump.ts";
+import { endOrphanedCriu, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
 import { sendTree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
-import type { Host } from "../host.ts";
+import { type Host, workloadDir } from "../host.ts";
 import type { Link } from "../link/link.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
@@ -18,10 +20,9 @@ import { makeManifest } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, thaw } from "../runtime/cgroup.ts";
 import { destroy } from "../runtime/runtime.ts";
-import { workloadDir } from "../host.ts";
-import { compareClocks, sendImages } from "./images.ts";
+import { outputTail } from "../runtime/shim.ts";
+import { compareClocks, outputTailName, sendImages } from "./images.ts";
 import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
-import { mkdir } from "node:fs/promises";
 
 /** What is known of a move only while this process lives; a restart does without. */
 interface Session {
@@ -117,6 +118,7 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
         });
         await faultpoint("freeze.after_dump");
         const after = await tcpCounters(pid);
+        await writeFile(join(images, outputTailName), await outputTail(host, ref.workload));
         const sent = await phase(progress, "transfer.images", () =>
           sendImages(channel.socket, channel.reader, images, {
             stdout: record.stdio?.stdout ?? 0,
@@ -158,11 +160,13 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
     async release(ref, progress, signal) {
       const record = await readRecord(host, ref.workload);
       if (record === undefined || record.migrationId !== ref.migrationId) return endSession(ref); // done before
-      if (record.phase !== "frozen") throw fault("WORKLOAD_RUNNING", `${ref.workload} is ${record.phase}, not frozen by ${ref.migrationId}`);
+      if (record.phase !== "frozen")
+        throw fault("WORKLOAD_RUNNING", `${ref.workload} is ${record.phase}, not frozen by ${ref.migrationId}`);
       await faultpoint("release.before");
       await phase(progress, "release.source", async () => {
-        endSession(ref);
+        // First the tasks, then a criu that may still hold them: never the other way round.
         await destroy(host, ref.workload, record.spec.address, signal);
+        endSession(ref);
         await forgetRecord(host, ref.workload);
         await rm(workloadDir(host, ref.workload), { recursive: true, force: true });
         await writeMigration(host, { ...refOf(ref, "source"), stage: "released", mode: "stop-and-copy" });
@@ -185,8 +189,10 @@ async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<Sour
   const record = await readRecord(host, ref.workload);
   if (record === undefined || record.phase !== "frozen" || record.migrationId !== ref.migrationId) return;
   await phase(progress, "thaw.source", async () => {
+    await endOrphanedCriu(host, ref.migrationId);
+    await removeDumpMounts(host, record);
+    await leadHere(host, ref.workload, record.spec.address); // before the thaw: its first packet must find a way
     await thaw(host, ref.workload);
-    await leadHere(host, ref.workload, record.spec.address);
     const { migrationId: _, ...rest } = record;
     await writeRecord(host, { ...rest, phase: "running" });
   });

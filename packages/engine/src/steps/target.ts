@@ -1,11 +1,11 @@
 // The host that the workload comes to. Promise: until `resume`, no instruction of it has run here and no packet has left; `abort` takes all away again.
 import { type ChildProcess, spawn } from "node:child_process";
-import { access, mkdir, rm } from "node:fs/promises";
+import { access, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, killGroup, run, until, withDeadline } from "@aether/kit";
 import { behindPrivateRun, restore } from "../checkpoint/criu.ts";
-import type { MigrationRef, Peer, ResumeResult, RestoreResult, TargetSide } from "../engine.ts";
+import type { MigrationRef, Peer, RestoreResult, ResumeResult, TargetSide } from "../engine.ts";
 import { receiveTree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher } from "../files/tree-digest.ts";
 import { type Host, migrationDir, workloadDir } from "../host.ts";
@@ -19,7 +19,8 @@ import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { readProc, statOf } from "../runtime/process.ts";
 import { mountRootfs, prepareRootfs, rootfsPaths } from "../runtime/rootfs.ts";
 import { destroy, plain } from "../runtime/runtime.ts";
-import { type ReceivedImages, receiveImages } from "./images.ts";
+import { shimFiles } from "../runtime/shim.ts";
+import { outputTailName, type ReceivedImages, receiveImages } from "./images.ts";
 import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
 
 /** What is known of a move only while this process lives. After a restart a prepared move is aborted; a restored one can still be resumed. */
@@ -84,11 +85,17 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
   const side: TargetSide = {
     async prepare(ref, spec, sourceNodeId, mode, progress, signal) {
       const known = await readMigration(host, ref.migrationId);
-      if (known !== undefined && known.stage !== "preparing" && known.stage !== "prepared") throw fault("STALE_EPOCH", `${ref.migrationId} is ${known.stage} on this node`);
+      if (known !== undefined && known.stage !== "preparing" && known.stage !== "prepared")
+        throw fault("STALE_EPOCH", `${ref.migrationId} is ${known.stage} on this node`);
       const existing = await readRecord(host, ref.workload);
-      if (existing !== undefined && existing.migrationId !== ref.migrationId && ["running", "frozen", "prepared", "restored"].includes(existing.phase))
+      if (
+        existing !== undefined &&
+        existing.migrationId !== ref.migrationId &&
+        ["running", "frozen", "prepared", "restored"].includes(existing.phase)
+      )
         throw fault("WORKLOAD_EXISTS", `${ref.workload} is ${existing.phase} on this node`);
-      if (existing !== undefined && existing.epoch > ref.epoch + 1) throw fault("STALE_EPOCH", `this node has seen epoch ${existing.epoch} of ${ref.workload}`);
+      if (existing !== undefined && existing.epoch > ref.epoch + 1)
+        throw fault("STALE_EPOCH", `this node has seen epoch ${existing.epoch} of ${ref.workload}`);
       close(ref);
       const record: MigrationRecord = { ...refOf(ref, "target"), stage: "preparing", mode, spec: plain(spec), sourceNodeId };
       await writeMigration(host, record);
@@ -100,9 +107,10 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         for (const dir of Object.values(rootfsPaths(host, ref.workload))) await mkdir(dir, { recursive: true });
         for (const volume of spec.volumes) {
           if (volume.mode === "sync") await mkdir(volume.source, { recursive: true });
-          else await access(volume.source).catch((cause: unknown) => {
-            throw fault("VOLUME_INVALID", `the shared volume ${volume.source} is not on this node`, { cause });
-          });
+          else
+            await access(volume.source).catch((cause: unknown) => {
+              throw fault("VOLUME_INVALID", `the shared volume ${volume.source} is not on this node`, { cause });
+            });
         }
         await makeNetwork(host, ref.workload, spec.address);
         await makeCgroups(host, ref.workload, spec.memoryLimitBytes);
@@ -117,13 +125,16 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
       });
     },
 
-    async restore(ref, mode, progress, signal) {
+    async restore(ref, _mode, progress, signal) {
       const known = await readMigration(host, ref.migrationId);
       if (known?.stage === "restored" && known.result !== undefined) return known.result as RestoreResult;
       const session = sessions.get(ref.migrationId);
-      if (session === undefined || known?.spec === undefined) throw fault("STEP_INTERRUPTED", `${ref.migrationId} is not prepared on this node`);
+      if (session === undefined || known?.spec === undefined)
+        throw fault("STEP_INTERRUPTED", `${ref.migrationId} is not prepared on this node`);
       const spec = known.spec;
-      const images = await phase(progress, "restore.images", () => withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal));
+      const images = await phase(progress, "restore.images", () =>
+        withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
+      );
       session.facts = images.facts;
       if (!images.areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
       await writeMigration(host, { ...known, stage: "restoring" });
@@ -138,14 +149,22 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         return digest;
       });
       await phase(progress, "restore.criu", async () => {
-        if (images.facts.isLazy) session.lazy = await startLazyPages(
+        if (images.facts.isLazy)
+          session.lazy = await startLazyPages(
             host,
             link,
             ref,
             { nodeId: known.sourceNodeId ?? "", address: images.facts.linkAddress, port: images.facts.linkPort },
             signal,
           );
-        const launched = await restore(host, spec, imagesDir(host, ref.migrationId), { isLazy: images.facts.isLazy, stdio: images.facts, isLeftStopped: true }, signal);
+        await copyFile(join(imagesDir(host, ref.migrationId), outputTailName), shimFiles(host, ref.workload).log);
+        const launched = await restore(
+          host,
+          spec,
+          imagesDir(host, ref.migrationId),
+          { isLazy: images.facts.isLazy, stdio: images.facts, isLeftStopped: true },
+          signal,
+        );
         const ticks = (await statOf(launched.pid))?.startTicks;
         await writeRecord(host, {
           spec,
@@ -188,7 +207,9 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         if (session?.hold === undefined && known.holdPid !== undefined) await endHold(known.holdPid);
         return released;
       });
-      const announced = announce(host, record.spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
+      const announced = announce(host, record.spec.address).catch((caught: unknown) =>
+        host.options.log.warn({ err: caught }, "network.announce"),
+      );
       const after = await tcpCounters(pid);
       const result: ResumeResult = {
         resumedAtMs,
@@ -270,14 +291,37 @@ async function startLazyPages(host: Host, link: Link, ref: MigrationRef, peer: P
   const images = imagesDir(host, ref.migrationId);
   await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
   const [file = "", ...before] = await behindPrivateRun(host);
-  const args = [...before, "lazy-pages", "-D", images, "-v2", "-o", "lazy-pages.log", "--page-server", "--address", "127.0.0.1", "--port", String(tunnel.port)];
+  const args = [
+    ...before,
+    "lazy-pages",
+    "-D",
+    images,
+    "-v2",
+    "-o",
+    "lazy-pages.log",
+    "--page-server",
+    "--address",
+    "127.0.0.1",
+    "--port",
+    String(tunnel.port),
+  ];
   const daemon = spawn(file, args, { stdio: "ignore", detached: true });
   const ended = new Promise<number>((resolve) => {
     daemon.once("error", () => resolve(127));
     daemon.once("exit", (code) => resolve(code ?? 137));
   });
   try {
-    await until("the lazy-pages daemon to listen", 2, 10_000, () => access(join(images, "lazy-pages.socket")).then(() => true, () => undefined), signal);
+    await until(
+      "the lazy-pages daemon to listen",
+      2,
+      10_000,
+      () =>
+        access(join(images, "lazy-pages.socket")).then(
+          () => true,
+          () => undefined,
+        ),
+      signal,
+    );
   } catch (caught) {
     killGroup(daemon);
     tunnel.close();

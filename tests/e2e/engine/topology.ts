@@ -1,0 +1,154 @@
+// Two hosts on one machine: network namespaces on a bridge, an engine process in each, the test itself as their neighbour and client.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { run, systemClock } from "@aether/kit";
+import { openAuthority } from "@aether/kit/identity";
+
+export const specOf = (name: string, address: string, argv: string[], more: object = {}) => ({
+  name,
+  rootfs: "host",
+  argv,
+  env: {},
+  workingDirectory: "/",
+  address,
+  volumes: [],
+  memoryLimitBytes: 0,
+  ...more,
+});
+
+export interface EngineHost {
+  readonly id: string;
+  readonly address: string;
+  link: { address: string; port: number };
+  call<T = any>(path: string, ...args: unknown[]): Promise<T>;
+  /** SIGKILL; `restart` brings it back on the same state. */
+  kill(): Promise<void>;
+  restart(env?: Record<string, string>): Promise<void>;
+}
+
+export interface Topology {
+  readonly a: EngineHost;
+  readonly b: EngineHost;
+  readonly dir: string;
+  close(): Promise<void>;
+}
+
+const ip = (...args: string[]) => run("ip", args, { deadlineMs: 10_000 });
+const quiet = (...args: string[]) => run("ip", args, { deadlineMs: 10_000, okCodes: [0, 1, 2, 255] });
+const root = join(import.meta.dirname, "../../..");
+
+/** @param prefix at most four letters, of the test file's own: names and the third byte of its network come from it. */
+export async function openTopology(prefix: string, net: number, tools: Record<string, string> = {}): Promise<Topology> {
+  const dir = await mkdtemp(`/var/tmp/aether-${prefix}-`);
+  const bridge = `${prefix}br`;
+  await quiet("link", "del", bridge);
+  // A namespace's devices go some time after its name: by name they go at once.
+  for (const host of ["a", "b"]) {
+    await quiet("link", "del", `${prefix}v${host}`);
+    await quiet("netns", "del", `${prefix}-${host}`);
+  }
+  await ip("link", "add", bridge, "type", "bridge");
+  await ip("addr", "add", `10.${net}.0.1/16`, "dev", bridge);
+  await ip("link", "set", bridge, "up");
+  const authority = await openAuthority(join(dir, "authority"), { trustDomain: "test.local", clock: systemClock });
+  const hosts: EngineHost[] = [];
+  for (const [index, host] of ["a", "b"].entries()) hosts.push(await openHost(dir, prefix, net, host, index, bridge, authority, tools));
+  const [a, b] = hosts as [EngineHost, EngineHost];
+  return {
+    a,
+    b,
+    dir,
+    async close() {
+      for (const host of hosts) {
+        for (const one of await host.call<{ name: string }[]>("list").catch(() => [])) await host.call("remove", one.name).catch(() => undefined);
+        await host.kill();
+        await quiet("link", "del", `${prefix}v${host.id}`);
+        await quiet("netns", "del", `${prefix}-${host.id}`);
+      }
+      await quiet("link", "del", bridge);
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function openHost(dir: string, prefix: string, net: number, id: string, index: number, bridge: string, authority: Awaited<ReturnType<typeof openAuthority>>, tools: Record<string, string>): Promise<EngineHost> {
+  const namespace = `${prefix}-${id}`;
+  const address = `10.${net}.0.${11 + index}`;
+  await ip("netns", "add", namespace);
+  await ip("link", "add", `${prefix}v${id}`, "type", "veth", "peer", "name", "eth0", "netns", namespace);
+  await ip("link", "set", `${prefix}v${id}`, "master", bridge, "up");
+  await ip("-n", namespace, "link", "set", "lo", "up");
+  await ip("-n", namespace, "addr", "add", `${address}/16`, "dev", "eth0");
+  await ip("-n", namespace, "link", "set", "eth0", "up");
+  const sysctls = ["ip_forward=1", "conf.all.rp_filter=0", "conf.eth0.rp_filter=0", "conf.all.send_redirects=0", "conf.eth0.send_redirects=0"];
+  await run("nsenter", [`--net=/run/netns/${namespace}`, "sysctl", "-qw", ...sysctls.map((one) => `net.ipv4.${one}`)], { deadlineMs: 10_000 });
+  const identity = await authority.issueMaterial(`spiffe://test.local/node/${id}`, 3_600_000);
+  const config = {
+    engine: {
+      hostId: `${prefix}${id}`,
+      stateDir: join(dir, id),
+      snapshotDir: join(dir, "snapshots"),
+      hostInterface: "eth0",
+      linkAddress: address,
+      linkPort: 0,
+      tools: {
+        criu: "/opt/aether/criu/bin/criu",
+        runc: "/usr/sbin/runc",
+        ip: "/usr/sbin/ip",
+        nft: "/usr/sbin/nft",
+        rsync: "/usr/bin/rsync",
+        native: join(root, "native/build/aether-native"),
+        ...tools,
+      },
+    },
+    identity,
+  };
+  await mkdir(join(dir, id), { recursive: true });
+  const file = join(dir, `${id}.json`);
+  await writeFile(file, JSON.stringify(config));
+
+  let child: ChildProcess;
+  let counter = 0;
+  const waiting = new Map<number, { resolve(value: any): void; reject(cause: unknown): void }>();
+  async function start(env: Record<string, string> = {}) {
+    child = spawn("nsenter", [`--net=/run/netns/${namespace}`, process.execPath, "--experimental-transform-types", "--no-warnings", join(import.meta.dirname, "host-process.ts"), file], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, ...env },
+    });
+    const ready = new Promise<any>((resolve, reject) => waiting.set(0, { resolve, reject }));
+    createInterface({ input: child.stdout! }).on("line", (text) => {
+      const { id: at, ok, error } = JSON.parse(text);
+      const one = waiting.get(at);
+      waiting.delete(at);
+      if (error) one?.reject(Object.assign(new Error(error.message), { code: error.code, details: error.details }));
+      else one?.resolve(ok);
+    });
+    child.once("exit", () => {
+      for (const one of waiting.values()) one.reject(new Error(`host ${id} ended`));
+      waiting.clear();
+    });
+    host.link = await ready;
+  }
+  const host: EngineHost = {
+    id,
+    address,
+    link: { address, port: 0 },
+    call: (path, ...args) =>
+      new Promise((resolve, reject) => {
+        const at = ++counter;
+        waiting.set(at, { resolve, reject });
+        child.stdin?.write(`${JSON.stringify({ id: at, path, args })}\n`, (cause) => cause && reject(cause));
+      }),
+    kill: () =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null || child.signalCode !== null) return resolve();
+        child.once("exit", () => resolve());
+        child.kill("SIGKILL");
+      }),
+    restart: start,
+  };
+  await start();
+  return host;
+}
