@@ -118,7 +118,13 @@ function workloadItem(workload, nodes, act) {
       element("h3", {}, name ?? ""),
       badge(word(state), workloadTones[state]),
       badge(
-        health === "passing" ? "healthy" : health === "failing" ? "not healthy" : "no health check",
+        health === "passing"
+          ? "healthy"
+          : health === "failing"
+            ? "not healthy"
+            : workload.spec?.health
+              ? "health not known"
+              : "no health check",
         health === "passing" ? "good" : health === "failing" ? "bad" : "soft",
       ),
       element("span", { className: "row push" }, choice, move),

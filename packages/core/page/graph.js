@@ -119,17 +119,14 @@ function plot(oracle, moves, nowMs) {
   );
 }
 
-/** A slice that nobody reported breaks the line: silence is not a value. */
+/** What nobody reported breaks the line: silence is not a value. One or two slices between two reports are rounding. */
 function curve(slices, x, isShown, highMs) {
   let path = "";
-  let isDrawing = false;
+  let lastDrawn = Number.NEGATIVE_INFINITY;
   for (const [i, ms] of slices.entries()) {
-    if (ms < 0 || !isShown(i)) {
-      isDrawing = false;
-      continue;
-    }
-    path += `${isDrawing ? "L" : "M"}${x(i).toFixed(1)} ${heightOf(ms, highMs).toFixed(1)}`;
-    isDrawing = true;
+    if (ms < 0 || !isShown(i)) continue;
+    path += `${i - lastDrawn <= 3 ? "L" : "M"}${x(i).toFixed(1)} ${heightOf(ms, highMs).toFixed(1)}`;
+    lastDrawn = i;
   }
   return path;
 }

@@ -62,7 +62,7 @@ export function showDecisions({ decisions }) {
         element(
           "p",
           { className: "soft numbers" },
-          `${duration(decision.latencyMs ?? 0)} after it was received, ${duration(decision.sinceObservedMs ?? 0)} after it was seen`,
+          `${duration(decision.latencyMs ?? 0)} after it was received${decision.rule === "node-lost-hold" ? "" : `, ${duration(decision.sinceObservedMs ?? 0)} after it was seen`}`,
         ),
         (decision.moves ?? []).map((move) =>
           element(

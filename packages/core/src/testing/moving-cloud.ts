@@ -88,10 +88,16 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
       return answerOf(command);
     });
     agents.set(nodeId, agent);
+    beat(nodeId);
+  }
+  function beat(nodeId: string): void {
     const usage = { cpuFraction: 0.12, memoryUsedBytes: 2n << 30n, memoryAvailableBytes: 6n << 30n };
-    agent.say({ case: "heartbeat", value: { agentTime: timestampNow(), usage, workloads: [] } });
+    agents.get(nodeId)?.say({ case: "heartbeat", value: { agentTime: timestampNow(), usage, workloads: [] } });
   }
   for (const nodeId of ["n1", "n2"]) await connect(nodeId);
+  const heart = setInterval(() => {
+    for (const nodeId of agents.keys()) beat(nodeId);
+  }, 1_000);
 
   return {
     core,
@@ -118,6 +124,7 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
       for (const nodeId of agents.keys()) await connect(nodeId);
     },
     async stop() {
+      clearInterval(heart);
       for (const agent of agents.values()) await agent.disconnect();
       await core.stop();
       await new Promise((resolve) => lab.close(resolve));
