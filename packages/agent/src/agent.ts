@@ -42,7 +42,7 @@ export interface RunOptions {
  * Runs the agent until SIGTERM, SIGINT or `signal`; workloads run on after it.
  * Throws before it runs: CONFIG_INVALID, LOCKED (another agent has the state directory), JOIN_TOKEN_INVALID, NODE_NAME_TAKEN.
  */
-export async function run(options: RunOptions): Promise<void> {
+export async function run(options: RunOptions = {}): Promise<void> {
   const config = await loadConfig(agentConfigSchema, {
     file: options.configFile,
     prefix: "AETHER_AGENT",

@@ -70,21 +70,22 @@ const privateCriu = join(prefix, "criu/bin/criu");
 const packagedNative = fileURLToPath(new URL("../../../native/build/aether-native", import.meta.url));
 const installedNative = join(prefix, "bin/aether-native");
 
+/** The program of this name: among `first`, then in PATH. Undefined when it is nowhere. */
+export async function findTool(name: string, first: readonly string[] = []): Promise<string | undefined> {
+  const places = (process.env.PATH ?? "").split(delimiter).filter(isAbsolute);
+  for (const path of [...first, ...places.map((dir) => join(dir, name))]) if (await isExecutable(path)) return path;
+  return undefined;
+}
+
 /** Where each tool is. One that is nowhere has the path where it should be: calling it says TOOL_MISSING, and `doctor` says how to get it. */
-export async function findTools(configured: AgentConfig["tools"]): Promise<Tools> {
-  const find = async (name: string, fallback: string, first: readonly string[] = []) => {
-    const places = (process.env.PATH ?? "").split(delimiter).filter(isAbsolute);
-    for (const path of [...first, ...places.map((dir) => join(dir, name))]) if (await isExecutable(path)) return path;
-    return fallback;
-  };
-  const { criu, runc, ip, nft, rsync, native } = configured;
+export async function findTools({ criu, runc, ip, nft, rsync, native }: AgentConfig["tools"]): Promise<Tools> {
   return {
-    criu: criu ?? (await find("criu", "/usr/sbin/criu", [privateCriu])),
-    runc: runc ?? (await find("runc", "/usr/bin/runc")),
-    ip: ip ?? (await find("ip", "/usr/sbin/ip", ["/usr/sbin/ip", "/sbin/ip"])),
-    nft: nft ?? (await find("nft", "/usr/sbin/nft", ["/usr/sbin/nft", "/sbin/nft"])),
-    rsync: rsync ?? (await find("rsync", "/usr/bin/rsync")),
-    native: native ?? (await find("aether-native", installedNative, [installedNative, packagedNative])),
+    criu: criu ?? (await findTool("criu", [privateCriu])) ?? "/usr/sbin/criu",
+    runc: runc ?? (await findTool("runc")) ?? "/usr/bin/runc",
+    ip: ip ?? (await findTool("ip", ["/usr/sbin/ip", "/sbin/ip"])) ?? "/usr/sbin/ip",
+    nft: nft ?? (await findTool("nft", ["/usr/sbin/nft", "/sbin/nft"])) ?? "/usr/sbin/nft",
+    rsync: rsync ?? (await findTool("rsync")) ?? "/usr/bin/rsync",
+    native: native ?? (await findTool("aether-native", [installedNative, packagedNative])) ?? installedNative,
   };
 }
 

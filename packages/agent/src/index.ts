@@ -1,2 +1,3 @@
 export { type RunOptions, run } from "./agent.ts";
 export { type AgentConfig, agentConfigSchema } from "./config.ts";
+export { type MachineCheckConfig, machineChecks } from "./doctor/machine-checks.ts";

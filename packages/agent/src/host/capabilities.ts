@@ -24,10 +24,12 @@ export interface Probes {
 /** Asks each tool for its version and looks for what the kernel offers. A few hundred ms, no privilege. */
 export async function probeHost(machine: Machine, tools: Tools, signal: AbortSignal): Promise<Probes> {
   const versions: Partial<Record<keyof Tools, string>> = {};
-  for (const name of ["criu", "runc", "ip", "nft", "rsync", "native"] as const) {
-    const version = await versionOf(tools[name], versionArguments[name], signal);
-    if (version !== undefined) versions[name] = version;
-  }
+  await Promise.all(
+    (["criu", "runc", "ip", "nft", "rsync", "native"] as const).map(async (name) => {
+      const version = await versionOf(tools[name], versionArguments[name], signal);
+      if (version !== undefined) versions[name] = version;
+    }),
+  );
   const hasUserfaultfd = process.getuid?.() === 0 || (await isThere("/dev/userfaultfd", constants.R_OK | constants.W_OK));
   return {
     versions,

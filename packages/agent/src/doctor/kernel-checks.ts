@@ -1,0 +1,175 @@
+// What the kernel of this machine offers, and what this user may use of it.
+import { access, constants, readFile } from "node:fs/promises";
+import { release } from "node:os";
+import type { Check } from "@aether/kit";
+import { hasSoftDirty, isAtLeast } from "../host/dirty-tracking.ts";
+
+/** capabilities(7): bit numbers, and what is lost without each. */
+const capabilityBits = [
+  { bit: 21, name: "CAP_SYS_ADMIN", without: "no container can be made and nothing can be checkpointed", isNeeded: true },
+  { bit: 12, name: "CAP_NET_ADMIN", without: "no namespace, address or route can be made", isNeeded: true },
+  {
+    bit: 40,
+    name: "CAP_CHECKPOINT_RESTORE",
+    without: "processes come back under other ids, if at all; CAP_SYS_ADMIN replaces it",
+    isNeeded: false,
+  },
+  {
+    bit: 24,
+    name: "CAP_SYS_RESOURCE",
+    without: "pipe limits bind this user, so post-copy may fail unless they are raised",
+    isNeeded: false,
+  },
+] as const;
+
+/** The effective capabilities of a process, from /proc/PID/status. */
+export function parseEffectiveCapabilities(status: string): bigint {
+  return BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? "0"}`);
+}
+
+const isThere = (path: string, mode: number = constants.F_OK) =>
+  access(path, mode).then(
+    () => true,
+    () => false,
+  );
+const readNumber = async (path: string) => Number((await readFile(path, "utf8")).trim());
+
+export const kernelChecks: readonly Check[] = [
+  {
+    name: "kernel",
+    title: "Linux kernel",
+    why: "its version decides how memory can travel while a workload runs, and which CRIU fits it",
+    async run() {
+      if (process.platform !== "linux") {
+        return {
+          status: "fail",
+          detail: `this is ${process.platform}`,
+          mend: "workloads run on Linux; use a virtual machine or a cloud instance",
+        };
+      }
+      const version = release();
+      if (!isAtLeast(version, 5, 9)) {
+        return {
+          status: "fail",
+          detail: `${version} is older than 5.9: no CAP_CHECKPOINT_RESTORE, no reliable restore`,
+          mend: "upgrade the kernel",
+        };
+      }
+      if (isAtLeast(version, 6, 7))
+        return { status: "ok", detail: `${version}: writes to memory can be tracked without soft-dirty (6.7 and later)` };
+      if (await hasSoftDirty()) return { status: "ok", detail: `${version}: writes to memory can be tracked (soft-dirty)` };
+      return {
+        status: "warn",
+        detail: `${version}: writes to memory cannot be tracked, so large workloads move by post-copy or stop-and-copy`,
+        mend: "use a kernel of 6.7 or later, or one built with CONFIG_MEM_SOFT_DIRTY",
+      };
+    },
+  },
+  {
+    name: "capabilities",
+    title: "Privileges of this user",
+    why: "freezing, dumping and restoring another process, and moving its address, are privileged",
+    async run() {
+      const effective = parseEffectiveCapabilities(await readFile("/proc/self/status", "utf8"));
+      const lacking = capabilityBits.filter(({ bit }) => (effective & (1n << BigInt(bit))) === 0n);
+      if (lacking.length === 0) return { status: "ok", detail: `uid ${process.getuid?.()}, with all four that matter` };
+      const detail = lacking.map(({ name, without }) => `without ${name}: ${without}`).join("; ");
+      return lacking.some(({ isNeeded }) => isNeeded)
+        ? { status: "fail", detail, mend: "run the agent as root (sudo), or give its unit these capabilities" }
+        : { status: "warn", detail, mend: "add them to the container's or unit's capability set; see also the pipe limits below" };
+    },
+  },
+  {
+    name: "cgroups",
+    title: "Control groups",
+    why: "a workload is frozen, measured and limited by its cgroup",
+    async run() {
+      const mounts = await readFile("/proc/self/mountinfo", "utf8");
+      const hasV2 = / - cgroup2 /.test(mounts);
+      const hasV1Freezer = / - cgroup .*\bfreezer\b/.test(mounts);
+      const isWritable = await isThere("/sys/fs/cgroup", constants.W_OK);
+      const kind = hasV2 && hasV1Freezer ? "hybrid (v1 controllers and v2)" : hasV2 ? "v2" : "v1";
+      if (!hasV2 && !hasV1Freezer) {
+        return { status: "fail", detail: "no cgroup v2 and no v1 freezer is mounted", mend: "mount -t cgroup2 none /sys/fs/cgroup" };
+      }
+      if (!isWritable)
+        return {
+          status: "fail",
+          detail: `${kind}, but /sys/fs/cgroup cannot be written`,
+          mend: "run as root, and not in a container without cgroups",
+        };
+      return { status: "ok", detail: kind };
+    },
+  },
+  {
+    name: "userfaultfd",
+    title: "userfaultfd",
+    why: "post-copy: the workload resumes at once and its pages follow",
+    async run() {
+      const allowed = "/proc/sys/vm/unprivileged_userfaultfd";
+      if (!(await isThere(allowed))) {
+        return {
+          status: "warn",
+          detail: "the kernel has no userfaultfd",
+          mend: "use a kernel with CONFIG_USERFAULTFD; until then moves are stop-and-copy",
+        };
+      }
+      if (process.getuid?.() === 0 || (await readNumber(allowed)) === 1 || (await isThere("/dev/userfaultfd", constants.W_OK))) {
+        return { status: "ok", detail: "there, and allowed for this user" };
+      }
+      return {
+        status: "warn",
+        detail: "there, but not allowed for this user",
+        mend: "run as root, or sysctl -w vm.unprivileged_userfaultfd=1",
+      };
+    },
+  },
+  {
+    name: "pipe-limits",
+    title: "Pipe limits",
+    why: "checkpoints and post-copied pages travel through pipes; too small a limit makes `tee` fail in the middle of a freeze",
+    async run() {
+      const softPages = await readNumber("/proc/sys/fs/pipe-user-pages-soft");
+      const maxBytes = await readNumber("/proc/sys/fs/pipe-max-size");
+      const effective = parseEffectiveCapabilities(await readFile("/proc/self/status", "utf8"));
+      const isBound = (effective & (1n << 24n)) === 0n && (effective & (1n << 21n)) === 0n;
+      if (!isBound || softPages === 0) {
+        return {
+          status: "ok",
+          detail: `pipe-user-pages-soft ${softPages}${isBound ? "" : ", which does not bind this user"}, pipe-max-size ${maxBytes}`,
+        };
+      }
+      // Kernel: too_many_pipe_buffers_soft() is asked unless CAP_SYS_RESOURCE or CAP_SYS_ADMIN.
+      return {
+        status: "warn",
+        detail: `pipe-user-pages-soft is ${softPages} pages and binds this user`,
+        mend: "sysctl -w fs.pipe-user-pages-soft=0 fs.pipe-max-size=134217728",
+      };
+    },
+  },
+  {
+    name: "tun",
+    title: "TUN device",
+    why: "packets that arrive while a workload moves are held in it and replayed; without it they are lost and clients wait for their retransmission",
+    async run() {
+      if (await isThere("/dev/net/tun", constants.R_OK | constants.W_OK)) return { status: "ok", detail: "/dev/net/tun can be opened" };
+      const isMade = await isThere("/dev/net/tun");
+      return isMade
+        ? { status: "warn", detail: "/dev/net/tun cannot be opened by this user", mend: "run as root" }
+        : { status: "warn", detail: "/dev/net/tun is not there", mend: "modprobe tun, or give the container --device /dev/net/tun" };
+    },
+  },
+  {
+    name: "ebpf",
+    title: "eBPF",
+    why: "kernel-measured blackouts and telemetry; moves work without it",
+    async run() {
+      const hasBtf = await isThere("/sys/kernel/btf/vmlinux", constants.R_OK);
+      const hasFs = / - bpf /.test(await readFile("/proc/self/mountinfo", "utf8"));
+      if (hasBtf && hasFs) return { status: "ok", detail: "type information and a bpf filesystem are there" };
+      const lacking = [...(hasBtf ? [] : ["no /sys/kernel/btf/vmlinux"]), ...(hasFs ? [] : ["no bpf filesystem is mounted"])].join(", ");
+      const mend = hasBtf ? "mount -t bpf bpf /sys/fs/bpf" : "use a kernel with CONFIG_DEBUG_INFO_BTF, as distributions have it";
+      return { status: "warn", detail: lacking, mend };
+    },
+  },
+];
