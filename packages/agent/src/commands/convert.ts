@@ -155,7 +155,7 @@ export function manifestToProto(manifest: Manifest): MessageInitShape<typeof Man
 export function freezeToProto(result: FreezeResult): MessageInitShape<typeof FreezeFactsSchema> {
   return {
     manifest: manifestToProto(result.manifest),
-    frozenAt: timestampFromMs(result.frozenAtMs),
+    frozenAt: instant(result.frozenAtMs),
     resetsSent: result.resetsSent,
     segmentsRetransmitted: result.segmentsRetransmitted,
   };
@@ -164,7 +164,7 @@ export function freezeToProto(result: FreezeResult): MessageInitShape<typeof Fre
 export function resumeToProto(result: ResumeResult): MessageInitShape<typeof ResumeFactsSchema> {
   const { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod } = result;
   return {
-    resumedAt: timestampFromMs(result.resumedAtMs),
+    resumedAt: instant(result.resumedAtMs),
     network: { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod },
     freezeMs: result.freezeMs,
     clockErrorMs: result.clockErrorMs,
@@ -179,7 +179,7 @@ export function phaseToProto(phase: Phase, nodeId: string): MessageInitShape<typ
   return {
     name: phase.name,
     nodeId,
-    startedAt: timestampFromMs(phase.startedAtMs),
+    startedAt: instant(phase.startedAtMs),
     durationMs: phase.durationMs,
     outcome: phase.outcome,
     facts: { ...phase.facts },
@@ -204,3 +204,6 @@ const bigintOf = (value: number): bigint => BigInt(Math.max(0, Math.round(value)
 
 const isCleanPath = (path: string): boolean =>
   path.startsWith("/") && !path.includes("\0") && !path.split("/").some((part) => part === "." || part === "..");
+
+/** Whole milliseconds: the engine measures with fractions, which a Timestamp cannot be encoded from. */
+const instant = (ms: number) => timestampFromMs(Math.round(ms));
