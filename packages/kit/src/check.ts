@@ -1,4 +1,5 @@
 // Self-checks as a table of named values: a check says what it looked at, why it matters, and how to mend it.
+import { withDeadline } from "./wait.ts";
 
 export type CheckStatus = "ok" | "warn" | "fail";
 
@@ -27,15 +28,19 @@ export interface CheckReport extends CheckResult {
   readonly durationMs: number;
 }
 
-/** Runs every check, each within 30 s; one that throws has failed with its message. */
+const deadlineMs = 30_000;
+
+/** Runs every check, each within 30 s even when it ignores its signal; one that throws has failed with its message. */
 export async function runChecks(checks: readonly Check[], signal: AbortSignal): Promise<CheckReport[]> {
   const reports: CheckReport[] = [];
   for (const check of checks) {
+    signal.throwIfAborted();
     const startedMs = performance.now();
-    const result = await check
-      .run(AbortSignal.any([signal, AbortSignal.timeout(30_000)]))
-      .catch((caught: unknown): CheckResult => ({ status: "fail", detail: caught instanceof Error ? caught.message : String(caught) }));
+    const result = await withDeadline(check.name, deadlineMs, async (inner) => check.run(inner), signal).catch(
+      (caught: unknown): CheckResult => ({ status: "fail", detail: caught instanceof Error ? caught.message : String(caught) }),
+    );
     reports.push({ name: check.name, title: check.title, why: check.why, durationMs: performance.now() - startedMs, ...result });
   }
+  signal.throwIfAborted();
   return reports;
 }

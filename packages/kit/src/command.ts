@@ -1,6 +1,8 @@
 // Calls other programs: argv arrays only, a deadline always, its own process group, and the whole group killed when the deadline is over.
 // criu, for one, never returns from some failures; a call without a deadline would hang a migration for ever.
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { constants } from "node:os";
 import { fault } from "@aether/contract";
 
 export interface RunOptions {
@@ -23,10 +25,11 @@ export interface RunResult {
 }
 
 /**
- * Runs a program to its end. Throws TOOL_MISSING (no such program), TOOL_TIMEOUT (killed at the deadline), TOOL_FAILED (another exit
+ * Runs a program to its end, and its output to its end or to one second later. Throws TOOL_MISSING (no such program), TOOL_TIMEOUT (killed at the deadline), TOOL_FAILED (another exit
  * code; the last lines of its stderr are in the message), or the signal's reason.
  */
 export async function run(file: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+  options.signal?.throwIfAborted(); // nothing is begun that nobody wants any more
   const startedMs = performance.now();
   const child = spawn(file, args, {
     stdio: ["pipe", "pipe", "pipe"],
@@ -48,10 +51,9 @@ export async function run(file: string, args: readonly string[], options: RunOpt
     ended = "aborted";
     killGroup(child);
   };
-  if (options.signal?.aborted) abort();
-  else options.signal?.addEventListener("abort", abort, { once: true });
+  options.signal?.addEventListener("abort", abort, { once: true });
   try {
-    const code = await exitOf(file, child);
+    const code = await exitOf(file, child, options);
     if (ended === "aborted") throw options.signal?.reason;
     const result: RunResult = { code, stdout: stdout(), stderr: stderr(), durationMs: performance.now() - startedMs };
     const details = { command: [file, ...args].join(" "), code: String(code), stderr: result.stderr.slice(-2000) };
@@ -86,16 +88,28 @@ export function isErrno(caught: unknown, ...names: readonly string[]): boolean {
   );
 }
 
-function exitOf(file: string, child: ChildProcess): Promise<number> {
+/** A daemon that the program left behind may hold its output for ever: what the program itself wrote has been read long before this. */
+const lingeringOutputMs = 1000;
+
+function exitOf(file: string, child: ChildProcess, { cwd }: RunOptions): Promise<number> {
   return new Promise((resolve, reject) => {
-    child.once("error", (cause) =>
-      reject(
-        isErrno(cause, "ENOENT")
-          ? fault("TOOL_MISSING", `${file} is not installed`, { cause })
-          : fault("TOOL_FAILED", `${file}: ${cause.message}`, { cause }),
-      ),
-    );
-    child.once("close", (code, signal) => resolve(code ?? 128 + (signal === "SIGKILL" ? 9 : 15)));
+    let lingering: NodeJS.Timeout | undefined;
+    child.once("error", (cause) => {
+      if (isErrno(cause, "ENOENT") && cwd !== undefined && !existsSync(cwd))
+        return reject(fault("TOOL_FAILED", `${file}: its working directory ${cwd} does not exist`, { cause }));
+      if (isErrno(cause, "ENOENT")) return reject(fault("TOOL_MISSING", `${file} is not installed`, { cause }));
+      reject(fault("TOOL_FAILED", `${file}: ${cause.message}`, { cause }));
+    });
+    child.once("exit", () => {
+      lingering = setTimeout(() => {
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+      }, lingeringOutputMs);
+    });
+    child.once("close", (code, signal) => {
+      clearTimeout(lingering);
+      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    });
   });
 }
 
@@ -107,7 +121,10 @@ function keepEnd(stream: NodeJS.ReadableStream, limit: number): () => string {
     size += chunk.length;
     while (size - (chunks[0]?.length ?? 0) > limit) size -= chunks.shift()?.length ?? 0;
   });
-  return () => Buffer.concat(chunks).toString("utf8");
+  return () =>
+    Buffer.concat(chunks)
+      .subarray(Math.max(0, size - limit))
+      .toString("utf8");
 }
 
 function lastLines(text: string): string {

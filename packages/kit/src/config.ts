@@ -14,17 +14,28 @@ export interface ConfigSources {
   readonly overrides?: Readonly<Record<string, unknown>>;
 }
 
-/** Reads and validates. Throws CONFIG_INVALID naming the key and where it came from. */
+/**
+ * Reads and validates. A variable's digits are a number, and true and false are booleans, unless the schema wants a text there.
+ * Throws CONFIG_INVALID naming the key and where it came from.
+ */
 export async function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): Promise<z.infer<Schema>> {
   const fromFile = sources.file === undefined ? {} : await readYaml(sources.file);
-  const merged = merge(merge(fromFile, fromEnvironment(sources)), sources.overrides ?? {});
-  const parsed = schema.safeParse(merged);
+  const variables = variablesOf(sources);
+  const mergeAll = (texts: ReadonlySet<string>) => merge(merge(fromFile, fromEnvironment(variables, texts)), sources.overrides ?? {});
+  let parsed = schema.safeParse(mergeAll(new Set()));
+  if (!parsed.success) {
+    const wanted = parsed.error.issues.filter((issue) => issue.code === "invalid_type" && issue.expected === "string");
+    parsed = schema.safeParse(mergeAll(new Set(wanted.map((issue) => issue.path.join(".")))));
+  }
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
-  const key = issue?.path.join(".") || (issue?.code === "unrecognized_keys" ? issue.keys.join(", ") : "");
+  const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
+  const key = [...(issue?.path ?? []), ...unknown].join(".");
+  const variable = variables.find(({ path }) => path.join(".") === key)?.name;
+  const source = variable ?? sources.file;
   throw fault(
     "CONFIG_INVALID",
-    `configuration${sources.file ? ` ${sources.file}` : ""}: ${key || "(top level)"}: ${issue?.message ?? "not valid"}`,
+    `configuration${source === undefined ? "" : ` ${source}`}: ${key || "(top level)"}: ${unknown.length > 0 ? "no such key" : (issue?.message ?? "not valid")}`,
     { field: key },
   );
 }
@@ -41,14 +52,24 @@ async function readYaml(file: string): Promise<Record<string, unknown>> {
   return parsed;
 }
 
-function fromEnvironment({ prefix, environment = process.env }: ConfigSources): Record<string, unknown> {
+interface Variable {
+  readonly name: string;
+  readonly path: readonly string[];
+  readonly text: string;
+}
+
+function variablesOf({ prefix, environment = process.env }: ConfigSources): Variable[] {
+  return Object.entries(environment).flatMap(([name, text]) => {
+    if (text === undefined || !name.startsWith(`${prefix}_`)) return [];
+    const path = name.slice(prefix.length + 1).split("__");
+    return [{ name, path: path.map(camelCase), text }];
+  });
+}
+
+/** `texts`: the keys whose values stay texts whatever they look like. */
+function fromEnvironment(variables: readonly Variable[], texts: ReadonlySet<string>): Record<string, unknown> {
   const out: Record<string, unknown> = {};
-  for (const [name, text] of Object.entries(environment)) {
-    if (text === undefined || !name.startsWith(`${prefix}_`)) continue;
-    const path = name
-      .slice(prefix.length + 1)
-      .split("__")
-      .map(camelCase);
+  for (const { path, text } of variables) {
     let at = out;
     for (const part of path.slice(0, -1)) {
       const existing = at[part];
@@ -56,7 +77,8 @@ function fromEnvironment({ prefix, environment = process.env }: ConfigSources): 
       at[part] = next;
       at = next;
     }
-    at[path.at(-1) ?? ""] = /^(\d+(\.\d+)?|true|false)$/.test(text) ? parse(text) : text;
+    const isLiteral = /^(\d+(\.\d+)?|true|false)$/.test(text) && !texts.has(path.join("."));
+    at[path.at(-1) ?? ""] = isLiteral ? parse(text) : text;
   }
   return out;
 }

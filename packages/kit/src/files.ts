@@ -7,17 +7,19 @@ import { isErrno } from "./command.ts";
 export async function writeFileAtomic(path: string, data: string | Uint8Array, mode = 0o600): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const beside = `${path}.${process.pid}.${++counter}.new`;
-  const file = await open(beside, "w", mode);
   try {
-    await file.writeFile(data);
-    await file.sync();
+    const file = await open(beside, "w", mode);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(beside, path);
   } catch (caught) {
-    await file.close();
     await rm(beside, { force: true });
     throw caught;
   }
-  await file.close();
-  await rename(beside, path);
   const directory = await open(dirname(path), "r");
   await directory.sync().finally(() => directory.close());
 }

@@ -1,5 +1,5 @@
 // What lives long starts in order and stops in the reverse order, within a deadline, on SIGTERM or SIGINT.
-import { fault } from "@aether/contract";
+import { Fault, fault } from "@aether/contract";
 import type { Logger } from "./log.ts";
 import { withDeadline } from "./wait.ts";
 
@@ -32,7 +32,8 @@ export function createStopStack(log: Logger): Stoppable & { add(name: string, me
 }
 
 /**
- * Runs a daemon until SIGTERM, SIGINT or the end of `outer`; then stops it. A second signal ends the process at once.
+ * Runs a daemon until SIGTERM, SIGINT or the end of `outer`; then stops it. A second signal ends the process at once. Being stopped while
+ * it starts is no failure.
  * @returns after the stop.
  */
 export async function runUntilSignalled(
@@ -41,21 +42,27 @@ export async function runUntilSignalled(
   outer?: AbortSignal,
 ): Promise<void> {
   const controller = new AbortController();
-  const asked = new Promise<void>((resolve) => {
-    const onSignal = (name: NodeJS.Signals) => {
-      if (controller.signal.aborted) process.exit(130);
-      log.info({ signal: name }, "stopping");
-      controller.abort(fault("CANCELLED", `stopped by ${name}`));
-      resolve();
-    };
-    process.on("SIGTERM", onSignal);
-    process.on("SIGINT", onSignal);
-    outer?.addEventListener("abort", () => {
-      controller.abort(outer.reason);
-      resolve();
-    });
-  });
-  const daemon = await start(controller.signal);
-  await asked;
-  await daemon.stop();
+  const onSignal = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) process.exit(130);
+    log.info({ signal: name }, "stopping");
+    controller.abort(fault("CANCELLED", `stopped by ${name}`));
+  };
+  const onOuter = () => controller.abort(outer?.reason);
+  const asked = new Promise<void>((resolve) => controller.signal.addEventListener("abort", () => resolve(), { once: true }));
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  outer?.addEventListener("abort", onOuter, { once: true });
+  if (outer?.aborted) onOuter();
+  try {
+    const daemon = await start(controller.signal);
+    await asked;
+    await daemon.stop();
+  } catch (caught) {
+    const isOurStop = controller.signal.aborted && (caught === controller.signal.reason || Fault.from(caught).code === "CANCELLED");
+    if (!isOurStop) throw caught;
+  } finally {
+    process.off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal);
+    outer?.removeEventListener("abort", onOuter);
+  }
 }

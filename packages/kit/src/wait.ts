@@ -1,7 +1,10 @@
 // Deadlines, pauses and retries. Each takes an AbortSignal last and leaves no timer behind.
 import { Fault, fault } from "@aether/contract";
 
-/** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
+/** Node fires a longer timer at once; nobody waits 24 days on purpose. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Resolves after `ms` (at most 24 days); rejects with the signal's reason when it aborts first. */
 export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -13,14 +16,14 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
       clearTimeout(timer);
       reject(signal?.reason);
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, Math.min(ms, longestTimerMs));
     signal?.addEventListener("abort", aborted, { once: true });
   });
 }
 
 /**
  * Runs `work` with a signal that aborts after `deadlineMs` with DEADLINE_EXCEEDED naming `what`, or when the outer signal aborts.
- * Rejects at the deadline even when `work` ignores its signal.
+ * Rejects at the deadline even when `work` ignores its signal; does not begin when the outer signal has aborted already.
  */
 export async function withDeadline<T>(
   what: string,
@@ -28,11 +31,12 @@ export async function withDeadline<T>(
   work: (signal: AbortSignal) => Promise<T>,
   outer?: AbortSignal,
 ): Promise<T> {
+  outer?.throwIfAborted();
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(fault("DEADLINE_EXCEEDED", `${what} took longer than ${deadlineMs} ms`)), deadlineMs);
+  const expire = () => controller.abort(fault("DEADLINE_EXCEEDED", `${what} took longer than ${deadlineMs} ms`));
+  const timer = setTimeout(expire, Math.min(deadlineMs, longestTimerMs));
   const follow = () => controller.abort(outer?.reason);
-  if (outer?.aborted) follow();
-  else outer?.addEventListener("abort", follow, { once: true });
+  outer?.addEventListener("abort", follow, { once: true });
   try {
     return await Promise.race([
       work(controller.signal),

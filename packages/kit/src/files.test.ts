@@ -1,0 +1,59 @@
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { readTextIfThere, writeFileAtomic } from "./files.ts";
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), "aether-files-"));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+describe("writeFileAtomic", () => {
+  it("makes the folder, keeps others out, replaces what is there, and leaves nothing beside it", async () => {
+    const path = join(dir, "a/b/file");
+    await writeFileAtomic(path, "one");
+    await writeFileAtomic(path, new TextEncoder().encode("two"));
+    expect(await readFile(path, "utf8")).toBe("two");
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(join(dir, "a/b"))).toEqual(["file"]);
+    await writeFileAtomic(join(dir, "public"), "", 0o644);
+    expect((await stat(join(dir, "public"))).mode & 0o777).toBe(0o644);
+  });
+
+  it("never shows half of a file, however many write at once", async () => {
+    const path = join(dir, "file");
+    const texts = Array.from({ length: 20 }, (_, index) => String(index).repeat(50_000));
+    await writeFileAtomic(path, texts[0]!);
+    let isWriting = true;
+    const reader = (async () => {
+      const known = new Set(texts);
+      let reads = 0;
+      for (; isWriting; reads++) expect(known.has(await readFile(path, "utf8"))).toBe(true);
+      return reads;
+    })();
+    await Promise.all(texts.map((text) => writeFileAtomic(path, text)));
+    isWriting = false;
+    expect(await reader).toBeGreaterThan(0);
+    expect(await readdir(dir)).toEqual(["file"]);
+  });
+
+  it("cleans up when it cannot replace", async () => {
+    await mkdir(join(dir, "taken/inside"), { recursive: true });
+    await expect(writeFileAtomic(join(dir, "taken"), "x")).rejects.toMatchObject({ code: "EISDIR" });
+    expect(await readdir(dir)).toEqual(["taken"]);
+    await writeFile(join(dir, "plain"), "");
+    await expect(writeFileAtomic(join(dir, "plain/below"), "x")).rejects.toThrow();
+  });
+});
+
+describe("readTextIfThere", () => {
+  it("tells nothing from empty, and from an error", async () => {
+    await writeFile(join(dir, "empty"), "");
+    expect(await readTextIfThere(join(dir, "empty"))).toBe("");
+    expect(await readTextIfThere(join(dir, "absent"))).toBeUndefined();
+    expect(await readTextIfThere(join(dir, "empty/below"))).toBeUndefined();
+    await expect(readTextIfThere(dir)).rejects.toMatchObject({ code: "EISDIR" });
+  });
+});
