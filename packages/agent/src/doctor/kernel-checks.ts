@@ -132,17 +132,14 @@ export const kernelChecks: readonly Check[] = [
       const softPages = await readNumber("/proc/sys/fs/pipe-user-pages-soft");
       const maxBytes = await readNumber("/proc/sys/fs/pipe-max-size");
       const effective = parseEffectiveCapabilities(await readFile("/proc/self/status", "utf8"));
-      const isBound = (effective & (1n << 24n)) === 0n && (effective & (1n << 21n)) === 0n;
-      if (!isBound || softPages === 0) {
-        return {
-          status: "ok",
-          detail: `pipe-user-pages-soft ${softPages}${isBound ? "" : ", which does not bind this user"}, pipe-max-size ${maxBytes}`,
-        };
-      }
-      // Kernel: too_many_pipe_buffers_soft() is asked unless CAP_SYS_RESOURCE or CAP_SYS_ADMIN.
+      const isBound = (effective & (1n << 24n)) === 0n;
+      const detail = `pipe-user-pages-soft ${softPages}, pipe-max-size ${maxBytes}`;
+      // Seen: with 16384 pages, root without CAP_SYS_RESOURCE gets EPERM from tee in the middle of a post-copy dump.
+      if (!isBound) return { status: "ok", detail: `${detail}; they do not bind this user` };
+      if (softPages === 0 && maxBytes >= 1 << 20) return { status: "ok", detail };
       return {
         status: "warn",
-        detail: `pipe-user-pages-soft is ${softPages} pages and binds this user`,
+        detail: `${detail}; they bind this user`,
         mend: "sysctl -w fs.pipe-user-pages-soft=0 fs.pipe-max-size=134217728",
       };
     },

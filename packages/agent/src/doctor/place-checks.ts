@@ -1,5 +1,5 @@
 // Where the agent lives: disk, clock, and the way to the control plane.
-import { mkdir, readFile, statfs } from "node:fs/promises";
+import { access, constants, readFile, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Check, isErrno, run } from "@aether/kit";
 import { findTool } from "../config.ts";
@@ -32,17 +32,15 @@ export function placeChecks(dirs: { readonly stateDir: string; readonly snapshot
       title: "State directory",
       why: "commands, signals and identities are kept there; without it the agent does not start",
       async run() {
-        try {
-          await mkdir(dirs.stateDir, { recursive: true, mode: 0o700 });
-          return { status: "ok", detail: `${dirs.stateDir} can be written` };
-        } catch (caught) {
-          if (!isErrno(caught, "EACCES", "EPERM", "EROFS", "ENOTDIR")) throw caught;
-          return {
-            status: "fail",
-            detail: `${dirs.stateDir} cannot be made`,
-            mend: "run as root, or set stateDir (AETHER_AGENT_STATE_DIR)",
-          };
-        }
+        const existing = await nearestExisting(dirs.stateDir);
+        const isWritable = await access(existing, constants.W_OK).then(
+          () => true,
+          () => false,
+        );
+        if (isWritable)
+          return { status: "ok", detail: `${dirs.stateDir} ${existing === dirs.stateDir ? "can be written" : "can be made"}` };
+        const mend = "run as root, or set stateDir (AETHER_AGENT_STATE_DIR)";
+        return { status: "fail", detail: `${existing} cannot be written by this user`, mend };
       },
     },
     {
