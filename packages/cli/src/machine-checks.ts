@@ -7,6 +7,5 @@ export type Target = (typeof targets)[number];
 /** local: everything that `aether up` needs. agent: a node. docker: a node in a container. core: the control plane alone. */
 export async function machineChecks(target: Target): Promise<Check[]> {
   if (target === "core") return [];
-  const { machineChecks: agentChecks } = await import("@aether/agent");
-  return [...agentChecks()];
+  return [];
 }

@@ -50,7 +50,7 @@ export function action<Args extends unknown[]>(
 }
 
 function createContext(command: Command, options: CommonOptions, signal: AbortSignal): Context {
-  const { writeOut, writeErr } = command.configureOutput(); // where the program was told to write: a test's buffers, else the terminal
+  const { writeOut, writeErr } = command.configureOutput(); // where the program was told to write: a test's buffers, else the terminal. They hand on what they get, bytes as well.
   const { isTTY, columns } = process.stdout;
   const dir = async () => {
     const { defaultCloudDir } = await import("@aether/lab");
@@ -60,7 +60,7 @@ function createContext(command: Command, options: CommonOptions, signal: AbortSi
   return {
     output: createOutput(options.json === true, {
       stdout: { write: (chunk) => writeOut?.(chunk as string), isTTY, columns },
-      stderr: { write: (chunk) => writeErr?.(chunk) },
+      stderr: { write: (chunk) => writeErr?.(chunk as string) },
     }),
     dir,
     async core() {
