@@ -216,7 +216,19 @@ class World {
   }
 }
 
-const fates = ["ok", "ok", "ok", "ok", "unequal", "unhealthy", "failure", "late-failure", "early-crash", "late-crash"] as const;
+// "unequal" and "unhealthy" are "ok" but for RESTORE and RESUME, so they may come often.
+const fates = [
+  "ok",
+  "unequal",
+  "unequal",
+  "unequal",
+  "unhealthy",
+  "unhealthy",
+  "failure",
+  "late-failure",
+  "early-crash",
+  "late-crash",
+] as const;
 type Fate = (typeof fates)[number];
 const side = fc.constantFrom<Side>("source", "target");
 const event = fc.oneof(
@@ -400,6 +412,17 @@ describe("next", () => {
     const step = next(freezing, facts, startMs + 600_000);
     expect(step).toMatchObject({ to: "needs_operator", error: { code: "SOURCE_LOST" } });
     if (step.kind === "move") expect(step.why).toContain("kept stopped on n2");
+  });
+
+  it("does not let a client wait two minutes for an answer that is lost", () => {
+    const facts = both(decided("prepare", "ok"), decided("copy", "ok"), decided("freeze", undefined), decided("restore", "ok"));
+    const freezing = record({ state: "freezing" });
+    expect(next(freezing, facts, startMs + 9_000)).toMatchObject({ kind: "wait", untilMs: startMs + 10_001 });
+    expect(next(freezing, facts, startMs + 10_001)).toMatchObject({
+      to: "rolling_back",
+      send: ["abort"],
+      error: { code: "DEADLINE_EXCEEDED" },
+    });
   });
 
   it("asks a person, with both sides kept, when the health check fails after the resume", () => {

@@ -17,6 +17,8 @@ export const absentSourceMs = 10_000;
 
 /** How long the freeze waits for a node whose session has just ended. */
 export const reconnectMs = 15_000;
+/** How long a connected source may keep its answer to FREEZE once the target has everything: the client waits. */
+export const answerMs = 10_000;
 /** How long a source that vanished in the freeze is waited for, where the target holds a whole copy. */
 export const lostSourceMs = 10 * 60_000;
 
@@ -93,7 +95,7 @@ function copying(facts: Facts, nowMs: number, dueAtMs: number): Step {
 }
 
 function frozen(record: MigrationRecord, facts: Facts): Step {
-  const freeze = stateOf(facts, "freeze");
+  const freeze = dueSooner(facts, stateOf(facts, "freeze"));
   const restore = stateOf(facts, "restore");
   if (freeze.is === "absent" || restore.is === "absent") {
     const missing = ([freeze, restore] as const).filter((each) => each.is === "absent").map((each) => each.step);
@@ -136,14 +138,22 @@ function sourceLost(record: MigrationRecord, facts: Facts, nowMs: number): Step 
   });
 }
 
+/** A restore needs all that the freeze sends, so a freeze that has not answered after it is nearly done, or its answer is lost. */
+function dueSooner(facts: Facts, freeze: ReturnType<typeof stateOf>): ReturnType<typeof stateOf> {
+  const restore = stateOf(facts, "restore");
+  if (freeze.step !== "freeze" || freeze.is !== "pending" || restore.is !== "ok" || !facts.source.isConnected) return freeze;
+  const restoredAtMs = restore.command.finishedAtMs ?? restore.command.intendedAtMs;
+  return { ...freeze, dueAtMs: Math.min(freeze.dueAtMs, restoredAtMs + answerMs) };
+}
+
 /** The first step before the commit that went wrong, or did not answer in its time. */
 function firstFailure(record: MigrationRecord, facts: Facts, nowMs: number): Problem | undefined {
   for (const name of ["preflight", "prepare", "copy", "freeze", "restore"] as const) {
-    const step = stateOf(facts, name);
+    const step = dueSooner(facts, stateOf(facts, name));
     const node = record[`${steps[name].side}NodeId`];
     if (step.is === "pending" && nowMs >= step.dueAtMs) {
       const isThere = facts[steps[name].side].isConnected;
-      const message = `${name} on ${node} did not answer within ${steps[name].deadlineMs} ms${isThere ? "" : "; the node is not connected"}`;
+      const message = `${name} on ${node} did not answer within ${step.dueAtMs - step.sinceMs} ms${isThere ? "" : "; the node is not connected"}`;
       return { code: isThere ? "DEADLINE_EXCEEDED" : "NODE_NOT_CONNECTED", message };
     }
     if (step.is === "bad") return problemOf(step.command, `${name} on ${node}`);

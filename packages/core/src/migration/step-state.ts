@@ -25,7 +25,7 @@ export const wait = (untilMs: number, what: string): Step => ({ kind: "wait", un
 export type StepState =
   | { readonly step: StepName; readonly is: "absent" }
   /** Written down, perhaps sent; no outcome yet. */
-  | { readonly step: StepName; readonly is: "pending"; readonly dueAtMs: number }
+  | { readonly step: StepName; readonly is: "pending"; readonly sinceMs: number; readonly dueAtMs: number }
   | { readonly step: StepName; readonly is: "ok"; readonly command: CommandFact }
   | { readonly step: StepName; readonly is: "bad"; readonly command: CommandFact; readonly finishedAtMs: number };
 
@@ -36,7 +36,7 @@ export function stateOf(facts: Facts, step: StepName): { readonly step: StepName
   const command = facts.commands.findLast((each) => each.step === step);
   if (command === undefined) return { step, is: "absent" };
   const dueAtMs = command.intendedAtMs + steps[step].deadlineMs;
-  if (command.outcome === undefined) return { step, is: "pending", dueAtMs };
+  if (command.outcome === undefined) return { step, is: "pending", sinceMs: command.intendedAtMs, dueAtMs };
   if (command.outcome === "ok") return { step, is: "ok", command, dueAtMs };
   return { step, is: "bad", command, finishedAtMs: command.finishedAtMs ?? command.intendedAtMs, dueAtMs };
 }
