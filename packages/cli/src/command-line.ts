@@ -1,6 +1,7 @@
 // From arguments to an exit code: builds the program, runs one command, turns whatever went wrong into words and a number.
 import { Command, CommanderError } from "commander";
 import { registerAll } from "./commands/index.ts";
+import { ExitWith } from "./exit-with.ts";
 import { createOutput, reportFault, type Streams } from "./output.ts";
 
 /** Runs `aether ARGS` and answers its exit code. A daemon's command returns when the daemon has stopped. */
@@ -14,15 +15,6 @@ export async function runCommandLine(args: readonly string[], streams: Streams =
     if (caught instanceof ExitWith) return caught.code;
     if (caught instanceof CommanderError) return usageExit(caught, args, output);
     return await reportFault(caught, output);
-  }
-}
-
-/** A command that has said what it had to say ends with this code. */
-export class ExitWith extends Error {
-  readonly code: number;
-  constructor(code: number) {
-    super(`exit ${code}`);
-    this.code = code;
   }
 }
 

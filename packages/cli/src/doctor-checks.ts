@@ -24,7 +24,7 @@ export async function doctorChecks(context: Context, options: DoctorOptions): Pr
         : { status: "fail", detail: process.versions.node, mend: "Install Node 24, or use the one that npm ci brings." };
     },
   };
-  const machine = await machineChecks(options.target);
+  const machine = await machineChecks(options.target, dir);
   switch (options.target) {
     case "local":
       return [runtime, ...cloudNeeds(), ...unique(machine, cloudNeeds()), portCheck(options.port, dir), localCore(dir, options)];

@@ -1,6 +1,7 @@
 // aether audit
 import type { AuditEntry } from "@aether/contract/gen/aether/v2/signal_pb";
 import type { Command } from "commander";
+import { ExitWith } from "../exit-with.ts";
 import { action, wholeNumber, withCommon } from "../options.ts";
 
 export function registerAudit(program: Command): void {
@@ -21,7 +22,6 @@ export function registerAudit(program: Command): void {
           output.result(toPlain(VerifyAuditResponseSchema, answer), () =>
             answer.isIntact ? `intact: ${answer.entryCount} entries` : `BROKEN at entry ${answer.brokenAtSequence} of ${answer.entryCount}`,
           );
-          const { ExitWith } = await import("../command-line.ts");
           if (!answer.isIntact) throw new ExitWith(1);
           return;
         }

@@ -1,5 +1,6 @@
 // aether doctor
 import { type Command, Option } from "commander";
+import { ExitWith } from "../exit-with.ts";
 import { type Target, targets } from "../machine-checks.ts";
 import { action, withCommon } from "../options.ts";
 
@@ -19,7 +20,6 @@ export function registerDoctor(program: Command): void {
         const reports = await runChecks(checks, signal);
         const failed = reports.filter((report) => report.status === "fail");
         output.result({ target: options.target, isFit: failed.length === 0, checks: reports }, () => renderChecks(reports, options.target));
-        const { ExitWith } = await import("../command-line.ts");
         if (failed.length > 0) throw new ExitWith(3);
       }),
     );

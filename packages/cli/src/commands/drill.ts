@@ -1,6 +1,7 @@
 // aether drill start|stop|report
 import type { Drill } from "@aether/contract/gen/aether/v2/drill_pb";
 import { type Command, Option } from "commander";
+import { ExitWith } from "../exit-with.ts";
 import { action, type Context, wholeNumber, withCommon } from "../options.ts";
 
 const kinds = { notice: 1, rebalance: 2 } as const;
@@ -28,7 +29,6 @@ export function registerDrill(program: Command): void {
         if (options.wait === true && state !== undefined) state = await untilVerdict(context, state, options.window);
         const shown = state;
         output.result(toPlain(DrillSchema, shown ?? {}), () => (shown === undefined ? "" : describeDrill(shown)));
-        const { ExitWith } = await import("../command-line.ts");
         if (options.wait === true && shown?.state !== DrillState.PASSED) throw new ExitWith(1);
       }),
     );

@@ -1,5 +1,6 @@
 // aether exec NAME -- COMMAND
 import type { Command } from "commander";
+import { ExitWith } from "../exit-with.ts";
 import { action, wholeNumber, withCommon } from "../options.ts";
 
 export function registerExec(program: Command): void {
@@ -11,7 +12,6 @@ export function registerExec(program: Command): void {
     .action(
       action(async ({ core, output, signal }, name: string, argv: string[], options: { timeout: number }) => {
         const { WorkloadService } = await import("@aether/contract/gen/aether/v2/workload_pb");
-        const { ExitWith } = await import("../command-line.ts");
         const call = { signal, timeoutMs: (options.timeout + 15) * 1000 };
         const answer = await (await core()).client(WorkloadService).execWorkload({ name, argv, timeoutSeconds: options.timeout }, call);
         if (output.isJson) {

@@ -1,6 +1,7 @@
 // aether migrate NAME
 import type { Migration } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Command, Option } from "commander";
+import { ExitWith } from "../exit-with.ts";
 import { action, withCommon } from "../options.ts";
 
 /** As the user writes it, and its number in the contract. */
@@ -18,7 +19,6 @@ export function registerMigrate(program: Command): void {
         const { toPlain } = await import("../plain.ts");
         const { describeMigration } = await import("../render/describe.ts");
         const { createPhasePrinter } = await import("../render/phases.ts");
-        const { ExitWith } = await import("../command-line.ts");
         const client = (await core()).client(MigrationService);
         const request = { workload: name, targetNodeId: options.to ?? "", mode: modes[options.mode] };
         let migration: Migration | undefined = (await client.startMigration(request, { signal, timeoutMs: 30_000 })).migration;

@@ -14,6 +14,7 @@ import {
   untilAborted,
 } from "@aether/lab";
 import type { UpFlags } from "../commands/up.ts";
+import { ExitWith } from "../exit-with.ts";
 import { machineChecks } from "../machine-checks.ts";
 import type { Context } from "../options.ts";
 import { detach } from "./detach.ts";
@@ -38,12 +39,12 @@ export async function up(context: Context, flags: UpFlags): Promise<void> {
 
 async function stay({ output }: Context, dir: string, flags: UpFlags): Promise<void> {
   const ending = endOnSignals();
-  const missing = flags.nodes === 0 ? [] : await findMissing(ending.signal);
+  const missing = flags.nodes === 0 ? [] : await findMissing(dir, ending.signal);
   for (const each of missing) output.say(`missing: ${each.what}\n  why: ${each.why}\n  mend: ${each.mend}`);
   if (missing.length > 0) output.say("nodes cannot run on this machine yet; core and its page start alone");
   const { logs, log } = cloudPaths(dir);
   mkdirSync(logs, { recursive: true, mode: 0o700 });
-  const cloud = await openCloud(
+  const opening = openCloud(
     {
       dir,
       prefix: flags.prefix,
@@ -59,6 +60,11 @@ async function stay({ output }: Context, dir: string, flags: UpFlags): Promise<v
     },
     ending.signal,
   );
+  const cloud = await opening.catch((caught: unknown) => {
+    if (!ending.signal.aborted) throw caught;
+    output.say("stopped before it was ready; nothing is left");
+    throw new ExitWith(130);
+  });
   const record = await readRecord(dir);
   if (record !== undefined)
     output.result(summary(dir, record, false), () => `${farewell(record)}\nCtrl-C stops it and removes everything.`);
@@ -69,11 +75,11 @@ async function stay({ output }: Context, dir: string, flags: UpFlags): Promise<v
 }
 
 /** What keeps this machine from having nodes: the cloud's own needs, and what an agent cannot do without. */
-async function findMissing(signal: AbortSignal): Promise<Missing[]> {
+async function findMissing(dir: string, signal: AbortSignal): Promise<Missing[]> {
   const needs = await runChecks(cloudNeeds(), signal);
   const reports = needs.some((need) => need.status === "fail")
     ? needs
-    : [...needs, ...(await runChecks(await machineChecks("agent"), signal))];
+    : [...needs, ...(await runChecks(await machineChecks("local", dir), signal))];
   return reports
     .filter((report) => report.status === "fail")
     .map((report) => ({ what: `${report.title}: ${report.detail}`, why: report.why, mend: report.mend ?? "See `aether doctor`." }));

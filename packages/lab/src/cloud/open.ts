@@ -79,6 +79,7 @@ export async function openCloud(options: CloudOptions, signal: AbortSignal): Pro
     const problem = Fault.from(caught);
     await building.endAll();
     await sweepCloud(paths.dir, wholeCloud(layout.prefix), Object.values(keeper.record.processes));
+    for (const name of removedByDown) if (name !== "cloud.json") await rm(join(paths.dir, name), { recursive: true, force: true });
     await keeper.change({ state: "failed", error: { code: problem.code, message: problem.message, hint: problem.hint } });
     throw problem;
   }

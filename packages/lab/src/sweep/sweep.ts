@@ -1,8 +1,8 @@
 // Takes apart what a cloud left on the machine, after any death, from names and marks alone: processes, containers, cgroups, mounts, namespaces.
 // Repeating it changes nothing. It touches only what carries the cloud's mark: the environment entry AETHER_CLOUD=DIR, a network namespace
 // or cgroup that begins with its prefix, a mount below its directory.
-import { existsSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { isErrno, run, sleep } from "@aether/kit";
 import { namesOf } from "../layout.ts";
 import { closeFabric } from "../network/fabric.ts";
@@ -34,6 +34,7 @@ export async function sweepCloud(dir: string, scope: SweepScope, processes: read
   removed.push(...removeCgroups(scope.isOurs));
   if (canUseNamespaces) {
     removed.push(...(await unmountBelow(dir)));
+    removed.push(...(await removeImageFolders(scope.isOurs)));
     removed.push(...(await closeFabric(scope.isOurs, scope.hostLink)));
   }
   return removed;
@@ -121,16 +122,35 @@ function thaw(isOurs: NameRule): void {
 }
 
 function removeCgroups(isOurs: NameRule): string[] {
-  let count = 0;
-  for (const dir of cgroupsOf(isOurs)) {
-    try {
-      rmdirSync(dir);
-      count++;
-    } catch (caught) {
-      if (!isErrno(caught, "ENOENT", "EBUSY", "EACCES", "EPERM")) throw caught;
-    }
+  const ours = cgroupsOf(isOurs);
+  const count = ours.filter(removeCgroup).length;
+  // The group that holds them is shared by all engines of the machine: the last one out removes it.
+  for (const parent of new Set(ours.map(dirname))) if (basename(parent) === "aether") removeCgroup(parent);
+  return count === 0 ? [] : [`${count} ${count === 1 ? "cgroup" : "cgroups"}`];
+}
+
+/** False when it is gone already, or others are in it. */
+function removeCgroup(dir: string): boolean {
+  try {
+    rmdirSync(dir);
+    return true;
+  } catch (caught) {
+    if (isErrno(caught, "ENOENT", "EBUSY", "ENOTEMPTY", "EACCES", "EPERM")) return false;
+    throw caught;
   }
-  return count === 0 ? [] : [`${count} cgroups`];
+}
+
+const memoryRoot = "/dev/shm";
+
+/** Folders of checkpoint images in memory, which an engine names "aether-HOST-…": they hold what the workloads' memory held. */
+async function removeImageFolders(isOurs: NameRule): Promise<string[]> {
+  const folders = listDirectories(memoryRoot).filter((name) => name.startsWith("aether-") && isOurs(name.replace("aether-", "ae-")));
+  for (const name of folders) {
+    const folder = join(memoryRoot, name);
+    await unmountBelow(folder);
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return folders.length === 0 ? [] : [`${folders.length} image ${folders.length === 1 ? "folder" : "folders"}`];
 }
 
 function listDirectories(dir: string): string[] {
