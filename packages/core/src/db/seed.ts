@@ -2,7 +2,7 @@
 // 200 MB resident in the process that ran it; a copy of its 39 MB takes 0.1 s.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, appendFile, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, appendFile, constants, mkdir, readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -59,7 +59,7 @@ export async function plantCluster(dir: string, signal?: AbortSignal): Promise<v
     if (isErrno(caught, "EACCES", "EROFS")) return undefined;
     throw caught;
   });
-  if (seed === undefined) await makeCluster(dir, signal);
+  if (seed === undefined || !(await isOurs(seed))) await makeCluster(dir, signal);
   else {
     // The system's cp takes 0.1 s for its 1,300 files, Node's own 1 to 2.5 s.
     await run("cp", ["-R", "--", seed, beside], { deadlineMs: 60_000, signal });
@@ -104,6 +104,14 @@ async function tryLock(path: string) {
     if (caught instanceof Error && "code" in caught && caught.code === "LOCKED") return undefined;
     throw caught;
   }
+}
+
+/** A seed that root made (by preparing the machine) cannot be read by another user, who then makes a cluster of his own. */
+async function isOurs(seed: string): Promise<boolean> {
+  return access(join(seed, "pg_logical/replorigin_checkpoint"), constants.R_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function isThere(path: string): Promise<boolean> {
