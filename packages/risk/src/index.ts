@@ -23,6 +23,7 @@ export * from "./multi-zone/aether-zones.ts";
 export * from "./multi-zone/market.ts";
 export * from "./multi-zone/optimum.ts";
 export * from "./multi-zone/transfer.ts";
+export * from "./savings/month.ts";
 export * from "./train/baselines.ts";
 export * from "./train/metrics.ts";
 export * from "./train/rows.ts";

@@ -2,7 +2,15 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
-import { DEFAULT_SERVICE_COSTS, INTERRUPTIONS_BY_BAND, monthCost, parsePriceSeries, quantile, type ServiceCosts } from "@aether/risk";
+import {
+  DEFAULT_SERVICE_COSTS,
+  INTERRUPTIONS_BY_BAND,
+  type MonthCost,
+  monthCost,
+  parsePriceSeries,
+  quantile,
+  type ServiceCosts,
+} from "@aether/risk";
 import { splitCsvLine } from "../backtest/traces.ts";
 
 export interface SavingsRow {
@@ -68,15 +76,14 @@ export function savingsRows(dir: string, options: SavingsOptions): SavingsRow[] 
     const costs = { ...DEFAULT_SERVICE_COSTS, ...options.costs, interruptionsPerMonth: perMonth };
     const first = series[0]?.atSeconds ?? 0;
     const last = series.at(-1)?.atSeconds ?? 0;
-    const months = [];
+    const months: MonthCost[] = [];
     for (let start = first; start < last; start += STEP_DAYS * DAY) {
       const month = monthCost(series, start, costs);
       if (month !== undefined) months.push(month);
     }
     if (months.length === 0) continue;
     const savings = months.map((month) => 1 - month.spotUsd / month.onDemandUsd);
-    const mean = (pick: (month: (typeof months)[number]) => number): number =>
-      months.reduce((sum, month) => sum + pick(month), 0) / months.length;
+    const mean = (pick: (month: MonthCost) => number): number => months.reduce((sum, month) => sum + pick(month), 0) / months.length;
     rows.push({
       region,
       instanceType,
