@@ -62,7 +62,8 @@ export async function openTopology(prefix: string, net: number, tools: Record<st
     dir,
     async close() {
       for (const host of hosts) {
-        for (const one of await host.call<{ name: string }[]>("list").catch(() => [])) await host.call("remove", one.name).catch(() => undefined);
+        for (const one of await host.call<{ name: string }[]>("list").catch(() => []))
+          await host.call("remove", one.name).catch(() => undefined);
         await host.kill();
         await quiet("link", "del", `${prefix}v${host.id}`);
         await quiet("netns", "del", `${prefix}-${host.id}`);
@@ -73,7 +74,16 @@ export async function openTopology(prefix: string, net: number, tools: Record<st
   };
 }
 
-async function openHost(dir: string, prefix: string, net: number, id: string, index: number, bridge: string, authority: Awaited<ReturnType<typeof openAuthority>>, tools: Record<string, string>): Promise<EngineHost> {
+async function openHost(
+  dir: string,
+  prefix: string,
+  net: number,
+  id: string,
+  index: number,
+  bridge: string,
+  authority: Awaited<ReturnType<typeof openAuthority>>,
+  tools: Record<string, string>,
+): Promise<EngineHost> {
   const namespace = `${prefix}-${id}`;
   const address = `10.${net}.0.${11 + index}`;
   await ip("netns", "add", namespace);
@@ -82,8 +92,16 @@ async function openHost(dir: string, prefix: string, net: number, id: string, in
   await ip("-n", namespace, "link", "set", "lo", "up");
   await ip("-n", namespace, "addr", "add", `${address}/16`, "dev", "eth0");
   await ip("-n", namespace, "link", "set", "eth0", "up");
-  const sysctls = ["ip_forward=1", "conf.all.rp_filter=0", "conf.eth0.rp_filter=0", "conf.all.send_redirects=0", "conf.eth0.send_redirects=0"];
-  await run("nsenter", [`--net=/run/netns/${namespace}`, "sysctl", "-qw", ...sysctls.map((one) => `net.ipv4.${one}`)], { deadlineMs: 10_000 });
+  const sysctls = [
+    "ip_forward=1",
+    "conf.all.rp_filter=0",
+    "conf.eth0.rp_filter=0",
+    "conf.all.send_redirects=0",
+    "conf.eth0.send_redirects=0",
+  ];
+  await run("nsenter", [`--net=/run/netns/${namespace}`, "sysctl", "-qw", ...sysctls.map((one) => `net.ipv4.${one}`)], {
+    deadlineMs: 10_000,
+  });
   const identity = await authority.issueMaterial(`spiffe://test.local/node/${id}`, 3_600_000);
   const config = {
     engine: {
@@ -113,7 +131,7 @@ async function openHost(dir: string, prefix: string, net: number, id: string, in
   let counter = 0;
   const waiting = new Map<number, { resolve(value: any): void; reject(cause: unknown): void }>();
   async function start(env: Record<string, string> = {}) {
-    child = spawn("nsenter", [`--net=/run/netns/${namespace}`, process.execPath, "--experimental-transform-types", "--no-warnings", join(import.meta.dirname, "host-process.ts"), file], {
+    child = spawn("nsenter", [`--net=/run/netns/${namespace}`, process.execPath, join(import.meta.dirname, "host-process.ts"), file], {
       stdio: ["pipe", "pipe", "inherit"],
       env: { ...process.env, ...env },
     });

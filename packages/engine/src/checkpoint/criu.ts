@@ -8,12 +8,14 @@ import { type RunResult, run } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, namespaceName } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
-import { cgroupDirs, freezerDir } from "../runtime/cgroup.ts";
+import { cgroupDirs, freezerDir, pidsOf } from "../runtime/cgroup.ts";
+import { residentBytes } from "../runtime/process.ts";
 import { rootfsPaths } from "../runtime/rootfs.ts";
 import { type Launched, launch, shimFiles } from "../runtime/shim.ts";
 import { explainLog } from "./explain.ts";
 
-const dumpDeadlineMs = 60_000;
+/** A hung criu keeps clients waiting: 15 s, and more only for memory that takes longer at 50 MB/s. */
+const dumpDeadlineMs = (memoryBytes: number) => 15_000 + memoryBytes / 50_000;
 const restoreDeadlineMs = 60_000;
 
 /** criu behind a private /run on a tmpfs, where it keeps what it learnt about the kernel. */
@@ -59,8 +61,12 @@ export async function dumpArguments(
 /** Dumps a frozen workload into `images`. Throws CHECKPOINT_FAILED with the reason in plain words. */
 export async function dump(host: Host, record: WorkloadRecord, images: string, signal: AbortSignal): Promise<RunResult> {
   const [file = "", ...before] = await behindPrivateRun(host);
+  const memoryBytes = await residentBytes(await pidsOf(host, record.spec.name));
   try {
-    return await run(file, [...before, ...(await dumpArguments(host, record, images))], { deadlineMs: dumpDeadlineMs, signal });
+    return await run(file, [...before, ...(await dumpArguments(host, record, images))], {
+      deadlineMs: dumpDeadlineMs(memoryBytes),
+      signal,
+    });
   } catch (caught) {
     throw await explained("CHECKPOINT_FAILED", join(images, "dump.log"), caught);
   }

@@ -24,7 +24,10 @@ async function hasNamespace(host: Host, name: string): Promise<boolean> {
   return listed.stdout.split("\n").some((line) => line.split(" ")[0] === name);
 }
 
-/** Namespace, veth and inner routes; the host's route is set apart. Made anew when half of it is there. */
+/**
+ * Namespace, veth and inner routes. The host's end stays down until `leadHere`: restored sockets live in the kernel before their process runs, and would send
+ * retransmissions before the commit, and a FIN to the client when a restore is aborted. Made anew when half of it is there.
+ */
 export async function makeNetwork(host: Host, workload: string, address: string): Promise<void> {
   await removeNetwork(host, workload, address);
   const [namespace, veth] = [namespaceName(host, workload), vethName(host, workload)];
@@ -42,7 +45,6 @@ export async function makeNetwork(host: Host, workload: string, address: string)
     ],
     namespace,
   );
-  await run(ip, ["link", "set", veth, "up"], { deadlineMs });
   await writeFile(`/proc/sys/net/ipv4/conf/${veth}/rp_filter`, "0");
   const mac = (await readFile(`/sys/class/net/${veth}/address`, "utf8").catch(() => "")).trim() || (await macOf(host, veth));
   await ipBatch(host, [`neigh replace ${gateway} lladdr ${mac} dev eth0 nud permanent`], namespace);

@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
 import { killGroup } from "@aether/kit";

@@ -1,0 +1,119 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createConnection, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { TLSSocket } from "node:tls";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LinkReader } from "../link/frames.ts";
+import { compareClocks, receiveImages, type SourceFacts, sendImages } from "./images.ts";
+
+const facts: SourceFacts = {
+  stdout: 1,
+  stderr: 2,
+  isLazy: false,
+  cutAtMs: 3,
+  clockErrorMs: 0.1,
+  resetsSent: 0,
+  linkAddress: "10.0.0.1",
+  linkPort: 9,
+};
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "aether-images-"));
+});
+afterAll(() => rm(dir, { recursive: true, force: true }));
+
+/** Two connected sockets; what `a` sends passes through `change` on its way. */
+async function pair(change: (chunk: Buffer) => Buffer = (chunk) => chunk): Promise<{ a: TLSSocket; b: TLSSocket; close(): void }> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const far = new Promise<Socket>((resolve) => server.once("connection", resolve));
+  const a = createConnection(port, "127.0.0.1");
+  const b = await far;
+  const send = a.write.bind(a);
+  a.write = ((data: string | Uint8Array) => send(change(Buffer.from(data)))) as typeof a.write;
+  for (const one of [a, b]) one.on("error", () => one.destroy());
+  return {
+    a: a as unknown as TLSSocket,
+    b: b as unknown as TLSSocket,
+    close() {
+      a.destroy();
+      b.destroy();
+      server.close();
+    },
+  };
+}
+
+let counter = 0;
+async function folders(files: Record<string, Uint8Array>): Promise<{ from: string; to: string }> {
+  const [from, to] = [join(dir, `from-${++counter}`), join(dir, `to-${counter}`)];
+  await mkdir(from);
+  for (const [name, bytes] of Object.entries(files)) await writeFile(join(from, name), bytes);
+  return { from, to };
+}
+
+describe("images on the wire", () => {
+  it("arrive as they left, whatever their sizes and contents", async () => {
+    const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,10}\.img$/);
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(name, fc.uint8Array({ maxLength: 100_000 }), { maxKeys: 5, noNullPrototype: true }), async (files) => {
+        const { from, to } = await folders(files);
+        const link = await pair();
+        try {
+          const [sent, received] = await Promise.all([
+            sendImages(link.a, new LinkReader(link.a), from, facts),
+            receiveImages(link.b, new LinkReader(link.b), to),
+          ]);
+          expect(received).toEqual({ entries: sent, areEqual: true, facts });
+          for (const [file, bytes] of Object.entries(files)) expect(await readFile(join(to, file))).toEqual(Buffer.from(bytes));
+        } finally {
+          link.close();
+        }
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it("one changed byte is caught by the digest, and the sender is told", async () => {
+    const { from, to } = await folders({ "pages-1.img": Buffer.alloc(5000, 7) });
+    const link = await pair((chunk) => {
+      if (chunk.length !== 5000) return chunk;
+      chunk[2500] = 8;
+      return chunk;
+    });
+    const [sent, received] = await Promise.allSettled([
+      sendImages(link.a, new LinkReader(link.a), from, facts),
+      receiveImages(link.b, new LinkReader(link.b), to),
+    ]);
+    link.close();
+    expect(sent).toMatchObject({ status: "rejected", reason: { code: "TRANSFER_FAILED" } });
+    expect(received).toMatchObject({ status: "fulfilled", value: { areEqual: false } });
+  });
+
+  it("a link that ends early fails both sides, and no name leads out of the folder", async () => {
+    const { to } = await folders({});
+    const broken = await pair();
+    const receiving = receiveImages(broken.b, new LinkReader(broken.b), to);
+    broken.a.write('{"name":"pages-1.img","bytes":100}\nabc');
+    broken.a.end();
+    await expect(receiving).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
+    broken.close();
+    const hostile = await pair();
+    hostile.a.write('{"name":"../../etc/passwd","bytes":1}\nx');
+    await expect(receiveImages(hostile.b, new LinkReader(hostile.b), to)).rejects.toThrow();
+    hostile.close();
+  });
+
+  it("clocks on one machine are found equal within the error that is given", async () => {
+    const { from, to } = await folders({});
+    const link = await pair();
+    const received = receiveImages(link.b, new LinkReader(link.b), to);
+    const reader = new LinkReader(link.a);
+    const { offsetMs, errorMs } = await compareClocks(link.a, reader);
+    await Promise.all([sendImages(link.a, reader, from, facts), received]);
+    link.close();
+    expect(Math.abs(offsetMs)).toBeLessThanOrEqual(errorMs + 0.5);
+  });
+});

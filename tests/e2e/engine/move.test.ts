@@ -1,0 +1,259 @@
+// One workload between two hosts, with real runc and criu: what must arrive, and what must happen when something breaks on the way.
+import { chmod, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { run } from "@aether/kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openCounterClient } from "./counter-client.ts";
+import { missingForEngine } from "./requirements.ts";
+import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
+
+const missing = missingForEngine();
+const target = { lazyPages: true, cpuFeatures: [], criuVersion: "4.2.1" };
+const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""];
+let epochOf: Record<string, number> = {};
+let counter = 0;
+
+interface Move {
+  freeze: any;
+  restored: any;
+  resumed: any;
+}
+
+async function prepare(spec: any, from: EngineHost, to: EngineHost, mode: string) {
+  const ref = { migrationId: `mig-${++counter}`, workload: spec.name, epoch: epochOf[spec.name] ?? 1 };
+  const ready = await to.call("prepare", ref, spec, from.id, mode);
+  return { ref, peer: { nodeId: to.id, address: ready.linkAddress, port: ready.linkPort } };
+}
+
+async function move(spec: any, from: EngineHost, to: EngineHost, mode = "stop-and-copy"): Promise<Move> {
+  const { ref, peer } = await prepare(spec, from, to, mode);
+  await from.call("copy", ref, peer, mode);
+  const [freeze, restored] = await Promise.all([from.call("freeze", ref, peer, mode), to.call("restore", ref, mode)]);
+  const resumed = await to.call("resume", ref);
+  if (mode === "post-copy") await to.call("drainPages", ref);
+  await from.call("release", ref);
+  epochOf[spec.name] = ref.epoch + 1;
+  return { freeze, restored, resumed };
+}
+
+const comparable = ({ images: _i, memoryBytes: _m, ...rest }: any) => rest;
+
+async function waitFor(host: string): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    const asked = await run("redis-cli", ["-h", host, "ping"], { deadlineMs: 5000, okCodes: [0, 1] });
+    if (asked.stdout.includes("PONG")) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${host} does not answer`);
+}
+
+const cli = async (host: string, ...args: string[]) =>
+  (await run("redis-cli", ["-h", host, ...args], { deadlineMs: 20_000 })).stdout.trim();
+
+describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped: ${missing})` : ""}`, () => {
+  let hosts: Topology;
+  let hang: string;
+  beforeAll(async () => {
+    epochOf = {};
+    hosts = await openTopology("aet", 91);
+    hang = join(hosts.dir, "hang");
+    // criu that hangs in `dump` while the file is there, and is the real one otherwise.
+    const wrapper = join(hosts.dir, "criu");
+    await writeFile(wrapper, `#!/bin/sh\n[ "$1" = dump ] && [ -e ${hang} ] && exec sleep 600\nexec /opt/aether/criu/bin/criu "$@"\n`);
+    await chmod(wrapper, 0o755);
+    expect(await hosts.a.call("canary")).toMatchObject({ isAvailable: true });
+    expect(await hosts.b.call("canary")).toMatchObject({ isAvailable: true });
+  });
+  afterAll(() => hosts?.close());
+
+  it("redis goes there and back ten times under load: connection kept, counter whole, dataset equal, output continued", async () => {
+    const spec = specOf("db", "10.91.1.1", redis);
+    await hosts.a.call("start", spec, 1);
+    await waitFor("10.91.1.1");
+    await cli("10.91.1.1", "eval", "for i=1,5000 do redis.call('set','k'..i,string.rep('x',500)..i) end return 1", "0");
+    const digest = await cli(
+      "10.91.1.1",
+      "eval",
+      "return redis.sha1hex(table.concat(redis.call('mget',unpack({'k1','k77','k4999'}))))",
+      "0",
+    );
+    const client = await openCounterClient("10.91.1.1");
+    try {
+      let [from, to] = [hosts.a, hosts.b];
+      for (let i = 0; i < 10; i++) {
+        await client.answers(20);
+        const done = await move(spec, from, to, i % 3 === 2 ? "post-copy" : "stop-and-copy");
+        expect(comparable(done.restored.manifest)).toEqual(comparable(done.freeze.manifest));
+        expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
+        expect(done.resumed).toMatchObject({ resetsSent: 0, packetsDropped: 0 });
+        expect(done.resumed.packetsReplayed).toBe(done.resumed.packetsHeld);
+        await client.answers(20);
+        [from, to] = [to, from];
+      }
+      expect(client.wrong()).toBe(0);
+      expect(client.error()).toBeUndefined();
+      expect(
+        await cli("10.91.1.1", "eval", "return redis.sha1hex(table.concat(redis.call('mget',unpack({'k1','k77','k4999'}))))", "0"),
+      ).toBe(digest);
+      expect(await cli("10.91.1.1", "dbsize")).toBe("5001");
+      expect(await hosts.b.call("list")).toEqual([]);
+      expect(await hosts.a.call("logs", "db")).toContain("Ready to accept connections");
+      expect((await hosts.a.call("exec", "db", ["redis-cli", "ping"])).stdout.trim()).toBe("PONG");
+    } finally {
+      client.close();
+      await hosts.a.call("remove", "db");
+    }
+  });
+
+  it("a tree of processes arrives as it left, with its environment", async () => {
+    const script = "sleep 500 & sh -c 'sleep 501 & wait' & wait";
+    const spec = specOf("tree", "10.91.1.2", ["sh", "-c", script], { env: { WHO: "tree" } });
+    await hosts.a.call("start", spec, 1);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const done = await move(spec, hosts.a, hosts.b);
+    expect(done.freeze.manifest.processCount).toBeGreaterThanOrEqual(4);
+    expect(done.restored.manifest.processDigest).toBe(done.freeze.manifest.processDigest);
+    const listed = await hosts.b.call("exec", "tree", ["sh", "-c", "cat /proc/1/environ | tr '\\0' '\\n' | grep WHO"]);
+    expect(listed.stdout.trim()).toBe("WHO=tree");
+    await hosts.b.call("remove", "tree");
+  });
+
+  it("a process that appends with fsync loses no line and writes none twice", async () => {
+    const spec = specOf("writer", "10.91.1.3", [
+      "/usr/bin/perl",
+      "-e",
+      "use IO::Handle; open(F,'>>','/var/lines'); F->autoflush(1); $i=0; while(1){$i++; print F \"$i\\n\"; F->sync; select(undef,undef,undef,0.002)}",
+    ]);
+    await hosts.a.call("start", spec, 1);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const done = await move(spec, hosts.a, hosts.b);
+    expect(done.restored.manifest.filesDigest).toBe(done.freeze.manifest.filesDigest);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const lines = (await hosts.b.call("exec", "writer", ["cat", "/var/lines"])).stdout.trim().split("\n").map(Number);
+    expect(lines.length).toBeGreaterThan(50);
+    expect(lines.slice(0, -1)).toEqual(lines.slice(0, -1).map((_: number, index: number) => index + 1));
+    await hosts.b.call("remove", "writer");
+  });
+
+  it("what cannot be dumped is refused by the preflight, by name", async () => {
+    const spec = specOf("tun", "10.91.1.4", ["/usr/bin/perl", "-e", 'syscall(425, 4, my $p = "\\0" x 120); sleep 600']);
+    await hosts.a.call("start", spec, 1);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const report = await hosts.a.call("preflight", "tun", "auto", target);
+    expect(report.blockers.map((one: any) => one.code)).toContain("IO_URING_IN_USE");
+    await hosts.a.call("remove", "tun");
+  });
+
+  describe("when something breaks, exactly one instance runs and the connection lives", () => {
+    const spec = specOf("hit", "10.91.1.5", redis);
+    beforeAll(async () => {
+      await hosts.a.call("start", spec, 1);
+      await waitFor("10.91.1.5");
+    });
+    afterAll(() => hosts?.a.call("remove", "hit"));
+
+    async function survives(work: (client: Awaited<ReturnType<typeof openCounterClient>>) => Promise<void>) {
+      const client = await openCounterClient("10.91.1.5");
+      try {
+        await client.answers(20);
+        await work(client);
+        await client.answers(20);
+        expect(client.wrong()).toBe(0);
+        expect(client.error()).toBeUndefined();
+        expect((await hosts.a.call("list")).find((one: any) => one.name === "hit")).toMatchObject({ phase: "running" });
+        expect((await hosts.b.call("list")).filter((one: any) => one.name === "hit" && one.phase === "running")).toEqual([]);
+      } finally {
+        client.close();
+      }
+    }
+
+    it("the target dies after the restore, before the commit", () =>
+      survives(async () => {
+        const { ref, peer } = await prepare(spec, hosts.a, hosts.b, "stop-and-copy");
+        await hosts.a.call("copy", ref, peer, "stop-and-copy");
+        await Promise.all([hosts.a.call("freeze", ref, peer, "stop-and-copy"), hosts.b.call("restore", ref, "stop-and-copy")]);
+        await hosts.b.kill();
+        await hosts.b.restart();
+        await hosts.b.call("abort", ref);
+        await hosts.a.call("thaw", ref);
+        await expect(hosts.b.call("resume", ref)).rejects.toMatchObject({ code: expect.any(String) });
+      }));
+
+    it("the target dies while the images arrive: the freeze fails and the source runs by itself", () =>
+      survives(async () => {
+        await hosts.b.kill();
+        await hosts.b.restart({ AETHER_FAULTS: "restore.before=kill" });
+        const { ref, peer } = await prepare(spec, hosts.a, hosts.b, "stop-and-copy");
+        await hosts.a.call("copy", ref, peer, "stop-and-copy");
+        const [frozen, restored] = await Promise.allSettled([
+          hosts.a.call("freeze", ref, peer, "stop-and-copy"),
+          hosts.b.call("restore", ref, "stop-and-copy"),
+        ]);
+        expect(restored.status).toBe("rejected");
+        await hosts.b.restart();
+        await hosts.b.call("abort", ref);
+        if (frozen.status === "fulfilled") await hosts.a.call("thaw", ref);
+      }));
+
+    it.each(["freeze.after_cut", "freeze.after_freeze", "freeze.after_dump", "transfer.half"])(
+      "the source's agent is killed at %s",
+      (point) =>
+        survives(async () => {
+          await hosts.a.kill();
+          await hosts.a.restart({ AETHER_FAULTS: `${point}=kill` });
+          const { ref, peer } = await prepare(spec, hosts.a, hosts.b, "stop-and-copy");
+          await hosts.a.call("copy", ref, peer, "stop-and-copy");
+          const restored = hosts.b.call("restore", ref, "stop-and-copy");
+          restored.catch(() => undefined);
+          await expect(hosts.a.call("freeze", ref, peer, "stop-and-copy")).rejects.toThrow();
+          await expect(restored).rejects.toThrow();
+          await hosts.a.restart();
+          await hosts.b.call("abort", ref);
+          await hosts.a.call("thaw", ref);
+        }),
+    );
+
+    it("criu hangs in the dump: its deadline ends it", async () => {
+      const other = await openTopology("aeh", 92, { criu: join(hosts.dir, "criu") });
+      try {
+        const held = specOf("held", "10.92.1.1", redis);
+        await other.a.call("start", held, 1);
+        await waitFor("10.92.1.1");
+        const client = await openCounterClient("10.92.1.1");
+        await client.answers(10);
+        await writeFile(hang, "");
+        const ref = { migrationId: "mig-hang", workload: "held", epoch: 1 };
+        const ready = await other.b.call("prepare", ref, held, "a", "stop-and-copy");
+        const peer = { nodeId: "b", address: ready.linkAddress, port: ready.linkPort };
+        await other.a.call("copy", ref, peer, "stop-and-copy");
+        await expect(other.a.call("freeze", ref, peer, "stop-and-copy")).rejects.toMatchObject({ code: "TOOL_TIMEOUT" });
+        await other.b.call("abort", ref);
+        await client.answers(10);
+        expect(client.wrong()).toBe(0);
+        client.close();
+      } finally {
+        await other.close();
+      }
+    });
+  });
+
+  it("a snapshot is restored on the other host; one flipped byte is refused, kept and named", async () => {
+    const spec = specOf("snap", "10.91.1.6", redis);
+    await hosts.a.call("start", spec, 1);
+    await waitFor("10.91.1.6");
+    await cli("10.91.1.6", "set", "kept", "yes");
+    await hosts.a.call("snapshot", "snap", "snap-1");
+    expect(await cli("10.91.1.6", "set", "kept", "later")).toBe("OK");
+    await hosts.a.call("remove", "snap");
+    await hosts.b.call("restoreSnapshot", "snap-1", spec, 2);
+    expect(await cli("10.91.1.6", "get", "kept")).toBe("yes");
+    await hosts.b.call("remove", "snap");
+    const image = join(hosts.dir, "snapshots/snap-1/images/pages-1.img");
+    const bytes = await readFile(image);
+    bytes[100] = (bytes[100] ?? 0) ^ 1;
+    await writeFile(image, bytes);
+    await expect(hosts.b.call("restoreSnapshot", "snap-1", spec, 3)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+    expect(await readFile(image)).toEqual(bytes);
+    expect((await hosts.b.call("list")).filter((one: any) => one.phase === "running")).toEqual([]);
+  });
+});
