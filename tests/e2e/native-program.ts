@@ -1,22 +1,15 @@
-// What the tests of the native program share: the program (compiled when it is not there), namespaces with a prefix of their own, events.
-import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
+// What the tests of the native program share: where the program is, namespaces with a prefix of their own, events.
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { run, until } from "@aether/kit";
+import { beforeEach } from "vitest";
 
-const folder = fileURLToPath(new URL("../../native", import.meta.url));
-export const native = `${folder}/build/aether-native`;
+export const native = fileURLToPath(new URL("../../native/build/aether-native", import.meta.url));
 
-/** Why the program cannot be tested here; undefined when it can. */
+/** Why the program cannot be tested here; undefined when it can. `npm test` compiles it first. */
 export function missingProgram(): string | undefined {
-  if (!existsSync(native)) {
-    try {
-      execFileSync("make", ["-s", "-C", folder], { stdio: "pipe" });
-    } catch (caught) {
-      return `native/build/aether-native is not there and cannot be compiled: ${caught instanceof Error ? caught.message : String(caught)}`;
-    }
-  }
-  return undefined;
+  return existsSync(native) ? undefined : "native/build/aether-native is not there: make -C native";
 }
 
 /** Why packets cannot be held or announced here; undefined when they can. */
@@ -24,6 +17,13 @@ export function missingForPackets(): string | undefined {
   if (process.getuid?.() !== 0) return "network namespaces need root";
   if (!existsSync("/dev/net/tun")) return "/dev/net/tun is not there";
   return missingProgram();
+}
+
+/** Skips each test of the suite with the reason, where there is one. */
+export function skipWhere(missing: string | undefined): void {
+  beforeEach((context) => {
+    if (missing !== undefined) context.skip(missing);
+  });
 }
 
 export const ip = (...args: readonly string[]) => run("ip", args, { deadlineMs: 10_000 });

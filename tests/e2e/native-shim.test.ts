@@ -7,10 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readTextIfThere, run, sleep, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { missingProgram, native } from "./native-program.ts";
+import { missingProgram, native, skipWhere } from "./native-program.ts";
 
 const missing = missingProgram();
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 let dir: string;
 let count = 0;
 beforeAll(async () => {
@@ -49,7 +48,8 @@ async function isAlive(pid: number): Promise<boolean> {
 
 const gone = (pid: number) => until(`the end of ${pid}`, 10, 5000, async () => ((await isAlive(pid)) ? undefined : true));
 
-describe.skipIf(missing !== undefined)("the shim", () => {
+describe("the shim", () => {
+  skipWhere(missing);
   it("answers when the workload is launched, and leaves its output and exit code", async () => {
     const beforeMs = Date.now();
     const { files, args } = await workload('(echo one; echo two >&2; sleep 0.5; echo three; exit 7) & echo $! > "$1"');

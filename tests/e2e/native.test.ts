@@ -1,21 +1,21 @@
 // What every command of the native program keeps to: options are checked before anything is done; the socket pipe; the announcement.
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "@aether/kit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { createNamespaces, inside, ip, missingForPackets, missingProgram, native } from "./native-program.ts";
+import { createNamespaces, inside, ip, missingForPackets, missingProgram, native, skipWhere } from "./native-program.ts";
 
 const missing = missingProgram();
 const missingPackets = missingForPackets();
-if (missingPackets !== undefined) console.log(`skipped: ${missingPackets}`);
 
 const call = (...args: readonly string[]) => run(native, args, { deadlineMs: 5000, okCodes: [0, 1, 2] });
 
-describe.skipIf(missing !== undefined)("options", () => {
+describe("options", () => {
+  skipWhere(missing);
   const shim = ["shim", "--log", "/tmp/x", "--max-log-bytes", "70000", "--exit-file", "/tmp/y", "--pid-file", "/tmp/z"];
   const hold = ["hold", "--device", "aet0", "--address", "10.0.0.1", "--deadline-ms", "1000", "--max-bytes", "1000"];
   const without = (args: readonly string[], name: string) => args.filter((_, at) => args[at] !== name && args[at - 1] !== name);
@@ -72,7 +72,8 @@ describe.skipIf(missing !== undefined)("options", () => {
   });
 });
 
-describe.skipIf(missing !== undefined)("pipe", () => {
+describe("pipe", () => {
+  skipWhere(missing);
   let dir: string;
   let server: Server | undefined;
   beforeAll(async () => {
@@ -143,11 +144,36 @@ describe.skipIf(missing !== undefined)("pipe", () => {
   });
 });
 
-describe.skipIf(missingPackets !== undefined)("announce", () => {
+describe("launch", () => {
+  skipWhere(missing ?? (process.getuid?.() === 0 ? undefined : "a mount namespace needs root"));
+
+  it("puts a folder over /run for the command alone, and becomes the command", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "aet-run-"));
+    await writeFile(join(dir, "only-here"), "");
+    const { stdout } = await run(native, ["launch", "--run-dir", dir, "--", "sh", "-c", "ls /run; exit 5"], {
+      deadlineMs: 5000,
+      okCodes: [5],
+    });
+    expect(stdout).toBe("only-here\n");
+    expect((await run("ls", ["/run"], { deadlineMs: 5000 })).stdout).not.toContain("only-here");
+    await rm(dir, { recursive: true });
+  });
+
+  it("does not run the command where it may not be", async () => {
+    const { stderr, code } = await call("launch", "--cgroup-procs", "/no/cgroup.procs", "--", "echo", "ran");
+    expect([code, JSON.parse(stderr)]).toMatchObject([1, { errno: 2 }]);
+    expect((await call("launch")).code).toBe(2);
+    expect((await call("launch", "--", "/no/such/program")).stderr).toContain("cannot run /no/such/program");
+  });
+});
+
+describe("announce", () => {
+  skipWhere(missingPackets);
   const namespaces = createNamespaces();
   let here: string;
   let peer: string;
   beforeAll(async () => {
+    if (missingPackets !== undefined) return;
     here = await namespaces.add("here");
     peer = await namespaces.add("peer");
     await ip("link", "add", "eth0", "netns", here, "type", "veth", "peer", "name", "eth0", "netns", peer);

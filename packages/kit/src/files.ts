@@ -26,12 +26,12 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array, m
 
 let counter = 0;
 
-/** The file's text, or undefined when there is none. */
+/** The file's text, or undefined when there is none; also for a file in /proc whose process has just ended. */
 export async function readTextIfThere(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");
   } catch (caught) {
-    if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
+    if (isErrno(caught, "ENOENT", "ENOTDIR", "ESRCH")) return undefined;
     throw caught;
   }
 }
