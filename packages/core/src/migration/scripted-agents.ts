@@ -123,7 +123,7 @@ export function createScriptedFleet(parts: {
     const aborted = new Set<string>();
     let up: Outbox<SessionRequest> | undefined;
     let life = new AbortController();
-    let fence = 0n;
+    const fences = new Map<string, bigint>();
     let sequence = 0n;
 
     const say = (message: MessageInitShape<typeof SessionRequestSchema>["message"]) =>
@@ -139,10 +139,13 @@ export function createScriptedFleet(parts: {
       const known = kept.get(command.id);
       if (known !== undefined) return void say({ case: "result", value: known });
       const action = command.action.case ?? "";
-      if (command.fence < fence || (aborted.has(command.migrationId) && !["abort", "thaw"].includes(action))) {
+      if (
+        command.fence < (fences.get(command.migrationId) ?? 0n) ||
+        (aborted.has(command.migrationId) && !["abort", "thaw"].includes(action))
+      ) {
         return keep({ commandId: command.id, outcome: CommandOutcome.REFUSED, error: { code: "STALE_FENCE", message: "an older lease" } });
       }
-      fence = command.fence;
+      fences.set(command.migrationId, command.fence);
       if (action === "abort" || action === "thaw") aborted.add(command.migrationId);
       begun.push({ id: command.id, action });
       kept.set(command.id, create(CommandResultSchema, { commandId: command.id, outcome: CommandOutcome.RUNNING }));
