@@ -146,7 +146,7 @@ export function createRuntime(host: Host): OwnedRuntime {
         "--net",
         "--pid",
         "--root",
-        "--wd=/",
+        "--wd", // the workload's own: a directory given by name would be opened before the change of root, outside of it
         "--",
         ...argv,
       ];
