@@ -24,8 +24,8 @@ describe("cloudLayout", () => {
         ...cloud.nodes.flatMap((n) => [n.namespace, n.address, n.instanceId]),
       ];
     };
-    const shared = new Set(names("ae", "10.77.0.0/16")).intersection(new Set(names("t1", "10.78.0.0/16")));
-    expect([...shared]).toEqual([]);
+    const others = names("t1", "10.78.0.0/16");
+    expect(names("ae", "10.77.0.0/16").filter((name) => others.includes(name))).toEqual([]);
   });
 
   it("stays inside the kernel's 15 characters for interface names, at the longest prefix and 16 nodes", () => {

@@ -138,7 +138,7 @@ describe("control socket", () => {
     await rm(dir, { recursive: true });
   });
   const call = (method: string, path: string, body?: string) =>
-    new Promise<{ status: number; body: Record<string, never> }>((resolve, reject) => {
+    new Promise<{ status: number; body: Record<string, unknown> }>((resolve, reject) => {
       const request = httpRequest({ socketPath: join(dir, "lab.sock"), method, path }, async (response) => {
         const chunks: Buffer[] = [];
         for await (const chunk of response) chunks.push(chunk);

@@ -1,0 +1,251 @@
+// The local cloud as a user has it: the built command, real namespaces, runc and CRIU, a workload of one's own beside the demo. It has a
+// prefix, a subnet, a port and a directory of its own, so that it can run beside another cloud.
+import { execFile } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { machineChecks } from "@aether/agent";
+import { run, runChecks, sleep, until } from "@aether/kit";
+import { cloudNeeds, createLoadClient } from "@aether/lab";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const prefix = "et";
+const subnet = "10.78.0.0/16";
+const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
+
+const missing = await whatIsMissing();
+if (missing !== undefined) console.log(`skipped: ${missing}`);
+
+async function whatIsMissing(): Promise<string | undefined> {
+  if (!existsSync(fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url))))
+    return "the command is not built: npm run build";
+  const signal = AbortSignal.timeout(60_000);
+  const reports = await runChecks(process.getuid?.() === 0 ? [...cloudNeeds(), ...(await machineChecks())] : cloudNeeds(), signal);
+  const failed = reports.filter((report) => report.status === "fail");
+  return failed.length === 0 ? undefined : failed.map((report) => `${report.title}: ${report.detail}`).join("; ");
+}
+
+let dir: string;
+let port: number;
+
+interface Answer {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+  /** stdout as the one JSON document that it must be. */
+  json<T = Record<string, unknown>>(): T;
+}
+
+function aether(...args: string[]): Promise<Answer> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, AETHER_DIR: dir };
+    execFile(process.execPath, [bin, ...args], { env, timeout: 150_000, maxBuffer: 16 << 20 }, (failure, out, err) => {
+      const code = failure === null ? 0 : typeof failure.code === "number" ? failure.code : -1;
+      resolve({ code, out, err, json: () => JSON.parse(out) });
+    });
+  });
+}
+
+const up = (...args: string[]) =>
+  aether("up", "--detach", "--json", "--prefix", prefix, "--subnet", subnet, "--port", String(port), ...args);
+
+/** Everything on the machine that carries this cloud's marks. */
+async function traces(): Promise<string[]> {
+  const found: string[] = [];
+  const isOurs = (name: string) => new RegExp(`^(ae-|aether-)?${prefix}-(fabric|host|n\\d)`).test(name);
+  const list = (path: string) => (existsSync(path) ? readdirSync(path) : []);
+  found.push(
+    ...list("/run/netns")
+      .filter(isOurs)
+      .map((name) => `namespace ${name}`),
+  );
+  found.push(
+    ...list("/sys/class/net")
+      .filter(isOurs)
+      .map((name) => `link ${name}`),
+  );
+  found.push(
+    ...list("/dev/shm")
+      .filter(isOurs)
+      .map((name) => `folder /dev/shm/${name}`),
+  );
+  const mounts = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  found.push(
+    ...mounts.filter((line) => line.includes(dir) || line.includes(`aether-${prefix}-n`)).map((line) => `mount ${line.split(" ")[4]}`),
+  );
+  const { stdout } = await run("find", ["/sys/fs/cgroup", "-maxdepth", "6", "-type", "d", "-name", `ae-${prefix}-*`], {
+    deadlineMs: 20_000,
+    okCodes: [0, 1],
+  });
+  found.push(
+    ...stdout
+      .split("\n")
+      .filter(Boolean)
+      .map((path) => `cgroup ${path}`),
+  );
+  for (const pid of list("/proc").filter((name) => /^\d+$/.test(name) && name !== String(process.pid))) {
+    const read = async (file: string) => (await readFile(`/proc/${pid}/${file}`, "utf8").catch(() => "")).split("\0");
+    const [commandLine, environment] = [await read("cmdline"), await read("environ")];
+    if (environment.includes(`AETHER_CLOUD=${dir}`) || commandLine.some((word) => word.includes(dir)))
+      found.push(`process ${pid} ${commandLine.join(" ")}`);
+  }
+  return found;
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), "aether-cloud-"));
+  port = await freePort();
+});
+afterAll(async () => {
+  if (missing === undefined) await aether("down", "--prefix", prefix);
+  await rm(dir, { recursive: true, force: true });
+});
+
+const nodeOf = async (name: string) =>
+  (await aether("inspect", name, "--json")).json<{ workload: { nodeId: string; epoch: string } }>().workload;
+
+describe.skipIf(missing !== undefined)("a local cloud", () => {
+  it("comes up with two nodes and a demo that serves its client, in under 60 s", async () => {
+    expect(await traces()).toEqual([]);
+    const startedMs = performance.now();
+    const answer = await up("--nodes", "2");
+    expect(answer.code, answer.err).toBe(0);
+    expect(performance.now() - startedMs).toBeLessThan(60_000);
+    expect(answer.json()).toMatchObject({ state: "ready", nodeCount: 2, missing: [], wasRunning: false });
+    expect((await traces()).length).toBeGreaterThan(10); // what `down` must remove is seen by the same eyes
+    const nodes = (await aether("nodes", "--json")).json<{
+      nodes: { id: string; isConnected: boolean; facts: { cloud: { instanceId: string } } }[];
+    }>().nodes;
+    expect(nodes.map((node) => [node.id, node.isConnected])).toEqual([
+      ["n1", true],
+      ["n2", true],
+    ]);
+    expect(new Set(nodes.map((node) => node.facts.cloud.instanceId)).size).toBe(2); // each heard its own metadata under the one address
+  });
+
+  it("says that it runs when it is started again", async () => {
+    const again = await up();
+    expect(again.code).toBe(0);
+    expect(again.json()).toMatchObject({ wasRunning: true, url: `http://127.0.0.1:${port}` });
+  });
+
+  it("moves a tree of processes there and back: its output goes on without a line lost or twice", async () => {
+    const script = "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.1; done";
+    const started = await aether("run", "ticker", "--node", "n1", "--json", "--", "/bin/sh", "-c", script);
+    expect(started.code, started.err).toBe(0);
+    await sleep(600);
+    for (const [target, epoch] of [
+      ["n2", "2"],
+      ["n1", "3"],
+    ] as const) {
+      const moved = await aether("migrate", "ticker", "--to", target, "--json");
+      expect(moved.code, moved.err).toBe(0);
+      expect(moved.json()).toMatchObject({ state: "MIGRATION_STATE_DONE", receipt: { isWhole: true, network: { resetsSent: 0 } } });
+      expect(await nodeOf("ticker")).toMatchObject({ nodeId: target, epoch });
+      await sleep(500);
+    }
+    const lines = (await aether("logs", "ticker")).out.trim().split("\n");
+    expect(lines.length).toBeGreaterThan(10);
+    expect(lines).toEqual(lines.map((_, index) => `line ${index + 1}`));
+    const tail = await aether("logs", "ticker", "--tail", "2");
+    expect(tail.out.trim().split("\n")).toHaveLength(2);
+  });
+
+  it("runs commands inside, and hands on their exit code", async () => {
+    const inside = await aether("exec", "ticker", "--", "/bin/sh", "-c", "echo out; echo err >&2; exit 9");
+    expect(inside).toMatchObject({ code: 9, out: "out\n", err: "err\n" });
+  });
+
+  it("keeps a client's connection and every answer through moves under load", async () => {
+    const client = createLoadClient({ address: "10.78.1.1", port: 6379, key: "e2e", pauseMs: 1 });
+    client.start();
+    await until("the first answers", 20, 10_000, async () => ((client.lastValue ?? 0) > 50 ? true : undefined));
+    for (let i = 0; i < 4; i++) {
+      const moved = await aether("migrate", "demo", "--json");
+      expect(moved.code, moved.err).toBe(0);
+    }
+    await sleep(300);
+    await client.stop();
+    const seen = client.totals();
+    expect(seen).toMatchObject({ errorCount: 0, wrongCount: 0, reconnectCount: 0 });
+    expect(client.lastValue).toBe(seen.requestCount);
+    expect(seen.gaps.length).toBeGreaterThan(0); // a move is a pause; without one, nothing was moved
+  });
+
+  it("refuses bad input by name, and changes nothing", async () => {
+    const before = (await aether("ps", "--json")).json();
+    for (const [args, code, says] of [
+      [["migrate", "ticker", "--to", "n9"], 2, "n9"],
+      [["migrate", "ticker", "--to", (await nodeOf("ticker")).nodeId], 2, "ticker"],
+      [["migrate", "nobody"], 2, "nobody"],
+      [["run", "ticker", "--", "/bin/true"], 2, "ticker"],
+      [["run", "twin", "--address", "10.78.1.1", "--", "/bin/true"], 2, "10.78.1.1"],
+      [["run", "ghost", "--", "/no/such/program"], 2, "/no/such/program"],
+      [["run", "Bad_Name", "--", "/bin/true"], 2, "name"],
+      [["inspect", "nobody"], 2, "nobody"],
+      [["rm", "ticker"], 4, "ticker"],
+    ] as const) {
+      const answer = await aether(...args);
+      expect(answer.code, `${args.join(" ")}: ${answer.err}`).toBe(code);
+      expect(answer.err).toContain("error: ");
+      expect(answer.err).toContain(says);
+    }
+    const names = (list: Record<string, unknown>) =>
+      (list.workloads as { spec: { name: string }; nodeId: string; epoch: string }[]).map((w) => [w.spec.name, w.nodeId, w.epoch]);
+    expect(names((await aether("ps", "--json")).json())).toEqual(names(before));
+  });
+
+  it("refuses a second move of a moving workload, with the first one's id", async () => {
+    const answers = await Promise.all([aether("migrate", "demo", "--json"), aether("migrate", "demo", "--json")]);
+    const first = answers.find((answer) => answer.code === 0);
+    const second = answers.find((answer) => answer.code !== 0);
+    expect(first, answers.map((answer) => answer.err).join("\n")).toBeDefined();
+    expect(second?.code).toBe(4);
+    expect(JSON.stringify(second?.json())).toContain(String(first?.json().id));
+  });
+
+  it("closes the loop by itself: a notice is announced, heard, decided, acted on, and judged", async () => {
+    const { nodeId } = await nodeOf("demo");
+    const drill = await aether("drill", "start", "--kind", "notice", "--node", nodeId, "--wait", "--json");
+    expect(drill.code, drill.out + drill.err).toBe(0);
+    const verdict = drill.json<{ state: string; noticeToDecisionMs: number; checks: { isPassed: boolean }[]; migrationIds: string[] }>();
+    expect(verdict.state).toBe("DRILL_STATE_PASSED");
+    expect(verdict.noticeToDecisionMs).toBeLessThan(500);
+    expect(verdict.checks.every((check) => check.isPassed)).toBe(true);
+    expect(verdict.migrationIds.length).toBeGreaterThan(0);
+    expect((await nodeOf("demo")).nodeId).not.toBe(nodeId);
+    expect((await aether("audit", "--verify", "--json")).json()).toMatchObject({ isIntact: true });
+  });
+
+  it("goes down and leaves nothing", async () => {
+    const down = await aether("down", "--json");
+    expect(down.code, down.err).toBe(0);
+    expect(await traces()).toEqual([]);
+    expect(readdirSync(dir)).toEqual(["logs"]);
+    expect((await aether("down")).code).toBe(0);
+  });
+
+  it("is cleaned after a kill -9 of its supervisor and of core, in the middle of a workload's life", async () => {
+    const answer = await up("--nodes", "2");
+    expect(answer.code, answer.err).toBe(0);
+    const record = JSON.parse(await readFile(join(dir, "cloud.json"), "utf8"));
+    process.kill(record.supervisor.pid, "SIGKILL");
+    process.kill(record.processes.core.pid, "SIGKILL");
+    expect((await traces()).length).toBeGreaterThan(5);
+    const down = await aether("down");
+    expect(down.code, down.err).toBe(0);
+    expect(await traces()).toEqual([]);
+  });
+});
