@@ -1,6 +1,6 @@
 // Two hosts on one machine: network namespaces on a bridge, an engine process in each, the test itself as their neighbour and client.
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { run, systemClock } from "@aether/kit";
@@ -70,6 +70,8 @@ export async function openTopology(prefix: string, net: number, tools: Record<st
       }
       await quiet("link", "del", bridge);
       await rm(dir, { recursive: true, force: true });
+      for (const name of await readdir("/dev/shm"))
+        if (name.startsWith(`aether-${prefix}`)) await rm(join("/dev/shm", name), { recursive: true, force: true });
     },
   };
 }
