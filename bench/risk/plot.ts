@@ -14,6 +14,7 @@ export interface Plot {
   readonly y: readonly [number, number];
   readonly xTicks: readonly number[];
   readonly yTicks: readonly number[];
+  readonly legend: "left" | "right";
   readonly series: readonly Series[];
 }
 
@@ -42,6 +43,7 @@ export function drawPlot(plot: Plot): string {
   out.push(
     `<text transform="translate(16 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" text-anchor="middle" fill="#1f2933">${plot.yLabel}</text>`,
   );
+  const legendX = plot.legend === "left" ? LEFT + 16 : WIDTH - 170;
   for (const [i, s] of plot.series.entries()) {
     const dash = s.isDashed ? ' stroke-dasharray="5 4"' : "";
     out.push(
@@ -49,7 +51,7 @@ export function drawPlot(plot: Plot): string {
     );
     if (!s.isDashed) for (const [x, y] of s.points) out.push(`<circle cx="${sx(x)}" cy="${sy(y)}" r="3" fill="${s.colour}"/>`);
     out.push(
-      `<line x1="${WIDTH - 170}" x2="${WIDTH - 146}" y1="${TOP + 12 + 18 * i}" y2="${TOP + 12 + 18 * i}" stroke="${s.colour}" stroke-width="2"${dash}/><text x="${WIDTH - 140}" y="${TOP + 16 + 18 * i}" fill="#1f2933">${s.name}</text>`,
+      `<line x1="${legendX}" x2="${legendX + 24}" y1="${TOP + 12 + 18 * i}" y2="${TOP + 12 + 18 * i}" stroke="${s.colour}" stroke-width="2"${dash}/><text x="${legendX + 30}" y="${TOP + 16 + 18 * i}" fill="#1f2933">${s.name}</text>`,
     );
   }
   return `${out.join("\n")}\n</svg>\n`;

@@ -53,6 +53,7 @@ function costByDeadline(traces: string): void {
       y: [80, 150],
       xTicks: [52, 60, 70, 80, 92],
       yTicks: [80, 90, 100, 110, 120, 130, 140, 150],
+      legend: "right",
       series: [
         { name: "greedy", colour: "#9aa5b1", points: means(greedyPolicy) },
         { name: "uniform progress", colour: "#d9822b", points: means(uniformProgressPolicy) },
@@ -97,6 +98,7 @@ function reliabilityDiagram(): void {
         y: [0, 1],
         xTicks: [0, 0.2, 0.4, 0.6, 0.8, 1],
         yTicks: [0, 0.2, 0.4, 0.6, 0.8, 1],
+        legend: "left",
         series: [
           {
             name: "perfect",
@@ -134,6 +136,7 @@ function savingsPlot(traces: string): void {
       y: [0, 100],
       xTicks: [0, 20, 40, 60, 80, 100],
       yTicks: [0, 20, 40, 60, 80, 100],
+      legend: "left",
       series: [
         { name: "advisor's rate", colour: "#2b6cb0", points: curve(1) },
         { name: "a hundred times", colour: "#d9822b", points: curve(100) },
