@@ -16,6 +16,6 @@ try {
   process.exit(0); // an engine's helper process may still hold a pipe of ours open; everything of ours is stopped
 } catch (caught) {
   const problem = caught instanceof TypeError ? new Fault("INVALID_ARGUMENT", caught.message) : Fault.from(caught);
-  process.stderr.write(`${problem.message}\n${problem.hint}\n`);
+  process.stderr.write(`error: ${problem.message}\nhint: ${problem.hint}\n`);
   process.exit(exitCodeOf(problem));
 }

@@ -114,7 +114,7 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   }
 
   async function refresh(): Promise<void> {
-    const found = await runtime.list();
+    const found = (await runtime.list()).filter(isUsers);
     for (const name of [...entries.keys()]) {
       if (found.some((status) => status.name === name)) continue;
       entries.get(name)?.checking?.abort();
@@ -179,7 +179,9 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
   };
 
   await refresh();
-  const unlisten = runtime.onExit((status) => see(status));
+  const unlisten = runtime.onExit((status) => {
+    if (isUsers(status)) see(status);
+  });
   const loops = [
     every("the workloads cannot be sampled", pace.sampleMs, async () => {
       await refresh();
@@ -243,6 +245,9 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
     },
   };
 }
+
+/** The canary's container is the engine's own: the control plane would take it for a stray and have it removed in the middle of its trial. */
+const isUsers = ({ name }: WorkloadStatus): boolean => name !== "aether-canary";
 
 async function readChecks(dir: string, log: Logger): Promise<[string, HealthCheck][]> {
   const names = await readdir(dir).catch((caught: unknown) => {
