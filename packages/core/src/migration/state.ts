@@ -109,8 +109,5 @@ export interface Facts {
 
 export const isEnded = (state: State): boolean => state === "done" || state === "rolled_back" || state === "needs_operator";
 
-/** Is the commit made? From then on a move only goes forward. */
-export const isPastCommit = (record: Pick<MigrationRecord, "committedAtMs">): boolean => record.committedAtMs !== undefined;
-
 export const nodeOf = (record: Pick<MigrationRecord, "sourceNodeId" | "targetNodeId">, side: Side): string =>
   side === "source" ? record.sourceNodeId : record.targetNodeId;
