@@ -87,7 +87,7 @@ describe("run", () => {
       message: "sh -c did not end within 300 ms",
     });
     expect(performance.now() - startedMs).toBeLessThan(3000);
-    await expect.poll(async () => isAlive(Number(await readFile(file, "utf8")))).toBe(false);
+    await expect.poll(async () => isAlive(Number(await readFile(file, "utf8"))), { timeout: 5000 }).toBe(false);
   });
 
   it("does not wait for a daemon that the program left behind with its output", async () => {

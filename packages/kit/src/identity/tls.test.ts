@@ -188,7 +188,7 @@ describe("mutual TLS", () => {
     expect(second.getX509Certificate()?.serialNumber).not.toBe(first.getX509Certificate()?.serialNumber);
     expect(await greeting(second)).toContain("hello");
     first.write("still here");
-    await expect.poll(() => echoed.join("")).toContain("still here");
+    await expect.poll(() => echoed.join(""), { timeout: 5000 }).toContain("still here");
     first.destroy();
   });
 
