@@ -79,19 +79,16 @@ export async function launch(
       const abort = () => stop(signal.reason);
       signal.addEventListener("abort", abort, { once: true });
       child.once("error", (cause) => reject(fault("TOOL_MISSING", `${host.options.tools.native}: ${cause.message}`, { cause })));
-      // "exit", not "close": the shim that stays may hold our pipes for a moment.
-      child.once("exit", () => {
+      child.once("close", () => {
         clearTimeout(timer);
         signal.removeEventListener("abort", abort);
-        setImmediate(() => {
-          if (reason !== undefined) return reject(reason);
-          const line = out.trim().split("\n").at(-1) ?? "";
-          try {
-            resolve(launched.parse(JSON.parse(line)));
-          } catch (cause) {
-            reject(fault("TOOL_FAILED", `the shim ended without a report: ${(err || out).trim().slice(-500)}`, { cause }));
-          }
-        });
+        if (reason !== undefined) return reject(reason);
+        const line = out.trim().split("\n").at(-1) ?? "";
+        try {
+          resolve(launched.parse(JSON.parse(line)));
+        } catch (cause) {
+          reject(fault("TOOL_FAILED", `the shim ended without a report: ${(err || out).trim().slice(-500)}`, { cause }));
+        }
       });
       if (signal.aborted) abort();
     });
