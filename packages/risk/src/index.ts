@@ -24,6 +24,8 @@ export * from "./multi-zone/market.ts";
 export * from "./multi-zone/optimum.ts";
 export * from "./multi-zone/transfer.ts";
 export * from "./savings/month.ts";
+export * from "./signals/feed.ts";
+export * from "./signals/incident.ts";
 export * from "./train/baselines.ts";
 export * from "./train/metrics.ts";
 export * from "./train/rows.ts";
