@@ -244,7 +244,9 @@ function startAgent(overrides: Record<string, unknown> = {}) {
 const received = <Case extends NonNullable<Up["case"]>>(name: Case, count = 1) =>
   until(`${count} ${name}`, 10, 8_000, async () => {
     const found = core.received.filter((message): message is Extract<Up, { case: Case }> => message.case === name);
-    return found.length >= count ? found.map(({ value }) => value as Extract<Up, { case: Case }>["value"]) : undefined;
+    return found.length >= count
+      ? found.map((message) => (message as { value: unknown }).value as Extract<Up, { case: Case }>["value"])
+      : undefined;
   });
 const start = (id: string, health?: number): MessageInitShape<typeof CommandSchema> => ({
   id,

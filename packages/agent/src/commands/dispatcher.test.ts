@@ -115,7 +115,9 @@ const command = (action: Command["action"]["case"], more: Partial<MessageInitSha
     deleteSnapshot: { snapshotId: "snap-1" },
   };
   const init = { id: `cmd-${++next}`, workload: "db", epoch: 1n, migrationId: "mig-1", fence: 1n, ...more };
-  return create(CommandSchema, { ...init, action: { case: action, value: values[action ?? ""] ?? {} } as never });
+  return create(CommandSchema, { ...init, action: { case: action, value: values[action ?? ""] ?? {} } } as MessageInitShape<
+    typeof CommandSchema
+  >);
 };
 const resultOf = (id: string) => until(`the result of ${id}`, 5, 3_000, async () => results.find(({ commandId }) => commandId === id));
 

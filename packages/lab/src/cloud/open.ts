@@ -11,9 +11,9 @@ import type { Reclaim } from "../imds/control.ts";
 import type { ImdsConfig } from "../imds/main.ts";
 import { type CloudLayout, cloudLayout, type LayoutOptions, type NodeLayout } from "../layout.ts";
 import { findClash } from "../network/clash.ts";
-import { openFabric } from "../network/fabric.ts";
+import { claimFabric, openFabric } from "../network/fabric.ts";
 import { type Child, startChild } from "../supervisor/child.ts";
-import { type CoreApi, createCoreApi } from "../supervisor/core-api.ts";
+import { type CoreApi, createCoreApi, type NodeView, trialRuns } from "../supervisor/core-api.ts";
 import { refOf } from "../supervisor/process.ts";
 import { keepRecord, type Missing, type RecordKeeper } from "../supervisor/record.ts";
 import { cloudMark, sweepCloud, wholeCloud } from "../sweep/sweep.ts";
@@ -58,6 +58,7 @@ export async function openCloud(options: CloudOptions, signal: AbortSignal): Pro
 
   await mkdir(join(paths.dir, "run"), { recursive: true, mode: 0o700 });
   await chmod(paths.dir, 0o700);
+  if (hasNodes) await claimFabric(layout);
   const url = `http://127.0.0.1:${options.port}`;
   const keeper = await keepRecord(paths.dir, {
     state: "starting",
@@ -144,7 +145,7 @@ function createBuilding(
     const agents = new Map<NodeLayout, Child>();
     for (const node of layout.nodes) agents.set(node, await startAgent(node));
     for (const [node, agent] of agents) {
-      await ready(`node ${node.id}`, agent, 60_000, async () => (await api.connectedNodes()).includes(node.id), signal);
+      await ready(`node ${node.id}`, agent, 60_000, async () => (await viewOf(node)).isConnected, signal);
     }
     await say(`nodes ${layout.nodes.map((node) => node.id).join(", ")} registered${stopwatch()}`);
     if (options.reclaim === "kill") watchReclaims({ paths, layout, agents, log: options.log, say: options.say }, ended.signal);
@@ -152,7 +153,24 @@ function createBuilding(
       await startDemo(api, signal);
       await say(`workload ${demoName} serves its client at ${layout.demoAddress}:${demoPort}${stopwatch()}`);
     }
+    for (const [node, agent] of agents) await untilTried(node, agent, signal);
     return adminToken;
+  }
+
+  /** A cloud is ready when its nodes have shown by doing whether they can move workloads: a drill right after `up` must find a target. */
+  async function untilTried(node: NodeLayout, agent: Child, signal: AbortSignal): Promise<void> {
+    let seen: NodeView | undefined;
+    const isTried = async () => {
+      seen = await viewOf(node);
+      return seen.isConnected && (seen.canMove || seen.reason !== trialRuns);
+    };
+    await ready(`the trial checkpoint on ${node.id}`, agent, 60_000, isTried, signal);
+    if (seen?.canMove === false) await say(`${node.id} runs workloads but cannot move them: ${seen.reason}`);
+  }
+
+  async function viewOf(node: NodeLayout): Promise<NodeView> {
+    const found = (await api.nodes()).find((each) => each.id === node.id);
+    return found ?? { id: node.id, isConnected: false, canMove: false, reason: trialRuns };
   }
 
   async function startImds(signal: AbortSignal): Promise<void> {

@@ -9,7 +9,6 @@ export const announcementRequest = z.strictObject({
   /** From now to the reclaim. AWS gives 120. Without meaning for a rebalance recommendation. */
   afterSeconds: z.number().int().min(0).max(86_400).default(120),
 });
-export type AnnouncementRequest = z.input<typeof announcementRequest>;
 
 export interface Announcement {
   readonly nodeId: string;

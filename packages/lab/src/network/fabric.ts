@@ -1,6 +1,7 @@
 // The cloud's network, made and unmade: a namespace with a bridge ("the VPC"), one namespace a node, cables between them, and the machine's own
 // cable, so that any client on it reaches workload addresses. Every step can be repeated; `closeFabric` works from names alone, after any crash.
 import { existsSync } from "node:fs";
+import { fault } from "@aether/contract";
 import type { CloudLayout, NodeLayout } from "../layout.ts";
 import { ip, ipBatch, namespacesOf, setKernelNetwork, tryIp } from "./ip.ts";
 
@@ -23,6 +24,17 @@ export async function openFabric(cloud: CloudLayout, owner: string): Promise<voi
   );
   await plugMachine(cloud, owner);
   for (const node of cloud.nodes) await openNode(cloud, node);
+}
+
+/**
+ * Takes the prefix for this cloud: the fabric's namespace, which only one can make. Throws LOCKED when it exists; nothing is changed then.
+ * Two clouds that start at the same moment would otherwise build one network together, and the first to fail would take it from the other.
+ */
+export async function claimFabric(cloud: CloudLayout): Promise<void> {
+  if (await tryIp(["netns", "add", cloud.fabricNamespace])) return;
+  throw fault("LOCKED", `the network namespace ${cloud.fabricNamespace} exists: another local cloud has just been started`, {
+    hint: `Its directory: ip link show ${cloud.hostLink}. Or give this one another --prefix and --subnet.`,
+  });
 }
 
 /** Removes every namespace of the rule, and the link of the machine. Nothing is left, whatever was there; processes inside must be gone. */

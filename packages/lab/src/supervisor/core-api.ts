@@ -2,10 +2,22 @@
 import { type FaultCode, fault, isFaultCode } from "@aether/contract";
 import { z } from "zod";
 
+export interface NodeView {
+  readonly id: string;
+  readonly isConnected: boolean;
+  /** A process was checkpointed and restored there, as a trial. */
+  readonly canMove: boolean;
+  /** Why not; also while the trial has not ended. */
+  readonly reason: string;
+}
+
+/** What an agent says of itself until its trial has ended (agent, host/capabilities.ts). */
+export const trialRuns = "the canary has not run yet";
+
 export interface CoreApi {
   isReady(): Promise<boolean>;
   createToken(name: string, role: "ROLE_AGENT" | "ROLE_OPERATOR", validSeconds: number): Promise<string>;
-  connectedNodes(): Promise<string[]>;
+  nodes(): Promise<NodeView[]>;
   runWorkload(spec: object, nodeId: string): Promise<void>;
   /** State and health as the contract names them; undefined when there is no such workload. */
   workload(name: string): Promise<{ state: string; health: string; reason: string } | undefined>;
@@ -14,8 +26,17 @@ export interface CoreApi {
 const problem = z.object({
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional(), field: z.string().optional() }),
 });
+const criu = z.object({ available: z.boolean().default(false), reason: z.string().default("") });
 const nodes = z.object({
-  nodes: z.array(z.object({ id: z.string(), isConnected: z.boolean().default(false) })).default([]),
+  nodes: z
+    .array(
+      z.object({
+        id: z.string(),
+        isConnected: z.boolean().default(false),
+        facts: z.object({ capabilities: z.object({ criu: criu.optional() }).optional() }).optional(),
+      }),
+    )
+    .default([]),
 });
 const workload = z.object({
   workload: z.object({ state: z.string().default(""), health: z.string().default(""), reason: z.string().default("") }),
@@ -45,9 +66,12 @@ export function createCoreApi(url: string, token: () => string): CoreApi {
       const answer = await call("POST", "/api/v2/tokens", { name, role, validSeconds });
       return z.object({ secret: z.string() }).parse(answer).secret;
     },
-    async connectedNodes() {
+    async nodes() {
       const answer = nodes.parse(await call("GET", "/api/v2/nodes"));
-      return answer.nodes.filter((node) => node.isConnected).map((node) => node.id);
+      return answer.nodes.map(({ id, isConnected, facts }) => {
+        const { available, reason } = facts?.capabilities?.criu ?? { available: false, reason: trialRuns };
+        return { id, isConnected, canMove: available, reason };
+      });
     },
     async runWorkload(spec, nodeId) {
       await call("POST", "/api/v2/workloads", { spec, nodeId });
