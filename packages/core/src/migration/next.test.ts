@@ -68,6 +68,7 @@ class World {
   isDrained = false;
   stepsAfterEnd = 0;
   connected = { source: true, target: true };
+  awaySinceMs = { source: startMs, target: startMs };
   isTargetInterrupted = false;
   /** Sent over the present session, not yet carried out. */
   inFlight: { side: Side; id: string; step: StepName; fence: number }[] = [];
@@ -87,8 +88,8 @@ class World {
       commands: this.commands,
       isItsTurn: true,
       isPlaced: true,
-      source: { isConnected: this.connected.source, isInterrupted: true },
-      target: { isConnected: this.connected.target, isInterrupted: this.isTargetInterrupted },
+      source: { isConnected: this.connected.source, awaySinceMs: this.awaySinceMs.source, isInterrupted: true },
+      target: { isConnected: this.connected.target, awaySinceMs: this.awaySinceMs.target, isInterrupted: this.isTargetInterrupted },
     };
   }
 
@@ -137,6 +138,7 @@ class World {
   }
 
   disconnect(side: Side): void {
+    if (this.connected[side]) this.awaySinceMs[side] = this.nowMs;
     this.connected[side] = false;
     this.inFlight = this.inFlight.filter((each) => each.side !== side);
   }
@@ -350,7 +352,7 @@ describe("next", () => {
     ...(outcome === undefined ? {} : { outcome, finishedAtMs: startMs + 1 }),
     ...over,
   });
-  const there = { isConnected: true, isInterrupted: false };
+  const there = { isConnected: true, awaySinceMs: startMs, isInterrupted: false };
   const both = (...commands: CommandFact[]): Facts => ({ commands, source: there, target: there, isItsTurn: true, isPlaced: true });
 
   it("rolls back at once, with nothing to undo, when the preflight finds a blocker", () => {
@@ -375,7 +377,7 @@ describe("next", () => {
   });
 
   it("does not freeze for a target whose own interruption is announced", () => {
-    const facts = { ...both(decided("prepare", "ok"), decided("copy", "ok")), target: { isConnected: true, isInterrupted: true } };
+    const facts = { ...both(decided("prepare", "ok"), decided("copy", "ok")), target: { ...there, isInterrupted: true } };
     expect(next(record({ state: "copying" }), facts, startMs + 5)).toMatchObject({ to: "rolling_back", error: { code: "NO_TARGET" } });
   });
 
@@ -393,13 +395,28 @@ describe("next", () => {
   it("keeps the target's copy when the source vanished in the freeze, and says where everything is", () => {
     const facts = {
       ...both(decided("prepare", "ok"), decided("copy", "ok"), decided("freeze", undefined), decided("restore", "ok")),
-      source: { isConnected: false, isInterrupted: true },
+      source: { ...there, isConnected: false },
     };
     const freezing = record({ state: "freezing" });
     expect(next(freezing, facts, startMs + 130_000)).toMatchObject({ kind: "wait" });
     const step = next(freezing, facts, startMs + 600_000);
     expect(step).toMatchObject({ to: "needs_operator", error: { code: "SOURCE_LOST" } });
     if (step.kind === "move") expect(step.why).toContain("kept stopped on n2");
+  });
+
+  it("neither commits to a target that went away nor lets the client wait for it", () => {
+    const manifests = (step: StepName) => create(CommandResultSchema, { outcome: 1, facts: okFacts(step, MigrationMode.STOP_AND_COPY)! });
+    const all = [
+      decided("prepare", "ok"),
+      decided("copy", "ok"),
+      decided("freeze", "ok", { result: manifests("freeze") }),
+      decided("restore", "ok", { result: manifests("restore") }),
+    ];
+    const facts = { ...both(...all), target: { ...there, isConnected: false } };
+    const restoring = record({ state: "restoring" });
+    expect(next(restoring, both(...all), startMs + 1_000)).toMatchObject({ kind: "commit" });
+    expect(next(restoring, facts, startMs + 1_000)).toMatchObject({ kind: "wait", untilMs: startMs + 2_000 });
+    expect(next(restoring, facts, startMs + 2_000)).toMatchObject({ to: "rolling_back", error: { code: "NODE_NOT_CONNECTED" } });
   });
 
   it("does not let a client wait two minutes for an answer that is lost", () => {
@@ -443,7 +460,7 @@ describe("next", () => {
   });
 
   it("ends well when the source is gone after the hand-over, and owes it the release", () => {
-    const facts = { ...both(decided("resume", "ok"), decided("release", undefined)), source: { isConnected: false, isInterrupted: true } };
+    const facts = { ...both(decided("resume", "ok"), decided("release", undefined)), source: { ...there, isConnected: false } };
     const step = next(record({ state: "resumed", committedAtMs: startMs }), facts, startMs + 10_000);
     expect(step).toMatchObject({ to: "done", debts: ["release"] });
   });

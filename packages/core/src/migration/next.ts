@@ -17,6 +17,8 @@ export const absentSourceMs = 10_000;
 
 /** How long the freeze waits for a node whose session has just ended. */
 export const reconnectMs = 15_000;
+/** How long a target may be away while the workload is frozen: a session that was only cut is back within a second. */
+export const awayTargetMs = 2_000;
 /** How long a connected source may keep its answer to FREEZE once the target has everything: the client waits. */
 export const answerMs = 10_000;
 /** How long a source that vanished in the freeze is waited for, where the target holds a whole copy. */
@@ -52,7 +54,7 @@ function beforeCommit(record: MigrationRecord, facts: Facts, nowMs: number): Ste
   if (failed) return rollBackStep(facts, failed);
   if (record.state === "preparing") return preparing(record, facts, dueAtMs);
   if (record.state === "copying") return copying(facts, nowMs, dueAtMs);
-  return frozen(record, facts);
+  return frozen(record, facts, nowMs);
 }
 
 function preparing(record: MigrationRecord, facts: Facts, dueAtMs: number): Step {
@@ -94,12 +96,19 @@ function copying(facts: Facts, nowMs: number, dueAtMs: number): Step {
   return { kind: "move", to: "freezing", send: ["restore", "freeze"], why: "files are copied" };
 }
 
-function frozen(record: MigrationRecord, facts: Facts): Step {
+function frozen(record: MigrationRecord, facts: Facts, nowMs: number): Step {
   const freeze = dueSooner(facts, stateOf(facts, "freeze"));
   const restore = stateOf(facts, "restore");
   if (freeze.is === "absent" || restore.is === "absent") {
     const missing = ([freeze, restore] as const).filter((each) => each.is === "absent").map((each) => each.step);
     return { kind: "move", to: record.state, send: missing, why: "files are copied" };
+  }
+  // A commit to a target that is away would be irrevocable and unheard, and each second of waiting is the client's.
+  if (!facts.target.isConnected) {
+    const untilMs = facts.target.awaySinceMs + awayTargetMs;
+    if (nowMs < untilMs) return wait(untilMs, "the target to be connected");
+    const message = `${record.targetNodeId} went away while ${record.workload} was frozen`;
+    return rollBackStep(facts, { code: "NODE_NOT_CONNECTED", message });
   }
   if (freeze.is === "ok" && restore.is === "ok") {
     const left = freeze.command.result?.facts;

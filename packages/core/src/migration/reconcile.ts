@@ -48,6 +48,9 @@ export interface Reconciler {
   stop(): Promise<void>;
 }
 
+/** Agents find a control plane that has started again within this. */
+const comeBackMs = 8_000;
+
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { db, events, sessions, log, nowMs, movesEach = 4, sweepMs = 1_000 } = options;
   const lease = options.lease ?? { owner: newId("ses"), leaseMs: 10_000, isExclusive: true };
@@ -64,6 +67,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const stopping = new AbortController();
   const unsubscribe: (() => void)[] = [];
   let renewedAtMs = 0;
+  /** When each node's last session ended. */
+  const away = new Map<string, number>();
+  let begunAtMs = nowMs();
 
   const isStopped = () => life === undefined || life.aborted || stopping.signal.aborted;
   const timers = createTimers(nowMs, (id) => wake(id));
@@ -212,7 +218,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
 
   function factsOf(held: Held): Facts {
     const { sourceNodeId, targetNodeId } = held.record;
-    const node = (id: string) => ({ isConnected: sessions.isConnected(id), isInterrupted: interrupted.has(id) });
+    const node = (id: string) => ({
+      isConnected: sessions.isConnected(id),
+      awaySinceMs: away.get(id) ?? begunAtMs + comeBackMs,
+      isInterrupted: interrupted.has(id),
+    });
     const busy = [...helds.values()].filter(
       ({ record }) => record.sourceNodeId === sourceNodeId && record.state !== "planned" && !isEnded(record.state),
     );
@@ -291,12 +301,16 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     async start(signal) {
       life = signal;
+      begunAtMs = nowMs();
       unsubscribe.push(
         sessions.onHello((nodeId) => {
           wakeNode(nodeId);
           debts.pay(nodeId);
         }),
-        sessions.onLost(wakeNode),
+        sessions.onLost((nodeId) => {
+          away.set(nodeId, nowMs());
+          wakeNode(nodeId);
+        }),
         sessions.onProgress((nodeId, { commandId, phase }) => {
           const held = [...helds.values()].find(({ flights }) => flights.has(commandId));
           if (held === undefined || phase === undefined || phase.outcome === "") return;

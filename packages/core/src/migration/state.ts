@@ -92,6 +92,8 @@ export interface CommandFact {
 
 export interface NodeFact {
   readonly isConnected: boolean;
+  /** Since when it is not connected; where it was not since this process began, that beginning and a time to come back. */
+  readonly awaySinceMs: number;
   /** An interruption of it is announced. */
   readonly isInterrupted: boolean;
 }
