@@ -1,19 +1,33 @@
 import { defineConfig } from "vitest/config";
 
-// Two projects: `unit` needs no root, no services and under 30 s; `e2e` needs what its files say and skips, with the reason, where that is missing.
+// Three projects. `unit`: no root, no services, under 30 s. `service`: a whole control plane or agent inside the test, with its database, its TLS and its
+// clocks; no root either, but seconds each. `e2e`: what crosses packages; skips, with the reason, where what it needs is missing.
+const wholeServices = [
+  "packages/agent/src/agent.test.ts",
+  "packages/core/src/core.test.ts",
+  "packages/core/src/db/*.test.ts",
+  "packages/core/src/decision/decisions.test.ts",
+  "packages/core/src/drill/drills.test.ts",
+  "packages/core/src/identity/identity.test.ts",
+  "packages/core/src/migration/reconcile.test.ts",
+  "packages/kit/src/identity/rotate.test.ts",
+];
+const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
+
 export default defineConfig({
   test: {
     projects: [
       {
-        resolve: { conditions: ["@source"] },
-        ssr: { resolve: { conditions: ["@source"] } },
-        test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.mjs"], testTimeout: 10_000 },
+        ...source,
+        test: {
+          name: "unit",
+          include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.mjs"],
+          exclude: wholeServices,
+          testTimeout: 15_000,
+        },
       },
-      {
-        resolve: { conditions: ["@source"] },
-        ssr: { resolve: { conditions: ["@source"] } },
-        test: { name: "e2e", include: ["tests/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
-      },
+      { ...source, test: { name: "service", include: wholeServices, testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false } },
+      { ...source, test: { name: "e2e", include: ["tests/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false } },
     ],
   },
 });

@@ -9,7 +9,8 @@ import { type EngineHost, openTopology, specOf, type Topology } from "./topology
 
 const missing = missingForEngine();
 const target = { lazyPages: true, cpuFeatures: [], criuVersion: "4.2.1" };
-const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""];
+// A database file that no other redis of this machine has: the rootfs is the machine's own.
+const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--dbfilename", "aether-engine-test.rdb"];
 let epochOf: Record<string, number> = {};
 let counter = 0;
 
@@ -55,7 +56,7 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
   let hang: string;
   beforeAll(async () => {
     epochOf = {};
-    hosts = await openTopology("aet", 91);
+    hosts = await openTopology("aet", 211);
     hang = join(hosts.dir, "hang");
     // criu that hangs in `dump` while the file is there, and is the real one otherwise.
     const wrapper = join(hosts.dir, "criu");
@@ -67,17 +68,17 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
   afterAll(() => hosts?.close());
 
   it("redis goes there and back ten times under load: connection kept, counter whole, dataset equal, output continued", async () => {
-    const spec = specOf("db", "10.91.1.1", redis);
+    const spec = specOf("db", "10.211.1.1", redis);
     await hosts.a.call("start", spec, 1);
-    await waitFor("10.91.1.1");
-    await cli("10.91.1.1", "eval", "for i=1,5000 do redis.call('set','k'..i,string.rep('x',500)..i) end return 1", "0");
+    await waitFor("10.211.1.1");
+    await cli("10.211.1.1", "eval", "for i=1,5000 do redis.call('set','k'..i,string.rep('x',500)..i) end return 1", "0");
     const digest = await cli(
-      "10.91.1.1",
+      "10.211.1.1",
       "eval",
       "return redis.sha1hex(table.concat(redis.call('mget',unpack({'k1','k77','k4999'}))))",
       "0",
     );
-    const client = await openCounterClient("10.91.1.1");
+    const client = await openCounterClient("10.211.1.1");
     try {
       let [from, to] = [hosts.a, hosts.b];
       for (let i = 0; i < 10; i++) {
@@ -93,9 +94,9 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
       expect(client.wrong()).toBe(0);
       expect(client.error()).toBeUndefined();
       expect(
-        await cli("10.91.1.1", "eval", "return redis.sha1hex(table.concat(redis.call('mget',unpack({'k1','k77','k4999'}))))", "0"),
+        await cli("10.211.1.1", "eval", "return redis.sha1hex(table.concat(redis.call('mget',unpack({'k1','k77','k4999'}))))", "0"),
       ).toBe(digest);
-      expect(await cli("10.91.1.1", "dbsize")).toBe("5001");
+      expect(await cli("10.211.1.1", "dbsize")).toBe("5001");
       expect(await hosts.b.call("list")).toEqual([]);
       expect(await hosts.a.call("logs", "db")).toContain("Ready to accept connections");
       expect((await hosts.a.call("exec", "db", ["redis-cli", "ping"])).stdout.trim()).toBe("PONG");
@@ -107,7 +108,7 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
 
   it("a tree of processes arrives as it left, with its environment", async () => {
     const script = "sleep 500 & sh -c 'sleep 501 & wait' & wait";
-    const spec = specOf("tree", "10.91.1.2", ["sh", "-c", script], { env: { WHO: "tree" } });
+    const spec = specOf("tree", "10.211.1.2", ["sh", "-c", script], { env: { WHO: "tree" } });
     await hosts.a.call("start", spec, 1);
     await new Promise((resolve) => setTimeout(resolve, 300));
     const done = await move(spec, hosts.a, hosts.b);
@@ -119,7 +120,7 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
   });
 
   it("a process that appends with fsync loses no line and writes none twice", async () => {
-    const spec = specOf("writer", "10.91.1.3", [
+    const spec = specOf("writer", "10.211.1.3", [
       "/usr/bin/perl",
       "-e",
       "use IO::Handle; open(F,'>>','/var/lines'); F->autoflush(1); $i=0; while(1){$i++; print F \"$i\\n\"; F->sync; select(undef,undef,undef,0.002)}",
@@ -136,7 +137,7 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
   });
 
   it("what cannot be dumped is refused by the preflight, by name", async () => {
-    const spec = specOf("tun", "10.91.1.4", ["/usr/bin/perl", "-e", 'syscall(425, 4, my $p = "\\0" x 120); sleep 600']);
+    const spec = specOf("tun", "10.211.1.4", ["/usr/bin/perl", "-e", 'syscall(425, 4, my $p = "\\0" x 120); sleep 600']);
     await hosts.a.call("start", spec, 1);
     await new Promise((resolve) => setTimeout(resolve, 300));
     const report = await hosts.a.call("preflight", "tun", "auto", target);
@@ -145,15 +146,15 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
   });
 
   describe("when something breaks, exactly one instance runs and the connection lives", () => {
-    const spec = specOf("hit", "10.91.1.5", redis);
+    const spec = specOf("hit", "10.211.1.5", redis);
     beforeAll(async () => {
       await hosts.a.call("start", spec, 1);
-      await waitFor("10.91.1.5");
+      await waitFor("10.211.1.5");
     });
     afterAll(() => hosts?.a.call("remove", "hit"));
 
     async function survives(work: (client: Awaited<ReturnType<typeof openCounterClient>>) => Promise<void>) {
-      const client = await openCounterClient("10.91.1.5");
+      const client = await openCounterClient("10.211.1.5");
       try {
         await client.answers(20);
         await work(client);
@@ -214,12 +215,12 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     );
 
     it("criu hangs in the dump: its deadline ends it", async () => {
-      const other = await openTopology("aeh", 92, { criu: join(hosts.dir, "criu") });
+      const other = await openTopology("aeh", 212, { criu: join(hosts.dir, "criu") });
       try {
-        const held = specOf("held", "10.92.1.1", redis);
+        const held = specOf("held", "10.212.1.1", redis);
         await other.a.call("start", held, 1);
-        await waitFor("10.92.1.1");
-        const client = await openCounterClient("10.92.1.1");
+        await waitFor("10.212.1.1");
+        const client = await openCounterClient("10.212.1.1");
         await client.answers(10);
         await writeFile(hang, "");
         const ref = { migrationId: "mig-hang", workload: "held", epoch: 1 };
@@ -238,15 +239,15 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
   });
 
   it("a snapshot is restored on the other host; one flipped byte is refused, kept and named", async () => {
-    const spec = specOf("snap", "10.91.1.6", redis);
+    const spec = specOf("snap", "10.211.1.6", redis);
     await hosts.a.call("start", spec, 1);
-    await waitFor("10.91.1.6");
-    await cli("10.91.1.6", "set", "kept", "yes");
+    await waitFor("10.211.1.6");
+    await cli("10.211.1.6", "set", "kept", "yes");
     await hosts.a.call("snapshot", "snap", "snap-1");
-    expect(await cli("10.91.1.6", "set", "kept", "later")).toBe("OK");
+    expect(await cli("10.211.1.6", "set", "kept", "later")).toBe("OK");
     await hosts.a.call("remove", "snap");
     await hosts.b.call("restoreSnapshot", "snap-1", spec, 2);
-    expect(await cli("10.91.1.6", "get", "kept")).toBe("yes");
+    expect(await cli("10.211.1.6", "get", "kept")).toBe("yes");
     await hosts.b.call("remove", "snap");
     const image = join(hosts.dir, "snapshots/snap-1/images/pages-1.img");
     const bytes = await readFile(image);
