@@ -21,6 +21,7 @@ import { registerPs } from "./ps.ts";
 import { registerReceipt } from "./receipt.ts";
 import { registerRestore } from "./restore.ts";
 import { registerRun } from "./run.ts";
+import { registerSavings } from "./savings/index.ts";
 import { registerSnapshots } from "./snapshots.ts";
 import { registerStop } from "./stop.ts";
 import { registerToken } from "./token.ts";
@@ -52,6 +53,7 @@ export function registerAll(program: Command): void {
   registerEvents(program);
   registerAudit(program);
   registerBacktest(program);
+  registerSavings(program);
   program.commandsGroup("Daemons and access:");
   registerCore(program);
   registerAgent(program);
