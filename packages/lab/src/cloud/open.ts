@@ -1,6 +1,7 @@
 // Starts a cloud in order, and keeps it: network, metadata service, core, agents, demo. Each part is a child process that is kept running.
 // The record on disk is ahead of every side effect, so that whatever dies, `closeCloud` can take the rest apart.
-import { chmod, mkdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Fault, fault } from "@aether/contract";
@@ -128,7 +129,8 @@ function createBuilding(
     if (hasNodes) {
       await openFabric(layout, paths.dir);
       await startImds(signal);
-      await say(`network and metadata service for ${layout.nodes.length} nodes${stopwatch()}`);
+      const atReclaim = options.reclaim === "kill" ? "a reclaimed node is killed" : "a reclaim is announced, and nothing is killed";
+      await say(`network and metadata service for ${layout.nodes.length} nodes${stopwatch()}; ${atReclaim}`);
     }
     await writeConfig(paths.coreConfig, coreConfig(layout, paths, options.port, hasNodes));
     const core = start("core", [...options.aether, "core", "--config", paths.coreConfig]);
@@ -182,7 +184,7 @@ function createBuilding(
       reclaim: options.reclaim,
     };
     await writeConfig(paths.imdsConfig, config);
-    const command = [process.execPath, entry("../imds/main.js"), paths.imdsConfig];
+    const command = [process.execPath, ...small, entry("../imds/main.js"), paths.imdsConfig];
     const imds = start("imds", inNamespace(layout.fabricNamespace, command));
     await ready("the metadata service", imds, 15_000, async () => imds.tail(5).includes("metadata service ready"), signal);
   }
@@ -219,7 +221,9 @@ function createBuilding(
       journal: paths.demoJournal,
     };
     await writeConfig(paths.demoConfig, config);
-    start("demo", [process.execPath, entry("../demo/main.js"), paths.demoConfig]);
+    // The journal is of this cloud; the one before is kept beside it.
+    if (existsSync(paths.demoJournal)) await rename(paths.demoJournal, `${paths.demoJournal}.1`);
+    start("demo", [process.execPath, ...small, entry("../demo/main.js"), paths.demoConfig]);
   }
 
   async function endAll(): Promise<void> {
@@ -255,6 +259,9 @@ function startStopwatch(): () => string {
     return ` (${(passedMs / 1000).toFixed(1)} s)`;
   };
 }
+
+/** For processes that do little: a small heap is collected often instead of growing to 120 MB. */
+const small = ["--max-semi-space-size=1", "--max-old-space-size=64", "--optimize-for-size"];
 
 const entry = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
