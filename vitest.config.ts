@@ -27,7 +27,10 @@ export default defineConfig({
         },
       },
       { ...source, test: { name: "service", include: wholeServices, testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false } },
-      { ...source, test: { name: "e2e", include: ["tests/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false } },
+      {
+        ...source,
+        test: { name: "e2e", include: ["tests/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
+      },
     ],
   },
 });
