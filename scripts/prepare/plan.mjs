@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
 import { criu } from "./criu.mjs";
+import { emptyDatabase } from "./empty-database.mjs";
 import { withLock } from "./lock.mjs";
 import { readMachine } from "./machine.mjs";
 import { nativeProgram } from "./native-program.mjs";
@@ -17,7 +18,7 @@ import { systemPackages } from "./system-packages.mjs";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** In the order in which they need each other. @type {readonly import("./step.mjs").Step[]} */
-const STEPS = [npmPackages, build, systemPackages, criu, nativeProgram, pipeLimits];
+const STEPS = [npmPackages, build, emptyDatabase, systemPackages, criu, nativeProgram, pipeLimits];
 
 /**
  * @typedef {object} Outcome
