@@ -219,11 +219,11 @@ describe("aether", () => {
 });
 
 describe("help and completion", () => {
-  it("has a description for every command, and examples for each that does something", () => {
+  it("has a description for every command, and examples for each that does something", async () => {
     const lines: string[] = [];
-    const walk = (command: ReturnType<typeof createProgram>, path: string) => {
+    const walk = (command: Awaited<ReturnType<typeof createProgram>>, path: string) => {
       const subs = command.commands;
-      for (const sub of subs) walk(sub as ReturnType<typeof createProgram>, `${path} ${sub.name()}`);
+      for (const sub of subs) walk(sub as Awaited<ReturnType<typeof createProgram>>, `${path} ${sub.name()}`);
       if (path === "") return;
       expect(command.description(), path).not.toBe("");
       let help = "";
@@ -231,11 +231,11 @@ describe("help and completion", () => {
       if (subs.length === 0 && !path.endsWith("backtest")) expect(help, path).toContain("Examples:");
       lines.push(path);
     };
-    walk(createProgram(), "");
+    walk(await createProgram(), "");
     expect(lines.length).toBeGreaterThan(30);
   });
-  it.each(["bash", "zsh", "fish"] as const)("completes every command and choice in %s", (shell) => {
-    const script = completionScript(shell, withoutHidden(createProgram()));
+  it.each(["bash", "zsh", "fish"] as const)("completes every command and choice in %s", async (shell) => {
+    const script = completionScript(shell, withoutHidden(await createProgram()));
     for (const word of ["migrate", "drill", "stop-and-copy", "revoke", "--mode".slice(shell === "fish" ? 2 : 0)]) {
       if (!(shell === "zsh" && word === "stop-and-copy")) expect(script).toContain(word);
     }

@@ -7,7 +7,7 @@ import { createOutput, reportFault, type Streams } from "./output.ts";
 /** Runs `aether ARGS` and answers its exit code. A daemon's command returns when the daemon has stopped. */
 export async function runCommandLine(args: readonly string[], streams: Streams = process): Promise<number> {
   const output = createOutput(asksForJson(args), streams);
-  const program = createProgram(streams);
+  const program = await createProgram(streams, args);
   try {
     await program.parseAsync([...args], { from: "user" });
     return Number(process.exitCode ?? 0);
@@ -18,7 +18,8 @@ export async function runCommandLine(args: readonly string[], streams: Streams =
   }
 }
 
-export function createProgram(streams: Streams = process): Command {
+/** @param asked the words of the command line; undefined: every command with all that it says of itself. */
+export async function createProgram(streams: Streams = process, asked?: readonly string[]): Promise<Command> {
   const program = new Command("aether")
     .description("Stateful workloads on Spot Instances that outlive their instances.")
     .version("0.1.0")
@@ -40,7 +41,7 @@ Begin with:
 
 Exit codes: 0 done, 1 it failed, 2 usage, 3 the machine lacks something, 4 refused by a rule.`,
     );
-  registerAll(program);
+  await registerAll(program, asked);
   return program;
 }
 

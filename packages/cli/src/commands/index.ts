@@ -2,7 +2,6 @@
 import type { Command } from "commander";
 import { registerAgent } from "./agent.ts";
 import { registerAudit } from "./audit.ts";
-import { registerBacktest } from "./backtest/index.ts";
 import { registerCheckpoint } from "./checkpoint.ts";
 import { registerCompletion } from "./completion.ts";
 import { registerCore } from "./core.ts";
@@ -27,7 +26,11 @@ import { registerStop } from "./stop.ts";
 import { registerToken } from "./token.ts";
 import { registerUp } from "./up.ts";
 
-export function registerAll(program: Command): void {
+/**
+ * All commands. The backtest's module loads the whole risk engine (0.2 s), so it is only a name unless it is asked for or described in full.
+ * @param asked the command line's words; undefined: every command in full.
+ */
+export async function registerAll(program: Command, asked?: readonly string[]): Promise<void> {
   program.commandsGroup("Local cloud:");
   registerUp(program);
   registerDown(program);
@@ -52,7 +55,12 @@ export function registerAll(program: Command): void {
   registerDecisions(program);
   registerEvents(program);
   registerAudit(program);
-  registerBacktest(program);
+  if (asked === undefined || asked.includes("backtest") || asked.includes("completion")) {
+    const { registerBacktest } = await import("./backtest/index.ts");
+    registerBacktest(program);
+  } else {
+    program.command("backtest").description("replay a job with a deadline on recorded spot markets and compare policies");
+  }
   registerSavings(program);
   program.commandsGroup("Daemons and access:");
   registerCore(program);
