@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
  * TLS and files are native code), so it is interpreted and never compiled, and its young generation is small.
  */
 export const agentNodeFlags: readonly string[] = [
-  "--max-semi-space-size=1",
+  "--max-semi-space-size=2",
   "--max-old-space-size=256",
   "--optimize-for-size",
   "--no-opt",

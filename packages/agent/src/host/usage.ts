@@ -1,5 +1,7 @@
-// How busy this machine is: from /proc/stat and /proc/meminfo, two small reads for each heartbeat.
+// How busy this machine is, from /proc/stat and /proc/meminfo. The kernel counts every interrupt line anew for a read of /proc/stat (about
+// 0.5 ms), so it is read every few seconds, not for each heartbeat.
 import { readFile } from "node:fs/promises";
+import { type Clock, systemClock } from "@aether/kit";
 
 export interface HostUsage {
   /** 0 to 1 over all CPUs, since the last call; 0 on the first. */
@@ -10,10 +12,19 @@ export interface HostUsage {
   readonly agentResidentBytes: number;
 }
 
-/** The answer measures each time over the span since its last call. */
-export function createUsageMeter(read: (path: string) => Promise<string> = (path) => readFile(path, "utf8")): () => Promise<HostUsage> {
+export interface UsageMeterOptions {
+  /** What was measured is given again for so long. Default 5000. */
+  readonly keepMs?: number;
+  readonly read?: (path: string) => Promise<string>;
+  readonly clock?: Clock;
+}
+
+/** Each measurement is over the span since the one before. */
+export function createUsageMeter(options: UsageMeterOptions = {}): () => Promise<HostUsage> {
+  const { keepMs = 5_000, read = (path: string) => readFile(path, "utf8"), clock = systemClock } = options;
   let before: { busy: number; total: number } | undefined;
-  return async () => {
+  let kept: { usage: HostUsage; untilMs: number } | undefined;
+  const measure = async (): Promise<HostUsage> => {
     const now = parseCpuTimes(await read("/proc/stat"));
     const { totalBytes, availableBytes } = parseMemory(await read("/proc/meminfo"));
     const total = before ? now.total - before.total : 0;
@@ -25,6 +36,12 @@ export function createUsageMeter(read: (path: string) => Promise<string> = (path
       memoryAvailableBytes: availableBytes,
       agentResidentBytes: process.memoryUsage.rss(),
     };
+  };
+  return async () => {
+    if (kept === undefined || clock.monotonicMs() >= kept.untilMs) {
+      kept = { usage: await measure(), untilMs: clock.monotonicMs() + keepMs };
+    }
+    return kept.usage;
   };
 }
 

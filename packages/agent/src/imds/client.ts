@@ -34,7 +34,8 @@ interface Answer {
 
 /** Opens nothing yet: the first `get` does. */
 export function createImdsClient(options: ImdsClientOptions): ImdsClient {
-  const base = new URL(options.endpoint);
+  const { hostname, port } = new URL(options.endpoint);
+  const where = { hostname, port: port || 80 };
   const clock = options.clock ?? systemClock;
   const agent = new Agent({ keepAlive: true, maxSockets: 2, keepAliveMsecs: 5_000 });
   let token: { text: string; renewAtMs: number } | undefined;
@@ -46,7 +47,7 @@ export function createImdsClient(options: ImdsClientOptions): ImdsClient {
       (signal) =>
         new Promise<Answer>((resolve, reject) => {
           const refuse = (cause: Error) => reject(signal.aborted ? signal.reason : asUnavailable(path, cause));
-          const outgoing = request(new URL(`/latest/${path}`, base), { method, headers, agent, signal }, (incoming) => {
+          const outgoing = request({ ...where, path: `/latest/${path}`, method, headers, agent, signal }, (incoming) => {
             const chunks: Buffer[] = [];
             let bytes = 0;
             incoming.on("data", (chunk: Buffer) => {

@@ -1,14 +1,14 @@
 // What /proc says of the processes of a workload.
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { isErrno } from "@aether/kit";
 import type { Host } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
 import { pidsOf } from "./cgroup.ts";
 
-/** /proc/PID/FILE, or undefined when the process is gone. */
+/** /proc/PID/FILE, or undefined when the process is gone. Read at once: there is no disk to wait for, and the detour over threads costs four times as much. */
 export async function readProc(pid: number, name: string): Promise<string | undefined> {
   try {
-    return await readFile(`/proc/${pid}/${name}`, "utf8");
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
   } catch (caught) {
     if (isErrno(caught, "ENOENT", "ESRCH")) return undefined;
     throw caught;

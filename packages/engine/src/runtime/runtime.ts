@@ -52,10 +52,16 @@ export function createRuntime(host: Host): OwnedRuntime {
     return exited;
   }
 
+  // Reading every record costs about 2 ms a workload in the agent's interpreting process, so most looks are at the processes alone: at those
+  // of the last listing, which comes by itself every two seconds and with every `list`.
+  let known: readonly WorkloadRecord[] = [];
+  let looks = 0;
+  const look = async () => {
+    if (looks++ % 4 === 0) known = await listRecords(host);
+    await Promise.all(known.map(observe));
+  };
   const timer = setInterval(() => {
-    listRecords(host)
-      .then((records) => Promise.all(records.map(observe)))
-      .catch((caught: unknown) => host.options.log.warn({ err: caught }, "runtime.observe"));
+    look().catch((caught: unknown) => host.options.log.warn({ err: caught }, "runtime.observe"));
   }, 500);
   timer.unref();
 
@@ -106,7 +112,8 @@ export function createRuntime(host: Host): OwnedRuntime {
       await rm(workloadDir(host, name), { recursive: true, force: true });
     },
     async list() {
-      return Promise.all((await listRecords(host)).map(async (record) => statusOf(await observe(record))));
+      known = await listRecords(host);
+      return Promise.all(known.map(async (record) => statusOf(await observe(record))));
     },
     async usage(name) {
       const pids = await pidsOf(host, name);
