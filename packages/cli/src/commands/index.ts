@@ -20,14 +20,25 @@ import { registerPs } from "./ps.ts";
 import { registerReceipt } from "./receipt.ts";
 import { registerRestore } from "./restore.ts";
 import { registerRun } from "./run.ts";
-import { registerSavings } from "./savings/index.ts";
 import { registerSnapshots } from "./snapshots.ts";
 import { registerStop } from "./stop.ts";
 import { registerToken } from "./token.ts";
 import { registerUp } from "./up.ts";
 
+const backtest = {
+  name: "backtest",
+  description: "replay a job with a deadline on recorded spot markets and compare policies",
+  register: async (program: Command) => (await import("./backtest/index.ts")).registerBacktest(program),
+};
+
+const savings = {
+  name: "savings",
+  description: "cost of a month on spot against on-demand and savings plans, on real price series",
+  register: async (program: Command) => (await import("./savings/index.ts")).registerSavings(program),
+};
+
 /**
- * All commands. The backtest's module loads the whole risk engine (0.2 s), so it is only a name unless it is asked for or described in full.
+ * All commands. Those that load the whole risk engine (0.2 s) are only names unless they are asked for, or all are to be described in full.
  * @param asked the command line's words; undefined: every command in full.
  */
 export async function registerAll(program: Command, asked?: readonly string[]): Promise<void> {
@@ -55,13 +66,10 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerDecisions(program);
   registerEvents(program);
   registerAudit(program);
-  if (asked === undefined || asked.includes("backtest") || asked.includes("completion")) {
-    const { registerBacktest } = await import("./backtest/index.ts");
-    registerBacktest(program);
-  } else {
-    program.command("backtest").description("replay a job with a deadline on recorded spot markets and compare policies");
+  for (const heavy of [backtest, savings]) {
+    if (asked === undefined || asked.includes(heavy.name) || asked.includes("completion")) await heavy.register(program);
+    else program.command(heavy.name).description(heavy.description);
   }
-  registerSavings(program);
   program.commandsGroup("Daemons and access:");
   registerCore(program);
   registerAgent(program);
