@@ -62,8 +62,8 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     const wrapper = join(hosts.dir, "criu");
     await writeFile(wrapper, `#!/bin/sh\n[ "$1" = dump ] && [ -e ${hang} ] && exec sleep 600\nexec /opt/aether/criu/bin/criu "$@"\n`);
     await chmod(wrapper, 0o755);
-    expect(await hosts.a.call("canary")).toMatchObject({ isAvailable: true });
-    expect(await hosts.b.call("canary")).toMatchObject({ isAvailable: true });
+    expect(await hosts.a.call("canary")).toMatchObject({ reason: "", isAvailable: true });
+    expect(await hosts.b.call("canary")).toMatchObject({ reason: "", isAvailable: true });
   });
   afterAll(() => hosts?.close());
 
