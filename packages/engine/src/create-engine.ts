@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { access, constants, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { sleep } from "@aether/kit";
 import { canary } from "./checkpoint/canary.ts";
 import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
@@ -34,7 +35,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     target: createTargetSide(host, link),
     snapshots: createSnapshots(host),
     async canary(signal) {
-      const result = await canary(host, runtime, signal);
+      let result = await canary(host, runtime, signal);
+      // A machine under load (boot) may miss a deadline once: a node that can move workloads must not be written off for that.
+      if (!result.isAvailable) {
+        await sleep(2000, signal);
+        result = await canary(host, runtime, signal);
+      }
       canLazy = result.isAvailable && result.lazyPages;
       return result;
     },
