@@ -4,12 +4,10 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { type AgentConfig as CoreGivenConfig, SignalReportSchema } from "@aether/contract/gen/aether/v2/agent_pb";
-import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
+import type { AgentConfig as CoreGivenConfig } from "@aether/contract/gen/aether/v2/agent_pb";
 import { createEngine, type Engine, type EngineOptions } from "@aether/engine";
 import { createLogger, createStopStack, type Logger, loadConfig, runUntilSignalled, type Stoppable, sleep, systemClock } from "@aether/kit";
 import type { IdentitySource } from "@aether/kit/identity";
-import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { createDispatcher } from "./commands/dispatcher.ts";
 import { openCommandJournal } from "./commands/journal.ts";
@@ -18,12 +16,11 @@ import { lockDirectory } from "./disk/lock.ts";
 import { factsOf, probeHost } from "./host/capabilities.ts";
 import { readMachine } from "./host/machine.ts";
 import { createUsageMeter } from "./host/usage.ts";
-import { createImdsClient, type ImdsClient, type InstanceFacts, readInstanceFacts } from "./imds/client.ts";
-import { type SequencedSignal, startWatcher, type Watcher } from "./imds/watcher.ts";
+import { createImdsClient } from "./imds/client.ts";
+import { findInstance, watchWhenThere } from "./imds/watching.ts";
 import { createNodeIdentity, nodeIdIn } from "./link/enrol.ts";
 import { type Session, startSession } from "./link/session.ts";
-import { openSpool, type Spool } from "./link/spool.ts";
-import { newTraceparent } from "./link/trace.ts";
+import { openSpool } from "./link/spool.ts";
 import { openCoreLink } from "./link/transport.ts";
 import { startBoard } from "./workloads/board.ts";
 
@@ -224,76 +221,6 @@ async function assemble(
   );
   stack.add("canary", () => canary);
   log.info({ nodeId, stateDir, link, agentVersion }, "agent.started");
-}
-
-/** Undefined where no metadata service answers within two tries: then this is not a cloud instance, or not yet. */
-async function findInstance(imds: ImdsClient, log: Logger, signal: AbortSignal): Promise<InstanceFacts | undefined> {
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await readInstanceFacts(imds, signal);
-    } catch (caught) {
-      signal.throwIfAborted();
-      if (attempt === 0) continue;
-      log.info({ reason: Fault.from(caught).message }, "there is no instance metadata service; interruptions are not announced here");
-      return undefined;
-    }
-  }
-}
-
-interface WatchSetup {
-  readonly config: AgentConfig;
-  readonly imds: ImdsClient;
-  readonly isThere: boolean;
-  readonly spool: Spool;
-  readonly log: Logger;
-  intervalMs(): number;
-  onSignal(): void;
-}
-
-/** Watches now, or from when a service answers: an instance can boot faster than its metadata. */
-function watchWhenThere({ config, imds, isThere, spool, log, intervalMs, onSignal }: WatchSetup, outer: AbortSignal): Stoppable {
-  const stopping = new AbortController();
-  const signal = AbortSignal.any([outer, stopping.signal]);
-  let watcher: Watcher | undefined;
-  const work = (async () => {
-    while (!isThere && config.imds.enabled === "auto" && (await findQuietly(imds, signal)) === undefined) await sleep(60_000, signal);
-    signal.throwIfAborted();
-    watcher = await startWatcher({
-      client: imds,
-      intervalMs: () => config.imds.intervalMs ?? intervalMs(),
-      stateDir: config.stateDir,
-      log,
-      lastSequence: () => spool.lastSequence("signal"),
-      async emit(heard) {
-        await spool.append("signal", heard.sequence, encodeSignal(heard));
-        onSignal();
-      },
-    });
-  })().catch((caught: unknown) => {
-    if (!signal.aborted) log.error({ err: caught }, "interruptions cannot be watched");
-  });
-  return {
-    async stop() {
-      stopping.abort(fault("CANCELLED", "the agent stops"));
-      await work;
-      await watcher?.stop();
-    },
-  };
-}
-
-const findQuietly = (imds: ImdsClient, signal: AbortSignal) => readInstanceFacts(imds, signal).catch(() => undefined);
-
-function encodeSignal({ kind, action, effectiveAtMs, sequence, observedAtMs }: SequencedSignal): Uint8Array {
-  const report = create(SignalReportSchema, {
-    sequence: BigInt(sequence),
-    kind: SignalKind[kind],
-    observedAt: timestampFromMs(observedAtMs),
-    effectiveAt: timestampFromMs(effectiveAtMs),
-    action,
-    source: "imds",
-    traceparent: newTraceparent(),
-  });
-  return toBinary(SignalReportSchema, report);
 }
 
 /** Calls `work` every so often, never twice at a time. */
