@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { Role } from "@aether/contract";
 import { AccessService } from "@aether/contract/gen/aether/v2/access_pb";
+import { AccountService, SignInService } from "@aether/contract/gen/aether/v2/account_pb";
 import { AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
 import { DrillService } from "@aether/contract/gen/aether/v2/drill_pb";
 import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
@@ -17,6 +18,7 @@ import { isAllowed, requireRoles, roleOf } from "./roles.ts";
 
 const services = [
   AccessService,
+  AccountService,
   AgentService,
   AuditService,
   DecisionService,
@@ -24,6 +26,7 @@ const services = [
   EventService,
   MigrationService,
   NodeService,
+  SignInService,
   SignalService,
   SnapshotService,
   WorkloadService,
@@ -40,10 +43,11 @@ describe("roles", () => {
     expect(() => requireRoles([bare as unknown as DescService])).toThrow(/names no role/);
   });
 
-  it("leave only the registration open, and everything that changes something closed to viewers", () => {
-    expect(methods.filter((method) => roleOf(method) === Role.NONE).map(actionName)).toEqual(["agent.register"]);
+  it("leave only the registration and the sign-in open, and what changes something closed to viewers, but for what is their own", () => {
+    const open = methods.filter((method) => roleOf(method) === Role.NONE && method.parent !== SignInService);
+    expect(open.map(actionName)).toEqual(["agent.register"]);
     const changing = bindingsOf(services).filter(({ verb, method }) => verb !== "GET" && roleOf(method) === Role.VIEWER);
-    expect(changing.map(({ method }) => actionName(method))).toEqual([]);
+    expect(changing.map(({ method }) => actionName(method))).toEqual(["account.change-password", "account.revoke-session"]);
   });
 
   it("are ordered, and agents stand apart", () => {
