@@ -254,6 +254,8 @@ export interface Snapshots {
   create(workload: string, snapshotId: string, progress: Progress, signal: AbortSignal): Promise<SnapshotResult>;
   /** Checks every digest, then starts the workload from it in this epoch. SNAPSHOT_CORRUPT leaves the snapshot as it is and starts nothing. */
   restore(snapshotId: string, spec: WorkloadSpec, epoch: number, progress: Progress, signal: AbortSignal): Promise<WorkloadStatus>;
+  /** Reads every byte and compares it with the manifest; throws SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. Starts and changes nothing. */
+  verify(snapshotId: string, spec: WorkloadSpec, progress: Progress): Promise<void>;
   remove(snapshotId: string): Promise<void>;
 }
 

@@ -238,6 +238,14 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
       return { case: "start", value: { pid: BigInt(status.pid ?? 0), address: spec.address } };
     },
   },
+  verifySnapshot: {
+    lanes: noLane,
+    isEpochBound: false,
+    async run(action, { engine, progress }) {
+      await engine.snapshots.verify(snapshotIdOf(action.snapshotId), specFromProto(action.spec), progress);
+      return undefined;
+    },
+  },
   deleteSnapshot: {
     lanes: ({ action }) => [`snapshot/${action.case === "deleteSnapshot" ? action.value.snapshotId : ""}`],
     isEpochBound: false,

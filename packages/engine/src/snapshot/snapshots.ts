@@ -8,7 +8,7 @@ import { Fault, fault } from "@aether/contract";
 import { run, writeFileAtomic } from "@aether/kit";
 import { z } from "zod";
 import { dump, restore } from "../checkpoint/criu.ts";
-import type { ManifestEntry, Snapshots } from "../engine.ts";
+import type { ManifestEntry, Snapshots, WorkloadSpec } from "../engine.ts";
 import { travellingTrees } from "../files/sync.ts";
 import { createTreeHasher } from "../files/tree-digest.ts";
 import type { Host } from "../host.ts";
@@ -70,29 +70,12 @@ export function createSnapshots(host: Host): Snapshots {
     },
     async restore(snapshotId, spec, epoch, progress, signal) {
       const from = folder(snapshotId);
-      const kept = snapshotManifest.parse(
-        JSON.parse(
-          await readFile(join(from, "manifest.json"), "utf8").catch((cause: unknown) => {
-            throw fault("SNAPSHOT_NOT_FOUND", `${snapshotId} is not in the store of this node`, { cause });
-          }),
-        ),
-      );
+      const kept = await readKept(from, snapshotId);
       const existing = await readRecord(host, spec.name);
       if (existing !== undefined && ["running", "frozen", "prepared", "restored"].includes(existing.phase))
         throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.phase} on this node`);
       if (existing !== undefined && existing.epoch > epoch) throw fault("STALE_EPOCH", `${spec.name} is in epoch ${existing.epoch}`);
-      await phase(progress, "snapshot.verify", async () => {
-        const found = await digestImages(join(from, "images"));
-        const wrong = kept.entries.find((entry) => found.find((one) => one.name === entry.name)?.sha256 !== entry.sha256);
-        if (wrong !== undefined || found.length !== kept.entries.length)
-          throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${wrong?.name ?? "the set of images"} does not match the manifest`, {
-            details: { snapshotId },
-          });
-        const trees = travellingTrees(host, spec).map((tree) => join(from, tree.name));
-        const files = await createTreeHasher().digest(trees);
-        if (files.digest !== kept.filesDigest)
-          throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: its files do not match the manifest`, { details: { snapshotId } });
-      });
+      await phase(progress, "snapshot.verify", () => compareWithManifest(host, from, kept, snapshotId, spec));
       await destroy(host, spec.name, spec.address, signal);
       await writeRecord(host, { spec: plain(spec), epoch, phase: "starting" });
       try {
@@ -138,10 +121,42 @@ export function createSnapshots(host: Host): Snapshots {
         throw problem;
       }
     },
+    async verify(snapshotId, spec, progress) {
+      const from = folder(snapshotId);
+      const kept = await readKept(from, snapshotId);
+      await phase(progress, "snapshot.verify", () => compareWithManifest(host, from, kept, snapshotId, spec));
+    },
     async remove(snapshotId) {
       await rm(folder(snapshotId), { recursive: true, force: true });
     },
   };
+}
+
+async function readKept(from: string, snapshotId: string): Promise<z.infer<typeof snapshotManifest>> {
+  const text = await readFile(join(from, "manifest.json"), "utf8").catch((cause: unknown) => {
+    throw fault("SNAPSHOT_NOT_FOUND", `${snapshotId} is not in the store of this node`, { cause });
+  });
+  return snapshotManifest.parse(JSON.parse(text));
+}
+
+/** Every byte against its digest. Throws SNAPSHOT_CORRUPT. */
+async function compareWithManifest(
+  host: Host,
+  from: string,
+  kept: z.infer<typeof snapshotManifest>,
+  snapshotId: string,
+  spec: WorkloadSpec,
+): Promise<void> {
+  const found = await digestImages(join(from, "images"));
+  const wrong = kept.entries.find((entry) => found.find((one) => one.name === entry.name)?.sha256 !== entry.sha256);
+  if (wrong !== undefined || found.length !== kept.entries.length)
+    throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${wrong?.name ?? "the set of images"} does not match the manifest`, {
+      details: { snapshotId },
+    });
+  const trees = travellingTrees(host, spec).map((tree) => join(from, tree.name));
+  const files = await createTreeHasher().digest(trees);
+  if (files.digest !== kept.filesDigest)
+    throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: its files do not match the manifest`, { details: { snapshotId } });
 }
 
 async function digestImages(dir: string): Promise<ManifestEntry[]> {

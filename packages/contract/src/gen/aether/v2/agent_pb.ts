@@ -26,7 +26,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/agent.proto.
  */
 export const file_aether_v2_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJsCg9SZWdpc3RlclJlcXVlc3QSEgoKam9pbl90b2tlbhgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Nzcl9wZW0YAyABKAkSIwoFZmFjdHMYBCABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzInIKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRIlCghpZGVudGl0eRgCIAEoCzITLmFldGhlci52Mi5JZGVudGl0eRImCgZjb25maWcYAyABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWcihgEKCElkZW50aXR5EhEKCXNwaWZmZV9pZBgBIAEoCRIdChVjZXJ0aWZpY2F0ZV9jaGFpbl9wZW0YAiABKAkSGAoQdHJ1c3RfYnVuZGxlX3BlbRgDIAEoCRIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLYAQoLQWdlbnRDb25maWcSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAEgASgNEhgKEGltZHNfaW50ZXJ2YWxfbXMYAiABKA0SHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAMgASgNEj0KDHN3aXRjaGVkX29mZhgEIAMoCzInLmFldGhlci52Mi5BZ2VudENvbmZpZy5Td2l0Y2hlZE9mZkVudHJ5GjIKEFN3aXRjaGVkT2ZmRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASInChRSZW5ld0lkZW50aXR5UmVxdWVzdBIPCgdjc3JfcGVtGAEgASgJIj4KFVJlbmV3SWRlbnRpdHlSZXNwb25zZRIlCghpZGVudGl0eRgBIAEoCzITLmFldGhlci52Mi5JZGVudGl0eSLSAgoOU2Vzc2lvblJlcXVlc3QSIQoFaGVsbG8YASABKAsyEC5hZXRoZXIudjIuSGVsbG9IABIpCgloZWFydGJlYXQYAiABKAsyFC5hZXRoZXIudjIuSGVhcnRiZWF0SAASKQoGc2lnbmFsGAMgASgLMhcuYWV0aGVyLnYyLlNpZ25hbFJlcG9ydEgAEioKBnJlc3VsdBgEIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVzdWx0SAASLgoIcHJvZ3Jlc3MYBSABKAsyGi5hZXRoZXIudjIuQ29tbWFuZFByb2dyZXNzSAASKgoGb3V0cHV0GAYgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRPdXRwdXRIABI0Cg93b3JrbG9hZF9jaGFuZ2UYByABKAsyGS5hZXRoZXIudjIuV29ya2xvYWRDaGFuZ2VIAEIJCgdtZXNzYWdlIvkBCg9TZXNzaW9uUmVzcG9uc2USJQoHd2VsY29tZRgBIAEoCzISLmFldGhlci52Mi5XZWxjb21lSAASJQoHY29tbWFuZBgCIAEoCzISLmFldGhlci52Mi5Db21tYW5kSAASFAoKc2lnbmFsX2FjaxgDIAEoBEgAEhQKCnJlc3VsdF9hY2sYBCABKAlIABIaChBxdWVyeV9jb21tYW5kX2lkGAUgASgJSAASGwoRY2FuY2VsX2NvbW1hbmRfaWQYBiABKAlIABIoCgZjb25maWcYByABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWdIAEIJCgdtZXNzYWdlIucBCgVIZWxsbxIjCgVmYWN0cxgBIAEoCzIULmFldGhlci52Mi5Ob2RlRmFjdHMSLAoJd29ya2xvYWRzGAIgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzEiwKBmVwb2NocxgDIAMoCzIcLmFldGhlci52Mi5IZWxsby5FcG9jaHNFbnRyeRIuCgphZ2VudF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBotCgtFcG9jaHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAM6AjgBIooBCgdXZWxjb21lEi0KCWNvcmVfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJgoGY29uZmlnGAIgASgLMhYuYWV0aGVyLnYyLkFnZW50Q29uZmlnEigKCnBsYWNlbWVudHMYAyADKAsyFC5hZXRoZXIudjIuUGxhY2VtZW50IiwKCVBsYWNlbWVudBIQCgh3b3JrbG9hZBgBIAEoCRINCgVlcG9jaBgCIAEoAyKOAQoJSGVhcnRiZWF0Ei4KCmFnZW50X3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiMKBXVzYWdlGAIgASgLMhQuYWV0aGVyLnYyLk5vZGVVc2FnZRIsCgl3b3JrbG9hZHMYAyADKAsyGS5hZXRoZXIudjIuV29ya2xvYWRTdGF0dXMitgEKDldvcmtsb2FkU3RhdHVzEgwKBG5hbWUYASABKAkSDQoFZXBvY2gYAiABKAMSDQoFcGhhc2UYAyABKAkSJgoGaGVhbHRoGAQgASgOMhYuYWV0aGVyLnYyLkhlYWx0aFN0YXRlEicKBXVzYWdlGAUgASgLMhguYWV0aGVyLnYyLldvcmtsb2FkVXNhZ2USEQoJZXhpdF9jb2RlGAYgASgFEhQKDG1pZ3JhdGlvbl9pZBgHIAEoCSI7Cg5Xb3JrbG9hZENoYW5nZRIpCgZzdGF0dXMYASABKAsyGS5hZXRoZXIudjIuV29ya2xvYWRTdGF0dXMi3QEKDFNpZ25hbFJlcG9ydBIQCghzZXF1ZW5jZRgBIAEoBBIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAUgASgJEg4KBnNvdXJjZRgGIAEoCRITCgt0cmFjZXBhcmVudBgHIAEoCSKcCAoHQ29tbWFuZBIKCgJpZBgBIAEoCRIQCgh3b3JrbG9hZBgCIAEoCRINCgVlcG9jaBgDIAEoAxIUCgxtaWdyYXRpb25faWQYBCABKAkSDQoFZmVuY2UYBSABKAMSLAoJdmFsaWRfZm9yGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3RyYWNlcGFyZW50GAcgASgJEjgKDnN0YXJ0X3dvcmtsb2FkGAogASgLMh4uYWV0aGVyLnYyLlN0YXJ0V29ya2xvYWRBY3Rpb25IABI2Cg1zdG9wX3dvcmtsb2FkGAsgASgLMh0uYWV0aGVyLnYyLlN0b3BXb3JrbG9hZEFjdGlvbkgAEjoKD3JlbW92ZV93b3JrbG9hZBgMIAEoCzIfLmFldGhlci52Mi5SZW1vdmVXb3JrbG9hZEFjdGlvbkgAEi4KCXJlYWRfbG9ncxgNIAEoCzIZLmFldGhlci52Mi5SZWFkTG9nc0FjdGlvbkgAEiUKBGV4ZWMYDiABKAsyFS5hZXRoZXIudjIuRXhlY0FjdGlvbkgAEi8KCXByZWZsaWdodBgPIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRBY3Rpb25IABIrCgdwcmVwYXJlGBAgASgLMhguYWV0aGVyLnYyLlByZXBhcmVBY3Rpb25IABIlCgRjb3B5GBEgASgLMhUuYWV0aGVyLnYyLkNvcHlBY3Rpb25IABIpCgZmcmVlemUYEiABKAsyFy5hZXRoZXIudjIuRnJlZXplQWN0aW9uSAASKwoHcmVzdG9yZRgTIAEoCzIYLmFldGhlci52Mi5SZXN0b3JlQWN0aW9uSAASKQoGcmVzdW1lGBQgASgLMhcuYWV0aGVyLnYyLlJlc3VtZUFjdGlvbkgAEiUKBHRoYXcYFSABKAsyFS5hZXRoZXIudjIuVGhhd0FjdGlvbkgAEisKB3JlbGVhc2UYFiABKAsyGC5hZXRoZXIudjIuUmVsZWFzZUFjdGlvbkgAEicKBWFib3J0GBcgASgLMhYuYWV0aGVyLnYyLkFib3J0QWN0aW9uSAASOgoPY3JlYXRlX3NuYXBzaG90GBggASgLMh8uYWV0aGVyLnYyLkNyZWF0ZVNuYXBzaG90QWN0aW9uSAASPAoQcmVzdG9yZV9zbmFwc2hvdBgZIAEoCzIgLmFldGhlci52Mi5SZXN0b3JlU25hcHNob3RBY3Rpb25IABI6Cg9kZWxldGVfc25hcHNob3QYGiABKAsyHy5hZXRoZXIudjIuRGVsZXRlU25hcHNob3RBY3Rpb25IABIyCgtkcmFpbl9wYWdlcxgbIAEoCzIbLmFldGhlci52Mi5EcmFpblBhZ2VzQWN0aW9uSABCCAoGYWN0aW9uIjwKE1N0YXJ0V29ya2xvYWRBY3Rpb24SJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoSU3RvcFdvcmtsb2FkQWN0aW9uEhUKDWdyYWNlX3NlY29uZHMYASABKA0iFgoUUmVtb3ZlV29ya2xvYWRBY3Rpb24iNAoOUmVhZExvZ3NBY3Rpb24SDgoGZm9sbG93GAEgASgIEhIKCnRhaWxfbGluZXMYAiABKA0iMwoKRXhlY0FjdGlvbhIMCgRhcmd2GAEgAygJEhcKD3RpbWVvdXRfc2Vjb25kcxgCIAEoDSJ9Cg9QcmVmbGlnaHRBY3Rpb24SMAoOcmVxdWVzdGVkX21vZGUYASABKA4yGC5hZXRoZXIudjIuTWlncmF0aW9uTW9kZRI4ChN0YXJnZXRfY2FwYWJpbGl0aWVzGAIgASgLMhsuYWV0aGVyLnYyLk5vZGVDYXBhYmlsaXRpZXMilQEKDVByZXBhcmVBY3Rpb24SJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSFgoOc291cmNlX25vZGVfaWQYAiABKAkSJgoEbW9kZRgDIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlEh0KFWV4cGVjdGVkX21lbW9yeV9ieXRlcxgEIAEoBCJTCgpDb3B5QWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiNgoEUGVlchIPCgdub2RlX2lkGAEgASgJEg8KB2FkZHJlc3MYAiABKAkSDAoEcG9ydBgDIAEoDSJVCgxGcmVlemVBY3Rpb24SHQoEcGVlchgBIAEoCzIPLmFldGhlci52Mi5QZWVyEiYKBG1vZGUYAiABKA4yGC5hZXRoZXIudjIuTWlncmF0aW9uTW9kZSI3Cg1SZXN0b3JlQWN0aW9uEiYKBG1vZGUYASABKA4yGC5hZXRoZXIudjIuTWlncmF0aW9uTW9kZSIhCgxSZXN1bWVBY3Rpb24SEQoJbmV3X2Vwb2NoGAEgASgDIgwKClRoYXdBY3Rpb24iDwoNUmVsZWFzZUFjdGlvbiINCgtBYm9ydEFjdGlvbiISChBEcmFpblBhZ2VzQWN0aW9uIisKFENyZWF0ZVNuYXBzaG90QWN0aW9uEhMKC3NuYXBzaG90X2lkGAEgASgJIlMKFVJlc3RvcmVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRIlCgRzcGVjGAIgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChREZWxldGVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCSKpBAoNQ29tbWFuZFJlc3VsdBISCgpjb21tYW5kX2lkGAEgASgJEioKB291dGNvbWUYAiABKA4yGS5hZXRoZXIudjIuQ29tbWFuZE91dGNvbWUSJQoFZXJyb3IYAyABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKQoGcGhhc2VzGAQgAygLMhkuYWV0aGVyLnYyLk1pZ3JhdGlvblBoYXNlEi8KCXByZWZsaWdodBgKIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRSZXBvcnRIABIqCgdwcmVwYXJlGAsgASgLMhcuYWV0aGVyLnYyLlByZXBhcmVGYWN0c0gAEiQKBGNvcHkYDCABKAsyFC5hZXRoZXIudjIuQ29weUZhY3RzSAASKAoGZnJlZXplGA0gASgLMhYuYWV0aGVyLnYyLkZyZWV6ZUZhY3RzSAASKgoHcmVzdG9yZRgOIAEoCzIXLmFldGhlci52Mi5SZXN0b3JlRmFjdHNIABIoCgZyZXN1bWUYDyABKAsyFi5hZXRoZXIudjIuUmVzdW1lRmFjdHNIABIsCghzbmFwc2hvdBgQIAEoCzIYLmFldGhlci52Mi5TbmFwc2hvdEZhY3RzSAASJAoEZXhlYxgRIAEoCzIULmFldGhlci52Mi5FeGVjRmFjdHNIABImCgVzdGFydBgSIAEoCzIVLmFldGhlci52Mi5TdGFydEZhY3RzSABCBwoFZmFjdHMiTAoMUHJlcGFyZUZhY3RzEhQKDGxpbmtfYWRkcmVzcxgBIAEoCRIRCglsaW5rX3BvcnQYAiABKA0SEwoLaG9sZF9tZXRob2QYAyABKAkiRAoJQ29weUZhY3RzEhIKCmZpbGVfYnl0ZXMYASABKAQSEgoKZmlsZV9jb3VudBgCIAEoBBIPCgdzZWNvbmRzGAMgASgBIpgBCgtGcmVlemVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBItCglmcm96ZW5fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Jlc2V0c19zZW50GAMgASgNEh4KFnNlZ21lbnRzX3JldHJhbnNtaXR0ZWQYBCABKA0iTwoMUmVzdG9yZUZhY3RzEiUKCG1hbmlmZXN0GAEgASgLMhMuYWV0aGVyLnYyLk1hbmlmZXN0EhgKEGFyZV9pbWFnZXNfZXF1YWwYAiABKAgi0QEKC1Jlc3VtZUZhY3RzEi4KCnJlc3VtZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB25ldHdvcmsYAiABKAsyFy5hZXRoZXIudjIuTmV0d29ya0ZhY3RzEiYKBmhlYWx0aBgDIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRIVCg1oZWFsdGhfZGV0YWlsGAQgASgJEhEKCWZyZWV6ZV9tcxgFIAEoARIWCg5jbG9ja19lcnJvcl9tcxgGIAEoASJYCg1TbmFwc2hvdEZhY3RzEiUKCG1hbmlmZXN0GAEgASgLMhMuYWV0aGVyLnYyLk1hbmlmZXN0Eg0KBWJ5dGVzGAIgASgEEhEKCWZyZWV6ZV9tcxgDIAEoASJUCglFeGVjRmFjdHMSEQoJZXhpdF9jb2RlGAEgASgFEg4KBnN0ZG91dBgCIAEoDBIOCgZzdGRlcnIYAyABKAwSFAoMaXNfdHJ1bmNhdGVkGAQgASgIIioKClN0YXJ0RmFjdHMSCwoDcGlkGAEgASgDEg8KB2FkZHJlc3MYAiABKAkiigEKD0NvbW1hbmRQcm9ncmVzcxISCgpjb21tYW5kX2lkGAEgASgJEigKBXBoYXNlGAIgASgLMhkuYWV0aGVyLnYyLk1pZ3JhdGlvblBoYXNlEhAKCGZyYWN0aW9uGAMgASgBEhIKCmJ5dGVzX2RvbmUYBCABKAQSEwoLYnl0ZXNfdG90YWwYBSABKAQiQgoNQ29tbWFuZE91dHB1dBISCgpjb21tYW5kX2lkGAEgASgJEg0KBWNodW5rGAIgASgMEg4KBmlzX2VuZBgDIAEoCCrdAQoOQ29tbWFuZE91dGNvbWUSHwobQ09NTUFORF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASFgoSQ09NTUFORF9PVVRDT01FX09LEAESGgoWQ09NTUFORF9PVVRDT01FX0ZBSUxFRBACEhsKF0NPTU1BTkRfT1VUQ09NRV9SRUZVU0VEEAMSGwoXQ09NTUFORF9PVVRDT01FX1VOS05PV04QBBIfChtDT01NQU5EX09VVENPTUVfSU5URVJSVVBURUQQBRIbChdDT01NQU5EX09VVENPTUVfUlVOTklORxAGMqACCgxBZ2VudFNlcnZpY2USagoIUmVnaXN0ZXISGi5hZXRoZXIudjIuUmVnaXN0ZXJSZXF1ZXN0GhsuYWV0aGVyLnYyLlJlZ2lzdGVyUmVzcG9uc2UiJYi1GAGC0+STAhs6ASoiFi9hcGkvdjIvYWdlbnQvcmVnaXN0ZXISWAoNUmVuZXdJZGVudGl0eRIfLmFldGhlci52Mi5SZW5ld0lkZW50aXR5UmVxdWVzdBogLmFldGhlci52Mi5SZW5ld0lkZW50aXR5UmVzcG9uc2UiBIi1GAUSSgoHU2Vzc2lvbhIZLmFldGhlci52Mi5TZXNzaW9uUmVxdWVzdBoaLmFldGhlci52Mi5TZXNzaW9uUmVzcG9uc2UiBIi1GAUoATABYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_signal, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJsCg9SZWdpc3RlclJlcXVlc3QSEgoKam9pbl90b2tlbhgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Nzcl9wZW0YAyABKAkSIwoFZmFjdHMYBCABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzInIKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRIlCghpZGVudGl0eRgCIAEoCzITLmFldGhlci52Mi5JZGVudGl0eRImCgZjb25maWcYAyABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWcihgEKCElkZW50aXR5EhEKCXNwaWZmZV9pZBgBIAEoCRIdChVjZXJ0aWZpY2F0ZV9jaGFpbl9wZW0YAiABKAkSGAoQdHJ1c3RfYnVuZGxlX3BlbRgDIAEoCRIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLYAQoLQWdlbnRDb25maWcSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAEgASgNEhgKEGltZHNfaW50ZXJ2YWxfbXMYAiABKA0SHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAMgASgNEj0KDHN3aXRjaGVkX29mZhgEIAMoCzInLmFldGhlci52Mi5BZ2VudENvbmZpZy5Td2l0Y2hlZE9mZkVudHJ5GjIKEFN3aXRjaGVkT2ZmRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASInChRSZW5ld0lkZW50aXR5UmVxdWVzdBIPCgdjc3JfcGVtGAEgASgJIj4KFVJlbmV3SWRlbnRpdHlSZXNwb25zZRIlCghpZGVudGl0eRgBIAEoCzITLmFldGhlci52Mi5JZGVudGl0eSL9AgoOU2Vzc2lvblJlcXVlc3QSIQoFaGVsbG8YASABKAsyEC5hZXRoZXIudjIuSGVsbG9IABIpCgloZWFydGJlYXQYAiABKAsyFC5hZXRoZXIudjIuSGVhcnRiZWF0SAASKQoGc2lnbmFsGAMgASgLMhcuYWV0aGVyLnYyLlNpZ25hbFJlcG9ydEgAEioKBnJlc3VsdBgEIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVzdWx0SAASLgoIcHJvZ3Jlc3MYBSABKAsyGi5hZXRoZXIudjIuQ29tbWFuZFByb2dyZXNzSAASKgoGb3V0cHV0GAYgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRPdXRwdXRIABI0Cg93b3JrbG9hZF9jaGFuZ2UYByABKAsyGS5hZXRoZXIudjIuV29ya2xvYWRDaGFuZ2VIABIpCgZyZWZsZXgYCCABKAsyFy5hZXRoZXIudjIuUmVmbGV4UmVwb3J0SABCCQoHbWVzc2FnZSLaAgoPU2Vzc2lvblJlc3BvbnNlEiUKB3dlbGNvbWUYASABKAsyEi5hZXRoZXIudjIuV2VsY29tZUgAEiUKB2NvbW1hbmQYAiABKAsyEi5hZXRoZXIudjIuQ29tbWFuZEgAEhQKCnNpZ25hbF9hY2sYAyABKARIABIUCgpyZXN1bHRfYWNrGAQgASgJSAASGgoQcXVlcnlfY29tbWFuZF9pZBgFIAEoCUgAEhsKEWNhbmNlbF9jb21tYW5kX2lkGAYgASgJSAASKAoGY29uZmlnGAcgASgLMhYuYWV0aGVyLnYyLkFnZW50Q29uZmlnSAASMAoOc2lnbmVkX2NvbW1hbmQYCCABKAsyFi5hZXRoZXIudjIuU2lnbmVkQnl0ZXNIABItCgtyZWZsZXhfcGxhbhgJIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAQgkKB21lc3NhZ2UiVwoLU2lnbmVkQnl0ZXMSDwoHcHVycG9zZRgBIAEoCRIPCgdjb250ZW50GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBITCgtjZXJ0aWZpY2F0ZRgEIAEoDCKCAQoKUmVmbGV4UGxhbhIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSLAoJdmFsaWRfZm9yGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKBXN0ZXBzGAQgAygLMhUuYWV0aGVyLnYyLlJlZmxleFN0ZXAidAoKUmVmbGV4U3RlcBIQCgh3b3JrbG9hZBgBIAEoCRINCgVlcG9jaBgCIAEoAxIOCgZhY3Rpb24YAyABKAkSEwoLc25hcHNob3RfaWQYBCABKAkSDgoGcmVhc29uGAUgASgJEhAKCHByaW9yaXR5GAYgASgNIngKDFJlZmxleFJlcG9ydBIUCgxwbGFuX3ZlcnNpb24YASABKAMSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKCG91dGNvbWVzGAMgAygLMhguYWV0aGVyLnYyLlJlZmxleE91dGNvbWUiuQEKDVJlZmxleE91dGNvbWUSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMSDgoGYWN0aW9uGAMgASgJEhMKC3NuYXBzaG90X2lkGAQgASgJEg8KB291dGNvbWUYBSABKAkSJQoFZXJyb3IYBiABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKgoIc25hcHNob3QYByABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0cyLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIrYBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkiOwoOV29ya2xvYWRDaGFuZ2USKQoGc3RhdHVzGAEgASgLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIt0BCgxTaWduYWxSZXBvcnQSEAoIc2VxdWVuY2UYASABKAQSIwoEa2luZBgCIAEoDjIVLmFldGhlci52Mi5TaWduYWxLaW5kEi8KC29ic2VydmVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxlZmZlY3RpdmVfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmFjdGlvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSEwoLdHJhY2VwYXJlbnQYByABKAki2AgKB0NvbW1hbmQSCgoCaWQYASABKAkSEAoId29ya2xvYWQYAiABKAkSDQoFZXBvY2gYAyABKAMSFAoMbWlncmF0aW9uX2lkGAQgASgJEg0KBWZlbmNlGAUgASgDEiwKCXZhbGlkX2ZvchgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgt0cmFjZXBhcmVudBgHIAEoCRI4Cg5zdGFydF93b3JrbG9hZBgKIAEoCzIeLmFldGhlci52Mi5TdGFydFdvcmtsb2FkQWN0aW9uSAASNgoNc3RvcF93b3JrbG9hZBgLIAEoCzIdLmFldGhlci52Mi5TdG9wV29ya2xvYWRBY3Rpb25IABI6Cg9yZW1vdmVfd29ya2xvYWQYDCABKAsyHy5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRBY3Rpb25IABIuCglyZWFkX2xvZ3MYDSABKAsyGS5hZXRoZXIudjIuUmVhZExvZ3NBY3Rpb25IABIlCgRleGVjGA4gASgLMhUuYWV0aGVyLnYyLkV4ZWNBY3Rpb25IABIvCglwcmVmbGlnaHQYDyABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0QWN0aW9uSAASKwoHcHJlcGFyZRgQIAEoCzIYLmFldGhlci52Mi5QcmVwYXJlQWN0aW9uSAASJQoEY29weRgRIAEoCzIVLmFldGhlci52Mi5Db3B5QWN0aW9uSAASKQoGZnJlZXplGBIgASgLMhcuYWV0aGVyLnYyLkZyZWV6ZUFjdGlvbkgAEisKB3Jlc3RvcmUYEyABKAsyGC5hZXRoZXIudjIuUmVzdG9yZUFjdGlvbkgAEikKBnJlc3VtZRgUIAEoCzIXLmFldGhlci52Mi5SZXN1bWVBY3Rpb25IABIlCgR0aGF3GBUgASgLMhUuYWV0aGVyLnYyLlRoYXdBY3Rpb25IABIrCgdyZWxlYXNlGBYgASgLMhguYWV0aGVyLnYyLlJlbGVhc2VBY3Rpb25IABInCgVhYm9ydBgXIAEoCzIWLmFldGhlci52Mi5BYm9ydEFjdGlvbkgAEjoKD2NyZWF0ZV9zbmFwc2hvdBgYIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbkgAEjwKEHJlc3RvcmVfc25hcHNob3QYGSABKAsyIC5hZXRoZXIudjIuUmVzdG9yZVNuYXBzaG90QWN0aW9uSAASOgoPZGVsZXRlX3NuYXBzaG90GBogASgLMh8uYWV0aGVyLnYyLkRlbGV0ZVNuYXBzaG90QWN0aW9uSAASMgoLZHJhaW5fcGFnZXMYGyABKAsyGy5hZXRoZXIudjIuRHJhaW5QYWdlc0FjdGlvbkgAEjoKD3ZlcmlmeV9zbmFwc2hvdBgcIAEoCzIfLmFldGhlci52Mi5WZXJpZnlTbmFwc2hvdEFjdGlvbkgAQggKBmFjdGlvbiI8ChNTdGFydFdvcmtsb2FkQWN0aW9uEiUKBHNwZWMYASABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjIisKElN0b3BXb3JrbG9hZEFjdGlvbhIVCg1ncmFjZV9zZWNvbmRzGAEgASgNIhYKFFJlbW92ZVdvcmtsb2FkQWN0aW9uIjQKDlJlYWRMb2dzQWN0aW9uEg4KBmZvbGxvdxgBIAEoCBISCgp0YWlsX2xpbmVzGAIgASgNIjMKCkV4ZWNBY3Rpb24SDAoEYXJndhgBIAMoCRIXCg90aW1lb3V0X3NlY29uZHMYAiABKA0ifQoPUHJlZmxpZ2h0QWN0aW9uEjAKDnJlcXVlc3RlZF9tb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSOAoTdGFyZ2V0X2NhcGFiaWxpdGllcxgCIAEoCzIbLmFldGhlci52Mi5Ob2RlQ2FwYWJpbGl0aWVzIpUBCg1QcmVwYXJlQWN0aW9uEiUKBHNwZWMYASABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEhYKDnNvdXJjZV9ub2RlX2lkGAIgASgJEiYKBG1vZGUYAyABKA4yGC5hZXRoZXIudjIuTWlncmF0aW9uTW9kZRIdChVleHBlY3RlZF9tZW1vcnlfYnl0ZXMYBCABKAQiUwoKQ29weUFjdGlvbhIdCgRwZWVyGAEgASgLMg8uYWV0aGVyLnYyLlBlZXISJgoEbW9kZRgCIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIjYKBFBlZXISDwoHbm9kZV9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0iVQoMRnJlZXplQWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiNwoNUmVzdG9yZUFjdGlvbhImCgRtb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiIQoMUmVzdW1lQWN0aW9uEhEKCW5ld19lcG9jaBgBIAEoAyIMCgpUaGF3QWN0aW9uIg8KDVJlbGVhc2VBY3Rpb24iDQoLQWJvcnRBY3Rpb24iEgoQRHJhaW5QYWdlc0FjdGlvbiIrChRDcmVhdGVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCSJTChVSZXN0b3JlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiUgoUVmVyaWZ5U25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoURGVsZXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkiqQQKDUNvbW1hbmRSZXN1bHQSEgoKY29tbWFuZF9pZBgBIAEoCRIqCgdvdXRjb21lGAIgASgOMhkuYWV0aGVyLnYyLkNvbW1hbmRPdXRjb21lEiUKBWVycm9yGAMgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEikKBnBoYXNlcxgEIAMoCzIZLmFldGhlci52Mi5NaWdyYXRpb25QaGFzZRIvCglwcmVmbGlnaHQYCiABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0UmVwb3J0SAASKgoHcHJlcGFyZRgLIAEoCzIXLmFldGhlci52Mi5QcmVwYXJlRmFjdHNIABIkCgRjb3B5GAwgASgLMhQuYWV0aGVyLnYyLkNvcHlGYWN0c0gAEigKBmZyZWV6ZRgNIAEoCzIWLmFldGhlci52Mi5GcmVlemVGYWN0c0gAEioKB3Jlc3RvcmUYDiABKAsyFy5hZXRoZXIudjIuUmVzdG9yZUZhY3RzSAASKAoGcmVzdW1lGA8gASgLMhYuYWV0aGVyLnYyLlJlc3VtZUZhY3RzSAASLAoIc25hcHNob3QYECABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0c0gAEiQKBGV4ZWMYESABKAsyFC5hZXRoZXIudjIuRXhlY0ZhY3RzSAASJgoFc3RhcnQYEiABKAsyFS5hZXRoZXIudjIuU3RhcnRGYWN0c0gAQgcKBWZhY3RzIkwKDFByZXBhcmVGYWN0cxIUCgxsaW5rX2FkZHJlc3MYASABKAkSEQoJbGlua19wb3J0GAIgASgNEhMKC2hvbGRfbWV0aG9kGAMgASgJIkQKCUNvcHlGYWN0cxISCgpmaWxlX2J5dGVzGAEgASgEEhIKCmZpbGVfY291bnQYAiABKAQSDwoHc2Vjb25kcxgDIAEoASKYAQoLRnJlZXplRmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSLQoJZnJvemVuX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtyZXNldHNfc2VudBgDIAEoDRIeChZzZWdtZW50c19yZXRyYW5zbWl0dGVkGAQgASgNIk8KDFJlc3RvcmVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBIYChBhcmVfaW1hZ2VzX2VxdWFsGAIgASgIItEBCgtSZXN1bWVGYWN0cxIuCgpyZXN1bWVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgduZXR3b3JrGAIgASgLMhcuYWV0aGVyLnYyLk5ldHdvcmtGYWN0cxImCgZoZWFsdGgYAyABKA4yFi5hZXRoZXIudjIuSGVhbHRoU3RhdGUSFQoNaGVhbHRoX2RldGFpbBgEIAEoCRIRCglmcmVlemVfbXMYBSABKAESFgoOY2xvY2tfZXJyb3JfbXMYBiABKAEiWAoNU25hcHNob3RGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBINCgVieXRlcxgCIAEoBBIRCglmcmVlemVfbXMYAyABKAEiVAoJRXhlY0ZhY3RzEhEKCWV4aXRfY29kZRgBIAEoBRIOCgZzdGRvdXQYAiABKAwSDgoGc3RkZXJyGAMgASgMEhQKDGlzX3RydW5jYXRlZBgEIAEoCCIqCgpTdGFydEZhY3RzEgsKA3BpZBgBIAEoAxIPCgdhZGRyZXNzGAIgASgJIooBCg9Db21tYW5kUHJvZ3Jlc3MSEgoKY29tbWFuZF9pZBgBIAEoCRIoCgVwaGFzZRgCIAEoCzIZLmFldGhlci52Mi5NaWdyYXRpb25QaGFzZRIQCghmcmFjdGlvbhgDIAEoARISCgpieXRlc19kb25lGAQgASgEEhMKC2J5dGVzX3RvdGFsGAUgASgEIkIKDUNvbW1hbmRPdXRwdXQSEgoKY29tbWFuZF9pZBgBIAEoCRINCgVjaHVuaxgCIAEoDBIOCgZpc19lbmQYAyABKAgq3QEKDkNvbW1hbmRPdXRjb21lEh8KG0NPTU1BTkRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhYKEkNPTU1BTkRfT1VUQ09NRV9PSxABEhoKFkNPTU1BTkRfT1VUQ09NRV9GQUlMRUQQAhIbChdDT01NQU5EX09VVENPTUVfUkVGVVNFRBADEhsKF0NPTU1BTkRfT1VUQ09NRV9VTktOT1dOEAQSHwobQ09NTUFORF9PVVRDT01FX0lOVEVSUlVQVEVEEAUSGwoXQ09NTUFORF9PVVRDT01FX1JVTk5JTkcQBjKgAgoMQWdlbnRTZXJ2aWNlEmoKCFJlZ2lzdGVyEhouYWV0aGVyLnYyLlJlZ2lzdGVyUmVxdWVzdBobLmFldGhlci52Mi5SZWdpc3RlclJlc3BvbnNlIiWItRgBgtPkkwIbOgEqIhYvYXBpL3YyL2FnZW50L3JlZ2lzdGVyElgKDVJlbmV3SWRlbnRpdHkSHy5hZXRoZXIudjIuUmVuZXdJZGVudGl0eVJlcXVlc3QaIC5hZXRoZXIudjIuUmVuZXdJZGVudGl0eVJlc3BvbnNlIgSItRgFEkoKB1Nlc3Npb24SGS5hZXRoZXIudjIuU2Vzc2lvblJlcXVlc3QaGi5hZXRoZXIudjIuU2Vzc2lvblJlc3BvbnNlIgSItRgFKAEwAWIGcHJvdG8z", [file_aether_v2_common, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_signal, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aether.v2.RegisterRequest
@@ -244,6 +244,12 @@ export type SessionRequest = Message<"aether.v2.SessionRequest"> & {
      */
     value: WorkloadChange;
     case: "workloadChange";
+  } | {
+    /**
+     * @generated from field: aether.v2.ReflexReport reflex = 8;
+     */
+    value: ReflexReport;
+    case: "reflex";
   } | { case: undefined; value?: undefined };
 };
 
@@ -311,6 +317,22 @@ export type SessionResponse = Message<"aether.v2.SessionResponse"> & {
      */
     value: AgentConfig;
     case: "config";
+  } | {
+    /**
+     * A command with core's signature over all of its bytes; agents carry out no other.
+     *
+     * @generated from field: aether.v2.SignedBytes signed_command = 8;
+     */
+    value: SignedBytes;
+    case: "signedCommand";
+  } | {
+    /**
+     * A signed ReflexPlan: replaces the one before.
+     *
+     * @generated from field: aether.v2.SignedBytes reflex_plan = 9;
+     */
+    value: SignedBytes;
+    case: "reflexPlan";
   } | { case: undefined; value?: undefined };
 };
 
@@ -320,6 +342,208 @@ export type SessionResponse = Message<"aether.v2.SessionResponse"> & {
  */
 export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
   messageDesc(file_aether_v2_agent, 7);
+
+/**
+ * What core said, and the proof that core said it: ECDSA with SHA-256 over `purpose`, a zero byte, and `content`, by the key of `certificate`.
+ *
+ * @generated from message aether.v2.SignedBytes
+ */
+export type SignedBytes = Message<"aether.v2.SignedBytes"> & {
+  /**
+   * command | reflex-plan
+   *
+   * @generated from field: string purpose = 1;
+   */
+  purpose: string;
+
+  /**
+   * @generated from field: bytes content = 2;
+   */
+  content: Uint8Array;
+
+  /**
+   * @generated from field: bytes signature = 3;
+   */
+  signature: Uint8Array;
+
+  /**
+   * DER of core's own X.509-SVID, which the trust bundle confirms.
+   *
+   * @generated from field: bytes certificate = 4;
+   */
+  certificate: Uint8Array;
+};
+
+/**
+ * Describes the message aether.v2.SignedBytes.
+ * Use `create(SignedBytesSchema)` to create a new message.
+ */
+export const SignedBytesSchema: GenMessage<SignedBytes> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 8);
+
+/**
+ * What an agent does about a notice while the control plane cannot be reached. Sent whenever it changes, and before it expires.
+ *
+ * @generated from message aether.v2.ReflexPlan
+ */
+export type ReflexPlan = Message<"aether.v2.ReflexPlan"> & {
+  /**
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * Grows with each plan for this node; an older one never replaces a newer.
+   *
+   * @generated from field: int64 version = 2;
+   */
+  version: bigint;
+
+  /**
+   * From its arrival, by the agent's monotonic clock; a restart of the agent counts from the plan's file on disk.
+   *
+   * @generated from field: google.protobuf.Duration valid_for = 3;
+   */
+  validFor?: Duration | undefined;
+
+  /**
+   * @generated from field: repeated aether.v2.ReflexStep steps = 4;
+   */
+  steps: ReflexStep[];
+};
+
+/**
+ * Describes the message aether.v2.ReflexPlan.
+ * Use `create(ReflexPlanSchema)` to create a new message.
+ */
+export const ReflexPlanSchema: GenMessage<ReflexPlan> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 9);
+
+/**
+ * @generated from message aether.v2.ReflexStep
+ */
+export type ReflexStep = Message<"aether.v2.ReflexStep"> & {
+  /**
+   * @generated from field: string workload = 1;
+   */
+  workload: string;
+
+  /**
+   * The placement that it is for; another one makes the step void.
+   *
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * snapshot | none
+   *
+   * @generated from field: string action = 3;
+   */
+  action: string;
+
+  /**
+   * Of the snapshot that is to be made, so that core finds it under a name that it knows.
+   *
+   * @generated from field: string snapshot_id = 4;
+   */
+  snapshotId: string;
+
+  /**
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: uint32 priority = 6;
+   */
+  priority: number;
+};
+
+/**
+ * Describes the message aether.v2.ReflexStep.
+ * Use `create(ReflexStepSchema)` to create a new message.
+ */
+export const ReflexStepSchema: GenMessage<ReflexStep> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 10);
+
+/**
+ * What an agent did by its plan, told once the control plane is reached again.
+ *
+ * @generated from message aether.v2.ReflexReport
+ */
+export type ReflexReport = Message<"aether.v2.ReflexReport"> & {
+  /**
+   * @generated from field: int64 plan_version = 1;
+   */
+  planVersion: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * @generated from field: repeated aether.v2.ReflexOutcome outcomes = 3;
+   */
+  outcomes: ReflexOutcome[];
+};
+
+/**
+ * Describes the message aether.v2.ReflexReport.
+ * Use `create(ReflexReportSchema)` to create a new message.
+ */
+export const ReflexReportSchema: GenMessage<ReflexReport> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 11);
+
+/**
+ * @generated from message aether.v2.ReflexOutcome
+ */
+export type ReflexOutcome = Message<"aether.v2.ReflexOutcome"> & {
+  /**
+   * @generated from field: string workload = 1;
+   */
+  workload: string;
+
+  /**
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * @generated from field: string action = 3;
+   */
+  action: string;
+
+  /**
+   * @generated from field: string snapshot_id = 4;
+   */
+  snapshotId: string;
+
+  /**
+   * ok | failed | skipped
+   *
+   * @generated from field: string outcome = 5;
+   */
+  outcome: string;
+
+  /**
+   * @generated from field: aether.v2.ErrorDetail error = 6;
+   */
+  error?: ErrorDetail | undefined;
+
+  /**
+   * @generated from field: aether.v2.SnapshotFacts snapshot = 7;
+   */
+  snapshot?: SnapshotFacts | undefined;
+};
+
+/**
+ * Describes the message aether.v2.ReflexOutcome.
+ * Use `create(ReflexOutcomeSchema)` to create a new message.
+ */
+export const ReflexOutcomeSchema: GenMessage<ReflexOutcome> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 12);
 
 /**
  * First message of each session: all that the agent knows to be true.
@@ -355,7 +579,7 @@ export type Hello = Message<"aether.v2.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 8);
+  messageDesc(file_aether_v2_agent, 13);
 
 /**
  * @generated from message aether.v2.Welcome
@@ -384,7 +608,7 @@ export type Welcome = Message<"aether.v2.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 9);
+  messageDesc(file_aether_v2_agent, 14);
 
 /**
  * @generated from message aether.v2.Placement
@@ -406,7 +630,7 @@ export type Placement = Message<"aether.v2.Placement"> & {
  * Use `create(PlacementSchema)` to create a new message.
  */
 export const PlacementSchema: GenMessage<Placement> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 10);
+  messageDesc(file_aether_v2_agent, 15);
 
 /**
  * @generated from message aether.v2.Heartbeat
@@ -433,7 +657,7 @@ export type Heartbeat = Message<"aether.v2.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 11);
+  messageDesc(file_aether_v2_agent, 16);
 
 /**
  * The state of a workload as its node sees it.
@@ -484,7 +708,7 @@ export type WorkloadStatus = Message<"aether.v2.WorkloadStatus"> & {
  * Use `create(WorkloadStatusSchema)` to create a new message.
  */
 export const WorkloadStatusSchema: GenMessage<WorkloadStatus> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 12);
+  messageDesc(file_aether_v2_agent, 17);
 
 /**
  * Sent at once when a phase or a health changes.
@@ -503,7 +727,7 @@ export type WorkloadChange = Message<"aether.v2.WorkloadChange"> & {
  * Use `create(WorkloadChangeSchema)` to create a new message.
  */
 export const WorkloadChangeSchema: GenMessage<WorkloadChange> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 13);
+  messageDesc(file_aether_v2_agent, 18);
 
 /**
  * @generated from message aether.v2.SignalReport
@@ -552,7 +776,7 @@ export type SignalReport = Message<"aether.v2.SignalReport"> & {
  * Use `create(SignalReportSchema)` to create a new message.
  */
 export const SignalReportSchema: GenMessage<SignalReport> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 14);
+  messageDesc(file_aether_v2_agent, 19);
 
 /**
  * A thing to do. Idempotent: the same id is done once, and answered again with the kept result.
@@ -712,6 +936,12 @@ export type Command = Message<"aether.v2.Command"> & {
      */
     value: DrainPagesAction;
     case: "drainPages";
+  } | {
+    /**
+     * @generated from field: aether.v2.VerifySnapshotAction verify_snapshot = 28;
+     */
+    value: VerifySnapshotAction;
+    case: "verifySnapshot";
   } | { case: undefined; value?: undefined };
 };
 
@@ -720,7 +950,7 @@ export type Command = Message<"aether.v2.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 15);
+  messageDesc(file_aether_v2_agent, 20);
 
 /**
  * @generated from message aether.v2.StartWorkloadAction
@@ -737,7 +967,7 @@ export type StartWorkloadAction = Message<"aether.v2.StartWorkloadAction"> & {
  * Use `create(StartWorkloadActionSchema)` to create a new message.
  */
 export const StartWorkloadActionSchema: GenMessage<StartWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 16);
+  messageDesc(file_aether_v2_agent, 21);
 
 /**
  * @generated from message aether.v2.StopWorkloadAction
@@ -754,7 +984,7 @@ export type StopWorkloadAction = Message<"aether.v2.StopWorkloadAction"> & {
  * Use `create(StopWorkloadActionSchema)` to create a new message.
  */
 export const StopWorkloadActionSchema: GenMessage<StopWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 17);
+  messageDesc(file_aether_v2_agent, 22);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadAction
@@ -767,7 +997,7 @@ export type RemoveWorkloadAction = Message<"aether.v2.RemoveWorkloadAction"> & {
  * Use `create(RemoveWorkloadActionSchema)` to create a new message.
  */
 export const RemoveWorkloadActionSchema: GenMessage<RemoveWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 18);
+  messageDesc(file_aether_v2_agent, 23);
 
 /**
  * @generated from message aether.v2.ReadLogsAction
@@ -789,7 +1019,7 @@ export type ReadLogsAction = Message<"aether.v2.ReadLogsAction"> & {
  * Use `create(ReadLogsActionSchema)` to create a new message.
  */
 export const ReadLogsActionSchema: GenMessage<ReadLogsAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 19);
+  messageDesc(file_aether_v2_agent, 24);
 
 /**
  * @generated from message aether.v2.ExecAction
@@ -811,7 +1041,7 @@ export type ExecAction = Message<"aether.v2.ExecAction"> & {
  * Use `create(ExecActionSchema)` to create a new message.
  */
 export const ExecActionSchema: GenMessage<ExecAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 20);
+  messageDesc(file_aether_v2_agent, 25);
 
 /**
  * On the source.
@@ -835,7 +1065,7 @@ export type PreflightAction = Message<"aether.v2.PreflightAction"> & {
  * Use `create(PreflightActionSchema)` to create a new message.
  */
 export const PreflightActionSchema: GenMessage<PreflightAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 21);
+  messageDesc(file_aether_v2_agent, 26);
 
 /**
  * On the target: reserve, make namespace, mounts and hold ready; open for the source's link.
@@ -869,7 +1099,7 @@ export type PrepareAction = Message<"aether.v2.PrepareAction"> & {
  * Use `create(PrepareActionSchema)` to create a new message.
  */
 export const PrepareActionSchema: GenMessage<PrepareAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 22);
+  messageDesc(file_aether_v2_agent, 27);
 
 /**
  * On the source: files (and where possible memory) travel while the workload runs.
@@ -893,7 +1123,7 @@ export type CopyAction = Message<"aether.v2.CopyAction"> & {
  * Use `create(CopyActionSchema)` to create a new message.
  */
 export const CopyActionSchema: GenMessage<CopyAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 23);
+  messageDesc(file_aether_v2_agent, 28);
 
 /**
  * @generated from message aether.v2.Peer
@@ -920,7 +1150,7 @@ export type Peer = Message<"aether.v2.Peer"> & {
  * Use `create(PeerSchema)` to create a new message.
  */
 export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 24);
+  messageDesc(file_aether_v2_agent, 29);
 
 /**
  * On the source: cut the network, freeze, dump, send. The workload stays frozen until Thaw or Release.
@@ -944,7 +1174,7 @@ export type FreezeAction = Message<"aether.v2.FreezeAction"> & {
  * Use `create(FreezeActionSchema)` to create a new message.
  */
 export const FreezeActionSchema: GenMessage<FreezeAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 25);
+  messageDesc(file_aether_v2_agent, 30);
 
 /**
  * On the target: wait for the images and bring the workload up, stopped.
@@ -963,7 +1193,7 @@ export type RestoreAction = Message<"aether.v2.RestoreAction"> & {
  * Use `create(RestoreActionSchema)` to create a new message.
  */
 export const RestoreActionSchema: GenMessage<RestoreAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 26);
+  messageDesc(file_aether_v2_agent, 31);
 
 /**
  * On the target, after the commit: continue, release held packets, announce, check health.
@@ -982,7 +1212,7 @@ export type ResumeAction = Message<"aether.v2.ResumeAction"> & {
  * Use `create(ResumeActionSchema)` to create a new message.
  */
 export const ResumeActionSchema: GenMessage<ResumeAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 27);
+  messageDesc(file_aether_v2_agent, 32);
 
 /**
  * On the source, before the commit only: run again.
@@ -997,7 +1227,7 @@ export type ThawAction = Message<"aether.v2.ThawAction"> & {
  * Use `create(ThawActionSchema)` to create a new message.
  */
 export const ThawActionSchema: GenMessage<ThawAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 28);
+  messageDesc(file_aether_v2_agent, 33);
 
 /**
  * On the source, after the resume: destroy the frozen copy.
@@ -1012,7 +1242,7 @@ export type ReleaseAction = Message<"aether.v2.ReleaseAction"> & {
  * Use `create(ReleaseActionSchema)` to create a new message.
  */
 export const ReleaseActionSchema: GenMessage<ReleaseAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 29);
+  messageDesc(file_aether_v2_agent, 34);
 
 /**
  * On the target, before the commit only: destroy what was restored or prepared.
@@ -1027,7 +1257,7 @@ export type AbortAction = Message<"aether.v2.AbortAction"> & {
  * Use `create(AbortActionSchema)` to create a new message.
  */
 export const AbortActionSchema: GenMessage<AbortAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 30);
+  messageDesc(file_aether_v2_agent, 35);
 
 /**
  * On the target, post-copy only: done when every page is here.
@@ -1042,7 +1272,7 @@ export type DrainPagesAction = Message<"aether.v2.DrainPagesAction"> & {
  * Use `create(DrainPagesActionSchema)` to create a new message.
  */
 export const DrainPagesActionSchema: GenMessage<DrainPagesAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 31);
+  messageDesc(file_aether_v2_agent, 36);
 
 /**
  * @generated from message aether.v2.CreateSnapshotAction
@@ -1059,7 +1289,7 @@ export type CreateSnapshotAction = Message<"aether.v2.CreateSnapshotAction"> & {
  * Use `create(CreateSnapshotActionSchema)` to create a new message.
  */
 export const CreateSnapshotActionSchema: GenMessage<CreateSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 32);
+  messageDesc(file_aether_v2_agent, 37);
 
 /**
  * @generated from message aether.v2.RestoreSnapshotAction
@@ -1081,7 +1311,31 @@ export type RestoreSnapshotAction = Message<"aether.v2.RestoreSnapshotAction"> &
  * Use `create(RestoreSnapshotActionSchema)` to create a new message.
  */
 export const RestoreSnapshotActionSchema: GenMessage<RestoreSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 33);
+  messageDesc(file_aether_v2_agent, 38);
+
+/**
+ * Reads every byte and compares it with the manifest.
+ *
+ * @generated from message aether.v2.VerifySnapshotAction
+ */
+export type VerifySnapshotAction = Message<"aether.v2.VerifySnapshotAction"> & {
+  /**
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+
+  /**
+   * @generated from field: aether.v2.WorkloadSpec spec = 2;
+   */
+  spec?: WorkloadSpec | undefined;
+};
+
+/**
+ * Describes the message aether.v2.VerifySnapshotAction.
+ * Use `create(VerifySnapshotActionSchema)` to create a new message.
+ */
+export const VerifySnapshotActionSchema: GenMessage<VerifySnapshotAction> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 39);
 
 /**
  * @generated from message aether.v2.DeleteSnapshotAction
@@ -1098,7 +1352,7 @@ export type DeleteSnapshotAction = Message<"aether.v2.DeleteSnapshotAction"> & {
  * Use `create(DeleteSnapshotActionSchema)` to create a new message.
  */
 export const DeleteSnapshotActionSchema: GenMessage<DeleteSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 34);
+  messageDesc(file_aether_v2_agent, 40);
 
 /**
  * @generated from message aether.v2.CommandResult
@@ -1189,7 +1443,7 @@ export type CommandResult = Message<"aether.v2.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 35);
+  messageDesc(file_aether_v2_agent, 41);
 
 /**
  * @generated from message aether.v2.PrepareFacts
@@ -1218,7 +1472,7 @@ export type PrepareFacts = Message<"aether.v2.PrepareFacts"> & {
  * Use `create(PrepareFactsSchema)` to create a new message.
  */
 export const PrepareFactsSchema: GenMessage<PrepareFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 36);
+  messageDesc(file_aether_v2_agent, 42);
 
 /**
  * @generated from message aether.v2.CopyFacts
@@ -1245,7 +1499,7 @@ export type CopyFacts = Message<"aether.v2.CopyFacts"> & {
  * Use `create(CopyFactsSchema)` to create a new message.
  */
 export const CopyFactsSchema: GenMessage<CopyFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 37);
+  messageDesc(file_aether_v2_agent, 43);
 
 /**
  * @generated from message aether.v2.FreezeFacts
@@ -1277,7 +1531,7 @@ export type FreezeFacts = Message<"aether.v2.FreezeFacts"> & {
  * Use `create(FreezeFactsSchema)` to create a new message.
  */
 export const FreezeFactsSchema: GenMessage<FreezeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 38);
+  messageDesc(file_aether_v2_agent, 44);
 
 /**
  * @generated from message aether.v2.RestoreFacts
@@ -1301,7 +1555,7 @@ export type RestoreFacts = Message<"aether.v2.RestoreFacts"> & {
  * Use `create(RestoreFactsSchema)` to create a new message.
  */
 export const RestoreFactsSchema: GenMessage<RestoreFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 39);
+  messageDesc(file_aether_v2_agent, 45);
 
 /**
  * @generated from message aether.v2.ResumeFacts
@@ -1345,7 +1599,7 @@ export type ResumeFacts = Message<"aether.v2.ResumeFacts"> & {
  * Use `create(ResumeFactsSchema)` to create a new message.
  */
 export const ResumeFactsSchema: GenMessage<ResumeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 40);
+  messageDesc(file_aether_v2_agent, 46);
 
 /**
  * @generated from message aether.v2.SnapshotFacts
@@ -1372,7 +1626,7 @@ export type SnapshotFacts = Message<"aether.v2.SnapshotFacts"> & {
  * Use `create(SnapshotFactsSchema)` to create a new message.
  */
 export const SnapshotFactsSchema: GenMessage<SnapshotFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 41);
+  messageDesc(file_aether_v2_agent, 47);
 
 /**
  * @generated from message aether.v2.ExecFacts
@@ -1404,7 +1658,7 @@ export type ExecFacts = Message<"aether.v2.ExecFacts"> & {
  * Use `create(ExecFactsSchema)` to create a new message.
  */
 export const ExecFactsSchema: GenMessage<ExecFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 42);
+  messageDesc(file_aether_v2_agent, 48);
 
 /**
  * @generated from message aether.v2.StartFacts
@@ -1426,7 +1680,7 @@ export type StartFacts = Message<"aether.v2.StartFacts"> & {
  * Use `create(StartFactsSchema)` to create a new message.
  */
 export const StartFactsSchema: GenMessage<StartFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 43);
+  messageDesc(file_aether_v2_agent, 49);
 
 /**
  * A phase that began or ended while a command runs; lossy, for people to watch.
@@ -1467,7 +1721,7 @@ export type CommandProgress = Message<"aether.v2.CommandProgress"> & {
  * Use `create(CommandProgressSchema)` to create a new message.
  */
 export const CommandProgressSchema: GenMessage<CommandProgress> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 44);
+  messageDesc(file_aether_v2_agent, 50);
 
 /**
  * @generated from message aether.v2.CommandOutput
@@ -1494,7 +1748,7 @@ export type CommandOutput = Message<"aether.v2.CommandOutput"> & {
  * Use `create(CommandOutputSchema)` to create a new message.
  */
 export const CommandOutputSchema: GenMessage<CommandOutput> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 45);
+  messageDesc(file_aether_v2_agent, 51);
 
 /**
  * @generated from enum aether.v2.CommandOutcome

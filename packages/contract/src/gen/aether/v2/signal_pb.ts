@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Event, PageRequest } from "./common_pb.ts";
 import { file_aether_v2_common } from "./common_pb.ts";
+import type { GuardNote } from "./guard_pb.ts";
+import { file_aether_v2_guard } from "./guard_pb.ts";
 import { file_aether_v2_options } from "./options_pb.ts";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/signal.proto.
  */
 export const file_aether_v2_signal: GenFile = /*@__PURE__*/
-  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSL5AQoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoASKLAQoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTQoUTGlzdERlY2lzaW9uc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdub2RlX2lkGAIgASgJIlgKFUxpc3REZWNpc2lvbnNSZXNwb25zZRImCglkZWNpc2lvbnMYASADKAsyEy5hZXRoZXIudjIuRGVjaXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkdldERlY2lzaW9uUmVxdWVzdBIKCgJpZBgBIAEoCSI8ChNHZXREZWNpc2lvblJlc3BvbnNlEiUKCGRlY2lzaW9uGAEgASgLMhMuYWV0aGVyLnYyLkRlY2lzaW9uIjgKEExpc3RBdWRpdFJlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJUChFMaXN0QXVkaXRSZXNwb25zZRImCgdlbnRyaWVzGAEgAygLMhUuYWV0aGVyLnYyLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhQKElZlcmlmeUF1ZGl0UmVxdWVzdCJZChNWZXJpZnlBdWRpdFJlc3BvbnNlEhEKCWlzX2ludGFjdBgBIAEoCBITCgtlbnRyeV9jb3VudBgCIAEoAxIaChJicm9rZW5fYXRfc2VxdWVuY2UYAyABKAMiSgoRTGlzdEV2ZW50c1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdzdWJqZWN0GAIgASgJIk8KEkxpc3RFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5hZXRoZXIudjIuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjQKEldhdGNoRXZlbnRzUmVxdWVzdBINCgVhZnRlchgBIAEoAxIPCgdzdWJqZWN0GAIgASgJIjYKE1dhdGNoRXZlbnRzUmVzcG9uc2USHwoFZXZlbnQYASABKAsyEC5hZXRoZXIudjIuRXZlbnQqkgEKClNpZ25hbEtpbmQSGwoXU0lHTkFMX0tJTkRfVU5TUEVDSUZJRUQQABIWChJTSUdOQUxfS0lORF9OT1RJQ0UQARIZChVTSUdOQUxfS0lORF9SRUJBTEFOQ0UQAhIZChVTSUdOQUxfS0lORF9XSVRIRFJBV04QAxIZChVTSUdOQUxfS0lORF9OT0RFX0xPU1QQBDJ6Cg1TaWduYWxTZXJ2aWNlEmkKC0xpc3RTaWduYWxzEh0uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVxdWVzdBoeLmFldGhlci52Mi5MaXN0U2lnbmFsc1Jlc3BvbnNlIhuItRgCgtPkkwIREg8vYXBpL3YyL3NpZ25hbHMy9gEKD0RlY2lzaW9uU2VydmljZRJxCg1MaXN0RGVjaXNpb25zEh8uYWV0aGVyLnYyLkxpc3REZWNpc2lvbnNSZXF1ZXN0GiAuYWV0aGVyLnYyLkxpc3REZWNpc2lvbnNSZXNwb25zZSIdiLUYAoLT5JMCExIRL2FwaS92Mi9kZWNpc2lvbnMScAoLR2V0RGVjaXNpb24SHS5hZXRoZXIudjIuR2V0RGVjaXNpb25SZXF1ZXN0Gh4uYWV0aGVyLnYyLkdldERlY2lzaW9uUmVzcG9uc2UiIoi1GAKC0+STAhgSFi9hcGkvdjIvZGVjaXNpb25zL3tpZH0y4QEKDEF1ZGl0U2VydmljZRJhCglMaXN0QXVkaXQSGy5hZXRoZXIudjIuTGlzdEF1ZGl0UmVxdWVzdBocLmFldGhlci52Mi5MaXN0QXVkaXRSZXNwb25zZSIZiLUYAoLT5JMCDxINL2FwaS92Mi9hdWRpdBJuCgtWZXJpZnlBdWRpdBIdLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlcXVlc3QaHi5hZXRoZXIudjIuVmVyaWZ5QXVkaXRSZXNwb25zZSIgiLUYAoLT5JMCFhIUL2FwaS92Mi9hdWRpdDp2ZXJpZnky5gEKDEV2ZW50U2VydmljZRJqCgpMaXN0RXZlbnRzEhwuYWV0aGVyLnYyLkxpc3RFdmVudHNSZXF1ZXN0Gh0uYWV0aGVyLnYyLkxpc3RFdmVudHNSZXNwb25zZSIfiLUYAoLT5JMCFRITL2FwaS92Mi9ldmVudHM6bGlzdBJqCgtXYXRjaEV2ZW50cxIdLmFldGhlci52Mi5XYXRjaEV2ZW50c1JlcXVlc3QaHi5hZXRoZXIudjIuV2F0Y2hFdmVudHNSZXNwb25zZSIaiLUYAoLT5JMCEBIOL2FwaS92Mi9ldmVudHMwAWIGcHJvdG8z", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTQoUTGlzdERlY2lzaW9uc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdub2RlX2lkGAIgASgJIlgKFUxpc3REZWNpc2lvbnNSZXNwb25zZRImCglkZWNpc2lvbnMYASADKAsyEy5hZXRoZXIudjIuRGVjaXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkdldERlY2lzaW9uUmVxdWVzdBIKCgJpZBgBIAEoCSI8ChNHZXREZWNpc2lvblJlc3BvbnNlEiUKCGRlY2lzaW9uGAEgASgLMhMuYWV0aGVyLnYyLkRlY2lzaW9uIjgKEExpc3RBdWRpdFJlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJUChFMaXN0QXVkaXRSZXNwb25zZRImCgdlbnRyaWVzGAEgAygLMhUuYWV0aGVyLnYyLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIhQKElZlcmlmeUF1ZGl0UmVxdWVzdCJZChNWZXJpZnlBdWRpdFJlc3BvbnNlEhEKCWlzX2ludGFjdBgBIAEoCBITCgtlbnRyeV9jb3VudBgCIAEoAxIaChJicm9rZW5fYXRfc2VxdWVuY2UYAyABKAMiSgoRTGlzdEV2ZW50c1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdzdWJqZWN0GAIgASgJIk8KEkxpc3RFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5hZXRoZXIudjIuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjQKEldhdGNoRXZlbnRzUmVxdWVzdBINCgVhZnRlchgBIAEoAxIPCgdzdWJqZWN0GAIgASgJIjYKE1dhdGNoRXZlbnRzUmVzcG9uc2USHwoFZXZlbnQYASABKAsyEC5hZXRoZXIudjIuRXZlbnQqkgEKClNpZ25hbEtpbmQSGwoXU0lHTkFMX0tJTkRfVU5TUEVDSUZJRUQQABIWChJTSUdOQUxfS0lORF9OT1RJQ0UQARIZChVTSUdOQUxfS0lORF9SRUJBTEFOQ0UQAhIZChVTSUdOQUxfS0lORF9XSVRIRFJBV04QAxIZChVTSUdOQUxfS0lORF9OT0RFX0xPU1QQBDJ6Cg1TaWduYWxTZXJ2aWNlEmkKC0xpc3RTaWduYWxzEh0uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVxdWVzdBoeLmFldGhlci52Mi5MaXN0U2lnbmFsc1Jlc3BvbnNlIhuItRgCgtPkkwIREg8vYXBpL3YyL3NpZ25hbHMy9gEKD0RlY2lzaW9uU2VydmljZRJxCg1MaXN0RGVjaXNpb25zEh8uYWV0aGVyLnYyLkxpc3REZWNpc2lvbnNSZXF1ZXN0GiAuYWV0aGVyLnYyLkxpc3REZWNpc2lvbnNSZXNwb25zZSIdiLUYAoLT5JMCExIRL2FwaS92Mi9kZWNpc2lvbnMScAoLR2V0RGVjaXNpb24SHS5hZXRoZXIudjIuR2V0RGVjaXNpb25SZXF1ZXN0Gh4uYWV0aGVyLnYyLkdldERlY2lzaW9uUmVzcG9uc2UiIoi1GAKC0+STAhgSFi9hcGkvdjIvZGVjaXNpb25zL3tpZH0y4QEKDEF1ZGl0U2VydmljZRJhCglMaXN0QXVkaXQSGy5hZXRoZXIudjIuTGlzdEF1ZGl0UmVxdWVzdBocLmFldGhlci52Mi5MaXN0QXVkaXRSZXNwb25zZSIZiLUYAoLT5JMCDxINL2FwaS92Mi9hdWRpdBJuCgtWZXJpZnlBdWRpdBIdLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlcXVlc3QaHi5hZXRoZXIudjIuVmVyaWZ5QXVkaXRSZXNwb25zZSIgiLUYAoLT5JMCFhIUL2FwaS92Mi9hdWRpdDp2ZXJpZnky5gEKDEV2ZW50U2VydmljZRJqCgpMaXN0RXZlbnRzEhwuYWV0aGVyLnYyLkxpc3RFdmVudHNSZXF1ZXN0Gh0uYWV0aGVyLnYyLkxpc3RFdmVudHNSZXNwb25zZSIfiLUYAoLT5JMCFRITL2FwaS92Mi9ldmVudHM6bGlzdBJqCgtXYXRjaEV2ZW50cxIdLmFldGhlci52Mi5XYXRjaEV2ZW50c1JlcXVlc3QaHi5hZXRoZXIudjIuV2F0Y2hFdmVudHNSZXNwb25zZSIaiLUYAoLT5JMCEBIOL2FwaS92Mi9ldmVudHMwAWIGcHJvdG8z", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * Something that was heard.
@@ -149,6 +151,51 @@ export type Decision = Message<"aether.v2.Decision"> & {
    * @generated from field: double since_observed_ms = 11;
    */
   sinceObservedMs: number;
+
+  /**
+   * Everything that it was made of, for people: "time left", "policy", "probability of interruption", …
+   *
+   * @generated from field: repeated aether.v2.DecisionFact inputs = 12;
+   */
+  inputs: DecisionFact[];
+
+  /**
+   * Of the rules or the model that decided, e.g. "evacuation/2".
+   *
+   * @generated from field: string rule_version = 13;
+   */
+  ruleVersion: string;
+
+  /**
+   * Where something was weighed: its value, and that above which is acted.
+   *
+   * @generated from field: double score = 14;
+   */
+  score: number;
+
+  /**
+   * @generated from field: double threshold = 15;
+   */
+  threshold: number;
+
+  /**
+   * @generated from field: repeated aether.v2.GuardNote guards = 16;
+   */
+  guards: GuardNote[];
+
+  /**
+   * What else could have been done, and why not.
+   *
+   * @generated from field: repeated string alternatives = 17;
+   */
+  alternatives: string[];
+
+  /**
+   * Other decisions of the same wave share it; empty for a node alone.
+   *
+   * @generated from field: string wave_id = 18;
+   */
+  waveId: string;
 };
 
 /**
@@ -157,6 +204,28 @@ export type Decision = Message<"aether.v2.Decision"> & {
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
   messageDesc(file_aether_v2_signal, 1);
+
+/**
+ * @generated from message aether.v2.DecisionFact
+ */
+export type DecisionFact = Message<"aether.v2.DecisionFact"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message aether.v2.DecisionFact.
+ * Use `create(DecisionFactSchema)` to create a new message.
+ */
+export const DecisionFactSchema: GenMessage<DecisionFact> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 2);
 
 /**
  * @generated from message aether.v2.DecisionMove
@@ -188,6 +257,42 @@ export type DecisionMove = Message<"aether.v2.DecisionMove"> & {
    * @generated from field: repeated aether.v2.TargetScore candidates = 5;
    */
   candidates: TargetScore[];
+
+  /**
+   * move | snapshot | stay
+   *
+   * @generated from field: string action = 6;
+   */
+  action: string;
+
+  /**
+   * @generated from field: uint32 priority = 7;
+   */
+  priority: number;
+
+  /**
+   * As planned, from the decision.
+   *
+   * @generated from field: double starts_after_ms = 8;
+   */
+  startsAfterMs: number;
+
+  /**
+   * @generated from field: double safe_after_ms = 9;
+   */
+  safeAfterMs: number;
+
+  /**
+   * @generated from field: repeated aether.v2.GuardNote guards = 10;
+   */
+  guards: GuardNote[];
+
+  /**
+   * The snapshot that was made because a move would not make it.
+   *
+   * @generated from field: string snapshot_id = 11;
+   */
+  snapshotId: string;
 };
 
 /**
@@ -195,7 +300,7 @@ export type DecisionMove = Message<"aether.v2.DecisionMove"> & {
  * Use `create(DecisionMoveSchema)` to create a new message.
  */
 export const DecisionMoveSchema: GenMessage<DecisionMove> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 2);
+  messageDesc(file_aether_v2_signal, 3);
 
 /**
  * @generated from message aether.v2.TargetScore
@@ -227,7 +332,7 @@ export type TargetScore = Message<"aether.v2.TargetScore"> & {
  * Use `create(TargetScoreSchema)` to create a new message.
  */
 export const TargetScoreSchema: GenMessage<TargetScore> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 3);
+  messageDesc(file_aether_v2_signal, 4);
 
 /**
  * @generated from message aether.v2.AuditEntry
@@ -295,7 +400,7 @@ export type AuditEntry = Message<"aether.v2.AuditEntry"> & {
  * Use `create(AuditEntrySchema)` to create a new message.
  */
 export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 4);
+  messageDesc(file_aether_v2_signal, 5);
 
 /**
  * @generated from message aether.v2.ListSignalsRequest
@@ -317,7 +422,7 @@ export type ListSignalsRequest = Message<"aether.v2.ListSignalsRequest"> & {
  * Use `create(ListSignalsRequestSchema)` to create a new message.
  */
 export const ListSignalsRequestSchema: GenMessage<ListSignalsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 5);
+  messageDesc(file_aether_v2_signal, 6);
 
 /**
  * @generated from message aether.v2.ListSignalsResponse
@@ -339,7 +444,7 @@ export type ListSignalsResponse = Message<"aether.v2.ListSignalsResponse"> & {
  * Use `create(ListSignalsResponseSchema)` to create a new message.
  */
 export const ListSignalsResponseSchema: GenMessage<ListSignalsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 6);
+  messageDesc(file_aether_v2_signal, 7);
 
 /**
  * @generated from message aether.v2.ListDecisionsRequest
@@ -361,7 +466,7 @@ export type ListDecisionsRequest = Message<"aether.v2.ListDecisionsRequest"> & {
  * Use `create(ListDecisionsRequestSchema)` to create a new message.
  */
 export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 7);
+  messageDesc(file_aether_v2_signal, 8);
 
 /**
  * @generated from message aether.v2.ListDecisionsResponse
@@ -383,7 +488,7 @@ export type ListDecisionsResponse = Message<"aether.v2.ListDecisionsResponse"> &
  * Use `create(ListDecisionsResponseSchema)` to create a new message.
  */
 export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 8);
+  messageDesc(file_aether_v2_signal, 9);
 
 /**
  * @generated from message aether.v2.GetDecisionRequest
@@ -400,7 +505,7 @@ export type GetDecisionRequest = Message<"aether.v2.GetDecisionRequest"> & {
  * Use `create(GetDecisionRequestSchema)` to create a new message.
  */
 export const GetDecisionRequestSchema: GenMessage<GetDecisionRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 9);
+  messageDesc(file_aether_v2_signal, 10);
 
 /**
  * @generated from message aether.v2.GetDecisionResponse
@@ -417,7 +522,7 @@ export type GetDecisionResponse = Message<"aether.v2.GetDecisionResponse"> & {
  * Use `create(GetDecisionResponseSchema)` to create a new message.
  */
 export const GetDecisionResponseSchema: GenMessage<GetDecisionResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 10);
+  messageDesc(file_aether_v2_signal, 11);
 
 /**
  * @generated from message aether.v2.ListAuditRequest
@@ -434,7 +539,7 @@ export type ListAuditRequest = Message<"aether.v2.ListAuditRequest"> & {
  * Use `create(ListAuditRequestSchema)` to create a new message.
  */
 export const ListAuditRequestSchema: GenMessage<ListAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 11);
+  messageDesc(file_aether_v2_signal, 12);
 
 /**
  * @generated from message aether.v2.ListAuditResponse
@@ -456,7 +561,7 @@ export type ListAuditResponse = Message<"aether.v2.ListAuditResponse"> & {
  * Use `create(ListAuditResponseSchema)` to create a new message.
  */
 export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 12);
+  messageDesc(file_aether_v2_signal, 13);
 
 /**
  * @generated from message aether.v2.VerifyAuditRequest
@@ -469,7 +574,7 @@ export type VerifyAuditRequest = Message<"aether.v2.VerifyAuditRequest"> & {
  * Use `create(VerifyAuditRequestSchema)` to create a new message.
  */
 export const VerifyAuditRequestSchema: GenMessage<VerifyAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 13);
+  messageDesc(file_aether_v2_signal, 14);
 
 /**
  * @generated from message aether.v2.VerifyAuditResponse
@@ -498,7 +603,7 @@ export type VerifyAuditResponse = Message<"aether.v2.VerifyAuditResponse"> & {
  * Use `create(VerifyAuditResponseSchema)` to create a new message.
  */
 export const VerifyAuditResponseSchema: GenMessage<VerifyAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 14);
+  messageDesc(file_aether_v2_signal, 15);
 
 /**
  * @generated from message aether.v2.ListEventsRequest
@@ -520,7 +625,7 @@ export type ListEventsRequest = Message<"aether.v2.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 15);
+  messageDesc(file_aether_v2_signal, 16);
 
 /**
  * @generated from message aether.v2.ListEventsResponse
@@ -542,7 +647,7 @@ export type ListEventsResponse = Message<"aether.v2.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 16);
+  messageDesc(file_aether_v2_signal, 17);
 
 /**
  * @generated from message aether.v2.WatchEventsRequest
@@ -566,7 +671,7 @@ export type WatchEventsRequest = Message<"aether.v2.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 17);
+  messageDesc(file_aether_v2_signal, 18);
 
 /**
  * @generated from message aether.v2.WatchEventsResponse
@@ -583,7 +688,7 @@ export type WatchEventsResponse = Message<"aether.v2.WatchEventsResponse"> & {
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 18);
+  messageDesc(file_aether_v2_signal, 19);
 
 /**
  * @generated from enum aether.v2.SignalKind

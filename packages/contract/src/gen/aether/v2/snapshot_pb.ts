@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/snapshot.proto.
  */
 export const file_aether_v2_snapshot: GenFile = /*@__PURE__*/
-  fileDesc("ChhhZXRoZXIvdjIvc25hcHNob3QucHJvdG8SCWFldGhlci52MiKmAgoIU25hcHNob3QSCgoCaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSJwoFc3RhdGUYAyABKA4yGC5hZXRoZXIudjIuU25hcHNob3RTdGF0ZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVieXRlcxgFIAEoBBIPCgdub2RlX2lkGAYgASgJEg0KBWVwb2NoGAcgASgDEiUKCG1hbmlmZXN0GAggASgLMhMuYWV0aGVyLnYyLk1hbmlmZXN0EiUKBWVycm9yGAkgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEhEKCWZyZWV6ZV9tcxgKIAEoASIpChVDcmVhdGVTbmFwc2hvdFJlcXVlc3QSEAoId29ya2xvYWQYASABKAkiPwoWQ3JlYXRlU25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLmFldGhlci52Mi5TbmFwc2hvdCJOChRMaXN0U25hcHNob3RzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0EhAKCHdvcmtsb2FkGAIgASgJIlgKFUxpc3RTbmFwc2hvdHNSZXNwb25zZRImCglzbmFwc2hvdHMYASADKAsyEy5hZXRoZXIudjIuU25hcHNob3QSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkdldFNuYXBzaG90UmVxdWVzdBIKCgJpZBgBIAEoCSI8ChNHZXRTbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMuYWV0aGVyLnYyLlNuYXBzaG90IjUKFlJlc3RvcmVTbmFwc2hvdFJlcXVlc3QSCgoCaWQYASABKAkSDwoHbm9kZV9pZBgCIAEoCSJAChdSZXN0b3JlU25hcHNob3RSZXNwb25zZRIlCgh3b3JrbG9hZBgBIAEoCzITLmFldGhlci52Mi5Xb3JrbG9hZCIjChVEZWxldGVTbmFwc2hvdFJlcXVlc3QSCgoCaWQYASABKAkiGAoWRGVsZXRlU25hcHNob3RSZXNwb25zZSqdAQoNU25hcHNob3RTdGF0ZRIeChpTTkFQU0hPVF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1NUQVRFX0NSRUFUSU5HEAESGAoUU05BUFNIT1RfU1RBVEVfUkVBRFkQAhIZChVTTkFQU0hPVF9TVEFURV9GQUlMRUQQAxIaChZTTkFQU0hPVF9TVEFURV9DT1JSVVBUEAQy9AQKD1NuYXBzaG90U2VydmljZRJ3Cg5DcmVhdGVTbmFwc2hvdBIgLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaIS5hZXRoZXIudjIuQ3JlYXRlU25hcHNob3RSZXNwb25zZSIgiLUYA4LT5JMCFjoBKiIRL2FwaS92Mi9zbmFwc2hvdHMScQoNTGlzdFNuYXBzaG90cxIfLmFldGhlci52Mi5MaXN0U25hcHNob3RzUmVxdWVzdBogLmFldGhlci52Mi5MaXN0U25hcHNob3RzUmVzcG9uc2UiHYi1GAKC0+STAhMSES9hcGkvdjIvc25hcHNob3RzEnAKC0dldFNuYXBzaG90Eh0uYWV0aGVyLnYyLkdldFNuYXBzaG90UmVxdWVzdBoeLmFldGhlci52Mi5HZXRTbmFwc2hvdFJlc3BvbnNlIiKItRgCgtPkkwIYEhYvYXBpL3YyL3NuYXBzaG90cy97aWR9EocBCg9SZXN0b3JlU25hcHNob3QSIS5hZXRoZXIudjIuUmVzdG9yZVNuYXBzaG90UmVxdWVzdBoiLmFldGhlci52Mi5SZXN0b3JlU25hcHNob3RSZXNwb25zZSItiLUYA4LT5JMCIzoBKiIeL2FwaS92Mi9zbmFwc2hvdHMve2lkfTpyZXN0b3JlEnkKDkRlbGV0ZVNuYXBzaG90EiAuYWV0aGVyLnYyLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBohLmFldGhlci52Mi5EZWxldGVTbmFwc2hvdFJlc3BvbnNlIiKItRgDgtPkkwIYKhYvYXBpL3YyL3NuYXBzaG90cy97aWR9YgZwcm90bzM", [file_aether_v2_migration, file_aether_v2_options, file_aether_v2_workload, file_aether_v2_common, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChhhZXRoZXIvdjIvc25hcHNob3QucHJvdG8SCWFldGhlci52MiKuAwoIU25hcHNob3QSCgoCaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSJwoFc3RhdGUYAyABKA4yGC5hZXRoZXIudjIuU25hcHNob3RTdGF0ZRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVieXRlcxgFIAEoBBIPCgdub2RlX2lkGAYgASgJEg0KBWVwb2NoGAcgASgDEiUKCG1hbmlmZXN0GAggASgLMhMuYWV0aGVyLnYyLk1hbmlmZXN0EiUKBWVycm9yGAkgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEhEKCWZyZWV6ZV9tcxgKIAEoARIRCglpc19waW5uZWQYCyABKAgSEgoKcGluX3JlYXNvbhgMIAEoCRIvCgt2ZXJpZmllZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGllchgOIAEoCRIRCglyZXRlbnRpb24YDyABKAkSDQoFY2F1c2UYECABKAkiKQoVQ3JlYXRlU25hcHNob3RSZXF1ZXN0EhAKCHdvcmtsb2FkGAEgASgJIj8KFkNyZWF0ZVNuYXBzaG90UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5hZXRoZXIudjIuU25hcHNob3QiTgoUTGlzdFNuYXBzaG90c1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIQCgh3b3JrbG9hZBgCIAEoCSJYChVMaXN0U25hcHNob3RzUmVzcG9uc2USJgoJc25hcHNob3RzGAEgAygLMhMuYWV0aGVyLnYyLlNuYXBzaG90EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChJHZXRTbmFwc2hvdFJlcXVlc3QSCgoCaWQYASABKAkiPAoTR2V0U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLmFldGhlci52Mi5TbmFwc2hvdCI1ChZSZXN0b3JlU25hcHNob3RSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkiQAoXUmVzdG9yZVNuYXBzaG90UmVzcG9uc2USJQoId29ya2xvYWQYASABKAsyEy5hZXRoZXIudjIuV29ya2xvYWQiIwoVRGVsZXRlU25hcHNob3RSZXF1ZXN0EgoKAmlkGAEgASgJIhgKFkRlbGV0ZVNuYXBzaG90UmVzcG9uc2UiMAoSUGluU25hcHNob3RSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSI8ChNQaW5TbmFwc2hvdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMuYWV0aGVyLnYyLlNuYXBzaG90IiIKFFVucGluU25hcHNob3RSZXF1ZXN0EgoKAmlkGAEgASgJIj4KFVVucGluU25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLmFldGhlci52Mi5TbmFwc2hvdCIjChVWZXJpZnlTbmFwc2hvdFJlcXVlc3QSCgoCaWQYASABKAkiPwoWVmVyaWZ5U25hcHNob3RSZXNwb25zZRIlCghzbmFwc2hvdBgBIAEoCzITLmFldGhlci52Mi5TbmFwc2hvdCqdAQoNU25hcHNob3RTdGF0ZRIeChpTTkFQU0hPVF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF1NOQVBTSE9UX1NUQVRFX0NSRUFUSU5HEAESGAoUU05BUFNIT1RfU1RBVEVfUkVBRFkQAhIZChVTTkFQU0hPVF9TVEFURV9GQUlMRUQQAxIaChZTTkFQU0hPVF9TVEFURV9DT1JSVVBUEAQy9AcKD1NuYXBzaG90U2VydmljZRJ3Cg5DcmVhdGVTbmFwc2hvdBIgLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdFJlcXVlc3QaIS5hZXRoZXIudjIuQ3JlYXRlU25hcHNob3RSZXNwb25zZSIgiLUYA4LT5JMCFjoBKiIRL2FwaS92Mi9zbmFwc2hvdHMScQoNTGlzdFNuYXBzaG90cxIfLmFldGhlci52Mi5MaXN0U25hcHNob3RzUmVxdWVzdBogLmFldGhlci52Mi5MaXN0U25hcHNob3RzUmVzcG9uc2UiHYi1GAKC0+STAhMSES9hcGkvdjIvc25hcHNob3RzEnAKC0dldFNuYXBzaG90Eh0uYWV0aGVyLnYyLkdldFNuYXBzaG90UmVxdWVzdBoeLmFldGhlci52Mi5HZXRTbmFwc2hvdFJlc3BvbnNlIiKItRgCgtPkkwIYEhYvYXBpL3YyL3NuYXBzaG90cy97aWR9EocBCg9SZXN0b3JlU25hcHNob3QSIS5hZXRoZXIudjIuUmVzdG9yZVNuYXBzaG90UmVxdWVzdBoiLmFldGhlci52Mi5SZXN0b3JlU25hcHNob3RSZXNwb25zZSItiLUYA4LT5JMCIzoBKiIeL2FwaS92Mi9zbmFwc2hvdHMve2lkfTpyZXN0b3JlEncKC1BpblNuYXBzaG90Eh0uYWV0aGVyLnYyLlBpblNuYXBzaG90UmVxdWVzdBoeLmFldGhlci52Mi5QaW5TbmFwc2hvdFJlc3BvbnNlIimItRgDgtPkkwIfOgEqIhovYXBpL3YyL3NuYXBzaG90cy97aWR9OnBpbhJ/Cg1VbnBpblNuYXBzaG90Eh8uYWV0aGVyLnYyLlVucGluU25hcHNob3RSZXF1ZXN0GiAuYWV0aGVyLnYyLlVucGluU25hcHNob3RSZXNwb25zZSIriLUYA4LT5JMCIToBKiIcL2FwaS92Mi9zbmFwc2hvdHMve2lkfTp1bnBpbhKDAQoOVmVyaWZ5U25hcHNob3QSIC5hZXRoZXIudjIuVmVyaWZ5U25hcHNob3RSZXF1ZXN0GiEuYWV0aGVyLnYyLlZlcmlmeVNuYXBzaG90UmVzcG9uc2UiLIi1GAOC0+STAiI6ASoiHS9hcGkvdjIvc25hcHNob3RzL3tpZH06dmVyaWZ5EnkKDkRlbGV0ZVNuYXBzaG90EiAuYWV0aGVyLnYyLkRlbGV0ZVNuYXBzaG90UmVxdWVzdBohLmFldGhlci52Mi5EZWxldGVTbmFwc2hvdFJlc3BvbnNlIiKItRgDgtPkkwIYKhYvYXBpL3YyL3NuYXBzaG90cy97aWR9YgZwcm90bzM", [file_aether_v2_migration, file_aether_v2_options, file_aether_v2_workload, file_aether_v2_common, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * A checkpoint in the store.
@@ -77,6 +77,46 @@ export type Snapshot = Message<"aether.v2.Snapshot"> & {
    * @generated from field: double freeze_ms = 10;
    */
   freezeMs: number;
+
+  /**
+   * Kept whatever its age.
+   *
+   * @generated from field: bool is_pinned = 11;
+   */
+  isPinned: boolean;
+
+  /**
+   * @generated from field: string pin_reason = 12;
+   */
+  pinReason: string;
+
+  /**
+   * When its bytes were last compared with its manifest, and found equal.
+   *
+   * @generated from field: google.protobuf.Timestamp verified_at = 13;
+   */
+  verifiedAt?: Timestamp | undefined;
+
+  /**
+   * hot | warm | cold, by age
+   *
+   * @generated from field: string tier = 14;
+   */
+  tier: string;
+
+  /**
+   * Why retention keeps it, or when it will go.
+   *
+   * @generated from field: string retention = 15;
+   */
+  retention: string;
+
+  /**
+   * operator | decision/ID
+   *
+   * @generated from field: string cause = 16;
+   */
+  cause: string;
 };
 
 /**
@@ -268,6 +308,113 @@ export const DeleteSnapshotResponseSchema: GenMessage<DeleteSnapshotResponse> = 
   messageDesc(file_aether_v2_snapshot, 10);
 
 /**
+ * @generated from message aether.v2.PinSnapshotRequest
+ */
+export type PinSnapshotRequest = Message<"aether.v2.PinSnapshotRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message aether.v2.PinSnapshotRequest.
+ * Use `create(PinSnapshotRequestSchema)` to create a new message.
+ */
+export const PinSnapshotRequestSchema: GenMessage<PinSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_snapshot, 11);
+
+/**
+ * @generated from message aether.v2.PinSnapshotResponse
+ */
+export type PinSnapshotResponse = Message<"aether.v2.PinSnapshotResponse"> & {
+  /**
+   * @generated from field: aether.v2.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message aether.v2.PinSnapshotResponse.
+ * Use `create(PinSnapshotResponseSchema)` to create a new message.
+ */
+export const PinSnapshotResponseSchema: GenMessage<PinSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_snapshot, 12);
+
+/**
+ * @generated from message aether.v2.UnpinSnapshotRequest
+ */
+export type UnpinSnapshotRequest = Message<"aether.v2.UnpinSnapshotRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message aether.v2.UnpinSnapshotRequest.
+ * Use `create(UnpinSnapshotRequestSchema)` to create a new message.
+ */
+export const UnpinSnapshotRequestSchema: GenMessage<UnpinSnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_snapshot, 13);
+
+/**
+ * @generated from message aether.v2.UnpinSnapshotResponse
+ */
+export type UnpinSnapshotResponse = Message<"aether.v2.UnpinSnapshotResponse"> & {
+  /**
+   * @generated from field: aether.v2.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message aether.v2.UnpinSnapshotResponse.
+ * Use `create(UnpinSnapshotResponseSchema)` to create a new message.
+ */
+export const UnpinSnapshotResponseSchema: GenMessage<UnpinSnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_snapshot, 14);
+
+/**
+ * @generated from message aether.v2.VerifySnapshotRequest
+ */
+export type VerifySnapshotRequest = Message<"aether.v2.VerifySnapshotRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message aether.v2.VerifySnapshotRequest.
+ * Use `create(VerifySnapshotRequestSchema)` to create a new message.
+ */
+export const VerifySnapshotRequestSchema: GenMessage<VerifySnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_snapshot, 15);
+
+/**
+ * @generated from message aether.v2.VerifySnapshotResponse
+ */
+export type VerifySnapshotResponse = Message<"aether.v2.VerifySnapshotResponse"> & {
+  /**
+   * @generated from field: aether.v2.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+};
+
+/**
+ * Describes the message aether.v2.VerifySnapshotResponse.
+ * Use `create(VerifySnapshotResponseSchema)` to create a new message.
+ */
+export const VerifySnapshotResponseSchema: GenMessage<VerifySnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_snapshot, 16);
+
+/**
  * @generated from enum aether.v2.SnapshotState
  */
 export enum SnapshotState {
@@ -342,6 +489,32 @@ export const SnapshotService: GenService<{
     methodKind: "unary";
     input: typeof RestoreSnapshotRequestSchema;
     output: typeof RestoreSnapshotResponseSchema;
+  },
+  /**
+   * @generated from rpc aether.v2.SnapshotService.PinSnapshot
+   */
+  pinSnapshot: {
+    methodKind: "unary";
+    input: typeof PinSnapshotRequestSchema;
+    output: typeof PinSnapshotResponseSchema;
+  },
+  /**
+   * @generated from rpc aether.v2.SnapshotService.UnpinSnapshot
+   */
+  unpinSnapshot: {
+    methodKind: "unary";
+    input: typeof UnpinSnapshotRequestSchema;
+    output: typeof UnpinSnapshotResponseSchema;
+  },
+  /**
+   * Reads all of its bytes on a node and compares them with the manifest.
+   *
+   * @generated from rpc aether.v2.SnapshotService.VerifySnapshot
+   */
+  verifySnapshot: {
+    methodKind: "unary";
+    input: typeof VerifySnapshotRequestSchema;
+    output: typeof VerifySnapshotResponseSchema;
   },
   /**
    * @generated from rpc aether.v2.SnapshotService.DeleteSnapshot

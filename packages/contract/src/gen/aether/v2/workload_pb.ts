@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/workload.proto.
  */
 export const file_aether_v2_workload: GenFile = /*@__PURE__*/
-  fileDesc("ChhhZXRoZXIvdjIvd29ya2xvYWQucHJvdG8SCWFldGhlci52MiKpAgoMV29ya2xvYWRTcGVjEgwKBG5hbWUYASABKAkSDgoGcm9vdGZzGAIgASgJEgwKBGFyZ3YYAyADKAkSDwoHYWRkcmVzcxgEIAEoCRImCgZoZWFsdGgYBSABKAsyFi5hZXRoZXIudjIuSGVhbHRoQ2hlY2sSIgoHdm9sdW1lcxgGIAMoCzIRLmFldGhlci52Mi5Wb2x1bWUSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAcgASgEEi0KA2VudhgIIAMoCzIgLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMuRW52RW50cnkSGQoRd29ya2luZ19kaXJlY3RvcnkYCSABKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJSCgZWb2x1bWUSDgoGc291cmNlGAEgASgJEhMKC2Rlc3RpbmF0aW9uGAIgASgJEiMKBG1vZGUYAyABKA4yFS5hZXRoZXIudjIuVm9sdW1lTW9kZSLwAgoIV29ya2xvYWQSJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSJwoFc3RhdGUYAiABKA4yGC5hZXRoZXIudjIuV29ya2xvYWRTdGF0ZRIPCgdub2RlX2lkGAMgASgJEg0KBWVwb2NoGAQgASgDEiYKBmhlYWx0aBgFIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YCCABKAkSJwoFdXNhZ2UYCSABKAsyGC5hZXRoZXIudjIuV29ya2xvYWRVc2FnZRIUCgxtaWdyYXRpb25faWQYCiABKAkSEQoJZXhpdF9jb2RlGAsgASgFEgoKAmlkGAwgASgJIpwBCg1Xb3JrbG9hZFVzYWdlEhQKDG1lbW9yeV9ieXRlcxgBIAEoBBIUCgxjcHVfZnJhY3Rpb24YAiABKAESFQoNcHJvY2Vzc19jb3VudBgDIAEoDRIXCg90Y3BfZXN0YWJsaXNoZWQYBCABKA0SLwoLbWVhc3VyZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkwKElJ1bldvcmtsb2FkUmVxdWVzdBIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIPCgdub2RlX2lkGAIgASgJIjwKE1J1bldvcmtsb2FkUmVzcG9uc2USJQoId29ya2xvYWQYASABKAsyEy5hZXRoZXIudjIuV29ya2xvYWQiTQoUTGlzdFdvcmtsb2Fkc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdub2RlX2lkGAIgASgJIlgKFUxpc3RXb3JrbG9hZHNSZXNwb25zZRImCgl3b3JrbG9hZHMYASADKAsyEy5hZXRoZXIudjIuV29ya2xvYWQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiIKEkdldFdvcmtsb2FkUmVxdWVzdBIMCgRuYW1lGAEgASgJIjwKE0dldFdvcmtsb2FkUmVzcG9uc2USJQoId29ya2xvYWQYASABKAsyEy5hZXRoZXIudjIuV29ya2xvYWQiOgoTU3RvcFdvcmtsb2FkUmVxdWVzdBIMCgRuYW1lGAEgASgJEhUKDWdyYWNlX3NlY29uZHMYAiABKA0iPQoUU3RvcFdvcmtsb2FkUmVzcG9uc2USJQoId29ya2xvYWQYASABKAsyEy5hZXRoZXIudjIuV29ya2xvYWQiNAoVUmVtb3ZlV29ya2xvYWRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDQoFZm9yY2UYAiABKAgiGAoWUmVtb3ZlV29ya2xvYWRSZXNwb25zZSJDCg9SZWFkTG9nc1JlcXVlc3QSDAoEbmFtZRgBIAEoCRIOCgZmb2xsb3cYAiABKAgSEgoKdGFpbF9saW5lcxgDIAEoDSIhChBSZWFkTG9nc1Jlc3BvbnNlEg0KBWNodW5rGAEgASgMIkoKE0V4ZWNXb3JrbG9hZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIMCgRhcmd2GAIgAygJEhcKD3RpbWVvdXRfc2Vjb25kcxgDIAEoDSJfChRFeGVjV29ya2xvYWRSZXNwb25zZRIRCglleGl0X2NvZGUYASABKAUSDgoGc3Rkb3V0GAIgASgMEg4KBnN0ZGVychgDIAEoDBIUCgxpc190cnVuY2F0ZWQYBCABKAgqVwoKVm9sdW1lTW9kZRIbChdWT0xVTUVfTU9ERV9VTlNQRUNJRklFRBAAEhYKElZPTFVNRV9NT0RFX1NIQVJFRBABEhQKEFZPTFVNRV9NT0RFX1NZTkMQAiqUAgoNV29ya2xvYWRTdGF0ZRIeChpXT1JLTE9BRF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF1dPUktMT0FEX1NUQVRFX1NUQVJUSU5HEAESGgoWV09SS0xPQURfU1RBVEVfUlVOTklORxACEhwKGFdPUktMT0FEX1NUQVRFX01JR1JBVElORxADEhoKFldPUktMT0FEX1NUQVRFX1NUT1BQRUQQBBIZChVXT1JLTE9BRF9TVEFURV9FWElURUQQBRIZChVXT1JLTE9BRF9TVEFURV9GQUlMRUQQBhIXChNXT1JLTE9BRF9TVEFURV9MT1NUEAcSIQodV09SS0xPQURfU1RBVEVfTkVFRFNfT1BFUkFUT1IQCDLVBgoPV29ya2xvYWRTZXJ2aWNlEm4KC1J1bldvcmtsb2FkEh0uYWV0aGVyLnYyLlJ1bldvcmtsb2FkUmVxdWVzdBoeLmFldGhlci52Mi5SdW5Xb3JrbG9hZFJlc3BvbnNlIiCItRgDgtPkkwIWOgEqIhEvYXBpL3YyL3dvcmtsb2FkcxJxCg1MaXN0V29ya2xvYWRzEh8uYWV0aGVyLnYyLkxpc3RXb3JrbG9hZHNSZXF1ZXN0GiAuYWV0aGVyLnYyLkxpc3RXb3JrbG9hZHNSZXNwb25zZSIdiLUYAoLT5JMCExIRL2FwaS92Mi93b3JrbG9hZHMScgoLR2V0V29ya2xvYWQSHS5hZXRoZXIudjIuR2V0V29ya2xvYWRSZXF1ZXN0Gh4uYWV0aGVyLnYyLkdldFdvcmtsb2FkUmVzcG9uc2UiJIi1GAKC0+STAhoSGC9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfRJ9CgxTdG9wV29ya2xvYWQSHi5hZXRoZXIudjIuU3RvcFdvcmtsb2FkUmVxdWVzdBofLmFldGhlci52Mi5TdG9wV29ya2xvYWRSZXNwb25zZSIsiLUYA4LT5JMCIjoBKiIdL2FwaS92Mi93b3JrbG9hZHMve25hbWV9OnN0b3ASewoOUmVtb3ZlV29ya2xvYWQSIC5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRSZXF1ZXN0GiEuYWV0aGVyLnYyLlJlbW92ZVdvcmtsb2FkUmVzcG9uc2UiJIi1GAOC0+STAhoqGC9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfRJwCghSZWFkTG9ncxIaLmFldGhlci52Mi5SZWFkTG9nc1JlcXVlc3QaGy5hZXRoZXIudjIuUmVhZExvZ3NSZXNwb25zZSIpiLUYA4LT5JMCHxIdL2FwaS92Mi93b3JrbG9hZHMve25hbWV9L2xvZ3MwARJ9CgxFeGVjV29ya2xvYWQSHi5hZXRoZXIudjIuRXhlY1dvcmtsb2FkUmVxdWVzdBofLmFldGhlci52Mi5FeGVjV29ya2xvYWRSZXNwb25zZSIsiLUYA4LT5JMCIjoBKiIdL2FwaS92Mi93b3JrbG9hZHMve25hbWV9OmV4ZWNiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChhhZXRoZXIvdjIvd29ya2xvYWQucHJvdG8SCWFldGhlci52MiLaAgoMV29ya2xvYWRTcGVjEgwKBG5hbWUYASABKAkSDgoGcm9vdGZzGAIgASgJEgwKBGFyZ3YYAyADKAkSDwoHYWRkcmVzcxgEIAEoCRImCgZoZWFsdGgYBSABKAsyFi5hZXRoZXIudjIuSGVhbHRoQ2hlY2sSIgoHdm9sdW1lcxgGIAMoCzIRLmFldGhlci52Mi5Wb2x1bWUSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAcgASgEEi0KA2VudhgIIAMoCzIgLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMuRW52RW50cnkSGQoRd29ya2luZ19kaXJlY3RvcnkYCSABKAkSLwoKZXZhY3VhdGlvbhgUIAEoCzIbLmFldGhlci52Mi5FdmFjdWF0aW9uUG9saWN5GioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEihQEKEEV2YWN1YXRpb25Qb2xpY3kSFQoNbWF4X2ZyZWV6ZV9tcxgBIAEoARIbChNtYXhfdGltZV90b19zYWZlX21zGAIgASgBEhAKCHByaW9yaXR5GAMgASgNEisKDG9uX25vZGVfbG9zdBgEIAEoDjIVLmFldGhlci52Mi5Pbk5vZGVMb3N0IlIKBlZvbHVtZRIOCgZzb3VyY2UYASABKAkSEwoLZGVzdGluYXRpb24YAiABKAkSIwoEbW9kZRgDIAEoDjIVLmFldGhlci52Mi5Wb2x1bWVNb2RlIvACCghXb3JrbG9hZBIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxInCgVzdGF0ZRgCIAEoDjIYLmFldGhlci52Mi5Xb3JrbG9hZFN0YXRlEg8KB25vZGVfaWQYAyABKAkSDQoFZXBvY2gYBCABKAMSJgoGaGVhbHRoGAUgASgOMhYuYWV0aGVyLnYyLkhlYWx0aFN0YXRlEi4KCmNyZWF0ZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0ZWRfYXQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgIIAEoCRInCgV1c2FnZRgJIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhQKDG1pZ3JhdGlvbl9pZBgKIAEoCRIRCglleGl0X2NvZGUYCyABKAUSCgoCaWQYDCABKAkinAEKDVdvcmtsb2FkVXNhZ2USFAoMbWVtb3J5X2J5dGVzGAEgASgEEhQKDGNwdV9mcmFjdGlvbhgCIAEoARIVCg1wcm9jZXNzX2NvdW50GAMgASgNEhcKD3RjcF9lc3RhYmxpc2hlZBgEIAEoDRIvCgttZWFzdXJlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTAoSUnVuV29ya2xvYWRSZXF1ZXN0EiUKBHNwZWMYASABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEg8KB25vZGVfaWQYAiABKAkiPAoTUnVuV29ya2xvYWRSZXNwb25zZRIlCgh3b3JrbG9hZBgBIAEoCzITLmFldGhlci52Mi5Xb3JrbG9hZCJNChRMaXN0V29ya2xvYWRzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiWAoVTGlzdFdvcmtsb2Fkc1Jlc3BvbnNlEiYKCXdvcmtsb2FkcxgBIAMoCzITLmFldGhlci52Mi5Xb3JrbG9hZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIgoSR2V0V29ya2xvYWRSZXF1ZXN0EgwKBG5hbWUYASABKAkiPAoTR2V0V29ya2xvYWRSZXNwb25zZRIlCgh3b3JrbG9hZBgBIAEoCzITLmFldGhlci52Mi5Xb3JrbG9hZCI6ChNTdG9wV29ya2xvYWRSZXF1ZXN0EgwKBG5hbWUYASABKAkSFQoNZ3JhY2Vfc2Vjb25kcxgCIAEoDSI9ChRTdG9wV29ya2xvYWRSZXNwb25zZRIlCgh3b3JrbG9hZBgBIAEoCzITLmFldGhlci52Mi5Xb3JrbG9hZCI0ChVSZW1vdmVXb3JrbG9hZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRINCgVmb3JjZRgCIAEoCCIYChZSZW1vdmVXb3JrbG9hZFJlc3BvbnNlIkMKD1JlYWRMb2dzUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBmZvbGxvdxgCIAEoCBISCgp0YWlsX2xpbmVzGAMgASgNIiEKEFJlYWRMb2dzUmVzcG9uc2USDQoFY2h1bmsYASABKAwiSgoTRXhlY1dvcmtsb2FkUmVxdWVzdBIMCgRuYW1lGAEgASgJEgwKBGFyZ3YYAiADKAkSFwoPdGltZW91dF9zZWNvbmRzGAMgASgNIl8KFEV4ZWNXb3JrbG9hZFJlc3BvbnNlEhEKCWV4aXRfY29kZRgBIAEoBRIOCgZzdGRvdXQYAiABKAwSDgoGc3RkZXJyGAMgASgMEhQKDGlzX3RydW5jYXRlZBgEIAEoCCpbCgpPbk5vZGVMb3N0EhwKGE9OX05PREVfTE9TVF9VTlNQRUNJRklFRBAAEhUKEU9OX05PREVfTE9TVF9IT0xEEAESGAoUT05fTk9ERV9MT1NUX1JFU1RPUkUQAipXCgpWb2x1bWVNb2RlEhsKF1ZPTFVNRV9NT0RFX1VOU1BFQ0lGSUVEEAASFgoSVk9MVU1FX01PREVfU0hBUkVEEAESFAoQVk9MVU1FX01PREVfU1lOQxACKpQCCg1Xb3JrbG9hZFN0YXRlEh4KGldPUktMT0FEX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXV09SS0xPQURfU1RBVEVfU1RBUlRJTkcQARIaChZXT1JLTE9BRF9TVEFURV9SVU5OSU5HEAISHAoYV09SS0xPQURfU1RBVEVfTUlHUkFUSU5HEAMSGgoWV09SS0xPQURfU1RBVEVfU1RPUFBFRBAEEhkKFVdPUktMT0FEX1NUQVRFX0VYSVRFRBAFEhkKFVdPUktMT0FEX1NUQVRFX0ZBSUxFRBAGEhcKE1dPUktMT0FEX1NUQVRFX0xPU1QQBxIhCh1XT1JLTE9BRF9TVEFURV9ORUVEU19PUEVSQVRPUhAIMtUGCg9Xb3JrbG9hZFNlcnZpY2USbgoLUnVuV29ya2xvYWQSHS5hZXRoZXIudjIuUnVuV29ya2xvYWRSZXF1ZXN0Gh4uYWV0aGVyLnYyLlJ1bldvcmtsb2FkUmVzcG9uc2UiIIi1GAOC0+STAhY6ASoiES9hcGkvdjIvd29ya2xvYWRzEnEKDUxpc3RXb3JrbG9hZHMSHy5hZXRoZXIudjIuTGlzdFdvcmtsb2Fkc1JlcXVlc3QaIC5hZXRoZXIudjIuTGlzdFdvcmtsb2Fkc1Jlc3BvbnNlIh2ItRgCgtPkkwITEhEvYXBpL3YyL3dvcmtsb2FkcxJyCgtHZXRXb3JrbG9hZBIdLmFldGhlci52Mi5HZXRXb3JrbG9hZFJlcXVlc3QaHi5hZXRoZXIudjIuR2V0V29ya2xvYWRSZXNwb25zZSIkiLUYAoLT5JMCGhIYL2FwaS92Mi93b3JrbG9hZHMve25hbWV9En0KDFN0b3BXb3JrbG9hZBIeLmFldGhlci52Mi5TdG9wV29ya2xvYWRSZXF1ZXN0Gh8uYWV0aGVyLnYyLlN0b3BXb3JrbG9hZFJlc3BvbnNlIiyItRgDgtPkkwIiOgEqIh0vYXBpL3YyL3dvcmtsb2Fkcy97bmFtZX06c3RvcBJ7Cg5SZW1vdmVXb3JrbG9hZBIgLmFldGhlci52Mi5SZW1vdmVXb3JrbG9hZFJlcXVlc3QaIS5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRSZXNwb25zZSIkiLUYA4LT5JMCGioYL2FwaS92Mi93b3JrbG9hZHMve25hbWV9EnAKCFJlYWRMb2dzEhouYWV0aGVyLnYyLlJlYWRMb2dzUmVxdWVzdBobLmFldGhlci52Mi5SZWFkTG9nc1Jlc3BvbnNlIimItRgDgtPkkwIfEh0vYXBpL3YyL3dvcmtsb2Fkcy97bmFtZX0vbG9nczABEn0KDEV4ZWNXb3JrbG9hZBIeLmFldGhlci52Mi5FeGVjV29ya2xvYWRSZXF1ZXN0Gh8uYWV0aGVyLnYyLkV4ZWNXb3JrbG9hZFJlc3BvbnNlIiyItRgDgtPkkwIiOgEqIh0vYXBpL3YyL3dvcmtsb2Fkcy97bmFtZX06ZXhlY2IGcHJvdG8z", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * What the user asked to run. Immutable once it runs.
@@ -76,6 +76,13 @@ export type WorkloadSpec = Message<"aether.v2.WorkloadSpec"> & {
    * @generated from field: string working_directory = 9;
    */
   workingDirectory: string;
+
+  /**
+   * What the workload asks of its evacuation.
+   *
+   * @generated from field: aether.v2.EvacuationPolicy evacuation = 20;
+   */
+  evacuation?: EvacuationPolicy | undefined;
 };
 
 /**
@@ -84,6 +91,46 @@ export type WorkloadSpec = Message<"aether.v2.WorkloadSpec"> & {
  */
 export const WorkloadSpecSchema: GenMessage<WorkloadSpec> = /*@__PURE__*/
   messageDesc(file_aether_v2_workload, 0);
+
+/**
+ * @generated from message aether.v2.EvacuationPolicy
+ */
+export type EvacuationPolicy = Message<"aether.v2.EvacuationPolicy"> & {
+  /**
+   * Its clients may wait this long; 0: no objective of its own.
+   *
+   * @generated from field: double max_freeze_ms = 1;
+   */
+  maxFreezeMs: number;
+
+  /**
+   * From a notice to safe; 0: the notice's own 120 s.
+   *
+   * @generated from field: double max_time_to_safe_ms = 2;
+   */
+  maxTimeToSafeMs: number;
+
+  /**
+   * Higher ones are moved first. 0 to 100; 0 is the default.
+   *
+   * @generated from field: uint32 priority = 3;
+   */
+  priority: number;
+
+  /**
+   * What happens when its node dies without it: nothing (a person decides), or the newest snapshot is restored elsewhere.
+   *
+   * @generated from field: aether.v2.OnNodeLost on_node_lost = 4;
+   */
+  onNodeLost: OnNodeLost;
+};
+
+/**
+ * Describes the message aether.v2.EvacuationPolicy.
+ * Use `create(EvacuationPolicySchema)` to create a new message.
+ */
+export const EvacuationPolicySchema: GenMessage<EvacuationPolicy> = /*@__PURE__*/
+  messageDesc(file_aether_v2_workload, 1);
 
 /**
  * @generated from message aether.v2.Volume
@@ -110,7 +157,7 @@ export type Volume = Message<"aether.v2.Volume"> & {
  * Use `create(VolumeSchema)` to create a new message.
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 1);
+  messageDesc(file_aether_v2_workload, 2);
 
 /**
  * @generated from message aether.v2.Workload
@@ -186,7 +233,7 @@ export type Workload = Message<"aether.v2.Workload"> & {
  * Use `create(WorkloadSchema)` to create a new message.
  */
 export const WorkloadSchema: GenMessage<Workload> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 2);
+  messageDesc(file_aether_v2_workload, 3);
 
 /**
  * What the node last measured. Zero where nothing was measured yet.
@@ -225,7 +272,7 @@ export type WorkloadUsage = Message<"aether.v2.WorkloadUsage"> & {
  * Use `create(WorkloadUsageSchema)` to create a new message.
  */
 export const WorkloadUsageSchema: GenMessage<WorkloadUsage> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 3);
+  messageDesc(file_aether_v2_workload, 4);
 
 /**
  * @generated from message aether.v2.RunWorkloadRequest
@@ -249,7 +296,7 @@ export type RunWorkloadRequest = Message<"aether.v2.RunWorkloadRequest"> & {
  * Use `create(RunWorkloadRequestSchema)` to create a new message.
  */
 export const RunWorkloadRequestSchema: GenMessage<RunWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 4);
+  messageDesc(file_aether_v2_workload, 5);
 
 /**
  * @generated from message aether.v2.RunWorkloadResponse
@@ -266,7 +313,7 @@ export type RunWorkloadResponse = Message<"aether.v2.RunWorkloadResponse"> & {
  * Use `create(RunWorkloadResponseSchema)` to create a new message.
  */
 export const RunWorkloadResponseSchema: GenMessage<RunWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 5);
+  messageDesc(file_aether_v2_workload, 6);
 
 /**
  * @generated from message aether.v2.ListWorkloadsRequest
@@ -288,7 +335,7 @@ export type ListWorkloadsRequest = Message<"aether.v2.ListWorkloadsRequest"> & {
  * Use `create(ListWorkloadsRequestSchema)` to create a new message.
  */
 export const ListWorkloadsRequestSchema: GenMessage<ListWorkloadsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 6);
+  messageDesc(file_aether_v2_workload, 7);
 
 /**
  * @generated from message aether.v2.ListWorkloadsResponse
@@ -310,7 +357,7 @@ export type ListWorkloadsResponse = Message<"aether.v2.ListWorkloadsResponse"> &
  * Use `create(ListWorkloadsResponseSchema)` to create a new message.
  */
 export const ListWorkloadsResponseSchema: GenMessage<ListWorkloadsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 7);
+  messageDesc(file_aether_v2_workload, 8);
 
 /**
  * @generated from message aether.v2.GetWorkloadRequest
@@ -327,7 +374,7 @@ export type GetWorkloadRequest = Message<"aether.v2.GetWorkloadRequest"> & {
  * Use `create(GetWorkloadRequestSchema)` to create a new message.
  */
 export const GetWorkloadRequestSchema: GenMessage<GetWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 8);
+  messageDesc(file_aether_v2_workload, 9);
 
 /**
  * @generated from message aether.v2.GetWorkloadResponse
@@ -344,7 +391,7 @@ export type GetWorkloadResponse = Message<"aether.v2.GetWorkloadResponse"> & {
  * Use `create(GetWorkloadResponseSchema)` to create a new message.
  */
 export const GetWorkloadResponseSchema: GenMessage<GetWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 9);
+  messageDesc(file_aether_v2_workload, 10);
 
 /**
  * @generated from message aether.v2.StopWorkloadRequest
@@ -368,7 +415,7 @@ export type StopWorkloadRequest = Message<"aether.v2.StopWorkloadRequest"> & {
  * Use `create(StopWorkloadRequestSchema)` to create a new message.
  */
 export const StopWorkloadRequestSchema: GenMessage<StopWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 10);
+  messageDesc(file_aether_v2_workload, 11);
 
 /**
  * @generated from message aether.v2.StopWorkloadResponse
@@ -385,7 +432,7 @@ export type StopWorkloadResponse = Message<"aether.v2.StopWorkloadResponse"> & {
  * Use `create(StopWorkloadResponseSchema)` to create a new message.
  */
 export const StopWorkloadResponseSchema: GenMessage<StopWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 11);
+  messageDesc(file_aether_v2_workload, 12);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadRequest
@@ -409,7 +456,7 @@ export type RemoveWorkloadRequest = Message<"aether.v2.RemoveWorkloadRequest"> &
  * Use `create(RemoveWorkloadRequestSchema)` to create a new message.
  */
 export const RemoveWorkloadRequestSchema: GenMessage<RemoveWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 12);
+  messageDesc(file_aether_v2_workload, 13);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadResponse
@@ -422,7 +469,7 @@ export type RemoveWorkloadResponse = Message<"aether.v2.RemoveWorkloadResponse">
  * Use `create(RemoveWorkloadResponseSchema)` to create a new message.
  */
 export const RemoveWorkloadResponseSchema: GenMessage<RemoveWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 13);
+  messageDesc(file_aether_v2_workload, 14);
 
 /**
  * @generated from message aether.v2.ReadLogsRequest
@@ -451,7 +498,7 @@ export type ReadLogsRequest = Message<"aether.v2.ReadLogsRequest"> & {
  * Use `create(ReadLogsRequestSchema)` to create a new message.
  */
 export const ReadLogsRequestSchema: GenMessage<ReadLogsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 14);
+  messageDesc(file_aether_v2_workload, 15);
 
 /**
  * @generated from message aether.v2.ReadLogsResponse
@@ -468,7 +515,7 @@ export type ReadLogsResponse = Message<"aether.v2.ReadLogsResponse"> & {
  * Use `create(ReadLogsResponseSchema)` to create a new message.
  */
 export const ReadLogsResponseSchema: GenMessage<ReadLogsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 15);
+  messageDesc(file_aether_v2_workload, 16);
 
 /**
  * @generated from message aether.v2.ExecWorkloadRequest
@@ -497,7 +544,7 @@ export type ExecWorkloadRequest = Message<"aether.v2.ExecWorkloadRequest"> & {
  * Use `create(ExecWorkloadRequestSchema)` to create a new message.
  */
 export const ExecWorkloadRequestSchema: GenMessage<ExecWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 16);
+  messageDesc(file_aether_v2_workload, 17);
 
 /**
  * @generated from message aether.v2.ExecWorkloadResponse
@@ -529,7 +576,33 @@ export type ExecWorkloadResponse = Message<"aether.v2.ExecWorkloadResponse"> & {
  * Use `create(ExecWorkloadResponseSchema)` to create a new message.
  */
 export const ExecWorkloadResponseSchema: GenMessage<ExecWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 17);
+  messageDesc(file_aether_v2_workload, 18);
+
+/**
+ * @generated from enum aether.v2.OnNodeLost
+ */
+export enum OnNodeLost {
+  /**
+   * @generated from enum value: ON_NODE_LOST_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: ON_NODE_LOST_HOLD = 1;
+   */
+  HOLD = 1,
+
+  /**
+   * @generated from enum value: ON_NODE_LOST_RESTORE = 2;
+   */
+  RESTORE = 2,
+}
+
+/**
+ * Describes the enum aether.v2.OnNodeLost.
+ */
+export const OnNodeLostSchema: GenEnum<OnNodeLost> = /*@__PURE__*/
+  enumDesc(file_aether_v2_workload, 0);
 
 /**
  * @generated from enum aether.v2.VolumeMode
@@ -559,7 +632,7 @@ export enum VolumeMode {
  * Describes the enum aether.v2.VolumeMode.
  */
 export const VolumeModeSchema: GenEnum<VolumeMode> = /*@__PURE__*/
-  enumDesc(file_aether_v2_workload, 0);
+  enumDesc(file_aether_v2_workload, 1);
 
 /**
  * @generated from enum aether.v2.WorkloadState
@@ -621,7 +694,7 @@ export enum WorkloadState {
  * Describes the enum aether.v2.WorkloadState.
  */
 export const WorkloadStateSchema: GenEnum<WorkloadState> = /*@__PURE__*/
-  enumDesc(file_aether_v2_workload, 1);
+  enumDesc(file_aether_v2_workload, 2);
 
 /**
  * @generated from service aether.v2.WorkloadService
