@@ -13,6 +13,10 @@ import { file_aether_v2_migration } from "./migration_pb.ts";
 import type { NodeCapabilities, NodeFacts, NodeUsage } from "./node_pb.ts";
 import { file_aether_v2_node } from "./node_pb.ts";
 import { file_aether_v2_options } from "./options_pb.ts";
+import type { WorkloadPreflight } from "./preflight_pb.ts";
+import { file_aether_v2_preflight } from "./preflight_pb.ts";
+import type { EvidenceLeaves, SignedStatement } from "./receipt_pb.ts";
+import { file_aether_v2_receipt } from "./receipt_pb.ts";
 import type { SignalKind } from "./signal_pb.ts";
 import { file_aether_v2_signal } from "./signal_pb.ts";
 import type { WorkloadSpec, WorkloadUsage } from "./workload_pb.ts";
@@ -26,7 +30,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/agent.proto.
  */
 export const file_aether_v2_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJsCg9SZWdpc3RlclJlcXVlc3QSEgoKam9pbl90b2tlbhgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Nzcl9wZW0YAyABKAkSIwoFZmFjdHMYBCABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzInIKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRIlCghpZGVudGl0eRgCIAEoCzITLmFldGhlci52Mi5JZGVudGl0eRImCgZjb25maWcYAyABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWcihgEKCElkZW50aXR5EhEKCXNwaWZmZV9pZBgBIAEoCRIdChVjZXJ0aWZpY2F0ZV9jaGFpbl9wZW0YAiABKAkSGAoQdHJ1c3RfYnVuZGxlX3BlbRgDIAEoCRIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLYAQoLQWdlbnRDb25maWcSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAEgASgNEhgKEGltZHNfaW50ZXJ2YWxfbXMYAiABKA0SHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAMgASgNEj0KDHN3aXRjaGVkX29mZhgEIAMoCzInLmFldGhlci52Mi5BZ2VudENvbmZpZy5Td2l0Y2hlZE9mZkVudHJ5GjIKEFN3aXRjaGVkT2ZmRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASInChRSZW5ld0lkZW50aXR5UmVxdWVzdBIPCgdjc3JfcGVtGAEgASgJIj4KFVJlbmV3SWRlbnRpdHlSZXNwb25zZRIlCghpZGVudGl0eRgBIAEoCzITLmFldGhlci52Mi5JZGVudGl0eSL9AgoOU2Vzc2lvblJlcXVlc3QSIQoFaGVsbG8YASABKAsyEC5hZXRoZXIudjIuSGVsbG9IABIpCgloZWFydGJlYXQYAiABKAsyFC5hZXRoZXIudjIuSGVhcnRiZWF0SAASKQoGc2lnbmFsGAMgASgLMhcuYWV0aGVyLnYyLlNpZ25hbFJlcG9ydEgAEioKBnJlc3VsdBgEIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVzdWx0SAASLgoIcHJvZ3Jlc3MYBSABKAsyGi5hZXRoZXIudjIuQ29tbWFuZFByb2dyZXNzSAASKgoGb3V0cHV0GAYgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRPdXRwdXRIABI0Cg93b3JrbG9hZF9jaGFuZ2UYByABKAsyGS5hZXRoZXIudjIuV29ya2xvYWRDaGFuZ2VIABIpCgZyZWZsZXgYCCABKAsyFy5hZXRoZXIudjIuUmVmbGV4UmVwb3J0SABCCQoHbWVzc2FnZSLaAgoPU2Vzc2lvblJlc3BvbnNlEiUKB3dlbGNvbWUYASABKAsyEi5hZXRoZXIudjIuV2VsY29tZUgAEiUKB2NvbW1hbmQYAiABKAsyEi5hZXRoZXIudjIuQ29tbWFuZEgAEhQKCnNpZ25hbF9hY2sYAyABKARIABIUCgpyZXN1bHRfYWNrGAQgASgJSAASGgoQcXVlcnlfY29tbWFuZF9pZBgFIAEoCUgAEhsKEWNhbmNlbF9jb21tYW5kX2lkGAYgASgJSAASKAoGY29uZmlnGAcgASgLMhYuYWV0aGVyLnYyLkFnZW50Q29uZmlnSAASMAoOc2lnbmVkX2NvbW1hbmQYCCABKAsyFi5hZXRoZXIudjIuU2lnbmVkQnl0ZXNIABItCgtyZWZsZXhfcGxhbhgJIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAQgkKB21lc3NhZ2UiVwoLU2lnbmVkQnl0ZXMSDwoHcHVycG9zZRgBIAEoCRIPCgdjb250ZW50GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBITCgtjZXJ0aWZpY2F0ZRgEIAEoDCKCAQoKUmVmbGV4UGxhbhIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSLAoJdmFsaWRfZm9yGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKBXN0ZXBzGAQgAygLMhUuYWV0aGVyLnYyLlJlZmxleFN0ZXAidAoKUmVmbGV4U3RlcBIQCgh3b3JrbG9hZBgBIAEoCRINCgVlcG9jaBgCIAEoAxIOCgZhY3Rpb24YAyABKAkSEwoLc25hcHNob3RfaWQYBCABKAkSDgoGcmVhc29uGAUgASgJEhAKCHByaW9yaXR5GAYgASgNIngKDFJlZmxleFJlcG9ydBIUCgxwbGFuX3ZlcnNpb24YASABKAMSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKCG91dGNvbWVzGAMgAygLMhguYWV0aGVyLnYyLlJlZmxleE91dGNvbWUiuQEKDVJlZmxleE91dGNvbWUSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMSDgoGYWN0aW9uGAMgASgJEhMKC3NuYXBzaG90X2lkGAQgASgJEg8KB291dGNvbWUYBSABKAkSJQoFZXJyb3IYBiABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKgoIc25hcHNob3QYByABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0cyLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIrYBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkiOwoOV29ya2xvYWRDaGFuZ2USKQoGc3RhdHVzGAEgASgLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIt0BCgxTaWduYWxSZXBvcnQSEAoIc2VxdWVuY2UYASABKAQSIwoEa2luZBgCIAEoDjIVLmFldGhlci52Mi5TaWduYWxLaW5kEi8KC29ic2VydmVkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxlZmZlY3RpdmVfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmFjdGlvbhgFIAEoCRIOCgZzb3VyY2UYBiABKAkSEwoLdHJhY2VwYXJlbnQYByABKAki2AgKB0NvbW1hbmQSCgoCaWQYASABKAkSEAoId29ya2xvYWQYAiABKAkSDQoFZXBvY2gYAyABKAMSFAoMbWlncmF0aW9uX2lkGAQgASgJEg0KBWZlbmNlGAUgASgDEiwKCXZhbGlkX2ZvchgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgt0cmFjZXBhcmVudBgHIAEoCRI4Cg5zdGFydF93b3JrbG9hZBgKIAEoCzIeLmFldGhlci52Mi5TdGFydFdvcmtsb2FkQWN0aW9uSAASNgoNc3RvcF93b3JrbG9hZBgLIAEoCzIdLmFldGhlci52Mi5TdG9wV29ya2xvYWRBY3Rpb25IABI6Cg9yZW1vdmVfd29ya2xvYWQYDCABKAsyHy5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRBY3Rpb25IABIuCglyZWFkX2xvZ3MYDSABKAsyGS5hZXRoZXIudjIuUmVhZExvZ3NBY3Rpb25IABIlCgRleGVjGA4gASgLMhUuYWV0aGVyLnYyLkV4ZWNBY3Rpb25IABIvCglwcmVmbGlnaHQYDyABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0QWN0aW9uSAASKwoHcHJlcGFyZRgQIAEoCzIYLmFldGhlci52Mi5QcmVwYXJlQWN0aW9uSAASJQoEY29weRgRIAEoCzIVLmFldGhlci52Mi5Db3B5QWN0aW9uSAASKQoGZnJlZXplGBIgASgLMhcuYWV0aGVyLnYyLkZyZWV6ZUFjdGlvbkgAEisKB3Jlc3RvcmUYEyABKAsyGC5hZXRoZXIudjIuUmVzdG9yZUFjdGlvbkgAEikKBnJlc3VtZRgUIAEoCzIXLmFldGhlci52Mi5SZXN1bWVBY3Rpb25IABIlCgR0aGF3GBUgASgLMhUuYWV0aGVyLnYyLlRoYXdBY3Rpb25IABIrCgdyZWxlYXNlGBYgASgLMhguYWV0aGVyLnYyLlJlbGVhc2VBY3Rpb25IABInCgVhYm9ydBgXIAEoCzIWLmFldGhlci52Mi5BYm9ydEFjdGlvbkgAEjoKD2NyZWF0ZV9zbmFwc2hvdBgYIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbkgAEjwKEHJlc3RvcmVfc25hcHNob3QYGSABKAsyIC5hZXRoZXIudjIuUmVzdG9yZVNuYXBzaG90QWN0aW9uSAASOgoPZGVsZXRlX3NuYXBzaG90GBogASgLMh8uYWV0aGVyLnYyLkRlbGV0ZVNuYXBzaG90QWN0aW9uSAASMgoLZHJhaW5fcGFnZXMYGyABKAsyGy5hZXRoZXIudjIuRHJhaW5QYWdlc0FjdGlvbkgAEjoKD3ZlcmlmeV9zbmFwc2hvdBgcIAEoCzIfLmFldGhlci52Mi5WZXJpZnlTbmFwc2hvdEFjdGlvbkgAQggKBmFjdGlvbiI8ChNTdGFydFdvcmtsb2FkQWN0aW9uEiUKBHNwZWMYASABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjIisKElN0b3BXb3JrbG9hZEFjdGlvbhIVCg1ncmFjZV9zZWNvbmRzGAEgASgNIhYKFFJlbW92ZVdvcmtsb2FkQWN0aW9uIjQKDlJlYWRMb2dzQWN0aW9uEg4KBmZvbGxvdxgBIAEoCBISCgp0YWlsX2xpbmVzGAIgASgNIjMKCkV4ZWNBY3Rpb24SDAoEYXJndhgBIAMoCRIXCg90aW1lb3V0X3NlY29uZHMYAiABKA0ifQoPUHJlZmxpZ2h0QWN0aW9uEjAKDnJlcXVlc3RlZF9tb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSOAoTdGFyZ2V0X2NhcGFiaWxpdGllcxgCIAEoCzIbLmFldGhlci52Mi5Ob2RlQ2FwYWJpbGl0aWVzIpUBCg1QcmVwYXJlQWN0aW9uEiUKBHNwZWMYASABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEhYKDnNvdXJjZV9ub2RlX2lkGAIgASgJEiYKBG1vZGUYAyABKA4yGC5hZXRoZXIudjIuTWlncmF0aW9uTW9kZRIdChVleHBlY3RlZF9tZW1vcnlfYnl0ZXMYBCABKAQiUwoKQ29weUFjdGlvbhIdCgRwZWVyGAEgASgLMg8uYWV0aGVyLnYyLlBlZXISJgoEbW9kZRgCIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIjYKBFBlZXISDwoHbm9kZV9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0iVQoMRnJlZXplQWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiNwoNUmVzdG9yZUFjdGlvbhImCgRtb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiIQoMUmVzdW1lQWN0aW9uEhEKCW5ld19lcG9jaBgBIAEoAyIMCgpUaGF3QWN0aW9uIg8KDVJlbGVhc2VBY3Rpb24iDQoLQWJvcnRBY3Rpb24iEgoQRHJhaW5QYWdlc0FjdGlvbiIrChRDcmVhdGVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCSJTChVSZXN0b3JlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiUgoUVmVyaWZ5U25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoURGVsZXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkiqQQKDUNvbW1hbmRSZXN1bHQSEgoKY29tbWFuZF9pZBgBIAEoCRIqCgdvdXRjb21lGAIgASgOMhkuYWV0aGVyLnYyLkNvbW1hbmRPdXRjb21lEiUKBWVycm9yGAMgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEikKBnBoYXNlcxgEIAMoCzIZLmFldGhlci52Mi5NaWdyYXRpb25QaGFzZRIvCglwcmVmbGlnaHQYCiABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0UmVwb3J0SAASKgoHcHJlcGFyZRgLIAEoCzIXLmFldGhlci52Mi5QcmVwYXJlRmFjdHNIABIkCgRjb3B5GAwgASgLMhQuYWV0aGVyLnYyLkNvcHlGYWN0c0gAEigKBmZyZWV6ZRgNIAEoCzIWLmFldGhlci52Mi5GcmVlemVGYWN0c0gAEioKB3Jlc3RvcmUYDiABKAsyFy5hZXRoZXIudjIuUmVzdG9yZUZhY3RzSAASKAoGcmVzdW1lGA8gASgLMhYuYWV0aGVyLnYyLlJlc3VtZUZhY3RzSAASLAoIc25hcHNob3QYECABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0c0gAEiQKBGV4ZWMYESABKAsyFC5hZXRoZXIudjIuRXhlY0ZhY3RzSAASJgoFc3RhcnQYEiABKAsyFS5hZXRoZXIudjIuU3RhcnRGYWN0c0gAQgcKBWZhY3RzIkwKDFByZXBhcmVGYWN0cxIUCgxsaW5rX2FkZHJlc3MYASABKAkSEQoJbGlua19wb3J0GAIgASgNEhMKC2hvbGRfbWV0aG9kGAMgASgJIkQKCUNvcHlGYWN0cxISCgpmaWxlX2J5dGVzGAEgASgEEhIKCmZpbGVfY291bnQYAiABKAQSDwoHc2Vjb25kcxgDIAEoASKYAQoLRnJlZXplRmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSLQoJZnJvemVuX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtyZXNldHNfc2VudBgDIAEoDRIeChZzZWdtZW50c19yZXRyYW5zbWl0dGVkGAQgASgNIk8KDFJlc3RvcmVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBIYChBhcmVfaW1hZ2VzX2VxdWFsGAIgASgIItEBCgtSZXN1bWVGYWN0cxIuCgpyZXN1bWVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgduZXR3b3JrGAIgASgLMhcuYWV0aGVyLnYyLk5ldHdvcmtGYWN0cxImCgZoZWFsdGgYAyABKA4yFi5hZXRoZXIudjIuSGVhbHRoU3RhdGUSFQoNaGVhbHRoX2RldGFpbBgEIAEoCRIRCglmcmVlemVfbXMYBSABKAESFgoOY2xvY2tfZXJyb3JfbXMYBiABKAEiWAoNU25hcHNob3RGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBINCgVieXRlcxgCIAEoBBIRCglmcmVlemVfbXMYAyABKAEiVAoJRXhlY0ZhY3RzEhEKCWV4aXRfY29kZRgBIAEoBRIOCgZzdGRvdXQYAiABKAwSDgoGc3RkZXJyGAMgASgMEhQKDGlzX3RydW5jYXRlZBgEIAEoCCIqCgpTdGFydEZhY3RzEgsKA3BpZBgBIAEoAxIPCgdhZGRyZXNzGAIgASgJIooBCg9Db21tYW5kUHJvZ3Jlc3MSEgoKY29tbWFuZF9pZBgBIAEoCRIoCgVwaGFzZRgCIAEoCzIZLmFldGhlci52Mi5NaWdyYXRpb25QaGFzZRIQCghmcmFjdGlvbhgDIAEoARISCgpieXRlc19kb25lGAQgASgEEhMKC2J5dGVzX3RvdGFsGAUgASgEIkIKDUNvbW1hbmRPdXRwdXQSEgoKY29tbWFuZF9pZBgBIAEoCRINCgVjaHVuaxgCIAEoDBIOCgZpc19lbmQYAyABKAgq3QEKDkNvbW1hbmRPdXRjb21lEh8KG0NPTU1BTkRfT1VUQ09NRV9VTlNQRUNJRklFRBAAEhYKEkNPTU1BTkRfT1VUQ09NRV9PSxABEhoKFkNPTU1BTkRfT1VUQ09NRV9GQUlMRUQQAhIbChdDT01NQU5EX09VVENPTUVfUkVGVVNFRBADEhsKF0NPTU1BTkRfT1VUQ09NRV9VTktOT1dOEAQSHwobQ09NTUFORF9PVVRDT01FX0lOVEVSUlVQVEVEEAUSGwoXQ09NTUFORF9PVVRDT01FX1JVTk5JTkcQBjKgAgoMQWdlbnRTZXJ2aWNlEmoKCFJlZ2lzdGVyEhouYWV0aGVyLnYyLlJlZ2lzdGVyUmVxdWVzdBobLmFldGhlci52Mi5SZWdpc3RlclJlc3BvbnNlIiWItRgBgtPkkwIbOgEqIhYvYXBpL3YyL2FnZW50L3JlZ2lzdGVyElgKDVJlbmV3SWRlbnRpdHkSHy5hZXRoZXIudjIuUmVuZXdJZGVudGl0eVJlcXVlc3QaIC5hZXRoZXIudjIuUmVuZXdJZGVudGl0eVJlc3BvbnNlIgSItRgFEkoKB1Nlc3Npb24SGS5hZXRoZXIudjIuU2Vzc2lvblJlcXVlc3QaGi5hZXRoZXIudjIuU2Vzc2lvblJlc3BvbnNlIgSItRgFKAEwAWIGcHJvdG8z", [file_aether_v2_common, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_signal, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJsCg9SZWdpc3RlclJlcXVlc3QSEgoKam9pbl90b2tlbhgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg8KB2Nzcl9wZW0YAyABKAkSIwoFZmFjdHMYBCABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzInIKEFJlZ2lzdGVyUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRIlCghpZGVudGl0eRgCIAEoCzITLmFldGhlci52Mi5JZGVudGl0eRImCgZjb25maWcYAyABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWcihgEKCElkZW50aXR5EhEKCXNwaWZmZV9pZBgBIAEoCRIdChVjZXJ0aWZpY2F0ZV9jaGFpbl9wZW0YAiABKAkSGAoQdHJ1c3RfYnVuZGxlX3BlbRgDIAEoCRIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLYAQoLQWdlbnRDb25maWcSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAEgASgNEhgKEGltZHNfaW50ZXJ2YWxfbXMYAiABKA0SHQoVdGVsZW1ldHJ5X2ludGVydmFsX21zGAMgASgNEj0KDHN3aXRjaGVkX29mZhgEIAMoCzInLmFldGhlci52Mi5BZ2VudENvbmZpZy5Td2l0Y2hlZE9mZkVudHJ5GjIKEFN3aXRjaGVkT2ZmRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASInChRSZW5ld0lkZW50aXR5UmVxdWVzdBIPCgdjc3JfcGVtGAEgASgJIj4KFVJlbmV3SWRlbnRpdHlSZXNwb25zZRIlCghpZGVudGl0eRgBIAEoCzITLmFldGhlci52Mi5JZGVudGl0eSL9AgoOU2Vzc2lvblJlcXVlc3QSIQoFaGVsbG8YASABKAsyEC5hZXRoZXIudjIuSGVsbG9IABIpCgloZWFydGJlYXQYAiABKAsyFC5hZXRoZXIudjIuSGVhcnRiZWF0SAASKQoGc2lnbmFsGAMgASgLMhcuYWV0aGVyLnYyLlNpZ25hbFJlcG9ydEgAEioKBnJlc3VsdBgEIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVzdWx0SAASLgoIcHJvZ3Jlc3MYBSABKAsyGi5hZXRoZXIudjIuQ29tbWFuZFByb2dyZXNzSAASKgoGb3V0cHV0GAYgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRPdXRwdXRIABI0Cg93b3JrbG9hZF9jaGFuZ2UYByABKAsyGS5hZXRoZXIudjIuV29ya2xvYWRDaGFuZ2VIABIpCgZyZWZsZXgYCCABKAsyFy5hZXRoZXIudjIuUmVmbGV4UmVwb3J0SABCCQoHbWVzc2FnZSLaAgoPU2Vzc2lvblJlc3BvbnNlEiUKB3dlbGNvbWUYASABKAsyEi5hZXRoZXIudjIuV2VsY29tZUgAEiUKB2NvbW1hbmQYAiABKAsyEi5hZXRoZXIudjIuQ29tbWFuZEgAEhQKCnNpZ25hbF9hY2sYAyABKARIABIUCgpyZXN1bHRfYWNrGAQgASgJSAASGgoQcXVlcnlfY29tbWFuZF9pZBgFIAEoCUgAEhsKEWNhbmNlbF9jb21tYW5kX2lkGAYgASgJSAASKAoGY29uZmlnGAcgASgLMhYuYWV0aGVyLnYyLkFnZW50Q29uZmlnSAASMAoOc2lnbmVkX2NvbW1hbmQYCCABKAsyFi5hZXRoZXIudjIuU2lnbmVkQnl0ZXNIABItCgtyZWZsZXhfcGxhbhgJIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAQgkKB21lc3NhZ2UiVwoLU2lnbmVkQnl0ZXMSDwoHcHVycG9zZRgBIAEoCRIPCgdjb250ZW50GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBITCgtjZXJ0aWZpY2F0ZRgEIAEoDCKCAQoKUmVmbGV4UGxhbhIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSLAoJdmFsaWRfZm9yGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKBXN0ZXBzGAQgAygLMhUuYWV0aGVyLnYyLlJlZmxleFN0ZXAidAoKUmVmbGV4U3RlcBIQCgh3b3JrbG9hZBgBIAEoCRINCgVlcG9jaBgCIAEoAxIOCgZhY3Rpb24YAyABKAkSEwoLc25hcHNob3RfaWQYBCABKAkSDgoGcmVhc29uGAUgASgJEhAKCHByaW9yaXR5GAYgASgNIngKDFJlZmxleFJlcG9ydBIUCgxwbGFuX3ZlcnNpb24YASABKAMSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKCG91dGNvbWVzGAMgAygLMhguYWV0aGVyLnYyLlJlZmxleE91dGNvbWUiuQEKDVJlZmxleE91dGNvbWUSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMSDgoGYWN0aW9uGAMgASgJEhMKC3NuYXBzaG90X2lkGAQgASgJEg8KB291dGNvbWUYBSABKAkSJQoFZXJyb3IYBiABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKgoIc25hcHNob3QYByABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0cyLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIucBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkSLwoJcHJlZmxpZ2h0GAggASgLMhwuYWV0aGVyLnYyLldvcmtsb2FkUHJlZmxpZ2h0IjsKDldvcmtsb2FkQ2hhbmdlEikKBnN0YXR1cxgBIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cyLdAQoMU2lnbmFsUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgEEiMKBGtpbmQYAiABKA4yFS5hZXRoZXIudjIuU2lnbmFsS2luZBIvCgtvYnNlcnZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZWZmZWN0aXZlX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YBSABKAkSDgoGc291cmNlGAYgASgJEhMKC3RyYWNlcGFyZW50GAcgASgJItgICgdDb21tYW5kEgoKAmlkGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg0KBWVwb2NoGAMgASgDEhQKDG1pZ3JhdGlvbl9pZBgEIAEoCRINCgVmZW5jZRgFIAEoAxIsCgl2YWxpZF9mb3IYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLdHJhY2VwYXJlbnQYByABKAkSOAoOc3RhcnRfd29ya2xvYWQYCiABKAsyHi5hZXRoZXIudjIuU3RhcnRXb3JrbG9hZEFjdGlvbkgAEjYKDXN0b3Bfd29ya2xvYWQYCyABKAsyHS5hZXRoZXIudjIuU3RvcFdvcmtsb2FkQWN0aW9uSAASOgoPcmVtb3ZlX3dvcmtsb2FkGAwgASgLMh8uYWV0aGVyLnYyLlJlbW92ZVdvcmtsb2FkQWN0aW9uSAASLgoJcmVhZF9sb2dzGA0gASgLMhkuYWV0aGVyLnYyLlJlYWRMb2dzQWN0aW9uSAASJQoEZXhlYxgOIAEoCzIVLmFldGhlci52Mi5FeGVjQWN0aW9uSAASLwoJcHJlZmxpZ2h0GA8gASgLMhouYWV0aGVyLnYyLlByZWZsaWdodEFjdGlvbkgAEisKB3ByZXBhcmUYECABKAsyGC5hZXRoZXIudjIuUHJlcGFyZUFjdGlvbkgAEiUKBGNvcHkYESABKAsyFS5hZXRoZXIudjIuQ29weUFjdGlvbkgAEikKBmZyZWV6ZRgSIAEoCzIXLmFldGhlci52Mi5GcmVlemVBY3Rpb25IABIrCgdyZXN0b3JlGBMgASgLMhguYWV0aGVyLnYyLlJlc3RvcmVBY3Rpb25IABIpCgZyZXN1bWUYFCABKAsyFy5hZXRoZXIudjIuUmVzdW1lQWN0aW9uSAASJQoEdGhhdxgVIAEoCzIVLmFldGhlci52Mi5UaGF3QWN0aW9uSAASKwoHcmVsZWFzZRgWIAEoCzIYLmFldGhlci52Mi5SZWxlYXNlQWN0aW9uSAASJwoFYWJvcnQYFyABKAsyFi5hZXRoZXIudjIuQWJvcnRBY3Rpb25IABI6Cg9jcmVhdGVfc25hcHNob3QYGCABKAsyHy5hZXRoZXIudjIuQ3JlYXRlU25hcHNob3RBY3Rpb25IABI8ChByZXN0b3JlX3NuYXBzaG90GBkgASgLMiAuYWV0aGVyLnYyLlJlc3RvcmVTbmFwc2hvdEFjdGlvbkgAEjoKD2RlbGV0ZV9zbmFwc2hvdBgaIAEoCzIfLmFldGhlci52Mi5EZWxldGVTbmFwc2hvdEFjdGlvbkgAEjIKC2RyYWluX3BhZ2VzGBsgASgLMhsuYWV0aGVyLnYyLkRyYWluUGFnZXNBY3Rpb25IABI6Cg92ZXJpZnlfc25hcHNob3QYHCABKAsyHy5hZXRoZXIudjIuVmVyaWZ5U25hcHNob3RBY3Rpb25IAEIICgZhY3Rpb24iPAoTU3RhcnRXb3JrbG9hZEFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChJTdG9wV29ya2xvYWRBY3Rpb24SFQoNZ3JhY2Vfc2Vjb25kcxgBIAEoDSIWChRSZW1vdmVXb3JrbG9hZEFjdGlvbiI0Cg5SZWFkTG9nc0FjdGlvbhIOCgZmb2xsb3cYASABKAgSEgoKdGFpbF9saW5lcxgCIAEoDSIzCgpFeGVjQWN0aW9uEgwKBGFyZ3YYASADKAkSFwoPdGltZW91dF9zZWNvbmRzGAIgASgNIn0KD1ByZWZsaWdodEFjdGlvbhIwCg5yZXF1ZXN0ZWRfbW9kZRgBIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlEjgKE3RhcmdldF9jYXBhYmlsaXRpZXMYAiABKAsyGy5hZXRoZXIudjIuTm9kZUNhcGFiaWxpdGllcyKVAQoNUHJlcGFyZUFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIWCg5zb3VyY2Vfbm9kZV9pZBgCIAEoCRImCgRtb2RlGAMgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSHQoVZXhwZWN0ZWRfbWVtb3J5X2J5dGVzGAQgASgEIlMKCkNvcHlBY3Rpb24SHQoEcGVlchgBIAEoCzIPLmFldGhlci52Mi5QZWVyEiYKBG1vZGUYAiABKA4yGC5hZXRoZXIudjIuTWlncmF0aW9uTW9kZSI2CgRQZWVyEg8KB25vZGVfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNIlUKDEZyZWV6ZUFjdGlvbhIdCgRwZWVyGAEgASgLMg8uYWV0aGVyLnYyLlBlZXISJgoEbW9kZRgCIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIjcKDVJlc3RvcmVBY3Rpb24SJgoEbW9kZRgBIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIiEKDFJlc3VtZUFjdGlvbhIRCgluZXdfZXBvY2gYASABKAMiDAoKVGhhd0FjdGlvbiIPCg1SZWxlYXNlQWN0aW9uIg0KC0Fib3J0QWN0aW9uIhIKEERyYWluUGFnZXNBY3Rpb24iZwoUQ3JlYXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSIwoDa2V5GAIgASgLMhYuYWV0aGVyLnYyLlNuYXBzaG90S2V5EhUKDW1heF9mcmVlemVfbXMYAyABKA0iKwoLU25hcHNob3RLZXkSCgoCaWQYASABKAkSEAoDa2V5GAIgASgMQgOAAQEieAoVUmVzdG9yZVNuYXBzaG90QWN0aW9uEhMKC3NuYXBzaG90X2lkGAEgASgJEiUKBHNwZWMYAiABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEiMKA2tleRgDIAEoCzIWLmFldGhlci52Mi5TbmFwc2hvdEtleSJSChRWZXJpZnlTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRIlCgRzcGVjGAIgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChREZWxldGVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCSKpBAoNQ29tbWFuZFJlc3VsdBISCgpjb21tYW5kX2lkGAEgASgJEioKB291dGNvbWUYAiABKA4yGS5hZXRoZXIudjIuQ29tbWFuZE91dGNvbWUSJQoFZXJyb3IYAyABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKQoGcGhhc2VzGAQgAygLMhkuYWV0aGVyLnYyLk1pZ3JhdGlvblBoYXNlEi8KCXByZWZsaWdodBgKIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRSZXBvcnRIABIqCgdwcmVwYXJlGAsgASgLMhcuYWV0aGVyLnYyLlByZXBhcmVGYWN0c0gAEiQKBGNvcHkYDCABKAsyFC5hZXRoZXIudjIuQ29weUZhY3RzSAASKAoGZnJlZXplGA0gASgLMhYuYWV0aGVyLnYyLkZyZWV6ZUZhY3RzSAASKgoHcmVzdG9yZRgOIAEoCzIXLmFldGhlci52Mi5SZXN0b3JlRmFjdHNIABIoCgZyZXN1bWUYDyABKAsyFi5hZXRoZXIudjIuUmVzdW1lRmFjdHNIABIsCghzbmFwc2hvdBgQIAEoCzIYLmFldGhlci52Mi5TbmFwc2hvdEZhY3RzSAASJAoEZXhlYxgRIAEoCzIULmFldGhlci52Mi5FeGVjRmFjdHNIABImCgVzdGFydBgSIAEoCzIVLmFldGhlci52Mi5TdGFydEZhY3RzSABCBwoFZmFjdHMiTAoMUHJlcGFyZUZhY3RzEhQKDGxpbmtfYWRkcmVzcxgBIAEoCRIRCglsaW5rX3BvcnQYAiABKA0SEwoLaG9sZF9tZXRob2QYAyABKAkiRAoJQ29weUZhY3RzEhIKCmZpbGVfYnl0ZXMYASABKAQSEgoKZmlsZV9jb3VudBgCIAEoBBIPCgdzZWNvbmRzGAMgASgBIscBCgtGcmVlemVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBItCglmcm96ZW5fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Jlc2V0c19zZW50GAMgASgNEh4KFnNlZ21lbnRzX3JldHJhbnNtaXR0ZWQYBCABKA0SLQoJc3RhdGVtZW50GAUgASgLMhouYWV0aGVyLnYyLlNpZ25lZFN0YXRlbWVudCJPCgxSZXN0b3JlRmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSGAoQYXJlX2ltYWdlc19lcXVhbBgCIAEoCCK8AgoLUmVzdW1lRmFjdHMSLgoKcmVzdW1lZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoHbmV0d29yaxgCIAEoCzIXLmFldGhlci52Mi5OZXR3b3JrRmFjdHMSJgoGaGVhbHRoGAMgASgOMhYuYWV0aGVyLnYyLkhlYWx0aFN0YXRlEhUKDWhlYWx0aF9kZXRhaWwYBCABKAkSEQoJZnJlZXplX21zGAUgASgBEhYKDmNsb2NrX2Vycm9yX21zGAYgASgBEi0KCXN0YXRlbWVudBgHIAEoCzIaLmFldGhlci52Mi5TaWduZWRTdGF0ZW1lbnQSKQoGbGVhdmVzGAggAygLMhkuYWV0aGVyLnYyLkV2aWRlbmNlTGVhdmVzEg8KB3Vua25vd24YCSADKAki3AEKDVNuYXBzaG90RmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSDQoFYnl0ZXMYAiABKAQSEQoJZnJlZXplX21zGAMgASgBEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBITCgtjaHVua19jb3VudBgFIAEoDRIXCg9uZXdfY2h1bmtfY291bnQYBiABKA0SEwoLY3B1X3NlY29uZHMYByABKAESEAoIdG90YWxfbXMYCCABKAESFwoPbWFuaWZlc3Rfc2hhMjU2GAkgASgJIlQKCUV4ZWNGYWN0cxIRCglleGl0X2NvZGUYASABKAUSDgoGc3Rkb3V0GAIgASgMEg4KBnN0ZGVychgDIAEoDBIUCgxpc190cnVuY2F0ZWQYBCABKAgiKgoKU3RhcnRGYWN0cxILCgNwaWQYASABKAMSDwoHYWRkcmVzcxgCIAEoCSKKAQoPQ29tbWFuZFByb2dyZXNzEhIKCmNvbW1hbmRfaWQYASABKAkSKAoFcGhhc2UYAiABKAsyGS5hZXRoZXIudjIuTWlncmF0aW9uUGhhc2USEAoIZnJhY3Rpb24YAyABKAESEgoKYnl0ZXNfZG9uZRgEIAEoBBITCgtieXRlc190b3RhbBgFIAEoBCJCCg1Db21tYW5kT3V0cHV0EhIKCmNvbW1hbmRfaWQYASABKAkSDQoFY2h1bmsYAiABKAwSDgoGaXNfZW5kGAMgASgIKt0BCg5Db21tYW5kT3V0Y29tZRIfChtDT01NQU5EX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJDT01NQU5EX09VVENPTUVfT0sQARIaChZDT01NQU5EX09VVENPTUVfRkFJTEVEEAISGwoXQ09NTUFORF9PVVRDT01FX1JFRlVTRUQQAxIbChdDT01NQU5EX09VVENPTUVfVU5LTk9XThAEEh8KG0NPTU1BTkRfT1VUQ09NRV9JTlRFUlJVUFRFRBAFEhsKF0NPTU1BTkRfT1VUQ09NRV9SVU5OSU5HEAYyoAIKDEFnZW50U2VydmljZRJqCghSZWdpc3RlchIaLmFldGhlci52Mi5SZWdpc3RlclJlcXVlc3QaGy5hZXRoZXIudjIuUmVnaXN0ZXJSZXNwb25zZSIliLUYAYLT5JMCGzoBKiIWL2FwaS92Mi9hZ2VudC9yZWdpc3RlchJYCg1SZW5ld0lkZW50aXR5Eh8uYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXF1ZXN0GiAuYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXNwb25zZSIEiLUYBRJKCgdTZXNzaW9uEhkuYWV0aGVyLnYyLlNlc3Npb25SZXF1ZXN0GhouYWV0aGVyLnYyLlNlc3Npb25SZXNwb25zZSIEiLUYBSgBMAFiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_preflight, file_aether_v2_receipt, file_aether_v2_signal, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aether.v2.RegisterRequest
@@ -701,6 +705,13 @@ export type WorkloadStatus = Message<"aether.v2.WorkloadStatus"> & {
    * @generated from field: string migration_id = 7;
    */
   migrationId: string;
+
+  /**
+   * The newest answer; sent when it has changed, and with each Hello.
+   *
+   * @generated from field: aether.v2.WorkloadPreflight preflight = 8;
+   */
+  preflight?: WorkloadPreflight | undefined;
 };
 
 /**
@@ -1282,6 +1293,18 @@ export type CreateSnapshotAction = Message<"aether.v2.CreateSnapshotAction"> & {
    * @generated from field: string snapshot_id = 1;
    */
   snapshotId: string;
+
+  /**
+   * @generated from field: aether.v2.SnapshotKey key = 2;
+   */
+  key?: SnapshotKey | undefined;
+
+  /**
+   * Not begun when the freeze would be longer than this; 0: no limit. Judged by the workload's own earlier snapshots.
+   *
+   * @generated from field: uint32 max_freeze_ms = 3;
+   */
+  maxFreezeMs: number;
 };
 
 /**
@@ -1290,6 +1313,35 @@ export type CreateSnapshotAction = Message<"aether.v2.CreateSnapshotAction"> & {
  */
 export const CreateSnapshotActionSchema: GenMessage<CreateSnapshotAction> = /*@__PURE__*/
   messageDesc(file_aether_v2_agent, 37);
+
+/**
+ * Wraps the data keys of one workload's snapshots. Derived by the control plane from the key of the cluster, handed to the node that needs
+ * it, never stored with a command.
+ *
+ * @generated from message aether.v2.SnapshotKey
+ */
+export type SnapshotKey = Message<"aether.v2.SnapshotKey"> & {
+  /**
+   * Which cluster key it was derived from.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * 32 bytes.
+   *
+   * @generated from field: bytes key = 2;
+   */
+  key: Uint8Array;
+};
+
+/**
+ * Describes the message aether.v2.SnapshotKey.
+ * Use `create(SnapshotKeySchema)` to create a new message.
+ */
+export const SnapshotKeySchema: GenMessage<SnapshotKey> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 38);
 
 /**
  * @generated from message aether.v2.RestoreSnapshotAction
@@ -1304,6 +1356,11 @@ export type RestoreSnapshotAction = Message<"aether.v2.RestoreSnapshotAction"> &
    * @generated from field: aether.v2.WorkloadSpec spec = 2;
    */
   spec?: WorkloadSpec | undefined;
+
+  /**
+   * @generated from field: aether.v2.SnapshotKey key = 3;
+   */
+  key?: SnapshotKey | undefined;
 };
 
 /**
@@ -1311,7 +1368,7 @@ export type RestoreSnapshotAction = Message<"aether.v2.RestoreSnapshotAction"> &
  * Use `create(RestoreSnapshotActionSchema)` to create a new message.
  */
 export const RestoreSnapshotActionSchema: GenMessage<RestoreSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 38);
+  messageDesc(file_aether_v2_agent, 39);
 
 /**
  * Reads every byte and compares it with the manifest.
@@ -1335,7 +1392,7 @@ export type VerifySnapshotAction = Message<"aether.v2.VerifySnapshotAction"> & {
  * Use `create(VerifySnapshotActionSchema)` to create a new message.
  */
 export const VerifySnapshotActionSchema: GenMessage<VerifySnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 39);
+  messageDesc(file_aether_v2_agent, 40);
 
 /**
  * @generated from message aether.v2.DeleteSnapshotAction
@@ -1352,7 +1409,7 @@ export type DeleteSnapshotAction = Message<"aether.v2.DeleteSnapshotAction"> & {
  * Use `create(DeleteSnapshotActionSchema)` to create a new message.
  */
 export const DeleteSnapshotActionSchema: GenMessage<DeleteSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 40);
+  messageDesc(file_aether_v2_agent, 41);
 
 /**
  * @generated from message aether.v2.CommandResult
@@ -1443,7 +1500,7 @@ export type CommandResult = Message<"aether.v2.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 41);
+  messageDesc(file_aether_v2_agent, 42);
 
 /**
  * @generated from message aether.v2.PrepareFacts
@@ -1472,7 +1529,7 @@ export type PrepareFacts = Message<"aether.v2.PrepareFacts"> & {
  * Use `create(PrepareFactsSchema)` to create a new message.
  */
 export const PrepareFactsSchema: GenMessage<PrepareFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 42);
+  messageDesc(file_aether_v2_agent, 43);
 
 /**
  * @generated from message aether.v2.CopyFacts
@@ -1499,7 +1556,7 @@ export type CopyFacts = Message<"aether.v2.CopyFacts"> & {
  * Use `create(CopyFactsSchema)` to create a new message.
  */
 export const CopyFactsSchema: GenMessage<CopyFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 43);
+  messageDesc(file_aether_v2_agent, 44);
 
 /**
  * @generated from message aether.v2.FreezeFacts
@@ -1524,6 +1581,13 @@ export type FreezeFacts = Message<"aether.v2.FreezeFacts"> & {
    * @generated from field: uint32 segments_retransmitted = 4;
    */
   segmentsRetransmitted: number;
+
+  /**
+   * What left, signed by the source.
+   *
+   * @generated from field: aether.v2.SignedStatement statement = 5;
+   */
+  statement?: SignedStatement | undefined;
 };
 
 /**
@@ -1531,7 +1595,7 @@ export type FreezeFacts = Message<"aether.v2.FreezeFacts"> & {
  * Use `create(FreezeFactsSchema)` to create a new message.
  */
 export const FreezeFactsSchema: GenMessage<FreezeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 44);
+  messageDesc(file_aether_v2_agent, 45);
 
 /**
  * @generated from message aether.v2.RestoreFacts
@@ -1555,7 +1619,7 @@ export type RestoreFacts = Message<"aether.v2.RestoreFacts"> & {
  * Use `create(RestoreFactsSchema)` to create a new message.
  */
 export const RestoreFactsSchema: GenMessage<RestoreFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 45);
+  messageDesc(file_aether_v2_agent, 46);
 
 /**
  * @generated from message aether.v2.ResumeFacts
@@ -1592,6 +1656,25 @@ export type ResumeFacts = Message<"aether.v2.ResumeFacts"> & {
    * @generated from field: double clock_error_ms = 6;
    */
   clockErrorMs: number;
+
+  /**
+   * What arrived and what the resume measured, signed by the target.
+   *
+   * @generated from field: aether.v2.SignedStatement statement = 7;
+   */
+  statement?: SignedStatement | undefined;
+
+  /**
+   * @generated from field: repeated aether.v2.EvidenceLeaves leaves = 8;
+   */
+  leaves: EvidenceLeaves[];
+
+  /**
+   * Names of what could not be measured (a restart of the agent in between, no packet hold).
+   *
+   * @generated from field: repeated string unknown = 9;
+   */
+  unknown: string[];
 };
 
 /**
@@ -1599,7 +1682,7 @@ export type ResumeFacts = Message<"aether.v2.ResumeFacts"> & {
  * Use `create(ResumeFactsSchema)` to create a new message.
  */
 export const ResumeFactsSchema: GenMessage<ResumeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 46);
+  messageDesc(file_aether_v2_agent, 47);
 
 /**
  * @generated from message aether.v2.SnapshotFacts
@@ -1611,14 +1694,54 @@ export type SnapshotFacts = Message<"aether.v2.SnapshotFacts"> & {
   manifest?: Manifest | undefined;
 
   /**
+   * Of the state itself, before compression.
+   *
    * @generated from field: uint64 bytes = 2;
    */
   bytes: bigint;
 
   /**
+   * The workload did not run for this long; -1: it was not stopped at all (a verification).
+   *
    * @generated from field: double freeze_ms = 3;
    */
   freezeMs: number;
+
+  /**
+   * Written to the store for this snapshot: chunks that an earlier one had are not written again.
+   *
+   * @generated from field: uint64 stored_bytes = 4;
+   */
+  storedBytes: bigint;
+
+  /**
+   * @generated from field: uint32 chunk_count = 5;
+   */
+  chunkCount: number;
+
+  /**
+   * @generated from field: uint32 new_chunk_count = 6;
+   */
+  newChunkCount: number;
+
+  /**
+   * CPU time of the agent and of criu.
+   *
+   * @generated from field: double cpu_seconds = 7;
+   */
+  cpuSeconds: number;
+
+  /**
+   * @generated from field: double total_ms = 8;
+   */
+  totalMs: number;
+
+  /**
+   * sha256 of the manifest object in the store.
+   *
+   * @generated from field: string manifest_sha256 = 9;
+   */
+  manifestSha256: string;
 };
 
 /**
@@ -1626,7 +1749,7 @@ export type SnapshotFacts = Message<"aether.v2.SnapshotFacts"> & {
  * Use `create(SnapshotFactsSchema)` to create a new message.
  */
 export const SnapshotFactsSchema: GenMessage<SnapshotFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 47);
+  messageDesc(file_aether_v2_agent, 48);
 
 /**
  * @generated from message aether.v2.ExecFacts
@@ -1658,7 +1781,7 @@ export type ExecFacts = Message<"aether.v2.ExecFacts"> & {
  * Use `create(ExecFactsSchema)` to create a new message.
  */
 export const ExecFactsSchema: GenMessage<ExecFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 48);
+  messageDesc(file_aether_v2_agent, 49);
 
 /**
  * @generated from message aether.v2.StartFacts
@@ -1680,7 +1803,7 @@ export type StartFacts = Message<"aether.v2.StartFacts"> & {
  * Use `create(StartFactsSchema)` to create a new message.
  */
 export const StartFactsSchema: GenMessage<StartFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 49);
+  messageDesc(file_aether_v2_agent, 50);
 
 /**
  * A phase that began or ended while a command runs; lossy, for people to watch.
@@ -1721,7 +1844,7 @@ export type CommandProgress = Message<"aether.v2.CommandProgress"> & {
  * Use `create(CommandProgressSchema)` to create a new message.
  */
 export const CommandProgressSchema: GenMessage<CommandProgress> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 50);
+  messageDesc(file_aether_v2_agent, 51);
 
 /**
  * @generated from message aether.v2.CommandOutput
@@ -1748,7 +1871,7 @@ export type CommandOutput = Message<"aether.v2.CommandOutput"> & {
  * Use `create(CommandOutputSchema)` to create a new message.
  */
 export const CommandOutputSchema: GenMessage<CommandOutput> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 51);
+  messageDesc(file_aether_v2_agent, 52);
 
 /**
  * @generated from enum aether.v2.CommandOutcome
