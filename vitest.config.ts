@@ -10,6 +10,7 @@ const wholeServices = [
   "packages/core/src/drill/drills.test.ts",
   "packages/core/src/identity/identity.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
+  "packages/core/src/telemetry/telemetry.test.ts",
   "packages/kit/src/identity/rotate.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };

@@ -158,6 +158,7 @@ function scriptedEngine() {
       },
       list: async () => [...workloads.values()],
       usage: async () => ({ memoryBytes: 1, cpuFraction: 0, processCount: 1, tcpEstablished: 0 }),
+      locate: async () => ({ pid: process.pid, cgroupDirs: [] }),
       onExit(listener: (status: WorkloadStatus) => void) {
         listeners.add(listener);
         return () => listeners.delete(listener);

@@ -15,6 +15,7 @@ import { type AgentConfig, agentConfigSchema, chooseNodeId, findHostInterface, f
 import { lockDirectory } from "./disk/lock.ts";
 import { factsOf, probeHost } from "./host/capabilities.ts";
 import { readMachine } from "./host/machine.ts";
+import { createTelemetry } from "./host/telemetry.ts";
 import { createUsageMeter } from "./host/usage.ts";
 import { createImdsClient } from "./imds/client.ts";
 import { findInstance, watchWhenThere } from "./imds/watching.ts";
@@ -82,10 +83,14 @@ async function assemble(
   stack.add("spool", () => spool.close());
 
   // What the control plane sets
-  let given: Pick<CoreGivenConfig, "heartbeatIntervalMs" | "imdsIntervalMs"> = { heartbeatIntervalMs: 2_000, imdsIntervalMs: 1_000 };
+  let given = { heartbeatIntervalMs: 2_000, imdsIntervalMs: 1_000, telemetryIntervalMs: 5_000 };
   const takeConfig = (next: CoreGivenConfig | undefined) => {
     if (next === undefined) return;
-    given = { heartbeatIntervalMs: next.heartbeatIntervalMs || 2_000, imdsIntervalMs: next.imdsIntervalMs || 1_000 };
+    given = {
+      heartbeatIntervalMs: next.heartbeatIntervalMs || 2_000,
+      imdsIntervalMs: next.imdsIntervalMs || 1_000,
+      telemetryIntervalMs: next.telemetryIntervalMs || 5_000,
+    };
     for (const [what, why] of Object.entries(next.switchedOff)) log.warn({ what, why }, "the control plane has switched this off");
   };
 
@@ -197,6 +202,19 @@ async function assemble(
           agentResidentBytes: BigInt(agentResidentBytes),
         };
         session.offer({ case: "heartbeat", value: { agentTime: timestampFromMs(Date.now()), usage, workloads: board.reports() } });
+      },
+    ),
+  );
+  const look = createTelemetry({ hostInterface, runtime: engine.runtime, usage: measure, workloads: board.reports, log });
+  stack.add(
+    "telemetry",
+    repeat(
+      () => given.telemetryIntervalMs,
+      log,
+      "the telemetry cannot be measured",
+      async () => {
+        const report = await look();
+        session?.offer({ case: "telemetry", value: report });
       },
     ),
   );

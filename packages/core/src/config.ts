@@ -44,6 +44,18 @@ export const coreConfig = z.strictObject({
       lostAfterMs: z.int().min(500).max(600_000).default(6000),
     })
     .prefault({}),
+  /** What nodes and workloads use: measured so often, kept as it came for an hour and as averages of a minute for a week. */
+  telemetry: z
+    .strictObject({
+      intervalMs: z.int().min(1_000).max(60_000).default(5_000),
+      keepFineMinutes: z
+        .int()
+        .min(5)
+        .max(24 * 60)
+        .default(60),
+      keepDays: z.int().min(1).max(90).default(7),
+    })
+    .prefault({}),
   imds: z.strictObject({ intervalMs: z.int().min(200).max(60_000).default(1000) }).prefault({}),
   rateLimit: z
     .strictObject({

@@ -143,6 +143,21 @@ describe("an agent", () => {
     await agent.disconnect();
   });
 
+  it("has what it measures served over the window that is asked for", async () => {
+    const agent = await connectAgent(core, await enrol(core, "measured"));
+    agent.say({ case: "telemetry", value: { node: { spanMs: 1000, cpuFraction: 0.5 }, workloads: {} } });
+    const samples = await eventually(async () => {
+      const { body } = await core.call("GET", "/api/v2/nodes/measured/telemetry?windowSeconds=60");
+      return body.samples?.length > 0 && body.samples;
+    });
+    expect(samples).toEqual([{ at: expect.stringContaining("Z"), spanMs: 1000, cpuFraction: 0.5 }]);
+    const tooLong = await core.call("GET", "/api/v2/nodes/measured/telemetry?window_seconds=604801");
+    expect([tooLong.status, tooLong.body.error]).toMatchObject([400, { code: "INVALID_ARGUMENT", field: "window_seconds" }]);
+    expect((await core.call("GET", "/api/v2/nodes/none/telemetry")).body.error.code).toBe("NODE_NOT_FOUND");
+    expect((await core.call("GET", "/api/v2/workloads/none/telemetry")).body.error.code).toBe("WORKLOAD_NOT_FOUND");
+    await agent.disconnect();
+  });
+
   it("is lost when it is silent, and found when it is back", async () => {
     const identity = await enrol(core, "silent");
     const agent = await connectAgent(core, identity);

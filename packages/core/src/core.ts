@@ -54,6 +54,7 @@ import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { createSnapshots } from "./snapshot/service.ts";
+import { createTelemetry } from "./telemetry/telemetry.ts";
 import { parsePool } from "./workload/address-pool.ts";
 import { createConverge } from "./workload/converge.ts";
 import { createOffers } from "./workload/offers.ts";
@@ -105,13 +106,14 @@ async function assemble(
   const agentConfig = create(AgentConfigSchema, {
     heartbeatIntervalMs: config.heartbeat.intervalMs,
     imdsIntervalMs: config.imds.intervalMs,
-    telemetryIntervalMs: config.heartbeat.intervalMs,
+    telemetryIntervalMs: config.telemetry.intervalMs,
   });
   const commands = createCommandStore(db);
   const signals = createSignalIntake(db, events, nowMs);
   const reports = createWorkloadReports(db, events, nowMs);
   const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
-  const gateway = createGateway({ commands, signals, memory, agentConfig, clock, log });
+  const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry });
+  const gateway = createGateway({ commands, signals, memory, telemetry, agentConfig, clock, log });
   const monitor = createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs: config.heartbeat.lostAfterMs });
 
   // Workloads and snapshots
@@ -143,6 +145,7 @@ async function assemble(
     snapshots,
     converge,
     monitor,
+    telemetry,
     retention,
   ];
 

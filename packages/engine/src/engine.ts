@@ -76,6 +76,14 @@ export interface WorkloadUsage {
   readonly tcpEstablished: number;
 }
 
+/** Where a running workload can be measured from outside. */
+export interface WorkloadPlace {
+  /** Its first process, in this host's pid namespace. */
+  readonly pid: number;
+  /** Its folder in every cgroup hierarchy: one on version 2, several where version 1 is mounted. */
+  readonly cgroupDirs: readonly string[];
+}
+
 export type MigrationMode = "auto" | "pre-copy" | "post-copy" | "stop-and-copy";
 
 export interface Peer {
@@ -191,6 +199,8 @@ export interface Runtime {
   /** All that this host has, from disk and kernel; also right after a restart. */
   list(): Promise<readonly WorkloadStatus[]>;
   usage(name: string): Promise<WorkloadUsage>;
+  /** Undefined when no process of it is there. */
+  locate(name: string): Promise<WorkloadPlace | undefined>;
   /** Chunks of stdout and stderr, in order, from the last `tailLines` (0: all kept). Ends with the workload unless `follow`. */
   logs(name: string, options: { follow: boolean; tailLines: number }, signal: AbortSignal): AsyncIterable<Uint8Array>;
   exec(

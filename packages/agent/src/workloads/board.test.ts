@@ -34,6 +34,7 @@ let port: number;
 const runtime = {
   list: async () => statuses,
   usage: async () => ({ memoryBytes: 5, cpuFraction: 0.5, processCount: 2, tcpEstablished: 1 }),
+  locate: async () => undefined,
   onExit: () => () => undefined,
   exec: async (_name: string, argv: readonly string[]) => ({
     exitCode: argv[0] === "true" ? 0 : 1,

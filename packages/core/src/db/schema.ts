@@ -238,6 +238,14 @@ export interface IdempotencyKeysTable {
   created_at: Generated<Date>;
 }
 
+export interface TelemetryTable {
+  /** node/ID or workload/NAME */
+  subject: string;
+  minute: Date;
+  samples: Json;
+  is_averaged: Generated<boolean>;
+}
+
 export interface Database {
   nodes: NodesTable;
   workloads: WorkloadsTable;
@@ -254,6 +262,7 @@ export interface Database {
   audit: AuditTable;
   tokens: TokensTable;
   idempotency_keys: IdempotencyKeysTable;
+  telemetry: TelemetryTable;
 }
 
 /** A row as it is read; `NewRow` as it is inserted; `RowChange` as it is updated. */

@@ -17,6 +17,7 @@ import {
   type WorkloadStatus,
 } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { NodeUsage } from "@aether/contract/gen/aether/v2/node_pb";
+import type { TelemetryReport } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import type { Clock, Logger } from "@aether/kit";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
@@ -51,6 +52,8 @@ export interface GatewayOptions {
   readonly commands: CommandStore;
   readonly signals: SignalIntake;
   readonly memory: FleetMemory;
+  /** What nodes measure: taken at once, never waited for. */
+  readonly telemetry: { take(nodeId: string, report: TelemetryReport): void };
   readonly agentConfig: AgentConfig;
   readonly clock: Clock;
   readonly log: Logger;
@@ -77,7 +80,7 @@ const helloDeadlineMs = 10_000;
 const outboxLimit = 1_000;
 
 export function createGateway(options: GatewayOptions): Gateway {
-  const { commands, signals, memory, clock, log } = options;
+  const { commands, signals, memory, telemetry, clock, log } = options;
   const sessions = new Map<string, Session>();
   const waiters = new Map<string, Set<Waiter>>();
   const listeners = {
@@ -142,6 +145,8 @@ export function createGateway(options: GatewayOptions): Gateway {
         return memory.workloads(nodeId, message.value.workloads);
       case "workloadChange":
         return memory.workloads(nodeId, message.value.status ? [message.value.status] : []);
+      case "telemetry":
+        return telemetry.take(nodeId, message.value);
       case "signal": {
         const row = await signals.take(nodeId, message.value, offsetOf(session, undefined));
         if (row !== undefined) gateway.tellSignal(row);

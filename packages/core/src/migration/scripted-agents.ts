@@ -111,6 +111,7 @@ export function createScriptedFleet(parts: {
       commands: createCommandStore(db),
       signals: createSignalIntake(db, events, nowMs),
       memory: { hello: async () => [], settle: async () => {}, heard: () => {}, workloads: async () => {} },
+      telemetry: { take: () => {} },
       agentConfig: create(AgentConfigSchema, {}),
       clock: { ...systemClock, nowMs },
       log: silentLogger,

@@ -130,6 +130,10 @@ export function createRuntime(host: Host): OwnedRuntime {
         tcpEstablished: first === undefined ? 0 : (await tcpTable(first)).established.length,
       };
     },
+    async locate(name) {
+      const pid = known.find(({ spec }) => spec.name === name)?.pid;
+      return pid === undefined ? undefined : { pid, cgroupDirs: await cgroupDirs(host, name) };
+    },
     logs: (name, options, signal) => followLog(host, name, options, signal),
     async exec(name, argv, timeoutMs, signal) {
       const record = await observe(await requireRecord(host, name));

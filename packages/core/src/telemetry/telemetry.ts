@@ -1,0 +1,174 @@
+// Takes what agents measure, and serves it. A node is believed for itself and for workloads that are placed on it; numbers that cannot be
+// (negative, not finite) are dropped; time is the control plane's. Samples are gathered for a few seconds and written in one statement, so
+// that the fleet's size hardly matters to the database.
+import { fault } from "@aether/contract";
+import {
+  NodeSampleSchema,
+  type TelemetryReport,
+  TelemetryService,
+  WorkloadSampleSchema,
+} from "@aether/contract/gen/aether/v2/telemetry_pb";
+import { type Logger, sleep } from "@aether/kit";
+import { clone, type DescMessage, type MessageShape, ScalarType } from "@bufbuild/protobuf";
+import { reflect } from "@bufbuild/protobuf/reflect";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Db } from "../db/database.ts";
+import { requireNode } from "../fleet/node-store.ts";
+import type { Part } from "../part.ts";
+import { requireWorkload } from "../workload/store.ts";
+import { thin } from "./average.ts";
+import { appendSamples, averageMinutes, cutMinutes, readSamples, type Sample } from "./store.ts";
+
+export interface TelemetryOptions {
+  readonly db: Db;
+  readonly log: Logger;
+  readonly nowMs: () => number;
+  /** Samples as they came are kept this long, their one-minute averages for `keepDays`. */
+  readonly keepFineMinutes: number;
+  readonly keepDays: number;
+}
+
+export interface Telemetry extends Part {
+  /** Never waits and never throws: telemetry must not slow down a session. */
+  take(nodeId: string, report: TelemetryReport): void;
+  /** Writes what is gathered. */
+  flush(): Promise<void>;
+  /** Averages and cuts what is old. */
+  cut(): Promise<void>;
+}
+
+const flushEveryMs = 3_000;
+const cutEveryMs = 300_000;
+/** A report of more workloads than a node can run is not believed. */
+const workloadsLimit = 500;
+/** Samples that wait to be written; when the database is slow, telemetry is lost and nothing else. */
+const gatheredLimit = 20_000;
+const dirtySources = new Set(["wp_async", "soft_dirty", "minor_faults"]);
+const defaultWindowSeconds = 900;
+const longestWindowSeconds = 7 * 86_400;
+const defaultSamples = 240;
+const mostSamples = 2_000;
+
+interface Gathered {
+  readonly nodeId: string;
+  readonly workload: string | undefined;
+  readonly sample: Sample;
+}
+
+export function createTelemetry({ db, log, nowMs, keepFineMinutes, keepDays }: TelemetryOptions): Telemetry {
+  const stopping = new AbortController();
+  let gathered: Gathered[] = [];
+  let loops: Promise<unknown> = Promise.resolve();
+
+  async function flush(): Promise<void> {
+    const taken = gathered;
+    gathered = [];
+    const names = [...new Set(taken.flatMap(({ workload }) => workload ?? []))];
+    const placed = names.length === 0 ? [] : await activePlacements(names);
+    const nodeOf = new Map(placed.map(({ workload, node_id }) => [workload, node_id]));
+    const believed = taken.filter(({ nodeId, workload }) => workload === undefined || nodeOf.get(workload) === nodeId);
+    await appendSamples(
+      db,
+      believed.map(({ nodeId, workload, sample }) => ({
+        subject: workload === undefined ? `node/${nodeId}` : `workload/${workload}`,
+        sample,
+      })),
+    );
+  }
+
+  const activePlacements = (names: readonly string[]) =>
+    db.selectFrom("placements").select(["workload", "node_id"]).where("is_active", "=", true).where("workload", "in", names).execute();
+
+  async function cut(): Promise<void> {
+    await averageMinutes(db, new Date(nowMs() - keepFineMinutes * 60_000));
+    await cutMinutes(db, new Date(nowMs() - keepDays * 86_400_000));
+  }
+
+  async function every(periodMs: number, what: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(periodMs, signal).catch(() => undefined);
+      if (!signal.aborted) await work().catch((caught: unknown) => log.error({ err: caught }, what));
+    }
+  }
+
+  return {
+    take(nodeId, { node, workloads }) {
+      const add = (one: Gathered) => {
+        if (gathered.length < gatheredLimit) gathered.push(one);
+      };
+      const at = timestampFromMs(nowMs());
+      if (node) {
+        const sample = believable(NodeSampleSchema, node);
+        sample.at = at;
+        add({ nodeId, workload: undefined, sample });
+      }
+      for (const [name, said] of Object.entries(workloads).slice(0, workloadsLimit)) {
+        const sample = believable(WorkloadSampleSchema, said);
+        Object.assign(sample, { at, nodeId });
+        if (!dirtySources.has(sample.dirtySource)) sample.dirtySource = "unknown";
+        add({ nodeId, workload: name, sample });
+      }
+    },
+    flush,
+    cut,
+    routes(router) {
+      router.service(TelemetryService, {
+        async getNodeTelemetry({ id, windowSeconds, maxSamples }) {
+          const span = parseSpan(windowSeconds, maxSamples, nowMs());
+          await requireNode(db, id, "id");
+          const samples = await readSamples(db, NodeSampleSchema, `node/${id}`, span.sinceMs);
+          return { samples: thin(NodeSampleSchema, samples, span), ...stamps(span) };
+        },
+        async getWorkloadTelemetry({ name, windowSeconds, maxSamples }) {
+          const span = parseSpan(windowSeconds, maxSamples, nowMs());
+          const row = await requireWorkload(db, name);
+          // A workload that had the same name before is another one.
+          const samples = await readSamples(db, WorkloadSampleSchema, `workload/${name}`, Math.max(span.sinceMs, row.created_at.getTime()));
+          return { samples: thin(WorkloadSampleSchema, samples, span), ...stamps(span) };
+        },
+      });
+    },
+    async start(outer) {
+      const signal = AbortSignal.any([outer, stopping.signal]);
+      loops = Promise.all([
+        every(flushEveryMs, "telemetry cannot be written", flush, signal),
+        every(cutEveryMs, "old telemetry cannot be cut", cut, signal),
+      ]);
+    },
+    async stop() {
+      stopping.abort();
+      await loops;
+      await flush().catch((caught: unknown) => log.warn({ err: caught }, "the last telemetry cannot be written"));
+    },
+  };
+}
+
+interface Span {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly windowMs: number;
+  readonly count: number;
+}
+
+function parseSpan(windowSeconds: number, maxSamples: number, nowMs: number): Span {
+  const seconds = windowSeconds || defaultWindowSeconds;
+  const count = maxSamples || defaultSamples;
+  if (seconds > longestWindowSeconds)
+    throw fault("INVALID_ARGUMENT", `window_seconds is at most ${longestWindowSeconds} (7 days)`, { field: "window_seconds" });
+  if (count > mostSamples) throw fault("INVALID_ARGUMENT", `max_samples is at most ${mostSamples}`, { field: "max_samples" });
+  return { sinceMs: nowMs - seconds * 1000, untilMs: nowMs, windowMs: seconds * 1000, count };
+}
+
+const stamps = ({ sinceMs, untilMs }: Span) => ({ since: timestampFromMs(sinceMs), until: timestampFromMs(untilMs) });
+
+/** A copy without numbers that cannot be. */
+function believable<Desc extends DescMessage>(schema: Desc, sample: MessageShape<Desc>): MessageShape<Desc> {
+  const copy = clone(schema, sample);
+  const values = reflect(schema, copy);
+  for (const field of schema.fields) {
+    if (field.fieldKind !== "scalar" || field.scalar !== ScalarType.DOUBLE || !values.isSet(field)) continue;
+    const value = Number(values.get(field));
+    if (!Number.isFinite(value) || value < 0) values.clear(field);
+  }
+  return copy;
+}
