@@ -28,7 +28,10 @@ function fold(result: ReflectMessage, field: DescField, rows: readonly { weight:
   const found = rows.filter(({ values }) => values.isSet(field));
   const newest = found.at(-1);
   if (newest === undefined) return;
-  if (field.scalar === ScalarType.STRING) return result.set(field, newest.values.get(field));
+  if (field.scalar === ScalarType.STRING) {
+    result.set(field, newest.values.get(field));
+    return;
+  }
   const weight = found.reduce((sum, row) => sum + row.weight, 0);
   const mean = found.reduce((sum, row) => sum + Number(row.values.get(field)) * row.weight, 0) / weight;
   if (field.scalar === ScalarType.DOUBLE) result.set(field, mean);
