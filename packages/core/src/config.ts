@@ -34,6 +34,14 @@ export const coreConfig = z.strictObject({
     .default(3_600_000),
   /** The first admin's token is written here at the first start (0600). Default: DATADIR/admin.token. */
   adminTokenFile: z.string().startsWith("/").optional(),
+  /** People who sign in with a browser. */
+  access: z
+    .strictObject({
+      /** A session ends this long after the sign-in, and this long after its last request. */
+      sessionHours: z.number().positive().max(8760).default(168),
+      sessionIdleHours: z.number().positive().max(8760).default(24),
+    })
+    .prefault({}),
   /** What a rebalance recommendation leads to; a notice always leads to moves. */
   decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate") }).prefault({}),
   drill: z.strictObject({ injector: z.string().startsWith("/").optional() }).prefault({}),

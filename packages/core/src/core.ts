@@ -17,11 +17,16 @@ import { openAuthority } from "@aether/kit/identity";
 import { create } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import { sql } from "kysely";
-import { ensureFirstAdmin } from "./access/first-admin.ts";
+import { accountRoutes } from "./access/account-service.ts";
+import { createAccounts } from "./access/accounts.ts";
+import { ensureFirstAdmin, offerFirstAccount } from "./access/first-admin.ts";
 import { createGate } from "./access/gate.ts";
+import { createSignInLinks } from "./access/links.ts";
 import { createRateLimit } from "./access/rate-limit.ts";
 import { requireRoles } from "./access/roles.ts";
 import { accessRoutes } from "./access/service.ts";
+import { createSessions } from "./access/sessions.ts";
+import { signInRoutes } from "./access/sign-in-service.ts";
 import { createTokens } from "./access/tokens.ts";
 import { createAudit } from "./audit/audit.ts";
 import { auditInterceptor } from "./audit/interceptor.ts";
@@ -63,9 +68,13 @@ import { workloadRoutes } from "./workload/service.ts";
 export interface RunningCore extends Stoppable {
   readonly http: { readonly address: string; readonly port: number };
   readonly agents: { readonly address: string; readonly port: number };
+  /** While there is no account: what makes the first one, an admin, at /first-admin#CODE. */
+  readonly firstAdminCode: string | undefined;
   /** Resolves with the reason if something without which core cannot go on has ended; stop it then. */
   readonly died: Promise<Fault>;
 }
+
+const firstAdminFile = "first-admin.link";
 
 /** Starts the control plane. When it throws, nothing is left running. Throws LOCKED, CONFIG_INVALID, STORAGE_FAILED, UNAVAILABLE (a port). */
 export async function runCore(config: CoreConfig, signal: AbortSignal, log: Logger = createLogger({ name: "core" })): Promise<RunningCore> {
@@ -95,6 +104,12 @@ async function assemble(
   const audit = createAudit(db, nowMs);
   const tokens = createTokens(db, nowMs);
   await ensureFirstAdmin(tokens, config.adminTokenFile ?? join(config.dataDir, "admin.token"));
+  const hoursMs = 3_600_000;
+  const accounts = createAccounts(db, nowMs);
+  const limits = { maxMs: config.access.sessionHours * hoursMs, idleMs: config.access.sessionIdleHours * hoursMs };
+  const browserSessions = createSessions(db, limits, nowMs);
+  const links = createSignInLinks(db, nowMs);
+  const firstAdminCode = await offerFirstAccount(accounts, links, join(config.dataDir, firstAdminFile));
   await releaseKeys(db, nowMs());
 
   const authority = await openAuthority(config.dataDir, { trustDomain: config.trustDomain });
@@ -136,6 +151,19 @@ async function assemble(
     { routes: nodeRoutes({ db, events, sessions: gateway, memory }) },
     { routes: workloadRoutes({ db, events, sessions: gateway, offers, converge, pool }) },
     { routes: accessRoutes(tokens, authority) },
+    { routes: accountRoutes({ accounts, sessions: browserSessions, links, audit }) },
+    {
+      routes: signInRoutes({
+        db,
+        accounts,
+        sessions: browserSessions,
+        links,
+        audit,
+        // Twenty at once, then one in three seconds.
+        perAddress: createRateLimit(1 / 3, 20, () => clock.monotonicMs()),
+        oidcName: "",
+      }),
+    },
     { routes: eventRoutes(events) },
     { routes: auditRoutes(audit) },
     { routes: signalRoutes(db) },
@@ -155,6 +183,7 @@ async function assemble(
   const limit = (perSecond: number) => createRateLimit(perSecond, config.rateLimit.burst, () => clock.monotonicMs());
   const gate = createGate({
     tokens,
+    sessions: browserSessions,
     audit,
     perToken: limit(config.rateLimit.perTokenPerSecond),
     perAddress: limit(config.rateLimit.perAddressPerSecond),
@@ -198,7 +227,17 @@ async function assemble(
   });
   await events.append(db, { type: "core.started", subject: "core", message: `the control plane listens on ${http.address}:${http.port}` });
   log.info({ http, agents, dataDir: config.dataDir }, "core.started");
-  return { http, agents, died: database.died, stop: () => stack.stop() };
+  return { http, agents, firstAdminCode, died: database.died, stop: () => stack.stop() };
+}
+
+/** The link itself goes to a terminal only: a log would keep it. */
+function tellFirstAdmin({ http, firstAdminCode }: RunningCore, { dataDir }: CoreConfig): void {
+  if (firstAdminCode === undefined) return;
+  const place = `http://${http.address}:${http.port}/first-admin#`;
+  const link = process.stderr.isTTY
+    ? `${place}${firstAdminCode}`
+    : `${place}CODE, where CODE is the text in ${join(dataDir, firstAdminFile)}`;
+  process.stderr.write(`Nobody has an account yet. This link makes the first admin, once:\n  ${link}\n`);
 }
 
 /** The services that are really mounted, found by mounting them. */
@@ -237,6 +276,7 @@ export async function run(options: CoreRunOptions = {}): Promise<void> {
         log.fatal({ err: reason }, "core cannot go on");
         ending.abort(reason);
       });
+      tellFirstAdmin(core, config);
       options.onStarted?.(core);
       return core;
     },

@@ -10,10 +10,12 @@ import { faultOf } from "../http/error-body.ts";
 import { type Origin, originKey } from "../http/origin.ts";
 import type { RateLimit } from "./rate-limit.ts";
 import { isAllowed, roleName, roleOf, roleOfBearer } from "./roles.ts";
+import type { Sessions } from "./sessions.ts";
 import type { Tokens } from "./tokens.ts";
 
 export interface GateOptions {
   readonly tokens: Pick<Tokens, "authenticate">;
+  readonly sessions: Pick<Sessions, "authenticate">;
   readonly audit: Pick<Audit, "record">;
   readonly perToken: RateLimit;
   readonly perAddress: RateLimit;
@@ -37,7 +39,11 @@ export function createGate(options: GateOptions): Gate {
   };
 }
 
-async function admit({ tokens, audit, perToken, perAddress }: GateOptions, context: HandlerContext, origin: Origin): Promise<Caller> {
+async function admit(
+  { tokens, sessions, audit, perToken, perAddress }: GateOptions,
+  context: HandlerContext,
+  origin: Origin,
+): Promise<Caller> {
   refuseIfTooMany(perAddress.take(origin.sourceAddress), `the address ${origin.sourceAddress}`);
   const required = roleOf(context.method);
   const isRenewal = context.method.name === "RenewIdentity";
@@ -65,6 +71,14 @@ async function admit({ tokens, audit, perToken, perAddress }: GateOptions, conte
     if (bearer === undefined) throw await deny(fault("UNAUTHENTICATED", "the token is unknown, revoked or expired"), "anonymous");
     refuseIfTooMany(perToken.take(bearer.id), `the token ${bearer.name}`);
     caller = { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined };
+  } else if (origin.browser.sessionSecret !== undefined && required !== Role.NONE) {
+    // A session that has ended is no attack: the page asks for a new sign-in, and the audit log is not filled with it.
+    const holder = await sessions.authenticate(origin.browser.sessionSecret);
+    if (holder === undefined) throw fault("UNAUTHENTICATED", "the session has ended", { hint: "Sign in again." });
+    if (!origin.browser.isSameOrigin) throw await deny(fault("CROSS_SITE"), `account/${holder.account}`);
+    refuseIfTooMany(perToken.take(holder.sessionId), `the session of ${holder.account}`);
+    const session = { id: holder.sessionId, account: holder.account };
+    caller = { ...common, actor: `account/${holder.account}`, role: roleOfBearer[holder.role], nodeId: undefined, session };
   }
   if (isAllowed(required, caller.role)) return caller;
   if (caller.role === Role.NONE) throw await deny(fault("UNAUTHENTICATED"), "anonymous");

@@ -246,6 +246,46 @@ export interface TelemetryTable {
   is_averaged: Generated<boolean>;
 }
 
+export type AccountRole = "viewer" | "operator" | "admin";
+
+export interface AccountsTable {
+  id: string;
+  name: string;
+  role: AccountRole;
+  password_hash: string | null;
+  issuer: string | null;
+  subject: string | null;
+  created_at: Date;
+  signed_in_at: Date | null;
+  disabled_at: Date | null;
+}
+
+export interface SessionsTable {
+  id: string;
+  account_id: string;
+  secret_sha256: string;
+  created_at: Date;
+  seen_at: Date;
+  expires_at: Date;
+  source_address: string;
+  user_agent: string;
+  revoked_at: Date | null;
+}
+
+export interface SignInFailuresTable {
+  name: string;
+  failed_count: number;
+  failed_at: Date;
+  locked_until: Date | null;
+}
+
+export interface SignInLinksTable {
+  secret_sha256: string;
+  account_id: string | null;
+  created_at: Date;
+  expires_at: Date;
+}
+
 export interface Database {
   nodes: NodesTable;
   workloads: WorkloadsTable;
@@ -263,6 +303,10 @@ export interface Database {
   tokens: TokensTable;
   idempotency_keys: IdempotencyKeysTable;
   telemetry: TelemetryTable;
+  accounts: AccountsTable;
+  sessions: SessionsTable;
+  sign_in_failures: SignInFailuresTable;
+  sign_in_links: SignInLinksTable;
 }
 
 /** A row as it is read; `NewRow` as it is inserted; `RowChange` as it is updated. */

@@ -3,11 +3,13 @@ import type { Role } from "@aether/contract";
 import { createContextKey, type HandlerContext } from "@connectrpc/connect";
 
 export interface Caller {
-  /** For the audit: "token/NAME", "node/ID", "anonymous", "core". */
+  /** For the audit: "account/NAME", "token/NAME", "node/ID", "anonymous", "core". */
   readonly actor: string;
   readonly role: Role;
   /** Set for agents: the node of the certificate. */
   readonly nodeId: string | undefined;
+  /** Set for people who are signed in. */
+  readonly session?: { readonly id: string; readonly account: string };
   readonly sourceAddress: string;
   /** W3C trace id (32 hex digits) of the request; goes into events, audit, signals, migrations and commands. */
   readonly traceId: string;

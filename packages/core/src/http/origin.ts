@@ -1,5 +1,6 @@
 // Where a request comes from, noted when it enters, the same for every protocol; the gate then decides who that is.
 import { type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
+import { type BrowserFacts, browserFacts } from "./browser.ts";
 import { continueTrace, type Trace } from "./trace.ts";
 
 export interface Origin {
@@ -7,6 +8,7 @@ export interface Origin {
   readonly trace: Trace;
   /** As given, or the trace id. Echoed. */
   readonly requestId: string;
+  readonly browser: BrowserFacts;
   /**
    * The peer's SPIFFE ID on the agents' port. Undefined without a certificate, and on the people's port. Throws IDENTITY_REJECTED for a
    * certificate that is not valid; `renewing`: one that is only expired, within the grace, is taken for a renewal.
@@ -34,6 +36,7 @@ export function originOf(request: Incoming, peerSpiffeId: Origin["peerSpiffeId"]
     sourceAddress: (request.socket?.remoteAddress ?? "").replace(/^::ffff:/, ""),
     trace,
     requestId: requestId !== undefined && printable.test(requestId) ? requestId : trace.traceId,
+    browser: browserFacts(one),
     peerSpiffeId,
   };
 }

@@ -32,6 +32,8 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
       const headers = forwardedHeaders(request);
       if (method.methodKind === "unary") {
         const answer = await transport.unary(method, gone.signal, undefined, headers, message as never);
+        const cookie = answer.header.get("set-cookie");
+        if (cookie !== null) reply.header("set-cookie", cookie);
         return sendMessage(request, reply, toJson(method.output, answer.message, { alwaysEmitImplicit: true }));
       }
       if (method.methodKind !== "server_streaming") throw fault("ROUTE_NOT_FOUND", `${method.name} needs a gRPC client`);
