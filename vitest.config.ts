@@ -12,6 +12,7 @@ const wholeServices = [
   "packages/core/src/identity/identity.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",
+  "packages/core/src/migration/settle.test.ts",
   "packages/kit/src/identity/rotate.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };

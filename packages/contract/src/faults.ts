@@ -85,6 +85,11 @@ export const faults = {
   ),
   MIGRATION_PAST_COMMIT: row(Code.FailedPrecondition, "The commit is made; it cannot be cancelled", "Migrate back instead."),
   MIGRATION_SAME_NODE: row(Code.InvalidArgument, "The workload runs on that node", "Name another node."),
+  SETTLE_REFUSED: row(
+    Code.FailedPrecondition,
+    "The move cannot be settled like this",
+    "`aether migrations` shows its state; only one that needs a person can be settled.",
+  ),
   PREFLIGHT_REFUSED: row(Code.FailedPrecondition, "The workload cannot be moved as it is", "Each blocker says what to change."),
   CHECKPOINT_FAILED: row(Code.Internal, "The checkpoint failed", "The reason is from the checkpoint log; the workload runs on.", "backoff"),
   RESTORE_FAILED: row(Code.Internal, "The restore failed", "The reason is from the restore log; the source runs on.", "backoff"),

@@ -232,8 +232,11 @@ export interface SourceSide {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<FreezeResult>;
-  /** Before the commit: runs again, with its network. Safe without a freeze before it. */
-  thaw(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
+  /**
+   * Before the commit: runs again, with its network. Safe without a freeze before it.
+   * @param newEpoch also after the commit, when a person has decided for this copy: it must be here (WORKLOAD_NOT_FOUND, WORKLOAD_NOT_RUNNING).
+   */
+  thaw(ref: MigrationRef, progress: Progress, signal: AbortSignal, newEpoch?: number): Promise<void>;
   /** After the target's resume: destroys the frozen copy and its files. Refuses when the workload is not frozen by this migration. */
   release(ref: MigrationRef, progress: Progress, signal: AbortSignal): Promise<void>;
 }

@@ -191,8 +191,8 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     lanes: workloadLane,
     isEpochBound: true,
     supersedes: ["preflight", "copy", "freeze"],
-    async run(_action, { engine, command, progress }, signal) {
-      await engine.source.thaw(refOf(command), progress, signal);
+    async run({ newEpoch }, { engine, command, progress }, signal) {
+      await engine.source.thaw(refOf(command), progress, signal, newEpoch === 0n ? undefined : Number(newEpoch));
       return undefined;
     },
   },

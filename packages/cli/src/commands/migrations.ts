@@ -1,7 +1,8 @@
-// aether migrations, aether migrations cancel
+// aether migrations, aether migrations cancel, aether migrations settle
 import type { Migration } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { Command } from "commander";
 import { action, wholeNumber, withCommon } from "../options.ts";
+import { registerSettle } from "./settle.ts";
 
 export function registerMigrations(program: Command): void {
   const migrations = withCommon(program.command("migrations"))
@@ -50,6 +51,7 @@ export function registerMigrations(program: Command): void {
         );
       }),
     );
+  registerSettle(migrations);
   withCommon(migrations.command("cancel <id>"))
     .description("roll a move back, if its commit is not made yet")
     .addHelpText("after", "\nExamples:\n  $ aether migrations cancel mig-…")

@@ -67,11 +67,19 @@ export function createDebts(options: {
     }
     const paid = { ...record, debts: record.debts.filter((each) => each !== debt) };
     await db.transaction().execute(async (tx) => {
-      await tx
+      // A person may be settling it just now: then the debts are theirs.
+      const changed = await tx
         .updateTable("migrations")
-        .set({ facts: factsColumnOf(paid), updated_at: new Date(nowMs()) })
+        .set({
+          facts: factsColumnOf(paid),
+          updated_at: new Date(nowMs()),
+          ...(record.state === "needs_operator" && debt === "thaw" && !isVoid ? { state: "rolled_back" as const } : {}),
+        })
         .where("id", "=", record.id)
-        .execute();
+        .where("fence", "=", record.fence)
+        .returning("id")
+        .executeTakeFirst();
+      if (changed === undefined) return;
       await tx
         .insertInto("migration_events")
         .values({

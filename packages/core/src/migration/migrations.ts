@@ -2,6 +2,7 @@
 import type { Part } from "../part.ts";
 import { createReconciler, type Reconciler, type ReconcilerOptions } from "./reconcile.ts";
 import { addMigrationRoutes } from "./service.ts";
+import { createSettler } from "./settle.ts";
 
 export interface Migrations extends Part {
   readonly reconciler: Reconciler;
@@ -9,10 +10,17 @@ export interface Migrations extends Part {
 
 export function createMigrations(options: ReconcilerOptions): Migrations {
   const reconciler = createReconciler(options);
+  const settler = createSettler({ ...options, payDebts: (nodeId) => reconciler.payDebts(nodeId) });
   return {
     reconciler,
-    routes: (router) => addMigrationRoutes(router, { ...options, reconciler }),
-    start: (signal) => reconciler.start(signal),
-    stop: () => reconciler.stop(),
+    routes: (router) => addMigrationRoutes(router, { ...options, reconciler, settler }),
+    async start(signal) {
+      await reconciler.start(signal);
+      await settler.start?.(signal);
+    },
+    async stop() {
+      await settler.stop?.();
+      await reconciler.stop();
+    },
   };
 }

@@ -40,6 +40,8 @@ export interface Reconciler {
   cancel(id: string, actor: string): Promise<void>;
   /** Phases that have ended within a command that has not. */
   livePhases(id: string): readonly MigrationPhase[];
+  /** Pays in the background what ended moves owe to this node. */
+  payDebts(nodeId: string): void;
   /** Called after every transition and progress. */
   onChange(listener: (id: string) => void): () => void;
   /** Called when a move has ended, after it is on record. */
@@ -290,6 +292,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
         wake(id);
       });
     },
+    payDebts: (nodeId) => debts.pay(nodeId),
     livePhases: (id) => helds.get(id)?.livePhases ?? [],
     onChange(listener) {
       changed.add(listener);

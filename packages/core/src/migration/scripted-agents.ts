@@ -192,6 +192,7 @@ export function createScriptedFleet(parts: {
       if (action === "resume" && phase === "restored") has.set(workload, "running");
       if (action === "release" && phase === "frozen") has.delete(workload);
       if (action === "abort" && phase !== "running") has.delete(workload);
+      if (action === "removeWorkload") has.delete(workload);
     }
 
     function factsOf(action: string, fate: Fate): MessageInitShape<typeof CommandResultSchema>["facts"] {

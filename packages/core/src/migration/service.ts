@@ -1,7 +1,7 @@
 // MigrationService: from requests to the domain and back.
 import { fault, isFaultCode, parseNodeId, parseWorkloadName } from "@aether/contract";
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
-import { type Migration, MigrationMode, MigrationService, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { Keep, type Migration, MigrationMode, MigrationService, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Logger, withDeadline } from "@aether/kit";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import type { Db } from "../db/database.ts";
@@ -14,8 +14,9 @@ import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
 import { modeFromProto, modeToProto } from "./mode.ts";
 import type { Reconciler } from "./reconcile.ts";
+import type { Settler } from "./settle.ts";
 import { requirePlaced, startMigration } from "./start.ts";
-import type { Mode } from "./state.ts";
+import type { Mode, Side } from "./state.ts";
 import { steps } from "./steps/index.ts";
 import { toMigration } from "./store.ts";
 
@@ -24,6 +25,7 @@ export interface MigrationServiceParts {
   readonly events: Events;
   readonly sessions: AgentSessions;
   readonly reconciler: Reconciler;
+  readonly settler: Settler;
   readonly log: Logger;
   readonly nowMs: () => number;
 }
@@ -32,7 +34,7 @@ export interface MigrationServiceParts {
 const watchEveryMs = 50;
 
 export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServiceParts): void {
-  const { db, reconciler, sessions, nowMs } = parts;
+  const { db, reconciler, settler, sessions, nowMs } = parts;
 
   const read = async (id: string): Promise<Row<"migrations">> => {
     const row = await db.selectFrom("migrations").selectAll().where("id", "=", id).executeTakeFirst();
@@ -89,6 +91,11 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
         field: "id",
       });
     },
+    async settleMigration({ id, keep, preview, otherNodeIsDead }, context) {
+      const request = { id, keep: parseKeep(keep), otherNodeIsDead, actor: callerOf(context).actor };
+      const plan = preview ? await settler.preview(request) : await settler.settle(request);
+      return { migration: show(await read(id)), consequences: [...plan.consequences] };
+    },
     async preflightWorkload(request, context) {
       const name = parseWorkloadName(request.workload, "workload");
       const report = await preflight(name, context);
@@ -124,6 +131,12 @@ function parseMode(mode: MigrationMode): Mode {
   if (known !== undefined) return known;
   const names = Object.values(MigrationMode).filter((value) => typeof value === "string" && value !== "UNSPECIFIED");
   throw fault("INVALID_ARGUMENT", `mode must be one of ${names.join(", ")}, not ${mode}`, { field: "mode" });
+}
+
+function parseKeep(keep: Keep): Side {
+  if (keep === Keep.SOURCE) return "source";
+  if (keep === Keep.TARGET) return "target";
+  throw fault("INVALID_ARGUMENT", "keep must be KEEP_SOURCE or KEEP_TARGET", { field: "keep" });
 }
 
 /** The present state, then one message after every change, the last one when it has ended. */

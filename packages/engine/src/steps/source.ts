@@ -149,10 +149,10 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       }
     },
 
-    async thaw(ref, progress) {
+    async thaw(ref, progress, _signal, newEpoch) {
       await faultpoint("thaw.before");
       endSession(ref);
-      await runAgain(host, ref, progress);
+      await runAgain(host, ref, progress, newEpoch);
       await writeMigration(host, { ...refOf(ref, "source"), stage: "thawed", mode: "stop-and-copy" });
       await dropImages(host, ref.migrationId);
     },
@@ -184,9 +184,12 @@ async function requireRunning(host: Host, ref: MigrationRef): Promise<WorkloadRe
   return record;
 }
 
-/** The workload runs again with its network. Safe when it was never frozen. */
-async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<SourceSide["thaw"]>[1]): Promise<void> {
-  const record = await readRecord(host, ref.workload);
+/** The workload runs again with its network. Safe when it was never frozen; where a person has decided for this copy, it must be there. */
+async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<SourceSide["thaw"]>[1], newEpoch?: number): Promise<void> {
+  const record = newEpoch === undefined ? await readRecord(host, ref.workload) : await requireRecord(host, ref.workload);
+  if (newEpoch !== undefined && record?.phase === "running") return writeRecord(host, { ...record, epoch: newEpoch });
+  if (newEpoch !== undefined && record?.phase !== "frozen")
+    throw fault("WORKLOAD_NOT_RUNNING", `${ref.workload} is ${record?.phase} here, not frozen`);
   if (record === undefined || record.phase !== "frozen" || record.migrationId !== ref.migrationId) return;
   await phase(progress, "thaw.source", async () => {
     await endOrphanedCriu(host, ref.migrationId);
@@ -194,7 +197,7 @@ async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<Sour
     await leadHere(host, ref.workload, record.spec.address); // before the thaw: its first packet must find a way
     await thaw(host, ref.workload);
     const { migrationId: _, ...rest } = record;
-    await writeRecord(host, { ...rest, phase: "running" });
+    await writeRecord(host, { ...rest, phase: "running", epoch: newEpoch ?? record.epoch });
   });
 }
 
