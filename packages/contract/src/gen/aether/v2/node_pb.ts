@@ -62,7 +62,7 @@ export type NodeCapabilities = Message<"aether.v2.NodeCapabilities"> & {
   lazyPages: boolean;
 
   /**
-   * queue | drop | none
+   * The best rung that works here: queue (kept and replayed in order) | xdp_icmp (dropped, and the client's timer told) | tc_drop | nft_drop | none
    *
    * @generated from field: string packet_hold = 8;
    */
