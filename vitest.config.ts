@@ -1,7 +1,9 @@
 import { defineConfig } from "vitest/config";
+import { postgresIsMissing } from "./packages/core/src/testing/postgres-programs.ts";
 
-// Three projects. `unit`: no root, no services, under 30 s. `service`: a whole control plane or agent inside the test, with its database, its TLS and its
-// clocks; no root either, but seconds each. `e2e`: what crosses packages; skips, with the reason, where what it needs is missing.
+// Four projects. `unit`: no root, no services, under 30 s. `service`: a whole control plane or agent inside the test, with its database, its TLS and its
+// clocks; no root either, but seconds each. `postgres`: those of them that speak to a database, on a server of their own instead of the embedded one,
+// where this machine has one (packages/core/src/db/postgres.test.ts says why not). `e2e`: what crosses packages; skips, with the reason, where what it needs is missing.
 const wholeServices = [
   "packages/agent/src/agent.test.ts",
   "packages/core/src/access/sign-in.test.ts",
@@ -14,6 +16,12 @@ const wholeServices = [
   "packages/core/src/telemetry/telemetry.test.ts",
   "packages/core/src/migration/settle.test.ts",
   "packages/kit/src/identity/rotate.test.ts",
+];
+const onBothEngines = [
+  "packages/core/src/core.test.ts",
+  "packages/core/src/db/ledger.test.ts",
+  "packages/core/src/decision/decisions.test.ts",
+  "packages/core/src/migration/reconcile.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
 
@@ -30,6 +38,17 @@ export default defineConfig({
         },
       },
       { ...source, test: { name: "service", include: wholeServices, testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false } },
+      {
+        ...source,
+        test: {
+          name: "postgres",
+          include: postgresIsMissing === undefined ? onBothEngines : [],
+          env: { AETHER_TEST_DATABASE: "postgres" },
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
       {
         ...source,
         test: { name: "e2e", include: ["tests/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },

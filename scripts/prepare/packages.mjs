@@ -6,6 +6,7 @@
  * @typedef {object} SystemPackage
  * @property {string} name          in Debian and Ubuntu
  * @property {string} command       a program in PATH, or the absolute path of a file, that shows it is there
+ * @property {string} [folders]     where it is when it is not in PATH: a folder of folders, one a version, each with bin/COMMAND
  * @property {string} why
  * @property {boolean} [testsOnly]
  * @property {string} [service]     a service that the package would start now and at each boot: neither happens
@@ -26,6 +27,14 @@ const SYSTEM_PACKAGES = [
     why: "the workload of the end-to-end tests",
     testsOnly: true,
     service: "redis-server",
+  },
+  {
+    name: "postgresql",
+    command: "postgres",
+    folders: "/usr/lib/postgresql",
+    why: "the tests run the control plane on a server of their own, too",
+    testsOnly: true,
+    service: "postgresql",
   },
 ];
 

@@ -1,6 +1,8 @@
 // @ts-check
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import { hasLeftoverPolicy, installPackages, removeLeftoverPolicy } from "./apt.mjs";
-import { findCommand, isReadable } from "./machine.mjs";
+import { findCommand, isExecutable, isReadable } from "./machine.mjs";
 import { wantedPackages } from "./packages.mjs";
 
 /** @type {import("./step.mjs").Step} */
@@ -37,8 +39,22 @@ export const systemPackages = {
 };
 
 /** @param {boolean} withTests */
-function missingPackages(withTests) {
-  return wantedPackages(withTests).filter(({ command }) =>
-    command.startsWith("/") ? !isReadable(command) : findCommand(command) === undefined,
+const missingPackages = (withTests) => wantedPackages(withTests).filter((each) => !isThere(each));
+
+/** @param {import("./packages.mjs").SystemPackage} each */
+function isThere({ command, folders }) {
+  if (command.startsWith("/")) return isReadable(command);
+  return (
+    findCommand(command) !== undefined ||
+    (folders !== undefined && versionsIn(folders).some((dir) => isExecutable(join(dir, "bin", command))))
   );
+}
+
+/** @param {string} folder */
+function versionsIn(folder) {
+  try {
+    return readdirSync(folder).map((name) => join(folder, name));
+  } catch {
+    return []; // no folder: nothing of it is installed
+  }
 }

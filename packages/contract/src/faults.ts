@@ -160,6 +160,11 @@ export const faults = {
   ACCOUNT_EXISTS: row(Code.AlreadyExists, "An account of this name exists", "Choose another name."),
   LAST_ADMIN: row(Code.FailedPrecondition, "It is the last account that is an admin", "Make another account an admin first."),
   SESSION_NOT_FOUND: row(Code.NotFound, "No such session", "It may have ended; look at the list of sessions."),
+  EVENTS_GONE: row(
+    Code.OutOfRange,
+    "Events after this position are not kept any more",
+    "Read the present state anew, then follow the stream from its newest event (after=0).",
+  ),
   TOKEN_NOT_FOUND: row(Code.NotFound, "No such token", "`aether token list` lists them."),
 
   TOOL_MISSING: row(Code.FailedPrecondition, "A program that is needed is not installed", "`aether doctor` says how to install it."),

@@ -1,5 +1,6 @@
 // The control plane's configuration: a YAML file, AETHER_CORE_* variables, and what the caller gives, in rising order.
 import { z } from "zod";
+import { databaseConfig } from "./db/postgres-config.ts";
 import { parsePool } from "./workload/address-pool.ts";
 
 const port = z.int().min(0).max(65_535);
@@ -14,8 +15,10 @@ const pool = z.string().refine((text) => {
 }, "must be an IPv4 network of /16 to /30, e.g. 10.77.1.0/24");
 
 export const coreConfig = z.strictObject({
-  /** Database, authority and identity. 0700. */
+  /** The embedded database, authority and identity. 0700. */
   dataDir: z.string().startsWith("/"),
+  /** A PostgreSQL server; left out: the embedded database in dataDir. */
+  database: databaseConfig,
   /** People and programs: REST, Connect, gRPC-web and gRPC on one port, without TLS, so on the loopback by default. */
   http: z.strictObject({ host: z.string().default("127.0.0.1"), port: port.default(3000) }).prefault({}),
   /** Agents: gRPC over mutual TLS 1.3. */

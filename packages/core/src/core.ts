@@ -95,12 +95,12 @@ async function assemble(
 ): Promise<RunningCore> {
   const clock = systemClock;
   const nowMs = () => clock.nowMs();
-  const database = await openDatabase(config.dataDir, signal);
+  const database = await openDatabase({ dataDir: config.dataDir, postgres: config.database, log }, signal);
   stack.add("database", database.close);
-  const { db } = database;
+  const { db, notices } = database;
   await faultpoint("core.database_open");
 
-  const events = createEvents(db);
+  const events = createEvents(db, notices);
   const audit = createAudit(db, nowMs);
   const tokens = createTokens(db, nowMs);
   await ensureFirstAdmin(tokens, config.adminTokenFile ?? join(config.dataDir, "admin.token"));

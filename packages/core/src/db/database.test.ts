@@ -1,16 +1,29 @@
+// What the parts may expect of the database, the same on both engines.
+import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "./database.ts";
-import { isUniqueViolation } from "./pglite.ts";
-import { openScratchDatabase } from "./scratch-database.ts";
+import { type ScratchDatabase, testEngines } from "./scratch-database.ts";
+import { isUniqueViolation, StatementError } from "./statement-error.ts";
 
-let open: Awaited<ReturnType<typeof openScratchDatabase>>;
-beforeAll(async () => {
-  open = await openScratchDatabase();
-}, 60_000);
-afterAll(() => open.close());
+const reasonOf = (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
 
-describe("the database", () => {
-  it("reads dates, numbers and JSON as what they are", async () => {
+describe.each(testEngines)("the database, $name", ({ skip, open: openScratch, name: engineName }) => {
+  let open: ScratchDatabase;
+  beforeAll(async () => {
+    if (skip === undefined) open = await openScratch();
+  }, 60_000);
+  afterAll(() => open?.close());
+  const test = (name: string, body: () => Promise<void>) =>
+    it(name, async (context) => {
+      if (skip !== undefined) context.skip(skip);
+      await body();
+    });
+
+  test("reads dates, numbers and JSON as what they are", async () => {
     const { db } = open;
     await db
       .insertInto("nodes")
@@ -21,9 +34,18 @@ describe("the database", () => {
     expect(row.registered_at).toBeInstanceOf(Date);
     await db.insertInto("placements").values({ workload: "w", epoch: 7, node_id: "a", cause: "run" }).execute();
     expect((await db.selectFrom("placements").select("epoch").executeTakeFirstOrThrow()).epoch).toBe(7);
+    const at = new Date("2026-01-02T03:04:05.678Z");
+    await db.updateTable("nodes").set({ seen_at: at, clock_offset_ms: 1.5 }).where("id", "=", "a").execute();
+    expect(await db.selectFrom("nodes").select(["seen_at", "clock_offset_ms", "is_cordoned"]).executeTakeFirst()).toEqual({
+      seen_at: at,
+      clock_offset_ms: 1.5,
+      is_cordoned: false,
+    });
+    const updated = await db.updateTable("nodes").set({ lost_at: at }).where("id", "=", "a").executeTakeFirstOrThrow();
+    expect(updated.numUpdatedRows).toBe(1n);
   });
 
-  it("gives each transaction the connection alone, and rolls back", async () => {
+  test("rolls back what fails, and keeps transactions apart", async () => {
     const { db } = open;
     const add = (name: string, fail: boolean) =>
       db.transaction().execute(async (tx) => {
@@ -37,19 +59,47 @@ describe("the database", () => {
     expect(rows.map(({ id }) => id).sort()).toEqual(["t0", "t2", "t4", "t6", "t8"]);
   });
 
-  it("allows one active placement of a workload, and says which constraint refused", async () => {
+  test("allows one active placement of a workload, and says which constraint refused", async () => {
     const { db } = open;
     await db.insertInto("placements").values({ workload: "one", epoch: 1, node_id: "a", cause: "run" }).execute();
-    const second = db.insertInto("placements").values({ workload: "one", epoch: 2, node_id: "b", cause: "run" }).execute();
-    const caught: unknown = await second.then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
+    const caught = await reasonOf(db.insertInto("placements").values({ workload: "one", epoch: 2, node_id: "b", cause: "run" }).execute());
     expect(isUniqueViolation(caught, "placements_one_active")).toBe(true);
     expect(isUniqueViolation(caught, "another")).toBe(false);
+    expect(await reasonOf(sql`select 1 / 0`.execute(db))).toMatchObject({ code: "22012" });
+    expect(await reasonOf(sql`select 1 / 0`.execute(db))).toBeInstanceOf(StatementError);
   });
 
-  it("refuses a second opening of its directory", async () => {
-    await expect(openDatabase(open.dir)).rejects.toMatchObject({ code: "LOCKED" });
+  test("tells its listeners after the commit, and never of what was rolled back", async () => {
+    const { db, notices } = open;
+    const heard: (string | undefined)[] = [];
+    const stop = notices.listen("testing", (payload) => heard.push(payload));
+    const say = (text: string) => sql`select pg_notify('testing', ${text})`.execute(db);
+    // A server's listening begins a moment later than the call.
+    await expect.poll(async () => (await say("ready")) && heard.includes("ready"), { timeout: 10_000 }).toBe(true);
+    await reasonOf(
+      db.transaction().execute(async (tx) => {
+        await sql`select pg_notify('testing', 'never')`.execute(tx);
+        throw new Error("no");
+      }),
+    );
+    let isCommitted = false;
+    await db.transaction().execute(async (tx) => {
+      await sql`select pg_notify('testing', 'said')`.execute(tx);
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      expect(heard).not.toContain("said");
+      isCommitted = true;
+    });
+    await expect.poll(() => heard.at(-1)).toBe("said");
+    expect(isCommitted).toBe(true);
+    expect(heard).not.toContain("never");
+    stop();
+    await say("late");
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(heard).not.toContain("late");
+  });
+
+  test("refuses a second process on its directory", async () => {
+    await expect(openDatabase({ dataDir: open.dir, postgres: open.postgres })).rejects.toMatchObject({ code: "LOCKED" });
+    expect(open.engine).toBe(engineName);
   });
 });

@@ -1,12 +1,17 @@
-// The control plane's own database: PostgreSQL in WASM, in a thread, in a directory that this process alone may use.
-// A kill -9 at any moment is a crash of PostgreSQL like any other: its write-ahead log is replayed at the next start.
+// The control plane's database. By default its own: PostgreSQL in WASM, in a thread, in a directory that this process alone may use; a
+// kill -9 at any moment is a crash of PostgreSQL like any other, its write-ahead log is replayed at the next start. With `database`
+// configured: a PostgreSQL server, which several control planes may share. One schema, one dialect, the same statements on both.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Fault } from "@aether/contract";
+import { type Logger, silentLogger } from "@aether/kit";
 import { Kysely } from "kysely";
+import type { Engine, Notices } from "./engine.ts";
 import { acquireLock } from "./lock-file.ts";
 import { migrateSchema, readSchemaFiles } from "./migrate.ts";
-import { openPgliteThread, pgliteDialect } from "./pglite.ts";
+import { openPglite } from "./pglite.ts";
+import { openPostgres } from "./postgres.ts";
+import type { PostgresConfig } from "./postgres-config.ts";
 import type { Database } from "./schema.ts";
 import { plantCluster } from "./seed.ts";
 
@@ -14,33 +19,51 @@ export type Db = Kysely<Database>;
 
 export interface OpenDatabase {
   readonly db: Db;
+  /** embedded: no other process works on this database. */
+  readonly engine: Engine["name"];
+  /** What processes on this database tell each other. */
+  readonly notices: Notices;
   /** Resolves with the reason if the database ends by itself; the process must then end too. */
   readonly died: Promise<Fault>;
   close(): Promise<void>;
 }
 
-/** Opens (and makes, and migrates) the database in `dataDir`. Throws LOCKED, STORAGE_FAILED, DISK_FULL. */
-export async function openDatabase(dataDir: string, signal?: AbortSignal): Promise<OpenDatabase> {
+export interface DatabaseOptions {
+  /** Of this process alone, also where the database is a server. */
+  readonly dataDir: string;
+  /** Undefined: the embedded one. */
+  readonly postgres?: PostgresConfig | undefined;
+  readonly log?: Logger;
+}
+
+/** Opens (and makes, and migrates) the database. Throws LOCKED, STORAGE_FAILED, DISK_FULL, CONFIG_INVALID. */
+export async function openDatabase(
+  { dataDir, postgres, log = silentLogger }: DatabaseOptions,
+  signal?: AbortSignal,
+): Promise<OpenDatabase> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const lock = await acquireLock(join(dataDir, "core.lock"));
   try {
     const files = await readSchemaFiles();
-    await plantCluster(join(dataDir, "database"), signal);
-    const thread = await openPgliteThread(join(dataDir, "database"));
+    const engine = postgres === undefined ? await openEmbedded(join(dataDir, "database"), signal) : await openPostgres(postgres, log);
     try {
-      await migrateSchema(thread, files);
+      await engine.alone(async (connection) => {
+        for (const name of await migrateSchema(connection, files)) log.info({ file: name }, "database.migrated");
+      });
     } catch (caught) {
-      await thread.close();
+      await engine.close();
       throw caught;
     }
-    const db = new Kysely<Database>({ dialect: pgliteDialect(thread) });
+    const db = new Kysely<Database>({ dialect: engine.dialect });
     return {
       db,
-      died: thread.died,
+      engine: engine.name,
+      notices: engine.notices,
+      died: engine.died,
       async close() {
         try {
           await db.destroy();
-          await thread.close();
+          await engine.close();
         } finally {
           await lock.release();
         }
@@ -50,4 +73,9 @@ export async function openDatabase(dataDir: string, signal?: AbortSignal): Promi
     await lock.release();
     throw caught;
   }
+}
+
+async function openEmbedded(dir: string, signal: AbortSignal | undefined): Promise<Engine> {
+  await plantCluster(dir, signal);
+  return openPglite(dir);
 }

@@ -8,7 +8,6 @@ import { createEvents } from "../events/events.ts";
 import { createRetention } from "../events/retention.ts";
 import { createCommandStore } from "../fleet/command-store.ts";
 import { migrateSchema, readSchemaFiles } from "./migrate.ts";
-import type { PgliteThread } from "./pglite.ts";
 import { openScratchDatabase } from "./scratch-database.ts";
 
 let open: Awaited<ReturnType<typeof openScratchDatabase>>;
@@ -21,11 +20,11 @@ describe("schema files", () => {
   it("run once, in order, and refuse one that was changed afterwards or that is not known", async () => {
     const { db } = open;
     const thread = {
-      query: async (text: string) => ({ rows: (await sql.raw(text).execute(db)).rows, affected: 0 }),
+      query: async (text: string) => ({ rows: (await sql.raw(text).execute(db)).rows }),
       exec: async (text: string) => {
         await sql.raw(text).execute(db);
       },
-    } as unknown as PgliteThread;
+    };
     const files = await readSchemaFiles();
     expect(await migrateSchema(thread, files)).toEqual([]);
     const changed = files.map((file, i) => (i === 0 ? { ...file, sha256: "other" } : file));
@@ -40,7 +39,7 @@ describe("schema files", () => {
 describe("events", () => {
   it("are seen in order by a watcher, resumed by sequence, and never when rolled back", async () => {
     const { db } = open;
-    const events = createEvents(db);
+    const events = createEvents(db, open.notices);
     const event = (message: string) => ({ type: "test.event", subject: "node/a", message });
     await events.append(db, event("one"), event("two"));
     const first = (await events.list({ after: 0, subject: "node/a", limit: 10 }))[0]!;
@@ -67,7 +66,7 @@ describe("events", () => {
 
   it("are bounded in number", async () => {
     const { db } = open;
-    const events = createEvents(db);
+    const events = createEvents(db, open.notices);
     await events.append(db, ...Array.from({ length: 20 }, (_, i) => ({ type: "t", subject: "core", message: String(i) })));
     const parts = { db, commands: createCommandStore(db), nowMs: () => Date.now(), log: silentLogger };
     await createRetention({ ...parts, keepDays: 1, keepCount: 5 }).cut();

@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { fault } from "@aether/contract";
-import type { PgliteThread } from "./pglite.ts";
+import type { Statements } from "./engine.ts";
 
 export interface SchemaFile {
   readonly number: number;
@@ -30,12 +30,12 @@ export async function readSchemaFiles(dir: URL = sqlDir): Promise<SchemaFile[]> 
   return files;
 }
 
-/** Runs what has not run yet. Returns the names of the files that ran now. */
-export async function migrateSchema(thread: PgliteThread, files: readonly SchemaFile[]): Promise<string[]> {
-  await thread.exec(
+/** Runs what has not run yet; the caller is alone with the schema. Returns the names of the files that ran now. */
+export async function migrateSchema(connection: Statements, files: readonly SchemaFile[]): Promise<string[]> {
+  await connection.exec(
     "create table if not exists schema_files (number integer primary key, name text not null, sha256 text not null, ran_at timestamptz not null default now())",
   );
-  const done = (await thread.query("select number, name, sha256 from schema_files order by number", [])).rows as {
+  const done = (await connection.query("select number, name, sha256 from schema_files order by number", [])).rows as {
     number: number;
     name: string;
     sha256: string;
@@ -47,13 +47,13 @@ export async function migrateSchema(thread: PgliteThread, files: readonly Schema
   }
   const pending = files.filter(({ number }) => number > done.length);
   for (const file of pending) {
-    await thread.exec("begin");
+    await connection.exec("begin");
     try {
-      await thread.exec(file.sql);
-      await thread.query("insert into schema_files (number, name, sha256) values ($1, $2, $3)", [file.number, file.name, file.sha256]);
-      await thread.exec("commit");
+      await connection.exec(file.sql);
+      await connection.query("insert into schema_files (number, name, sha256) values ($1, $2, $3)", [file.number, file.name, file.sha256]);
+      await connection.exec("commit");
     } catch (cause) {
-      await thread.exec("rollback");
+      await connection.exec("rollback");
       throw fault("STORAGE_FAILED", `${file.name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }
   }

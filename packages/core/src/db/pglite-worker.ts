@@ -19,6 +19,8 @@ export interface WorkerError {
 
 export type WorkerReply =
   | { readonly kind: "ready" }
+  /** Of LISTEN, after the commit of who said it. */
+  | { readonly kind: "notice"; readonly channel: string; readonly payload: string }
   | { readonly kind: "rows"; readonly id: number; readonly rows: readonly unknown[]; readonly affected: number }
   | { readonly kind: "error"; readonly id: number; readonly error: WorkerError };
 
@@ -36,6 +38,7 @@ if (parentPort) {
   const port = parentPort;
   const reply = (message: WorkerReply) => port.postMessage(message);
   const database = await PGlite.create({ dataDir: (workerData as { dir: string }).dir });
+  database.onNotification((channel, payload) => reply({ kind: "notice", channel, payload }));
   port.on("message", async ({ id, kind, sql, parameters }: WorkerRequest) => {
     try {
       if (kind === "close") {

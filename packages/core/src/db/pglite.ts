@@ -14,30 +14,16 @@ import {
   PostgresQueryCompiler,
   type QueryResult,
 } from "kysely";
+import { createListeners, type Engine, type Notices } from "./engine.ts";
 import type { WorkerReply, WorkerRequest } from "./pglite-worker.ts";
+import { StatementError } from "./statement-error.ts";
 
-/** What the database said no to. `code` is the SQLSTATE. */
-export class StatementError extends Error {
-  readonly code: string | undefined;
-  readonly constraint: string | undefined;
-  constructor(message: string, code: string | undefined, constraint: string | undefined) {
-    super(message);
-    this.name = "StatementError";
-    this.code = code;
-    this.constraint = constraint;
-  }
-}
-
-/** Did a unique index refuse the row? `constraint`: only this one. */
-export function isUniqueViolation(caught: unknown, constraint?: string): boolean {
-  return caught instanceof StatementError && caught.code === "23505" && (constraint === undefined || caught.constraint === constraint);
-}
-
-export interface PgliteThread {
+interface PgliteThread {
   query(sql: string, parameters: readonly unknown[]): Promise<{ rows: readonly unknown[]; affected: number }>;
   /** Several statements at once, without parameters. */
   exec(sql: string): Promise<void>;
   close(): Promise<void>;
+  readonly notices: Notices;
   /** Resolves with the reason if the thread ends without having been closed. */
   readonly died: Promise<Fault>;
 }
@@ -48,12 +34,13 @@ const startDeadlineMs = 60_000;
 const turnDeadlineMs = 60_000;
 
 /** Opens the data directory in a thread of its own. The caller holds the directory's lock. */
-export async function openPgliteThread(dir: string): Promise<PgliteThread> {
+async function openPgliteThread(dir: string): Promise<PgliteThread> {
   // Optimizing PostgreSQL's 10 MB of WASM on all cores at once needs 500 MB for a second or two; one at a time hardly takes longer.
   setFlagsFromString("--wasm-num-compilation-tasks=1");
   const file = import.meta.url.endsWith(".ts") ? "./pglite-worker.ts" : "./pglite-worker.js";
   const worker = new Worker(new URL(file, import.meta.url), { workerData: { dir }, execArgv: [] });
   const waiting = new Map<number, { resolve(reply: WorkerReply & { kind: "rows" }): void; reject(reason: unknown): void }>();
+  const listeners = createListeners();
   let lastId = 0;
   let ended: Fault | undefined;
   let isClosing = false;
@@ -77,6 +64,7 @@ export async function openPgliteThread(dir: string): Promise<PgliteThread> {
   };
   worker.on("message", (reply: WorkerReply) => {
     if (reply.kind === "ready") return ready();
+    if (reply.kind === "notice") return listeners.heard(reply.channel, reply.payload);
     const asked = waiting.get(reply.id);
     waiting.delete(reply.id);
     if (reply.kind === "rows") asked?.resolve(reply);
@@ -98,8 +86,11 @@ export async function openPgliteThread(dir: string): Promise<PgliteThread> {
     await worker.terminate();
     throw caught;
   });
+  // One that fails has no connection to be told on: the thread is ending.
+  listeners.onFirst = (channel) => void ask("exec", `listen ${channel}`, []).catch(() => undefined);
   return {
     died,
+    notices: listeners,
     query: (sql, parameters) => ask("query", sql, parameters),
     async exec(sql) {
       await ask("exec", sql, []);
@@ -166,8 +157,21 @@ class PgliteDriver implements Driver {
   }
 }
 
+/** The embedded engine. The caller holds the directory's lock, so this process is always alone. */
+export async function openPglite(dir: string): Promise<Engine> {
+  const thread = await openPgliteThread(dir);
+  return {
+    name: "embedded",
+    dialect: pgliteDialect(thread),
+    notices: thread.notices,
+    died: thread.died,
+    alone: (work) => work(thread),
+    close: thread.close,
+  };
+}
+
 /** Kysely's dialect over the thread: PostgreSQL's own compiler and adapter, our driver. */
-export function pgliteDialect(thread: PgliteThread): Dialect {
+function pgliteDialect(thread: PgliteThread): Dialect {
   return {
     createAdapter: () => new PostgresAdapter(),
     createDriver: () => new PgliteDriver(thread),

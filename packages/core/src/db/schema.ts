@@ -191,13 +191,19 @@ export interface OracleSamplesTable {
 }
 
 export interface EventsTable {
-  sequence: Generated<number>;
+  id: Generated<number>;
+  /** Given at the commit; never seen without one from outside of the transaction. */
+  sequence: ColumnType<number, never, never>;
   at: Generated<Date>;
   type: string;
   subject: string;
   message: string;
   data: JsonWithDefault;
   trace_id: Generated<string>;
+}
+
+export interface EventsCutTable {
+  through: number;
 }
 
 export interface AuditTable {
@@ -299,6 +305,7 @@ export interface Database {
   drills: DrillsTable;
   oracle_samples: OracleSamplesTable;
   events: EventsTable;
+  events_cut: EventsCutTable;
   audit: AuditTable;
   tokens: TokensTable;
   idempotency_keys: IdempotencyKeysTable;

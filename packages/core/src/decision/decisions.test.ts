@@ -20,7 +20,7 @@ const nowMs = () => Date.now();
 
 beforeAll(async () => {
   database = await openScratchDatabase();
-  events = createEvents(database.db);
+  events = createEvents(database.db, database.notices);
 }, 60_000);
 afterAll(() => database.close());
 

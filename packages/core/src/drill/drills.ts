@@ -4,8 +4,8 @@ import { DrillCheckSchema, DrillKind, DrillSchema, DrillService } from "@aether/
 import { faultpoint, type Logger } from "@aether/kit";
 import { create } from "@bufbuild/protobuf";
 import type { Db } from "../db/database.ts";
-import { isUniqueViolation } from "../db/pglite.ts";
 import type { Row } from "../db/schema.ts";
+import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
 import { requireNode } from "../fleet/node-store.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";

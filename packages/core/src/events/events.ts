@@ -1,10 +1,12 @@
 // The ordered stream of what happened, for people and pages: written in the transaction of the change it tells of, followed by
 // sequence. Watchers may lag and resume; they never slow the writer.
 
+import { fault } from "@aether/contract";
 import { type Event, EventSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import { create, type JsonValue } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Kysely } from "kysely";
+import type { Notices } from "../db/engine.ts";
 import type { Database, Row } from "../db/schema.ts";
 
 export interface NewEvent {
@@ -19,11 +21,15 @@ export interface NewEvent {
 }
 
 export interface Events {
-  /** Writes in the given transaction (or by itself with the database) and wakes the watchers; a rolled back event is never seen. */
+  /**
+   * Writes in the given transaction, or by itself with the database. The database numbers events at the commit and wakes the watchers of
+   * every process then (sql/0004); a rolled back event is never seen, nor is one overtaken.
+   */
   append(db: Kysely<Database>, ...events: readonly NewEvent[]): Promise<void>;
-  /** Somebody wrote rows of `events` in a statement of its own (migration/commit.ts): watchers read now. */
-  wake(): void;
-  /** Everything after `after` (0: only what is new), then each new event, until the signal aborts; then it ends without an error. */
+  /**
+   * Everything after `after` (0: only what is new), then each new event, until the signal aborts; then it ends without an error.
+   * Throws EVENTS_GONE when events after `after` were cut: nobody follows a stream with a hole in it without knowing.
+   */
   watch(options: { after?: number; subject?: string }, signal: AbortSignal): AsyncIterable<Event>;
   /** A page, oldest first, of events after `after`. */
   list(options: { after: number; subject?: string; limit: number }): Promise<Event[]>;
@@ -34,11 +40,13 @@ export interface Events {
 /** How many rows a watcher reads at once. */
 const batchSize = 200;
 
-export function createEvents(db: Kysely<Database>): Events {
+export function createEvents(db: Kysely<Database>, notices: Notices): Events {
   const sleepers = new Set<() => void>();
   const wake = () => {
     for (const sleeper of sleepers) sleeper();
   };
+  // Told by the database after each commit, of this process or of another.
+  notices.listen("events", wake);
 
   const list: Events["list"] = async ({ after, subject, limit }) => {
     let query = db.selectFrom("events").selectAll().where("sequence", ">", after).orderBy("sequence").limit(limit);
@@ -54,10 +62,19 @@ export function createEvents(db: Kysely<Database>): Events {
     return Number(row?.newest ?? 0);
   };
 
+  /** After the reading: the mark is set before rows go, so what was read until then is whole. */
+  const refuseIfCut = async (after: number) => {
+    const { through } = await db.selectFrom("events_cut").select("through").executeTakeFirstOrThrow();
+    if (after >= through) return;
+    throw fault("EVENTS_GONE", `events up to ${through} are not kept any more; ${after} is too old to go on from`, {
+      field: "after",
+      details: { keptAfter: String(through) },
+    });
+  };
+
   return {
     list,
     newest,
-    wake,
     async append(target, ...events) {
       if (events.length === 0) return;
       await target
@@ -72,11 +89,10 @@ export function createEvents(db: Kysely<Database>): Events {
           })),
         )
         .execute();
-      // The embedded database has one connection, and readers queue behind the transaction: woken now, they read after its end.
-      wake();
     },
     async *watch({ after = 0, subject }, signal) {
       let last = after > 0 ? after : await newest();
+      let isCaughtUp = false;
       let isWoken = false;
       let resume = () => {};
       const sleeper = () => {
@@ -89,6 +105,8 @@ export function createEvents(db: Kysely<Database>): Events {
         while (!signal.aborted) {
           isWoken = false;
           const page = await list({ after: last, limit: batchSize, ...(subject === undefined ? {} : { subject }) });
+          if (!isCaughtUp) await refuseIfCut(last);
+          isCaughtUp = page.length < batchSize;
           for (const event of page) {
             yield event;
             last = Number(event.sequence);

@@ -1,6 +1,5 @@
 // Keeps the tables that only grow within bounds. The audit, the journal of migrations, decisions and signals are never cut.
 import { type Logger, type Stoppable, sleep } from "@aether/kit";
-import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import type { CommandStore } from "../fleet/command-store.ts";
 import { keepMs as keepKeysMs } from "../http/idempotency.ts";
@@ -26,15 +25,26 @@ export function createRetention({ db, commands, keepDays, keepCount, nowMs, log 
   const stopping = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   const before = (ageMs: number) => new Date(nowMs() - ageMs);
+  /** The mark first: who resumes from before it is told, also if this ends in the middle. */
+  const cutEvents = async () => {
+    const oldest = await db
+      .selectFrom("events")
+      .select(({ fn }) => fn.max("sequence").as("newest"))
+      .select((eb) =>
+        eb
+          .selectFrom("events as old")
+          .select(({ fn }) => fn.max("old.sequence").as("through"))
+          .where("old.at", "<", before(keepDays * 86_400_000))
+          .as("aged"),
+      )
+      .executeTakeFirst();
+    const through = Math.max(Number(oldest?.newest ?? 0) - keepCount, Number(oldest?.aged ?? 0));
+    if (through <= 0) return;
+    await db.updateTable("events_cut").set({ through }).where("through", "<", through).execute();
+    await db.deleteFrom("events").where("sequence", "<=", through).execute();
+  };
   const cut = async () => {
-    await db
-      .deleteFrom("events")
-      .where("at", "<", before(keepDays * 86_400_000))
-      .execute();
-    await db
-      .deleteFrom("events")
-      .where("sequence", "<=", (eb) => eb.selectFrom("events").select(sql<number>`max(sequence) - ${keepCount}`.as("limit")))
-      .execute();
+    await cutEvents();
     await db.deleteFrom("idempotency_keys").where("created_at", "<", before(keepKeysMs)).execute();
     await db.deleteFrom("oracle_samples").where("until", "<", before(keepOracleSamplesMs)).execute();
     await commands.prune(before(keepCommandsMs));

@@ -3,7 +3,7 @@
 import { type Fault, fault } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import type { ConnectError, Interceptor, StreamResponse } from "@connectrpc/connect";
-import { StatementError } from "../db/pglite.ts";
+import { StatementError } from "../db/statement-error.ts";
 import { callerOf } from "./caller.ts";
 import { faultOf } from "./error-body.ts";
 

@@ -74,13 +74,8 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
     },
     async write(written, nowMs) {
       if (written.step.kind !== "commit") return db.transaction().execute((tx) => writeIn(tx, written, nowMs));
-      const isCommitted = await commit(
-        db,
-        { owner: lease.owner, before: written.before, change: changeOf(written, nowMs), rows: rowsOf(written, nowMs) },
-        nowMs,
-      );
-      if (isCommitted) events.wake();
-      return isCommitted;
+      const write = { owner: lease.owner, before: written.before, change: changeOf(written, nowMs), rows: rowsOf(written, nowMs) };
+      return commit(db, write, nowMs);
     },
     async requestCancel(record, actor, nowMs) {
       return db.transaction().execute(async (tx) => {

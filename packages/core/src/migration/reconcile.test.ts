@@ -28,12 +28,19 @@ const life = new AbortController();
 let onError = () => {};
 const log: Logger = Object.assign(Object.create(silentLogger) as Logger, { error: () => onError() });
 const makeReconciler = () =>
-  createReconciler({ db: database.db, events: createEvents(database.db), sessions: fleet.gateway, log, nowMs, sweepMs: 50 });
+  createReconciler({
+    db: database.db,
+    events: createEvents(database.db, database.notices),
+    sessions: fleet.gateway,
+    log,
+    nowMs,
+    sweepMs: 50,
+  });
 
 async function begin(mode = MigrationMode.STOP_AND_COPY): Promise<string> {
   const name = `w${++count}`;
   await insertWorkload(database.db, name, "n1", `10.77.1.${count}`);
-  fleet = createScriptedFleet({ db: database.db, events: createEvents(database.db), nodeIds: ["n1", "n2"], mode, nowMs });
+  fleet = createScriptedFleet({ db: database.db, events: createEvents(database.db, database.notices), nodeIds: ["n1", "n2"], mode, nowMs });
   for (const node of fleet.nodes.values()) await node.connect();
   fleet.nodes.get("n1")!.has.set(name, "running");
   reconciler = makeReconciler();
@@ -43,7 +50,7 @@ async function begin(mode = MigrationMode.STOP_AND_COPY): Promise<string> {
 
 const start = (workload: string) =>
   startMigration(
-    { db: database.db, events: createEvents(database.db), sessions: fleet.gateway, nowMs },
+    { db: database.db, events: createEvents(database.db, database.notices), sessions: fleet.gateway, nowMs },
     { workload, targetNodeId: undefined, mode: "auto", cause: "operator", traceId: "ab".repeat(16) },
   );
 

@@ -26,7 +26,13 @@ afterEach(async () => {
   fleet.stop();
 });
 
-const parts = () => ({ db: database.db, events: createEvents(database.db), sessions: fleet.gateway, log: silentLogger, nowMs });
+const parts = () => ({
+  db: database.db,
+  events: createEvents(database.db, database.notices),
+  sessions: fleet.gateway,
+  log: silentLogger,
+  nowMs,
+});
 
 async function startCore(): Promise<void> {
   life = new AbortController();
@@ -46,7 +52,7 @@ async function stopCore(): Promise<void> {
 async function stuck(scripts: { n1?: Script; n2?: Script }): Promise<{ id: string; name: string }> {
   const name = `s${++count}`;
   await insertWorkload(database.db, name, "n1", `10.77.2.${count}`);
-  fleet = createScriptedFleet({ db: database.db, events: createEvents(database.db), nowMs, nodeIds: ["n1", "n2"] });
+  fleet = createScriptedFleet({ db: database.db, events: createEvents(database.db, database.notices), nowMs, nodeIds: ["n1", "n2"] });
   for (const node of fleet.nodes.values()) {
     node.script = scripts[node.id as "n1" | "n2"] ?? (() => "ok");
     await node.connect();

@@ -26,6 +26,7 @@ import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type CoreConfigInput, coreConfig } from "../config.ts";
 import { type RunningCore, runCore } from "../core.ts";
+import { scratchEngine } from "../db/scratch-database.ts";
 import { createOutbox } from "../fleet/outbox.ts";
 
 /** JSON of an answer, read by tests without a type. */
@@ -54,7 +55,16 @@ export interface CoreUnderTest {
 
 export async function startCore(config: Partial<CoreConfigInput> = {}): Promise<CoreUnderTest> {
   const dir = await mkdtemp(join(tmpdir(), "aether-core-"));
-  const input = { trustDomain, agents: { host: "127.0.0.1", port: 0 }, http: { host: "127.0.0.1", port: 0 }, ...config, dataDir: dir };
+  const { postgres: database, done } =
+    config.database === undefined ? await scratchEngine().configure() : { postgres: config.database, done: async () => {} };
+  const input = {
+    database,
+    trustDomain,
+    agents: { host: "127.0.0.1", port: 0 },
+    http: { host: "127.0.0.1", port: 0 },
+    ...config,
+    dataDir: dir,
+  };
   const start = (ports?: { http: number; agents: number }) =>
     runCore(
       coreConfig.parse(
@@ -98,6 +108,7 @@ export async function startCore(config: Partial<CoreConfigInput> = {}): Promise<
     async stop() {
       await core.stop();
       await rm(dir, { recursive: true, force: true });
+      await done();
     },
   };
 }

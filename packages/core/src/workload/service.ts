@@ -6,9 +6,9 @@ import { type RunWorkloadRequest, WorkloadService, WorkloadSpecSchema } from "@a
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Db } from "../db/database.ts";
-import { isUniqueViolation } from "../db/pglite.ts";
 import { toColumn } from "../db/proto.ts";
 import type { RowChange } from "../db/schema.ts";
+import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
 import { requireNode } from "../fleet/node-store.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
