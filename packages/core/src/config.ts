@@ -19,6 +19,8 @@ export const coreConfig = z.strictObject({
   dataDir: z.string().startsWith("/"),
   /** A PostgreSQL server; left out: the embedded database in dataDir. */
   database: databaseConfig,
+  /** The embedded database: whether a commit waits for the disk. false is safe against kill -9, not against loss of power: for trials and tests. */
+  embeddedDatabase: z.strictObject({ isDurable: z.boolean().default(true) }).prefault({}),
   /** People and programs: REST, Connect, gRPC-web and gRPC on one port, without TLS, so on the loopback by default. */
   http: z.strictObject({ host: z.string().default("127.0.0.1"), port: port.default(3000) }).prefault({}),
   /** Agents: gRPC over mutual TLS 1.3. */

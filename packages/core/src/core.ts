@@ -95,7 +95,10 @@ async function assemble(
 ): Promise<RunningCore> {
   const clock = systemClock;
   const nowMs = () => clock.nowMs();
-  const database = await openDatabase({ dataDir: config.dataDir, postgres: config.database, log }, signal);
+  const database = await openDatabase(
+    { dataDir: config.dataDir, postgres: config.database, isDurable: config.embeddedDatabase.isDurable, log },
+    signal,
+  );
   stack.add("database", database.close);
   const { db, notices } = database;
   await faultpoint("core.database_open");

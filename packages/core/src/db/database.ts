@@ -1,5 +1,5 @@
 // The control plane's database. By default its own: PostgreSQL in WASM, in a thread, in a directory that this process alone may use; a
-// kill -9 at any moment is a crash of PostgreSQL like any other, its write-ahead log is replayed at the next start. With `database`
+// kill -9 or a loss of power at any moment is a crash of PostgreSQL like any other, its write-ahead log is replayed at the next start. With `database`
 // configured: a PostgreSQL server, which several control planes may share. One schema, one dialect, the same statements on both.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -33,19 +33,20 @@ export interface DatabaseOptions {
   readonly dataDir: string;
   /** Undefined: the embedded one. */
   readonly postgres?: PostgresConfig | undefined;
+  /** Of the embedded one: a commit waits for the disk. Without it a kill -9 loses nothing, a loss of power may. Default true. */
+  readonly isDurable?: boolean;
   readonly log?: Logger;
 }
 
 /** Opens (and makes, and migrates) the database. Throws LOCKED, STORAGE_FAILED, DISK_FULL, CONFIG_INVALID. */
-export async function openDatabase(
-  { dataDir, postgres, log = silentLogger }: DatabaseOptions,
-  signal?: AbortSignal,
-): Promise<OpenDatabase> {
+export async function openDatabase(options: DatabaseOptions, signal?: AbortSignal): Promise<OpenDatabase> {
+  const { dataDir, postgres, isDurable = true, log = silentLogger } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const lock = await acquireLock(join(dataDir, "core.lock"));
   try {
     const files = await readSchemaFiles();
-    const engine = postgres === undefined ? await openEmbedded(join(dataDir, "database"), signal) : await openPostgres(postgres, log);
+    const engine =
+      postgres === undefined ? await openEmbedded(join(dataDir, "database"), isDurable, signal) : await openPostgres(postgres, log);
     try {
       await engine.alone(async (connection) => {
         for (const name of await migrateSchema(connection, files)) log.info({ file: name }, "database.migrated");
@@ -75,7 +76,7 @@ export async function openDatabase(
   }
 }
 
-async function openEmbedded(dir: string, signal: AbortSignal | undefined): Promise<Engine> {
-  await plantCluster(dir, signal);
-  return openPglite(dir);
+async function openEmbedded(dir: string, isDurable: boolean, signal: AbortSignal | undefined): Promise<Engine> {
+  await plantCluster(dir, isDurable, signal);
+  return openPglite({ dir, isDurable });
 }

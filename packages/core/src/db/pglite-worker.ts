@@ -1,5 +1,5 @@
 // Runs in a worker thread: PGlite, one statement after the other. In the main thread one heavy query blocked the event loop for
-// 2.4 s, behind a message port for 17 ms. Imports nothing of the project, so that it loads from src and dist alike.
+// 2.4 s, behind a message port for 17 ms. Imports nothing of the project but durable-files, so that it loads from src and dist alike.
 import { parentPort, workerData } from "node:worker_threads";
 import { PGlite } from "@electric-sql/pglite";
 
@@ -8,6 +8,12 @@ export interface WorkerRequest {
   readonly kind: "query" | "exec" | "close";
   readonly sql: string;
   readonly parameters: readonly unknown[];
+}
+
+export interface WorkerData {
+  readonly dir: string;
+  /** Each commit waits for the disk. */
+  readonly isDurable: boolean;
 }
 
 export interface WorkerError {
@@ -34,10 +40,18 @@ function describe(caught: unknown): WorkerError {
   return { message: caught.message, code: text(caught, "code"), constraint: text(caught, "constraint") };
 }
 
+/** The neighbour of this file, with this file's own extension. */
+async function durable(dir: string) {
+  const file = import.meta.url.endsWith(".ts") ? "./durable-files.ts" : "./durable-files.js";
+  const { durableOptions } = (await import(new URL(file, import.meta.url).href)) as typeof import("./durable-files.ts");
+  return durableOptions(dir);
+}
+
 if (parentPort) {
   const port = parentPort;
   const reply = (message: WorkerReply) => port.postMessage(message);
-  const database = await PGlite.create({ dataDir: (workerData as { dir: string }).dir });
+  const { dir, isDurable } = workerData as WorkerData;
+  const database = await PGlite.create(isDurable ? await durable(dir) : { dataDir: dir });
   database.onNotification((channel, payload) => reply({ kind: "notice", channel, payload }));
   port.on("message", async ({ id, kind, sql, parameters }: WorkerRequest) => {
     try {

@@ -15,7 +15,7 @@ import {
   type QueryResult,
 } from "kysely";
 import { createListeners, type Engine, type Notices } from "./engine.ts";
-import type { WorkerReply, WorkerRequest } from "./pglite-worker.ts";
+import type { WorkerData, WorkerReply, WorkerRequest } from "./pglite-worker.ts";
 import { StatementError } from "./statement-error.ts";
 
 interface PgliteThread {
@@ -33,12 +33,12 @@ const startDeadlineMs = 60_000;
 /** No statement of ours takes longer than some seconds; one that does means a thread that hangs. */
 const turnDeadlineMs = 60_000;
 
-/** Opens the data directory in a thread of its own. The caller holds the directory's lock. */
-async function openPgliteThread(dir: string): Promise<PgliteThread> {
+/** Opens the data directory in a thread of its own. */
+async function openPgliteThread(data: WorkerData): Promise<PgliteThread> {
   // Optimizing PostgreSQL's 10 MB of WASM on all cores at once needs 500 MB for a second or two; one at a time hardly takes longer.
   setFlagsFromString("--wasm-num-compilation-tasks=1");
   const file = import.meta.url.endsWith(".ts") ? "./pglite-worker.ts" : "./pglite-worker.js";
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: { dir }, execArgv: [] });
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: data, execArgv: [] });
   const waiting = new Map<number, { resolve(reply: WorkerReply & { kind: "rows" }): void; reject(reason: unknown): void }>();
   const listeners = createListeners();
   let lastId = 0;
@@ -158,8 +158,8 @@ class PgliteDriver implements Driver {
 }
 
 /** The embedded engine. The caller holds the directory's lock, so this process is always alone. */
-export async function openPglite(dir: string): Promise<Engine> {
-  const thread = await openPgliteThread(dir);
+export async function openPglite(data: WorkerData): Promise<Engine> {
+  const thread = await openPgliteThread(data);
   return {
     name: "embedded",
     dialect: pgliteDialect(thread),

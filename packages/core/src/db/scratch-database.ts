@@ -40,7 +40,7 @@ function testEngine(name: TestEngine["name"], skip: string | undefined, configur
 
 async function openWith({ postgres, done }: Awaited<ReturnType<TestEngine["configure"]>>): Promise<ScratchDatabase> {
   const dir = await mkdtemp(join(tmpdir(), "aether-core-"));
-  const open = await openDatabase({ dataDir: dir, postgres });
+  const open = await openDatabase({ dataDir: dir, postgres, isDurable: false });
   return {
     ...open,
     dir,

@@ -2,7 +2,7 @@
 // 200 MB resident in the process that ran it; a copy of its 39 MB takes 0.1 s.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, appendFile, constants, mkdir, readFile, rename, rm } from "node:fs/promises";
+import { access, appendFile, constants, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,7 +49,7 @@ export async function prepareSeed(signal?: AbortSignal): Promise<string> {
 }
 
 /** Makes `dir` a copy of the seed in one step: a kill in the middle leaves nothing that looks like a cluster. */
-export async function plantCluster(dir: string, signal?: AbortSignal): Promise<void> {
+export async function plantCluster(dir: string, isDurable: boolean, signal?: AbortSignal): Promise<void> {
   if (await isThere(join(dir, "PG_VERSION"))) return;
   await mkdir(dirname(dir), { recursive: true });
   const beside = `${dir}.new`;
@@ -63,8 +63,22 @@ export async function plantCluster(dir: string, signal?: AbortSignal): Promise<v
   else {
     // The system's cp takes 0.1 s for its 1,300 files, Node's own 1 to 2.5 s.
     await run("cp", ["-R", "--", seed, beside], { deadlineMs: 60_000, signal });
+    if (isDurable) await syncTree(beside);
     await rename(beside, dir);
   }
+  if (isDurable) await syncOne(dirname(dir));
+}
+
+/** To the disk, all of it: a loss of power must not leave a cluster of which a part is missing. About 0.5 s for its 1,300 files. */
+async function syncTree(dir: string): Promise<void> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  const paths = [dir, ...entries.map((entry) => join(entry.parentPath, entry.name))];
+  for (let i = 0; i < paths.length; i += 32) await Promise.all(paths.slice(i, i + 32).map(syncOne));
+}
+
+async function syncOne(path: string): Promise<void> {
+  const file = await open(path, "r");
+  await file.sync().finally(() => file.close());
 }
 
 async function makeCluster(dir: string, signal: AbortSignal | undefined): Promise<void> {
