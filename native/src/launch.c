@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <unistd.h>
@@ -18,13 +19,30 @@ static void join(char *path) {
   close(fd);
 }
 
+// Everything slow is behind us here; a byte says that it is time. The end of the input says that nobody is there any more to say so.
+static void wait_for_go(int fd) {
+  char byte;
+  ssize_t got;
+  while ((got = read(fd, &byte, 1)) < 0 && errno == EINTR) continue;
+  if (got < 0) fail(errno, "launch: --go-fd %d", fd);
+  if (got == 0) exit(1);
+  close(fd);
+  if (fd == STDIN_FILENO && open("/dev/null", O_RDONLY) < 0) fail(errno, "launch: /dev/null");
+}
+
 int launch_command(int argc, char **argv) {
   const char *cgroups = NULL, *run_dir = NULL;
-  const struct option_spec specs[] = {{.name = "cgroup-procs", .text = &cgroups}, {.name = "run-dir", .text = &run_dir}};
+  long long go_fd = -1;
+  const struct option_spec specs[] = {
+      {.name = "cgroup-procs", .text = &cgroups},
+      {.name = "run-dir", .text = &run_dir},
+      {.name = "go-fd", .number = &go_fd, .min = 0, .max = 1023},
+  };
   int rest = parse_options("launch", argc, argv, specs, sizeof specs / sizeof *specs);
   if (rest >= argc) usage_error("launch: no command after --%s", "");
   char *state = NULL, *copy = cgroups ? strdup(cgroups) : NULL;
   for (char *path = copy ? strtok_r(copy, ":", &state) : NULL; path; path = strtok_r(NULL, ":", &state)) join(path);
+  if (go_fd >= 0) wait_for_go((int)go_fd); // before the new mount namespace: what is mounted meanwhile must be seen in it
   if (run_dir) {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(run_dir, "/run", NULL, MS_BIND, NULL) < 0)
       fail(errno, "launch: --run-dir %s", run_dir);

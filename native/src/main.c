@@ -32,8 +32,8 @@ static const char help[] =
     "aether-native pipe --socket PATH\n"
     "    Standard input and output to a unix stream socket; an end of input is passed on, and answers still come back.\n"
     "\n"
-    "aether-native launch [--cgroup-procs FILE:FILE...] [--run-dir DIR] -- COMMAND ARG...\n"
-    "    Joins the cgroups, puts DIR over /run for itself alone, and becomes COMMAND.\n"
+    "aether-native launch [--cgroup-procs FILE:FILE...] [--go-fd N] [--run-dir DIR] -- COMMAND ARG...\n"
+    "    Joins the cgroups, waits for one byte on descriptor N (its end: exit code 1), puts DIR over /run for itself alone, and becomes COMMAND.\n"
     "\n"
     "Errors: one line {\"error\":...} on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage; shim: that of COMMAND.\n";
 

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { isErrno, run } from "./command.ts";
+import { isErrno, run, standBy } from "./command.ts";
 import { readTextIfThere } from "./files.ts";
 import { sleep } from "./wait.ts";
 
@@ -119,5 +119,25 @@ describe("isErrno", () => {
     expect(isErrno(caught, "EPERM", "ENOENT")).toBe(true);
     expect(isErrno(caught, "EPERM")).toBe(false);
     for (const other of [undefined, null, "ENOENT", { code: 2 }, new Error("ENOENT")]) expect(isErrno(other, "ENOENT")).toBe(false);
+  });
+});
+
+describe("a program that stands by", () => {
+  it("does nothing before its input, and its deadline begins there", async () => {
+    const waiting = standBy("sh", ["-c", "read line; echo got $line"]);
+    await sleep(150);
+    const done = await waiting.go("go\n", { deadlineMs: 2000 });
+    expect(done.stdout).toBe("got go\n");
+    expect(done.durationMs).toBeLessThan(2000);
+  });
+
+  it("is ended by drop, before or after its input, and says why it failed", async () => {
+    const dropped = standBy("sh", ["-c", "read line; sleep 30"]);
+    dropped.drop();
+    await expect(dropped.go("go\n", { deadlineMs: 2000 })).rejects.toMatchObject({ code: "TOOL_FAILED" });
+    dropped.drop();
+    const missing = standBy("/no/such/program", []);
+    await sleep(50);
+    await expect(missing.go("", { deadlineMs: 2000 })).rejects.toMatchObject({ code: "TOOL_MISSING" });
   });
 });

@@ -30,7 +30,29 @@ export interface RunResult {
  */
 export async function run(file: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
   options.signal?.throwIfAborted(); // nothing is begun that nobody wants any more
-  const startedMs = performance.now();
+  return start(file, args, options).finish(options.input ?? "", options);
+}
+
+/** A program that has been started and waits for its input, so that when it counts only a write is left to do. */
+export interface StandBy {
+  /** Gives it its input and waits for its end, as `run` does. The deadline begins here. Once. */
+  go(input: string | Uint8Array, options: Pick<RunOptions, "deadlineMs" | "signal">): Promise<RunResult>;
+  /** Kills it, whether or not it has begun. Safe to repeat. */
+  drop(): void;
+}
+
+/** Starts a program that does nothing before it has read its input. Whoever starts it calls `go` or `drop`; it sees the end of its input when we die. */
+export function standBy(file: string, args: readonly string[], options: Pick<RunOptions, "env" | "okCodes"> = {}): StandBy {
+  const { child, finish } = start(file, args, options);
+  return { go: finish, drop: () => killGroup(child) };
+}
+
+type Begun = {
+  readonly child: ChildProcess;
+  finish(input: string | Uint8Array, options: Pick<RunOptions, "deadlineMs" | "signal">): Promise<RunResult>;
+};
+
+function start(file: string, args: readonly string[], options: Omit<RunOptions, "deadlineMs" | "signal" | "input">): Begun {
   const child = spawn(file, args, {
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
@@ -41,34 +63,42 @@ export async function run(file: string, args: readonly string[], options: RunOpt
   const stdout = keepEnd(child.stdout, limit);
   const stderr = keepEnd(child.stderr, limit);
   child.stdin.on("error", () => child.stdin.destroy()); // the program may end without reading its input
-  child.stdin.end(options.input ?? "");
-  let ended: "timeout" | "aborted" | undefined;
-  const timer = setTimeout(() => {
-    ended = "timeout";
-    killGroup(child);
-  }, options.deadlineMs);
-  const abort = () => {
-    ended = "aborted";
-    killGroup(child);
+  const exit = exitOf(file, child, options);
+  exit.catch(() => undefined); // heard by `finish`, which may come later or never
+  return {
+    child,
+    async finish(input, { deadlineMs, signal }) {
+      const startedMs = performance.now();
+      let ended: "timeout" | "aborted" | undefined;
+      const timer = setTimeout(() => {
+        ended = "timeout";
+        killGroup(child);
+      }, deadlineMs);
+      const abort = () => {
+        ended = "aborted";
+        killGroup(child);
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      if (signal?.aborted) abort();
+      else child.stdin.end(input);
+      try {
+        const code = await exit;
+        if (ended === "aborted") throw signal?.reason;
+        const result: RunResult = { code, stdout: stdout(), stderr: stderr(), durationMs: performance.now() - startedMs };
+        const details = { command: [file, ...args].join(" "), code: String(code), stderr: result.stderr.slice(-2000) };
+        if (ended === "timeout") throw fault("TOOL_TIMEOUT", `${file} ${args[0] ?? ""} did not end within ${deadlineMs} ms`, { details });
+        if (!(options.okCodes ?? [0]).includes(code)) {
+          throw fault("TOOL_FAILED", `${file} ${args[0] ?? ""} failed (exit ${code}): ${lastLines(result.stderr || result.stdout)}`, {
+            details,
+          });
+        }
+        return result;
+      } finally {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+      }
+    },
   };
-  options.signal?.addEventListener("abort", abort, { once: true });
-  try {
-    const code = await exitOf(file, child, options);
-    if (ended === "aborted") throw options.signal?.reason;
-    const result: RunResult = { code, stdout: stdout(), stderr: stderr(), durationMs: performance.now() - startedMs };
-    const details = { command: [file, ...args].join(" "), code: String(code), stderr: result.stderr.slice(-2000) };
-    if (ended === "timeout")
-      throw fault("TOOL_TIMEOUT", `${file} ${args[0] ?? ""} did not end within ${options.deadlineMs} ms`, { details });
-    if (!(options.okCodes ?? [0]).includes(code)) {
-      throw fault("TOOL_FAILED", `${file} ${args[0] ?? ""} failed (exit ${code}): ${lastLines(result.stderr || result.stdout)}`, {
-        details,
-      });
-    }
-    return result;
-  } finally {
-    clearTimeout(timer);
-    options.signal?.removeEventListener("abort", abort);
-  }
 }
 
 /** SIGKILL to a detached child's whole process group. Safe when it has ended. */
@@ -91,7 +121,7 @@ export function isErrno(caught: unknown, ...names: readonly string[]): boolean {
 /** A daemon that the program left behind may hold its output for ever: what the program itself wrote has been read long before this. */
 const lingeringOutputMs = 1000;
 
-function exitOf(file: string, child: ChildProcess, { cwd }: RunOptions): Promise<number> {
+function exitOf(file: string, child: ChildProcess, { cwd }: Pick<RunOptions, "cwd">): Promise<number> {
   return new Promise((resolve, reject) => {
     let lingering: NodeJS.Timeout | undefined;
     child.once("error", (cause) => {

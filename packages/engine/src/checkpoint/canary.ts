@@ -78,7 +78,7 @@ export async function canary(host: Host, runtime: OwnedRuntime, signal: AbortSig
  * permitted", after the commit at the worst). They are raised here, and it is said in the log; where that fails, post-copy is not offered.
  */
 async function hasLazyPages(host: Host, signal: AbortSignal): Promise<boolean> {
-  const [file = "", ...before] = await behindPrivateRun(host);
+  const [file, ...before] = await behindPrivateRun(host);
   const checked = await run(file, [...before, "check", "--feature", "uffd-noncoop"], { deadlineMs: 10_000, signal, okCodes: [0, 1] });
   if (checked.code !== 0) return false;
   for (const [name, isEnough, wanted] of [

@@ -4,26 +4,33 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { type RunResult, run } from "@aether/kit";
+import { type RunResult, standBy } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, namespaceName } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
 import { cgroupDirs, freezerDir, pidsOf } from "../runtime/cgroup.ts";
 import { residentBytes } from "../runtime/process.ts";
 import { rootfsPaths } from "../runtime/rootfs.ts";
-import { type Launched, launch, shimFiles } from "../runtime/shim.ts";
+import { goFd, type Launched, readyLaunch, shimFiles } from "../runtime/shim.ts";
 import { explainLog } from "./explain.ts";
 
 /** A hung criu keeps clients waiting: 15 s, and more only for memory that takes longer at 50 MB/s. */
 const dumpDeadlineMs = (memoryBytes: number) => 15_000 + memoryBytes / 50_000;
 const restoreDeadlineMs = 60_000;
 
-/** criu behind a private /run on a tmpfs, where it keeps what it learnt about the kernel. */
-export async function behindPrivateRun(host: Host, cgroups: readonly string[] = []): Promise<string[]> {
+/**
+ * criu behind a private /run on a tmpfs, where it keeps what it learnt about the kernel. With `goFd` it is started ahead: it becomes criu when a byte
+ * comes on that descriptor.
+ */
+export async function behindPrivateRun(
+  host: Host,
+  { cgroups = [], goFd }: { readonly cgroups?: readonly string[]; readonly goFd?: number } = {},
+): Promise<[string, ...string[]]> {
   const runDir = join(host.memoryDir, "run");
   await mkdir(runDir, { recursive: true, mode: 0o700 });
-  const join_ = cgroups.length === 0 ? [] : ["--cgroup-procs", cgroups.map((dir) => join(dir, "cgroup.procs")).join(":")];
-  return [host.options.tools.native, "launch", "--run-dir", runDir, ...join_, "--", host.options.tools.criu];
+  const inCgroups = cgroups.length === 0 ? [] : ["--cgroup-procs", cgroups.map((dir) => join(dir, "cgroup.procs")).join(":")];
+  const held = goFd === undefined ? [] : ["--go-fd", String(goFd)];
+  return [host.options.tools.native, "launch", "--run-dir", runDir, ...inCgroups, ...held, "--", host.options.tools.criu];
 }
 
 const common = ["-v2", "--tcp-established", "--network-lock", "skip", "--manage-cgroups=ignore", "--file-locks"];
@@ -58,18 +65,33 @@ export async function dumpArguments(
   ];
 }
 
+/** A step of criu whose processes are there already and wait for a word. Whoever made it calls `go` or `drop`. */
+export interface Ready<T> {
+  go(signal: AbortSignal): Promise<T>;
+  /** Ends it. Safe after `go` and to repeat. */
+  drop(): void;
+}
+
+/** Makes the dump of a workload into `images` ready; it must be frozen when it goes. `go` throws CHECKPOINT_FAILED with the reason in plain words. */
+export async function readyDump(host: Host, record: WorkloadRecord, images: string): Promise<Ready<RunResult>> {
+  const [file, ...before] = await behindPrivateRun(host, { goFd: 0 });
+  const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images))]);
+  return {
+    async go(signal) {
+      const memoryBytes = await residentBytes(await pidsOf(host, record.spec.name));
+      try {
+        return await criu.go("\n", { deadlineMs: dumpDeadlineMs(memoryBytes), signal });
+      } catch (caught) {
+        throw await explained("CHECKPOINT_FAILED", join(images, "dump.log"), caught);
+      }
+    },
+    drop: criu.drop,
+  };
+}
+
 /** Dumps a frozen workload into `images`. Throws CHECKPOINT_FAILED with the reason in plain words. */
 export async function dump(host: Host, record: WorkloadRecord, images: string, signal: AbortSignal): Promise<RunResult> {
-  const [file = "", ...before] = await behindPrivateRun(host);
-  const memoryBytes = await residentBytes(await pidsOf(host, record.spec.name));
-  try {
-    return await run(file, [...before, ...(await dumpArguments(host, record, images))], {
-      deadlineMs: dumpDeadlineMs(memoryBytes),
-      signal,
-    });
-  } catch (caught) {
-    throw await explained("CHECKPOINT_FAILED", join(images, "dump.log"), caught);
-  }
+  return (await readyDump(host, record, images)).go(signal);
 }
 
 export interface RestoreOptions {
@@ -77,6 +99,48 @@ export interface RestoreOptions {
   /** Names of the pipes in the images: the source's inodes. */
   readonly stdio: { readonly stdout: number; readonly stderr: number };
   readonly isLeftStopped: boolean;
+}
+
+/** Makes the restore from `images` under a new shim ready; they must be there when it goes. `go` throws RESTORE_FAILED with the reason in plain words. */
+export async function readyRestore(host: Host, spec: WorkloadSpec, images: string, options: RestoreOptions): Promise<Ready<Launched>> {
+  const files = [
+    "-D",
+    images,
+    "-o",
+    "restore.log",
+    "--pidfile",
+    shimFiles(host, spec.name).pid,
+    "--root",
+    rootfsPaths(host, spec.name).mounted,
+  ];
+  const inherited = ["fd[3]:workload", `fd[1]:pipe:[${options.stdio.stdout}]`, `fd[2]:pipe:[${options.stdio.stderr}]`].flatMap((one) => [
+    "--inherit-fd",
+    one,
+  ]);
+  const command = [
+    ...(await behindPrivateRun(host, { cgroups: await cgroupDirs(host, spec.name), goFd })),
+    ...["restore", "-d", ...files, ...inherited],
+    ...volumesOf(spec, (index) => `mnt[volume${index}]:${spec.volumes[index]?.source ?? ""}`),
+    ...common,
+    ...(options.isLeftStopped ? ["--leave-stopped"] : []),
+    ...(options.isLazy ? ["--lazy-pages"] : []),
+  ];
+  const launch = readyLaunch(host, spec.name, command, {
+    deadlineMs: restoreDeadlineMs,
+    openFile: `/run/netns/${namespaceName(host, spec.name)}`,
+  });
+  return {
+    async go(signal) {
+      try {
+        const done = await launch.go(signal);
+        if (done.event === "launched") return done;
+        throw fault("RESTORE_FAILED", `criu restore failed (exit ${done.code}): ${done.stderr ?? ""}`);
+      } catch (caught) {
+        throw await explained("RESTORE_FAILED", join(images, "restore.log"), caught);
+      }
+    },
+    drop: launch.drop,
+  };
 }
 
 /** Restores from `images` under a new shim. Throws RESTORE_FAILED with the reason in plain words. */
@@ -87,46 +151,7 @@ export async function restore(
   options: RestoreOptions,
   signal: AbortSignal,
 ): Promise<Launched> {
-  const command = [
-    ...(await behindPrivateRun(host, await cgroupDirs(host, spec.name))),
-    "restore",
-    ...[
-      "-d",
-      "-D",
-      images,
-      "-o",
-      "restore.log",
-      "--pidfile",
-      shimFiles(host, spec.name).pid,
-      "--root",
-      rootfsPaths(host, spec.name).mounted,
-    ],
-    ...[
-      "--inherit-fd",
-      "fd[3]:workload",
-      "--inherit-fd",
-      `fd[1]:pipe:[${options.stdio.stdout}]`,
-      "--inherit-fd",
-      `fd[2]:pipe:[${options.stdio.stderr}]`,
-    ],
-    ...volumesOf(spec, (index) => `mnt[volume${index}]:${spec.volumes[index]?.source ?? ""}`),
-    ...common,
-    ...(options.isLeftStopped ? ["--leave-stopped"] : []),
-    ...(options.isLazy ? ["--lazy-pages"] : []),
-  ];
-  try {
-    const done = await launch(
-      host,
-      spec.name,
-      command,
-      { deadlineMs: restoreDeadlineMs, openFile: `/run/netns/${namespaceName(host, spec.name)}` },
-      signal,
-    );
-    if (done.event === "launched") return done;
-    throw fault("RESTORE_FAILED", `criu restore failed (exit ${done.code}): ${done.stderr ?? ""}`);
-  } catch (caught) {
-    throw await explained("RESTORE_FAILED", join(images, "restore.log"), caught);
-  }
+  return (await readyRestore(host, spec, images, options)).go(signal);
 }
 
 /** The fault with the reason that the log gives; a deadline or an abort stays what it is. */

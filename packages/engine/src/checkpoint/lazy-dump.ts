@@ -1,5 +1,5 @@
 // `criu dump --lazy-pages`: writes the images without pages, says so on a descriptor, and goes on as a page server until the target has every page.
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { createServer } from "node:net";
 import { Readable } from "node:stream";
@@ -8,7 +8,7 @@ import { killGroup, withDeadline } from "@aether/kit";
 import type { Host } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
 import { freeze } from "../runtime/cgroup.ts";
-import { behindPrivateRun, dumpArguments, explained } from "./criu.ts";
+import { behindPrivateRun, dumpArguments, explained, type Ready } from "./criu.ts";
 
 export interface LazyDump {
   readonly port: number;
@@ -29,30 +29,38 @@ function freePort(): Promise<number> {
   });
 }
 
-/** Returns when the images are written and the page server listens. Throws CHECKPOINT_FAILED. */
-export async function startLazyDump(host: Host, record: WorkloadRecord, images: string, signal: AbortSignal): Promise<LazyDump> {
+/** Makes it ready. `go` returns when the images are written and the page server listens; throws CHECKPOINT_FAILED. */
+export async function readyLazyDump(host: Host, record: WorkloadRecord, images: string): Promise<Ready<LazyDump>> {
   await mkdir(images, { recursive: true, mode: 0o700 });
   const port = await freePort();
-  const [file = "", ...before] = await behindPrivateRun(host);
+  const [file, ...before] = await behindPrivateRun(host, { goFd: 0 });
   const args = [...before, ...(await dumpArguments(host, record, images, { port }))];
-  const child: ChildProcess = spawn(file, args, { stdio: ["ignore", "ignore", "pipe", "pipe"], detached: true });
-  const status = child.stdio[3];
+  const child = spawn(file, args, { stdio: ["pipe", "ignore", "pipe", "pipe"], detached: true });
+  const [gate, , , status] = child.stdio;
+  gate?.on("error", () => gate.destroy()); // it may have ended
   const ended = new Promise<boolean>((resolve) => {
     child.once("error", () => resolve(false));
     child.once("exit", (code) => resolve(code === 0));
   });
-  const ready = new Promise<void>((resolve, reject) => {
+  const written = new Promise<void>((resolve, reject) => {
     if (status instanceof Readable) status.once("data", () => resolve());
     ended.then(() => reject(fault("TOOL_FAILED", "criu dump ended before its images were written")));
   });
-  try {
-    await withDeadline("criu dump to write its images", 60_000, () => ready, signal);
-  } catch (caught) {
-    killGroup(child);
-    throw await explained("CHECKPOINT_FAILED", `${images}/dump.log`, caught);
-  }
-  // criu leaves the freezer thawed and holds the tasks by ptrace alone: if it died now, the source would run beside the target.
-  await freeze(host, record.spec.name);
-  child.unref();
-  return { port, ended, kill: () => killGroup(child) };
+  written.catch(() => undefined); // heard by `go`, which may never come
+  return {
+    async go(signal) {
+      gate?.end("\n");
+      try {
+        await withDeadline("criu dump to write its images", 60_000, () => written, signal);
+      } catch (caught) {
+        killGroup(child);
+        throw await explained("CHECKPOINT_FAILED", `${images}/dump.log`, caught);
+      }
+      // criu leaves the freezer thawed and holds the tasks by ptrace alone: if it died now, the source would run beside the target.
+      await freeze(host, record.spec.name);
+      child.unref();
+      return { port, ended, kill: () => killGroup(child) };
+    },
+    drop: () => killGroup(child),
+  };
 }

@@ -1,6 +1,4 @@
-// What goes over a link between two engines: JSON lines of bounded length, then raw bytes whose length a line has told. A file's digest is
-// made while it flows, by both sides.
-import { createHash } from "node:crypto";
+// What goes over a link between two engines: JSON lines of bounded length, then raw bytes whose length a line has told.
 import type { Readable, Writable } from "node:stream";
 import { fault } from "@aether/contract";
 
@@ -85,16 +83,3 @@ export async function write(stream: Writable, data: string | Uint8Array): Promis
 }
 
 export const writeLine = (stream: Writable, value: unknown): Promise<void> => write(stream, `${JSON.stringify(value)}\n`);
-
-/** A sha256 over chunks as they pass; `hex` may be asked again. */
-export function digesting(): { update(chunk: Uint8Array): void; hex(): string } {
-  const hash = createHash("sha256");
-  let done: string | undefined;
-  return {
-    update: (chunk) => hash.update(chunk),
-    hex() {
-      done ??= hash.digest("hex");
-      return done;
-    },
-  };
-}

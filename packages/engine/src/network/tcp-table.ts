@@ -1,5 +1,5 @@
 // The TCP sockets of a network namespace, read from /proc/PID/net/tcp (proc(5)).
-import { readFile } from "node:fs/promises";
+import { readProc } from "../runtime/process.ts";
 
 export interface TcpTable {
   /** "local remote" of every established connection, sorted. */
@@ -34,9 +34,10 @@ export function parseTcpTable(text: string): TcpTable {
   return { established: established.sort(), waitingToBeAccepted };
 }
 
+/** Of the network namespace that `pid` is in; empty when it is gone. */
 export async function tcpTable(pid: number): Promise<TcpTable> {
-  const texts = await Promise.all(["tcp", "tcp6"].map((name) => readFile(`/proc/${pid}/net/${name}`, "utf8").catch(() => "")));
-  const [v4, v6] = texts.map(parseTcpTable);
+  const texts = await Promise.all(["net/tcp", "net/tcp6"].map((name) => readProc(pid, name)));
+  const [v4, v6] = texts.map((text) => parseTcpTable(text ?? ""));
   return {
     established: [...(v4?.established ?? []), ...(v6?.established ?? [])],
     waitingToBeAccepted: (v4?.waitingToBeAccepted ?? 0) + (v6?.waitingToBeAccepted ?? 0),

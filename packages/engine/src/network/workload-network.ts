@@ -3,16 +3,19 @@
 
 import { readFile, writeFile } from "node:fs/promises";
 import { fault } from "@aether/contract";
-import { isErrno, run } from "@aether/kit";
+import { readTextIfThere, run, type StandBy, standBy } from "@aether/kit";
 import { type Host, namespaceName, vethName } from "../host.ts";
+import { readProc } from "../runtime/process.ts";
 
 const deadlineMs = 10_000;
 const gateway = "169.254.1.1";
 
-/** Several `ip` commands in one process: in the freeze each start of a program counts. */
-async function ipBatch(host: Host, lines: readonly string[], namespace?: string): Promise<void> {
-  const args = [...(namespace === undefined ? [] : ["-n", namespace]), "-batch", "-"];
-  await run(host.options.tools.ip, args, { deadlineMs, input: `${lines.join("\n")}\n` });
+/** Several `ip` commands in one process, which may be started ahead of them: in the freeze each start of a program counts. */
+export const readyRoutes = (host: Host, namespace?: string): StandBy =>
+  standBy(host.options.tools.ip, [...(namespace === undefined ? [] : ["-n", namespace]), "-batch", "-"]);
+
+async function ipBatch(routes: StandBy, lines: readonly string[]): Promise<void> {
+  await routes.go(`${lines.join("\n")}\n`, { deadlineMs });
 }
 
 async function ipTolerant(host: Host, ...args: readonly string[]): Promise<void> {
@@ -32,22 +35,32 @@ export async function makeNetwork(host: Host, workload: string, address: string)
   await removeNetwork(host, workload, address);
   const [namespace, veth] = [namespaceName(host, workload), vethName(host, workload)];
   const { ip } = host.options.tools;
-  await run(ip, ["netns", "add", namespace], { deadlineMs });
+  await withOwnSocketTable(() => run(ip, ["netns", "add", namespace], { deadlineMs }));
   await run(ip, ["link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", namespace], { deadlineMs });
-  await ipBatch(
-    host,
-    [
-      "link set lo up",
-      `addr add ${address}/32 dev eth0`,
-      "link set eth0 up",
-      `route add ${gateway} dev eth0 scope link`,
-      `route add default via ${gateway}`,
-    ],
-    namespace,
-  );
+  await ipBatch(readyRoutes(host, namespace), [
+    "link set lo up",
+    `addr add ${address}/32 dev eth0`,
+    "link set eth0 up",
+    `route add ${gateway} dev eth0 scope link`,
+    `route add default via ${gateway}`,
+  ]);
   await writeFile(`/proc/sys/net/ipv4/conf/${veth}/rp_filter`, "0");
   const mac = (await readFile(`/sys/class/net/${veth}/address`, "utf8").catch(() => "")).trim() || (await macOf(host, veth));
-  await ipBatch(host, [`neigh replace ${gateway} lladdr ${mac} dev eth0 nud permanent`], namespace);
+  await ipBatch(readyRoutes(host, namespace), [`neigh replace ${gateway} lladdr ${mac} dev eth0 nud permanent`]);
+}
+
+const socketTable = "/proc/sys/net/ipv4/tcp_child_ehash_entries";
+const socketTableEntries = 16_384;
+
+/**
+ * A new network namespace shares the machine's table of TCP sockets, and whoever lists its sockets (criu, and we, several times in a freeze) walks all
+ * of that: 3 to 7 ms a walk with 262,144 entries, 0.24 ms with a table of its own of this size (256 KiB). Kernels before 6.1 cannot.
+ */
+async function withOwnSocketTable(makeNamespace: () => Promise<unknown>): Promise<void> {
+  const before = await readTextIfThere(socketTable);
+  if (before !== undefined) await writeFile(socketTable, String(socketTableEntries));
+  await makeNamespace();
+  if (before !== undefined) await writeFile(socketTable, before);
 }
 
 /** /sys may show another namespace's devices (it is mounted once); `ip` asks the kernel. */
@@ -59,9 +72,9 @@ async function macOf(host: Host, device: string): Promise<string> {
 }
 
 /** The host leads the address to the workload, and neighbours to this host. */
-export async function leadHere(host: Host, workload: string, address: string): Promise<void> {
+export async function leadHere(host: Host, workload: string, address: string, routes = readyRoutes(host)): Promise<void> {
   const veth = vethName(host, workload);
-  await ipBatch(host, [
+  await ipBatch(routes, [
     `link set ${veth} up`,
     `route replace ${address}/32 dev ${veth}`,
     `neigh replace proxy ${address} dev ${host.options.hostInterface}`,
@@ -69,13 +82,19 @@ export async function leadHere(host: Host, workload: string, address: string): P
 }
 
 /** Nothing of the frozen kernel gets out any more, and what still arrives is forwarded to the target. */
-export async function cutTowards(host: Host, workload: string, address: string, peerAddress: string): Promise<void> {
-  await ipBatch(host, [`link set ${vethName(host, workload)} down`, `route replace ${address}/32 via ${peerAddress}`]);
+export async function cutTowards(
+  host: Host,
+  workload: string,
+  address: string,
+  peerAddress: string,
+  routes = readyRoutes(host),
+): Promise<void> {
+  await ipBatch(routes, [`link set ${vethName(host, workload)} down`, `route replace ${address}/32 via ${peerAddress}`]);
 }
 
 /** The address leads to the packet hold. */
 export async function leadToDevice(host: Host, address: string, device: string): Promise<void> {
-  await ipBatch(host, [`route replace ${address}/32 dev ${device}`]);
+  await ipBatch(readyRoutes(host), [`route replace ${address}/32 dev ${device}`]);
 }
 
 /** Tells the neighbours that the address is here now (gratuitous ARP). Best effort: neighbours learn it later by themselves. */
@@ -100,11 +119,7 @@ export interface TcpCounters {
 
 /** The kernel's own counters of the network namespace that `pid` is in (/proc/PID/net/snmp, RFC 4022 names). */
 export async function tcpCounters(pid: number): Promise<TcpCounters> {
-  const text = await readFile(`/proc/${pid}/net/snmp`, "utf8").catch((caught: unknown) => {
-    if (isErrno(caught, "ENOENT", "ESRCH")) return "";
-    throw caught;
-  });
-  const [names, values] = text
+  const [names, values] = ((await readProc(pid, "net/snmp")) ?? "")
     .split("\n")
     .filter((line) => line.startsWith("Tcp:"))
     .map((line) => line.split(" "));

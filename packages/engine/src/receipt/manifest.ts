@@ -14,21 +14,37 @@ export interface TreeDigest {
   readonly bytes: number;
 }
 
-/** Of a frozen or stopped workload. `images` are those that travelled. */
-export async function makeManifest(host: Host, workload: string, images: readonly ManifestEntry[], files: TreeDigest): Promise<Manifest> {
+/** What the kernel shows of a frozen or stopped workload. */
+export interface Observed {
+  readonly processCount: number;
+  readonly processDigest: string;
+  readonly tcpConnections: readonly string[];
+  readonly residentBytes: number;
+}
+
+export async function observe(host: Host, workload: string): Promise<Observed> {
   const pids = await pidsOf(host, workload);
   const tree = await processTree(host, workload);
-  const pages = images.filter((image) => image.name.startsWith("pages-")).reduce((sum, image) => sum + image.bytes, 0);
   const first = pids[0];
   return {
+    processCount: tree.length,
+    processDigest: createHash("sha256").update(tree.join("\n")).digest("hex"),
+    tcpConnections: first === undefined ? [] : (await tcpTable(first)).established,
+    residentBytes: await residentBytes(pids),
+  };
+}
+
+/** `images` are those that travelled. */
+export function manifestOf(images: readonly ManifestEntry[], files: TreeDigest, observed: Observed): Manifest {
+  const { residentBytes, ...shown } = observed;
+  const pages = images.filter((image) => image.name.startsWith("pages-")).reduce((sum, image) => sum + image.bytes, 0);
+  return {
     images: [...images].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    memoryBytes: pages > 0 ? pages : await residentBytes(pids),
+    memoryBytes: pages > 0 ? pages : residentBytes,
     pageCount: Math.round(pages / pageBytes),
     filesDigest: files.digest,
     fileCount: files.count,
     fileBytes: files.bytes,
-    processCount: tree.length,
-    tcpConnections: first === undefined ? [] : (await tcpTable(first)).established,
-    processDigest: createHash("sha256").update(tree.join("\n")).digest("hex"),
+    ...shown,
   };
 }

@@ -13,7 +13,7 @@ import { travellingTrees } from "../files/sync.ts";
 import { createTreeHasher } from "../files/tree-digest.ts";
 import type { Host } from "../host.ts";
 import { leadHere, makeNetwork } from "../network/workload-network.ts";
-import { makeManifest } from "../receipt/manifest.ts";
+import { manifestOf, observe } from "../receipt/manifest.ts";
 import { readRecord, requireRecord, writeRecord } from "../record.ts";
 import { freeze, makeCgroups, pidsOf, signalPid, thaw } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
@@ -53,7 +53,7 @@ export function createSnapshots(host: Host): Snapshots {
           });
         const files = await createTreeHasher().digest(trees.map((tree) => tree.path));
         const entries = await digestImages(images);
-        const manifest = await makeManifest(host, workload, entries, files);
+        const manifest = manifestOf(entries, files, await observe(host, workload));
         await thaw(host, workload);
         freezeMs = performance.now() - began;
         const kept = { entries, filesDigest: files.digest, stdio: record.stdio ?? { stdout: 0, stderr: 0 } };

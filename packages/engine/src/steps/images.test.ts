@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createConnection, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import type { TLSSocket } from "node:tls";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LinkReader } from "../link/frames.ts";
-import { compareClocks, receiveImages, type SourceFacts, sendImages } from "./images.ts";
+import { compareClocks, createImageSender, receiveImages, type SourceFacts } from "./images.ts";
 
 const facts: SourceFacts = {
   stdout: 1,
@@ -14,7 +15,6 @@ const facts: SourceFacts = {
   isLazy: false,
   cutAtMs: 3,
   clockErrorMs: 0.1,
-  resetsSent: 0,
   linkAddress: "10.0.0.1",
   linkPort: 9,
 };
@@ -46,6 +46,13 @@ async function pair(change: (chunk: Buffer) => Buffer = (chunk) => chunk): Promi
   };
 }
 
+/** Everything at once, as when criu has ended. */
+async function sendAll(socket: TLSSocket, dir: string) {
+  const sender = createImageSender(socket, new LinkReader(socket), dir);
+  await sender.begin(facts);
+  return sender.finish();
+}
+
 let counter = 0;
 async function folders(files: Record<string, Uint8Array>): Promise<{ from: string; to: string }> {
   const [from, to] = [join(dir, `from-${++counter}`), join(dir, `to-${counter}`)];
@@ -62,11 +69,13 @@ describe("images on the wire", () => {
         const { from, to } = await folders(files);
         const link = await pair();
         try {
+          const heard: SourceFacts[] = [];
           const [sent, received] = await Promise.all([
-            sendImages(link.a, new LinkReader(link.a), from, facts),
-            receiveImages(link.b, new LinkReader(link.b), to),
+            sendAll(link.a, from),
+            receiveImages(link.b, new LinkReader(link.b), to, (said) => heard.push(said)),
           ]);
-          expect(received).toEqual({ entries: sent, areEqual: true, facts });
+          expect(received).toEqual({ entries: sent, areEqual: true });
+          expect(heard).toEqual([facts]);
           for (const [file, bytes] of Object.entries(files)) expect(await readFile(join(to, file))).toEqual(Buffer.from(bytes));
         } finally {
           link.close();
@@ -76,16 +85,38 @@ describe("images on the wire", () => {
     );
   });
 
+  it("pages that are still being written are on their way before their end is there", async () => {
+    const pages = randomBytes((5 << 20) + 1234);
+    const { from, to } = await folders({ "pages-1.img": pages.subarray(0, 3 << 20), "core-1.img": Buffer.from("core") });
+    const link = await pair();
+    let sentEarly = 0;
+    link.b.on("data", (chunk) => {
+      sentEarly += chunk.length;
+    });
+    const received = receiveImages(link.b, new LinkReader(link.b), to, () => undefined);
+    const sender = createImageSender(link.a, new LinkReader(link.a), from);
+    const written = Promise.withResolvers<void>();
+    const following = sender.follow(written.promise);
+    while (sentEarly < 3 << 20) await new Promise((resolve) => setTimeout(resolve, 5));
+    await appendFile(join(from, "pages-1.img"), pages.subarray(3 << 20));
+    written.reject(new Error("criu failed: not the sender's affair"));
+    await following;
+    expect(await sender.finish()).toHaveLength(2);
+    expect((await received).areEqual).toBe(true);
+    expect(await readFile(join(to, "pages-1.img"))).toEqual(pages);
+    link.close();
+  });
+
   it("one changed byte is caught by the digest, and the sender is told", async () => {
     const { from, to } = await folders({ "pages-1.img": Buffer.alloc(5000, 7) });
     const link = await pair((chunk) => {
-      if (chunk.length !== 5000) return chunk;
+      if (chunk.length < 5000) return chunk;
       chunk[2500] = 8;
       return chunk;
     });
     const [sent, received] = await Promise.allSettled([
-      sendImages(link.a, new LinkReader(link.a), from, facts),
-      receiveImages(link.b, new LinkReader(link.b), to),
+      sendAll(link.a, from),
+      receiveImages(link.b, new LinkReader(link.b), to, () => undefined),
     ]);
     link.close();
     expect(sent).toMatchObject({ status: "rejected", reason: { code: "TRANSFER_FAILED" } });
@@ -95,24 +126,24 @@ describe("images on the wire", () => {
   it("a link that ends early fails both sides, and no name leads out of the folder", async () => {
     const { to } = await folders({});
     const broken = await pair();
-    const receiving = receiveImages(broken.b, new LinkReader(broken.b), to);
+    const receiving = receiveImages(broken.b, new LinkReader(broken.b), to, () => undefined);
     broken.a.write('{"name":"pages-1.img","bytes":100}\nabc');
     broken.a.end();
     await expect(receiving).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
     broken.close();
     const hostile = await pair();
     hostile.a.write('{"name":"../../etc/passwd","bytes":1}\nx');
-    await expect(receiveImages(hostile.b, new LinkReader(hostile.b), to)).rejects.toThrow();
+    await expect(receiveImages(hostile.b, new LinkReader(hostile.b), to, () => undefined)).rejects.toThrow();
     hostile.close();
   });
 
   it("clocks on one machine are found equal within the error that is given", async () => {
     const { from, to } = await folders({});
     const link = await pair();
-    const received = receiveImages(link.b, new LinkReader(link.b), to);
+    const received = receiveImages(link.b, new LinkReader(link.b), to, () => undefined);
     const reader = new LinkReader(link.a);
     const { offsetMs, errorMs } = await compareClocks(link.a, reader);
-    await Promise.all([sendImages(link.a, reader, from, facts), received]);
+    await Promise.all([createImageSender(link.a, reader, from).finish(), received]);
     link.close();
     expect(Math.abs(offsetMs)).toBeLessThanOrEqual(errorMs + 0.5);
   });

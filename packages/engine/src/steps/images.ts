@@ -1,36 +1,39 @@
-// Checkpoint images on the wire: each file announced by name and size, followed by its bytes and then by its digest; at the end what the source knows of itself.
-import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, readdir, stat } from "node:fs/promises";
+// Checkpoint images on the wire. What the source knows of the move goes first, as soon as its files are final, so that the target can make ready while criu
+// still writes; pages follow while they are written; the small images go in one piece at the end. A part says its name and length, and the
+// last word about each image is its digest: both sides make it from the bytes that passed.
+import { createHash, type Hash } from "node:crypto";
+import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { fault } from "@aether/contract";
-import { faultpoint } from "@aether/kit";
+import { Fault, fault } from "@aether/contract";
+import { faultpoint, isErrno, sleep } from "@aether/kit";
 import { z } from "zod";
 import type { ManifestEntry } from "../engine.ts";
-import { digesting, type LinkReader, write, writeLine } from "../link/frames.ts";
+import { type LinkReader, write, writeLine } from "../link/frames.ts";
 
-const announcement = z.union([
-  z.object({ name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/), bytes: z.number().int().nonnegative() }),
+const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/);
+const facts = z.object({
+  stdout: z.number(),
+  stderr: z.number(),
+  isLazy: z.boolean(),
+  /** On the target's clock. */
+  cutAtMs: z.number(),
+  clockErrorMs: z.number(),
+  linkAddress: z.ipv4(),
+  linkPort: z.number().int(),
+});
+const message = z.union([
+  z.object({ name, bytes: z.number().int().nonnegative() }),
+  z.object({ name, sha256: z.string() }),
   z.object({ ping: z.literal(true) }),
-  z.object({
-    end: z.object({
-      stdout: z.number(),
-      stderr: z.number(),
-      isLazy: z.boolean(),
-      cutAtMs: z.number(),
-      clockErrorMs: z.number(),
-      resetsSent: z.number(),
-      linkAddress: z.ipv4(),
-      linkPort: z.number().int(),
-    }),
-  }),
+  z.object({ facts }),
+  z.object({ end: z.literal(true) }),
 ]);
 const pong = z.object({ nowMs: z.number() });
-const trailer = z.object({ sha256: z.string() });
 const receipt = z.object({ ok: z.boolean(), reason: z.string() });
 
 /** What the target must know beside the images. */
-export type SourceFacts = z.infer<(typeof announcement)["options"][2]>["end"];
+export type SourceFacts = z.infer<typeof facts>;
 
 /**
  * How far the peer's wall clock is ahead of ours, ms: the best of eight round trips, whose half is the error bound (Cristian's algorithm).
@@ -51,63 +54,152 @@ export async function compareClocks(socket: TLSSocket, reader: LinkReader): Prom
 export const outputTailName = "output.tail";
 
 /** criu's logs and statistics are of no use on the other side. */
-const isImage = (name: string) => name.endsWith(".img") || name === outputTailName;
+const isImage = (file: string) => file.endsWith(".img") || file === outputTailName;
+/** criu writes these from their beginning to their end, so a part that is there is final. */
+const isPages = (file: string) => /^pages-\d+\.img$/.test(file);
 
-/** Sends every image. Returns their digests as sent; throws TRANSFER_FAILED when the target did not get them whole. */
-export async function sendImages(socket: TLSSocket, reader: LinkReader, dir: string, facts: SourceFacts): Promise<ManifestEntry[]> {
-  const sent: ManifestEntry[] = [];
-  for (const name of (await readdir(dir)).filter(isImage).sort()) {
-    const path = join(dir, name);
-    const { size } = await stat(path);
-    await writeLine(socket, { name, bytes: size });
-    const digest = digesting();
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>) {
-      digest.update(chunk);
-      await write(socket, chunk);
+const partBytes = 1 << 20;
+
+export interface ImageSender {
+  /** First word: the files are final, and this is what else the target must know. */
+  begin(facts: SourceFacts): Promise<void>;
+  /** Sends pages while criu writes them, until `writing` is settled. Throws TRANSFER_FAILED; how `writing` ends is its owner's affair. */
+  follow(writing: Promise<unknown>): Promise<void>;
+  /** Sends all that is left. Returns the digests as sent; throws TRANSFER_FAILED when the target did not get everything whole. */
+  finish(): Promise<ManifestEntry[]>;
+}
+
+/** The images are small files in a memory file system, read at once: the detour over Node's threads took several times as long as the reading. */
+export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: string): ImageSender {
+  const sent = new Map<string, { bytes: number; hash: Hash }>();
+
+  /** The next part of an image, with its announcement; undefined when there is nothing new. */
+  function nextPart(file: string, atLeast: number): Buffer[] | undefined {
+    const path = join(dir, file);
+    const known = sent.get(file) ?? { bytes: 0, hash: createHash("sha256") };
+    const left = statSync(path).size - known.bytes;
+    if (left < atLeast || (left === 0 && sent.has(file))) return undefined;
+    const part = Buffer.allocUnsafe(Math.min(left, partBytes));
+    const fd = openSync(path, "r");
+    try {
+      for (let at = 0; at < part.length; ) {
+        const got = readSync(fd, part, at, part.length - at, known.bytes + at);
+        if (got === 0) throw fault("TRANSFER_FAILED", `${file} became shorter while it was sent`);
+        at += got;
+      }
+    } finally {
+      closeSync(fd);
     }
-    await faultpoint("transfer.half");
-    await writeLine(socket, { sha256: digest.hex() });
-    sent.push({ name, bytes: size, sha256: digest.hex() });
+    known.hash.update(part);
+    sent.set(file, { bytes: known.bytes + part.length, hash: known.hash });
+    return [lineOf({ name: file, bytes: part.length }), part];
   }
-  await writeLine(socket, { end: facts });
-  const answer = receipt.parse(await reader.line());
-  if (!answer.ok) throw fault("TRANSFER_FAILED", `the target did not take the images: ${answer.reason}`);
-  return sent;
+
+  return {
+    begin: (said) => writeLine(socket, { facts: said }),
+    async follow(writing) {
+      let isWriting = true;
+      const stop = () => {
+        isWriting = false;
+      };
+      writing.then(stop, stop);
+      while (isWriting) {
+        const parts = filesIn(dir)
+          .filter(isPages)
+          .map((file) => nextPart(file, partBytes))
+          .filter((part) => part !== undefined);
+        for (const piece of parts.flat()) await write(socket, piece);
+        if (parts.length === 0) await sleep(2);
+      }
+    },
+    async finish() {
+      let pending: Buffer[] = [];
+      let size = 0;
+      const put = async (pieces: readonly Buffer[], limit: number) => {
+        pending.push(...pieces);
+        size += pieces.reduce((sum, piece) => sum + piece.length, 0);
+        if (size < limit) return;
+        await write(socket, Buffer.concat(pending));
+        [pending, size] = [[], 0];
+      };
+      for (const file of filesIn(dir).filter(isImage).sort())
+        for (let part = nextPart(file, 0); part !== undefined; part = nextPart(file, 1)) await put(part, partBytes);
+      await faultpoint("transfer.half");
+      const entries = [...sent].map(([file, { bytes, hash }]) => ({ name: file, bytes, sha256: hash.digest("hex") }));
+      const closing = entries.map((entry) => lineOf({ name: entry.name, sha256: entry.sha256 }));
+      await put([...closing, lineOf({ end: true })], 0);
+      const answer = receipt.parse(await reader.line());
+      if (!answer.ok) throw fault("TRANSFER_FAILED", `the target did not take the images: ${answer.reason}`);
+      return entries;
+    },
+  };
+}
+
+const lineOf = (value: unknown) => Buffer.from(`${JSON.stringify(value)}\n`);
+
+function filesIn(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (caught) {
+    if (isErrno(caught, "ENOENT")) return [];
+    throw caught;
+  }
 }
 
 export interface ReceivedImages {
   readonly entries: readonly ManifestEntry[];
   readonly areEqual: boolean;
-  readonly facts: SourceFacts;
 }
 
-/** Receives images into `dir`; digests are made from the bytes that came, and compared with the sender's. */
-export async function receiveImages(socket: TLSSocket, reader: LinkReader, dir: string): Promise<ReceivedImages> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+/**
+ * Receives images into `dir`; digests are made from the bytes that came, and compared with the sender's. `onFacts` is called when the files are final.
+ * The sender is told why when they cannot be taken.
+ */
+export async function receiveImages(
+  socket: TLSSocket,
+  reader: LinkReader,
+  dir: string,
+  onFacts: (facts: SourceFacts) => void,
+): Promise<ReceivedImages> {
+  const open = new Map<string, { fd: number; bytes: number; hash: Hash }>();
   const entries: ManifestEntry[] = [];
   let areEqual = true;
-  for (;;) {
-    const next = announcement.parse(await reader.line());
-    if ("ping" in next) {
-      await writeLine(socket, { nowMs: performance.timeOrigin + performance.now() });
-      continue;
+  const imageOf = (file: string) => {
+    const known = open.get(file) ?? { fd: openSync(join(dir, file), "w", 0o600), bytes: 0, hash: createHash("sha256") };
+    open.set(file, known);
+    return known;
+  };
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    for (;;) {
+      const next = message.parse(await reader.line());
+      if ("ping" in next) await writeLine(socket, { nowMs: performance.timeOrigin + performance.now() });
+      else if ("facts" in next) onFacts(next.facts);
+      else if ("bytes" in next) {
+        const image = imageOf(next.name);
+        for await (const chunk of reader.bytes(next.bytes)) {
+          image.hash.update(chunk);
+          for (let at = 0; at < chunk.length; ) at += writeSync(image.fd, chunk, at);
+        }
+        image.bytes += next.bytes;
+      } else if ("sha256" in next) {
+        const image = imageOf(next.name);
+        const sha256 = image.hash.digest("hex");
+        if (sha256 !== next.sha256) areEqual = false;
+        entries.push({ name: next.name, bytes: image.bytes, sha256 });
+        closeSync(image.fd);
+        open.delete(next.name);
+      } else {
+        if (open.size > 0) throw fault("TRANSFER_FAILED", `${[...open.keys()][0]} came without its digest`);
+        await writeLine(socket, areEqual ? { ok: true, reason: "" } : { ok: false, reason: "the digest of an image does not match" });
+        return { entries, areEqual };
+      }
     }
-    if ("end" in next) {
-      await writeLine(socket, areEqual ? { ok: true, reason: "" } : { ok: false, reason: "the digest of an image does not match" });
-      return { entries, areEqual, facts: next.end };
-    }
-    const digest = digesting();
-    const file = createWriteStream(join(dir, next.name), { mode: 0o600, highWaterMark: 1 << 20 });
-    for await (const chunk of reader.bytes(next.bytes)) {
-      digest.update(chunk);
-      await write(file, chunk);
-    }
-    await new Promise<void>((resolve, reject) => {
-      file.once("error", reject);
-      file.end(resolve);
-    });
-    const said = trailer.parse(await reader.line());
-    if (said.sha256 !== digest.hex()) areEqual = false;
-    entries.push({ name: next.name, bytes: next.bytes, sha256: digest.hex() });
+  } catch (caught) {
+    const problem = Fault.from(caught);
+    await writeLine(socket, { ok: false, reason: problem.message }).catch(() => undefined); // the link itself may be what broke
+    throw problem;
+  } finally {
+    for (const { fd } of open.values()) closeSync(fd);
   }
 }

@@ -31,6 +31,9 @@ const migrationRecord = z.object({
   spec: workloadSpec.optional(),
   sourceNodeId: z.string().optional(),
   holdPid: z.number().optional(),
+  /** Target: when the source cut the workload off, on this host's clock, and how wrong that may be. */
+  cutAtMs: z.number().optional(),
+  clockErrorMs: z.number().optional(),
   /** Kept so that a repeated resume answers the same. */
   result: z.unknown().optional(),
 });

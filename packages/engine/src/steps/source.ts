@@ -4,8 +4,8 @@ import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, run, sleep } from "@aether/kit";
-import { dump } from "../checkpoint/criu.ts";
-import { type LazyDump, startLazyDump } from "../checkpoint/lazy-dump.ts";
+import { readyDump } from "../checkpoint/criu.ts";
+import { type LazyDump, readyLazyDump } from "../checkpoint/lazy-dump.ts";
 import { endOrphanedCriu, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
 import { sendTree, travellingTrees } from "../files/sync.ts";
@@ -14,14 +14,14 @@ import { type Host, workloadDir } from "../host.ts";
 import type { Link } from "../link/link.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
-import { cutTowards, leadHere, tcpCounters } from "../network/workload-network.ts";
+import { cutTowards, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
 import { preflight } from "../preflight/preflight.ts";
-import { makeManifest } from "../receipt/manifest.ts";
+import { manifestOf, observe } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, thaw } from "../runtime/cgroup.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { outputTail } from "../runtime/shim.ts";
-import { compareClocks, outputTailName, sendImages } from "./images.ts";
+import { compareClocks, createImageSender, outputTailName } from "./images.ts";
 import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
 
 /** What is known of a move only while this process lives; a restart does without. */
@@ -88,18 +88,26 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       const images = imagesDir(host, ref.migrationId);
       const trees = travellingTrees(host, record.spec);
       const roots = trees.map((tree) => tree.path);
+      const pid = record.pid ?? 0;
       const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode };
       await writeMigration(host, journal);
       await rm(images, { recursive: true, force: true });
       await mkdir(images, { recursive: true, mode: 0o700 });
+      // All that can be there before the workload stops: the way to the target, criu, and whoever changes the routes.
       const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "images" }, signal);
-      const clock = await compareClocks(channel.socket, channel.reader);
-      const pid = record.pid ?? 0;
+      const sender = createImageSender(channel.socket, channel.reader, images);
+      const isLazy = mode === "post-copy";
+      const [lazyDump, wholeDump] = isLazy
+        ? [await readyLazyDump(host, record, images), undefined]
+        : [undefined, await readyDump(host, record, images)];
+      const routes = readyRoutes(host);
+      let dumping: Promise<void> | undefined;
       try {
+        const clock = await compareClocks(channel.socket, channel.reader);
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
         const cutAtMs = performance.timeOrigin + performance.now();
-        await phase(progress, "freeze.network_cut", () => cutTowards(host, ref.workload, record.spec.address, peer.address));
+        await phase(progress, "freeze.network_cut", () => cutTowards(host, ref.workload, record.spec.address, peer.address, routes));
         await faultpoint("freeze.after_cut");
         await phase(progress, "freeze.stop", async () => {
           await acceptAll(pid);
@@ -112,27 +120,30 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
           if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, signal);
           return session.hasher.digest(roots);
         });
-        await phase(progress, "freeze.dump", async () => {
-          if (mode === "post-copy") session.lazy = await startLazyDump(host, record, images, signal);
-          else await dump(host, record, images, signal);
+        await sender.begin({
+          stdout: record.stdio?.stdout ?? 0,
+          stderr: record.stdio?.stderr ?? 0,
+          isLazy,
+          cutAtMs: cutAtMs + clock.offsetMs,
+          clockErrorMs: clock.errorMs,
+          linkAddress: link.address,
+          linkPort: link.port,
         });
+        dumping = phase(progress, "freeze.dump", async () => {
+          if (lazyDump !== undefined) session.lazy = await lazyDump.go(signal);
+          else await wholeDump?.go(signal);
+        });
+        dumping.catch(() => undefined); // heard below, after what goes on beside it
+        // Beside criu: what the kernel shows of the frozen processes, and the way of the pages.
+        const observed = await observe(host, ref.workload);
+        await writeFile(join(images, outputTailName), await outputTail(host, ref.workload));
+        if (wholeDump !== undefined) await sender.follow(dumping);
+        await dumping;
         await faultpoint("freeze.after_dump");
         const after = await tcpCounters(pid);
-        await writeFile(join(images, outputTailName), await outputTail(host, ref.workload));
-        const sent = await phase(progress, "transfer.images", () =>
-          sendImages(channel.socket, channel.reader, images, {
-            stdout: record.stdio?.stdout ?? 0,
-            stderr: record.stdio?.stderr ?? 0,
-            isLazy: mode === "post-copy",
-            cutAtMs: cutAtMs + clock.offsetMs,
-            clockErrorMs: clock.errorMs,
-            resetsSent: after.resetsSent - counters.resetsSent,
-            linkAddress: link.address,
-            linkPort: link.port,
-          }),
-        );
+        const sent = await phase(progress, "transfer.images", () => sender.finish());
         const result: FreezeResult = {
-          manifest: await makeManifest(host, ref.workload, sent, files),
+          manifest: manifestOf(sent, files, observed),
           frozenAtMs: cutAtMs,
           resetsSent: after.resetsSent - counters.resetsSent,
           segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
@@ -141,10 +152,14 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
         return result;
       } catch (caught) {
         const problem = Fault.from(caught);
+        wholeDump?.drop();
+        lazyDump?.drop();
+        await dumping?.catch(() => undefined); // a criu that still lives must not meet the thaw
         await runAgain(host, ref, progress);
         endSession(ref);
         throw problem;
       } finally {
+        routes.drop();
         channel.socket.destroy();
       }
     },

@@ -3,83 +3,93 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { access, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { faultpoint, killGroup, run, until, withDeadline } from "@aether/kit";
-import { behindPrivateRun, restore } from "../checkpoint/criu.ts";
+import { faultpoint, killGroup, run, type StandBy, until, withDeadline } from "@aether/kit";
+import { behindPrivateRun, type Ready, readyRestore } from "../checkpoint/criu.ts";
 import type { MigrationRef, Peer, RestoreResult, ResumeResult, TargetSide } from "../engine.ts";
-import { receiveTree, travellingTrees } from "../files/sync.ts";
-import { createTreeHasher } from "../files/tree-digest.ts";
+import { receiveTree, type Tree, travellingTrees } from "../files/sync.ts";
+import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
 import { type Host, migrationDir, workloadDir } from "../host.ts";
 import type { Link } from "../link/link.ts";
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import { type Hold, openHold } from "../network/hold.ts";
-import { announce, leadHere, leadToDevice, makeNetwork, removeNetwork, tcpCounters } from "../network/workload-network.ts";
-import { makeManifest } from "../receipt/manifest.ts";
+import { announce, leadHere, leadToDevice, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
+import { manifestOf, observe, type TreeDigest } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
 import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { readProc, statOf } from "../runtime/process.ts";
 import { mountRootfs, prepareRootfs, rootfsPaths } from "../runtime/rootfs.ts";
 import { destroy, plain } from "../runtime/runtime.ts";
-import { shimFiles } from "../runtime/shim.ts";
-import { outputTailName, type ReceivedImages, receiveImages } from "./images.ts";
+import { type Launched, shimFiles } from "../runtime/shim.ts";
+import { outputTailName, type ReceivedImages, receiveImages, type SourceFacts } from "./images.ts";
 import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
 
 /** What is known of a move only while this process lives. After a restart a prepared move is aborted; a restored one can still be resumed. */
 interface Session {
+  /** The source's files are final, and what it said of itself. */
+  readonly facts: Promise<SourceFacts>;
   readonly images: Promise<ReceivedImages>;
+  readonly hasher: TreeHasher;
   hold?: Hold;
+  /** Started ahead of the resume, so that only a write is left to do. */
+  routes?: StandBy;
   lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
-  facts?: ReceivedImages["facts"];
   shut(): void;
 }
 
+const freezeDeadlineMs = 120_000;
 const imagesDeadlineMs = 120_000;
 
 export function createTargetSide(host: Host, link: Link): TargetSide {
   const sessions = new Map<string, Session>();
 
   function open(ref: MigrationRef, spec: MigrationRecord["spec"] & object, sourceNodeId: string): Session {
-    let arrived!: (images: ReceivedImages) => void;
-    let failed!: (cause: unknown) => void;
-    const images = new Promise<ReceivedImages>((resolve, reject) => {
-      arrived = resolve;
-      failed = reject;
-    });
-    images.catch(() => undefined); // looked at by restore; a failure before it must not end the process
+    const facts = Promise.withResolvers<SourceFacts>();
+    const images = Promise.withResolvers<ReceivedImages>();
+    const fail = (cause: unknown) => {
+      facts.reject(cause);
+      images.reject(cause);
+    };
+    // Looked at by restore; a failure before it must not end the process.
+    facts.promise.catch(() => undefined);
+    images.promise.catch(() => undefined);
     const trees = travellingTrees(host, spec);
-    const hasher = createTreeHasher();
     const shut = link.admit(ref.migrationId, sourceNodeId, async ({ socket, reader, header }) => {
-      if (header.channel === "files") return receiveTree(host, ref.migrationId, trees, header, socket, reader);
+      if (header.channel === "files") {
+        await receiveTree(host, ref.migrationId, trees, header, socket, reader);
+        await settleFiles(session, trees).catch(() => undefined); // warms; a tree that is not there yet is no matter here
+        return;
+      }
       if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
       try {
-        arrived(await receiveImages(socket, reader, imagesDir(host, ref.migrationId)));
+        images.resolve(await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve));
       } catch (caught) {
-        failed(caught);
+        fail(caught);
         throw caught;
       }
     });
     const session: Session = {
-      images,
+      facts: facts.promise,
+      images: images.promise,
+      hasher: createTreeHasher(),
       shut() {
         shut();
-        failed(fault("CANCELLED", "the migration was aborted"));
+        fail(fault("CANCELLED", "the migration was aborted"));
       },
     };
-    hashers.set(ref.migrationId, hasher);
     sessions.set(ref.migrationId, session);
     return session;
   }
-  const hashers = new Map<string, ReturnType<typeof createTreeHasher>>();
 
   function close(ref: MigrationRef): void {
     const session = sessions.get(ref.migrationId);
     session?.shut();
     session?.hold?.quit();
+    session?.routes?.drop();
     if (session?.lazy !== undefined) {
       killGroup(session.lazy.daemon);
       session.lazy.tunnel.close();
     }
     sessions.delete(ref.migrationId);
-    hashers.delete(ref.migrationId);
   }
 
   const side: TargetSide = {
@@ -104,7 +114,6 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         await destroy(host, ref.workload, spec.address, signal);
         await rm(rootfsPaths(host, ref.workload).upper, { recursive: true, force: true });
         await rm(rootfsPaths(host, ref.workload).work, { recursive: true, force: true });
-        for (const dir of Object.values(rootfsPaths(host, ref.workload))) await mkdir(dir, { recursive: true });
         for (const volume of spec.volumes) {
           if (volume.mode === "sync") await mkdir(volume.source, { recursive: true });
           else
@@ -114,6 +123,7 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         }
         await makeNetwork(host, ref.workload, spec.address);
         await makeCgroups(host, ref.workload, spec.memoryLimitBytes);
+        await prepareRootfs(host, spec);
         await faultpoint("prepare.after_namespace");
         const session = open(ref, plain(spec), sourceNodeId);
         session.hold = await openHold(host, ref.workload, spec.address, signal);
@@ -131,40 +141,41 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
       const session = sessions.get(ref.migrationId);
       if (session === undefined || known?.spec === undefined)
         throw fault("STEP_INTERRUPTED", `${ref.migrationId} is not prepared on this node`);
-      const spec = known.spec;
-      const images = await phase(progress, "restore.images", () =>
-        withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
+      const { spec } = known;
+      const imagesHere = imagesDir(host, ref.migrationId);
+      const facts = await phase(progress, "restore.wait", () =>
+        withDeadline("the source to freeze", freezeDeadlineMs, () => session.facts, signal),
       );
-      session.facts = images.facts;
-      if (!images.areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
-      await writeMigration(host, { ...known, stage: "restoring" });
-      await faultpoint("restore.before");
-      const hasher = hashers.get(ref.migrationId) ?? createTreeHasher();
-      const files = await phase(progress, "restore.files", async () => {
-        const roots = travellingTrees(host, spec).map((tree) => tree.path);
-        const digest = await hasher.digest(roots);
-        if (digest.count > roots.length) for (const root of roots) await run("sync", ["-f", root], { deadlineMs: 60_000, signal });
-        await prepareRootfs(host, spec);
-        await mountRootfs(host, spec);
-        return digest;
-      });
-      await phase(progress, "restore.criu", async () => {
-        if (images.facts.isLazy)
-          session.lazy = await startLazyPages(
-            host,
-            link,
-            ref,
-            { nodeId: known.sourceNodeId ?? "", address: images.facts.linkAddress, port: images.facts.linkPort },
-            signal,
-          );
-        await copyFile(join(imagesDir(host, ref.migrationId), outputTailName), shimFiles(host, ref.workload).log);
-        const launched = await restore(
-          host,
-          spec,
-          imagesDir(host, ref.migrationId),
-          { isLazy: images.facts.isLazy, stdio: images.facts, isLeftStopped: true },
-          signal,
+      let ready: Ready<Launched> | undefined;
+      try {
+        // While the source's criu writes, everything that does not need its images.
+        const images = phase(progress, "restore.images", () =>
+          withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
         );
+        images.catch(() => undefined); // heard below
+        const restoring: MigrationRecord = { ...known, stage: "restoring", cutAtMs: facts.cutAtMs, clockErrorMs: facts.clockErrorMs };
+        await writeMigration(host, restoring);
+        const files = await phase(progress, "restore.files", async () => {
+          const digest = await settleFiles(session, travellingTrees(host, spec), signal);
+          await mountRootfs(host, spec);
+          return digest;
+        });
+        const criu = await readyRestore(host, spec, imagesHere, { isLazy: facts.isLazy, stdio: facts, isLeftStopped: true });
+        ready = criu;
+        session.routes = readyRoutes(host);
+        const { entries, areEqual } = await images;
+        if (!areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
+        await faultpoint("restore.before");
+        const launched = await phase(progress, "restore.criu", async () => {
+          const source = { nodeId: known.sourceNodeId ?? "", address: facts.linkAddress, port: facts.linkPort };
+          if (facts.isLazy) session.lazy = await startLazyPages(host, link, ref, source, signal);
+          // The shim has the log open already and appends, so this stays its beginning.
+          const [done] = await Promise.all([
+            criu.go(signal),
+            copyFile(join(imagesHere, outputTailName), shimFiles(host, ref.workload).log),
+          ]);
+          return done;
+        });
         const ticks = (await statOf(launched.pid))?.startTicks;
         await writeRecord(host, {
           spec,
@@ -176,14 +187,17 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
           shimPid: launched.shimPid,
           stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
         });
-      });
-      await faultpoint("restore.after");
-      const result: RestoreResult = await phase(progress, "restore.verify", async () => ({
-        manifest: await makeManifest(host, ref.workload, images.entries, files),
-        areImagesEqual: images.areEqual,
-      }));
-      await writeMigration(host, { ...known, stage: "restored", result });
-      return result;
+        await faultpoint("restore.after");
+        const result: RestoreResult = await phase(progress, "restore.verify", async () => {
+          const manifest = manifestOf(entries, files, await observe(host, ref.workload));
+          return { manifest, areImagesEqual: areEqual };
+        });
+        await writeMigration(host, { ...restoring, stage: "restored", result });
+        return result;
+      } catch (caught) {
+        ready?.drop();
+        throw caught;
+      }
     },
 
     async resume(ref, progress, signal) {
@@ -195,17 +209,17 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
       const session = sessions.get(ref.migrationId);
       const pid = record.pid ?? 0;
       const counters = await tcpCounters(pid);
+      await writeRecord(host, { ...record, phase: "running" });
       const resumedAtMs = await phase(progress, "resume.continue", async () => {
-        await writeRecord(host, { ...record, phase: "running" });
         await continueAll(host, ref.workload);
         return performance.timeOrigin + performance.now();
       });
       await faultpoint("resume.after_continue");
       const held = await phase(progress, "resume.network", async () => {
-        await leadHere(host, ref.workload, record.spec.address);
-        const released = (await session?.hold?.release().catch(() => undefined)) ?? { held: 0, replayed: 0, dropped: 0 };
+        await leadHere(host, ref.workload, record.spec.address, session?.routes);
+        const released = await session?.hold?.release().catch(() => undefined);
         if (session?.hold === undefined && known.holdPid !== undefined) await endHold(known.holdPid);
-        return released;
+        return released ?? { held: 0, replayed: 0, dropped: 0 };
       });
       const announced = announce(host, record.spec.address).catch((caught: unknown) =>
         host.options.log.warn({ err: caught }, "network.announce"),
@@ -219,8 +233,8 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         resetsSent: after.resetsSent - counters.resetsSent,
         segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
         holdMethod: session?.hold === undefined ? "none" : "queue",
-        freezeMs: session?.facts === undefined ? 0 : resumedAtMs - session.facts.cutAtMs,
-        clockErrorMs: session?.facts?.clockErrorMs ?? 0,
+        freezeMs: known.cutAtMs === undefined ? 0 : resumedAtMs - known.cutAtMs,
+        clockErrorMs: known.clockErrorMs ?? 0,
       };
       await announced;
       const { migrationId: _, ...rest } = record;
@@ -270,6 +284,13 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
   return side;
 }
 
+/** What has arrived is hashed and on the disk. Paid for once a file: also after each copy, so that the freeze has little of it. */
+async function settleFiles({ hasher }: Session, trees: readonly Tree[], signal?: AbortSignal): Promise<TreeDigest> {
+  const digest = await hasher.digest(trees.map((tree) => tree.path));
+  if (digest.count > trees.length) for (const { path } of trees) await run("sync", ["-f", path], { deadlineMs: 60_000, signal });
+  return digest;
+}
+
 /** SIGCONT to every process, until the kernel shows none stopped: a stop that was still on its way would otherwise win. */
 async function continueAll(host: Host, workload: string): Promise<void> {
   await until("every process to continue", 2, 10_000, async () => {
@@ -290,7 +311,7 @@ async function startLazyPages(host: Host, link: Link, ref: MigrationRef, peer: P
   const tunnel = await openPageTunnel(link, peer, ref.migrationId, AbortSignal.timeout(900_000));
   const images = imagesDir(host, ref.migrationId);
   await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
-  const [file = "", ...before] = await behindPrivateRun(host);
+  const [file, ...before] = await behindPrivateRun(host);
   const args = [
     ...before,
     "lazy-pages",
