@@ -21,13 +21,22 @@ export const nativeProgram = {
     }
     if (missing.length === 0) {
       // 0: nothing to do, 1: something is older than its source, 2: the Makefile itself is wrong, which `do` then reports with its reason.
-      const { exitCode } = await run("make", ["--question", "-C", folder], { deadlineMs: 20_000, signal, exitCodes: [0, 1, 2] });
+      const { exitCode } = await run("make", ["--question", "-C", folder, "build/aether-native"], {
+        deadlineMs: 20_000,
+        signal,
+        exitCodes: [0, 1, 2],
+      });
       if (exitCode === 0) return { state: "done", found: "native/build/aether-native is newer than its sources" };
     }
     return { state: "missing", found: "not compiled, or older than its sources", plan: "make -C native" };
   },
   async do({ root, signal }, lockFd) {
-    await run("make", ["-C", join(root, "native")], { label: "make -C native", deadlineMs: 180_000, signal, lockFd }).catch((cause) => {
+    await run("make", ["-C", join(root, "native"), "build/aether-native"], {
+      label: "make -C native",
+      deadlineMs: 180_000,
+      signal,
+      lockFd,
+    }).catch((cause) => {
       throw new StepError(cause.message, { cause, next: "mend what the compiler says above, or report it with `gcc --version`" });
     });
   },

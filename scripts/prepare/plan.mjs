@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
 import { criu } from "./criu.mjs";
 import { emptyDatabase } from "./empty-database.mjs";
+import { kernelProgram } from "./kernel-program.mjs";
 import { withLock } from "./lock.mjs";
 import { readMachine } from "./machine.mjs";
 import { nativeProgram } from "./native-program.mjs";
@@ -18,7 +19,7 @@ import { systemPackages } from "./system-packages.mjs";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** In the order in which they need each other. @type {readonly import("./step.mjs").Step[]} */
-const STEPS = [npmPackages, build, emptyDatabase, systemPackages, criu, nativeProgram, pipeLimits];
+const STEPS = [npmPackages, build, emptyDatabase, systemPackages, criu, nativeProgram, kernelProgram, pipeLimits];
 
 /**
  * @typedef {object} Outcome
