@@ -7,5 +7,6 @@ int hold_command(int argc, char **argv);
 int announce_command(int argc, char **argv);
 int pipe_command(int argc, char **argv);
 int launch_command(int argc, char **argv);
+int xattr_command(int argc, char **argv);
 
 #endif

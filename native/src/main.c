@@ -35,6 +35,10 @@ static const char help[] =
     "aether-native launch [--cgroup-procs FILE:FILE...] [--go-fd N] [--run-dir DIR] -- COMMAND ARG...\n"
     "    Joins the cgroups, waits for one byte on descriptor N (its end: exit code 1), puts DIR over /run for itself alone, and becomes COMMAND.\n"
     "\n"
+    "aether-native xattr get|set\n"
+    "    get: paths on standard input, each ended by a NUL; prints INDEX NAME HEX for every extended attribute of each.\n"
+    "    set: records PATH NUL NAME NUL HEX NUL on standard input. Symbolic links are not followed.\n"
+    "\n"
     "Errors: one line {\"error\":...} on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage; shim: that of COMMAND.\n";
 
 int main(int argc, char **argv) {
@@ -48,5 +52,6 @@ int main(int argc, char **argv) {
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);
   if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
+  if (strcmp(name, "xattr") == 0) return xattr_command(argc - 2, argv + 2);
   usage_error(*name ? "unknown command \"%s\"; see --help" : "no command; see --help%s", name);
 }

@@ -7,6 +7,7 @@ import { canary } from "./checkpoint/canary.ts";
 import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 import type { Host } from "./host.ts";
+import { tidyImages } from "./image/images.ts";
 import { openLink } from "./link/link.ts";
 import { forgetRecord, listRecords } from "./record.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
@@ -56,7 +57,10 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       const open = new Set(
         (await listMigrations(host)).filter((one) => one.stage === "frozen" || one.stage === "restored").map((one) => one.migrationId),
       );
-      for (const record of await listRecords(host)) {
+      const records = await listRecords(host);
+      const images = records.flatMap(({ image }) => (image === undefined ? [] : [image.chainId]));
+      await tidyImages(host, new Set(images), Date.now());
+      for (const record of records) {
         if (record.phase === "starting" || record.phase === "prepared") {
           await destroy(host, record.spec.name, record.spec.address, signal);
           await forgetRecord(host, record.spec.name);

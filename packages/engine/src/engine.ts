@@ -45,14 +45,18 @@ export interface WorkloadSpec {
   readonly name: string;
   /** "host", an absolute directory, or "oci:DIR". */
   readonly rootfs: string;
+  /** Empty: the image's own command. */
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** Empty: the image's, else /. */
   readonly workingDirectory: string;
   /** IPv4, a /32 of its own. */
   readonly address: string;
   readonly volumes: readonly Volume[];
   /** 0: none. */
   readonly memoryLimitBytes: number;
+  /** "USER" or "USER:GROUP", names or numbers; empty: the image's, else root. */
+  readonly user?: string;
 }
 
 /** running; frozen: stopped on the source of a migration; restored: stopped on a target, before its commit; exited: by itself; stopped: on request. */

@@ -5,16 +5,18 @@ import { fault } from "@aether/contract";
 import { readTextIfThere, writeFileAtomic } from "@aether/kit";
 import { z } from "zod";
 import { type Host, workloadDir, workloadsDir } from "./host.ts";
+import { imagePin } from "./image/images.ts";
 
 export const workloadSpec = z.object({
   name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/),
   rootfs: z.string(),
-  argv: z.array(z.string()).min(1),
+  argv: z.array(z.string()),
   env: z.record(z.string(), z.string()),
   workingDirectory: z.string(),
   address: z.ipv4(),
   volumes: z.array(z.object({ source: z.string(), destination: z.string(), mode: z.enum(["shared", "sync"]) })),
   memoryLimitBytes: z.number().nonnegative(),
+  user: z.string().exactOptional(),
 });
 
 const workloadRecord = z.object({
@@ -31,6 +33,8 @@ const workloadRecord = z.object({
   /** Inodes of the pipes that the process has as stdout and stderr: a restore finds them by these names. */
   stdio: z.object({ stdout: z.number(), stderr: z.number() }).optional(),
   exitCode: z.number().optional(),
+  /** The image that an "oci:" rootfs turned out to be when the workload first started: the layout may change, the workload does not. */
+  image: imagePin.optional(),
 });
 export type WorkloadRecord = z.infer<typeof workloadRecord>;
 

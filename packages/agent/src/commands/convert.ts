@@ -36,8 +36,9 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 /** Parses what a command asks to run. Throws INVALID_ARGUMENT, ROOTFS_INVALID or VOLUME_INVALID naming the field. */
 export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
   if (spec === undefined) throw fault("INVALID_ARGUMENT", "the command has no spec", { field: "spec" });
-  if (spec.argv.length === 0 || spec.argv[0] === "") throw fault("INVALID_ARGUMENT", "argv must name a command", { field: "spec.argv" });
-  const text = [...spec.argv, ...Object.entries(spec.env).flat(), spec.rootfs, spec.workingDirectory];
+  const isImages = spec.rootfs.startsWith("oci:") && spec.argv.length === 0;
+  if (!isImages && (spec.argv[0] ?? "") === "") throw fault("INVALID_ARGUMENT", "argv must name a command", { field: "spec.argv" });
+  const text = [...spec.argv, ...Object.entries(spec.env).flat(), spec.rootfs, spec.workingDirectory, spec.user];
   if (text.some((each) => each.includes("\0"))) throw fault("INVALID_ARGUMENT", "a text of the spec holds a NUL byte", { field: "spec" });
   if (spec.rootfs !== "host" && !isCleanPath(spec.rootfs.replace(/^oci:/, ""))) {
     throw fault("ROOTFS_INVALID", `${JSON.stringify(spec.rootfs.slice(0, 200))} is not host, an absolute directory or oci:DIR`, {
@@ -49,7 +50,7 @@ export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
     rootfs: spec.rootfs,
     argv: spec.argv,
     env: spec.env,
-    workingDirectory: spec.workingDirectory || "/",
+    workingDirectory: spec.workingDirectory,
     address: parseIpv4(spec.address, "spec.address"),
     volumes: spec.volumes.map(({ source, destination, mode }, index) => {
       const field = `spec.volumes[${index}]`;
@@ -61,6 +62,7 @@ export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
       throw fault("VOLUME_INVALID", `${source}:${destination}: the mode must be shared or sync`, { field });
     }),
     memoryLimitBytes: Number(spec.memoryLimitBytes),
+    ...(spec.user === "" ? {} : { user: spec.user }),
   };
 }
 

@@ -1,5 +1,5 @@
 // aether run NAME [options] -- COMMAND [ARG…]
-import { type Command, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { action, byteSize, collect, withCommon } from "../options.ts";
 
 interface RunFlags {
@@ -9,21 +9,32 @@ interface RunFlags {
   readonly volume: readonly string[];
   readonly memory?: bigint;
   readonly env: readonly string[];
-  readonly workdir: string;
+  readonly workdir?: string;
+  readonly user?: string;
+  readonly rpo?: number;
   readonly node?: string;
 }
 
+/** 90s, 5m or 2h, in seconds. */
+function rpo(text: string): number {
+  const match = /^(\d{1,6})(s|m|h)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 2h.");
+  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"];
+}
+
 export function registerRun(program: Command): void {
-  withCommon(program.command("run <name> <command...>"))
-    .usage("NAME [options] -- COMMAND [ARG...]")
+  withCommon(program.command("run <name> [command...]"))
+    .usage("NAME [options] -- [COMMAND [ARG...]]")
     .description("start a workload: a process tree in a container, with an address that moves with it")
-    .option("--rootfs <rootfs>", "host (an overlay over this machine's own root), a directory, or oci:DIR", "host")
+    .option("--rootfs <rootfs>", "host (an overlay over this machine's own root), a directory, or oci:DIR (an OCI image layout)", "host")
     .option("--address <ip>", "IPv4 of the workload; by default a free one")
     .option("--health <check>", "tcp:PORT, http:URL or exec:COMMAND")
     .addOption(new Option("--volume <volume>", "SRC:DST:shared or SRC:DST:sync; may be repeated").argParser(collect).default([], "none"))
     .option("--memory <size>", "limit, e.g. 512M", byteSize)
     .addOption(new Option("--env <variable>", "NAME=VALUE; may be repeated").argParser(collect).default([], "none"))
-    .option("--workdir <dir>", "working directory inside", "/")
+    .option("--workdir <dir>", "working directory inside; by default the image's, else /")
+    .option("--user <user>", "USER or USER:GROUP, names or numbers; by default the image's, else root")
+    .option("--rpo <duration>", "make a snapshot this often, e.g. 60s: a node that dies without notice costs at most that much work", rpo)
     .option("--node <node>", "where to start it; by default where there is room")
     .addHelpText(
       "after",
@@ -31,12 +42,20 @@ export function registerRun(program: Command): void {
 Examples:
   $ aether run db --health tcp:6379 -- redis-server --bind 0.0.0.0 --protected-mode no
   $ aether run web --rootfs /srv/web --address 10.77.1.20 --env MODE=prod --memory 512M -- /app/server --port 80
-  $ aether run pg --volume /srv/pg:/data:sync --health exec:"pg_isready" -- postgres -D /data`,
+  $ aether run cache --rootfs oci:/srv/images/redis        # the image's own command, user, directory and environment
+  $ aether run pg --rpo 60s --volume /srv/pg:/data:sync --health exec:"pg_isready" -- postgres -D /data`,
     )
     .action(
       action(async ({ core, output, signal }, name: string, argv: string[], flags: RunFlags) => {
         const { parseIpv4, parseLabel } = await import("@aether/contract");
         const { parseEnvironment, parseHealth, parseVolume } = await import("../workload-flags.ts");
+        if (argv.length === 0 && !flags.rootfs.startsWith("oci:")) {
+          const { fault } = await import("@aether/contract");
+          throw fault("INVALID_ARGUMENT", "there is no command to run", {
+            field: "command",
+            hint: "Give one after --; only an image (--rootfs oci:DIR) has a command of its own.",
+          });
+        }
         const spec = {
           name: parseLabel(name, "name"),
           rootfs: flags.rootfs,
@@ -46,7 +65,9 @@ Examples:
           volumes: flags.volume.map(parseVolume),
           memoryLimitBytes: flags.memory ?? 0n,
           env: parseEnvironment(flags.env),
-          workingDirectory: flags.workdir,
+          workingDirectory: flags.workdir ?? "",
+          user: flags.user ?? "",
+          rpoSeconds: flags.rpo ?? 0,
         };
         const { WorkloadSchema, WorkloadService, WorkloadState } = await import("@aether/contract/gen/aether/v2/workload_pb");
         const { toPlain } = await import("../plain.ts");

@@ -15,13 +15,16 @@ export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): Wo
   return create(WorkloadSpecSchema, {
     name: parseWorkloadName(spec.name, "spec.name"),
     rootfs: parseRootfs(spec.rootfs),
-    argv: parseArgv(spec.argv, "spec.argv"),
+    // An image names a command of its own.
+    argv: spec.argv.length === 0 && spec.rootfs.startsWith("oci:") ? [] : parseArgv(spec.argv, "spec.argv"),
     address: spec.address === "" ? "" : requireInPool(pool, spec.address, "spec.address"),
     ...parseHealth(spec.health),
     volumes: parseVolumes(spec.volumes),
     memoryLimitBytes: parseMemoryLimit(spec.memoryLimitBytes),
     env: parseEnv(spec.env),
     workingDirectory: parseWorkingDirectory(spec.workingDirectory),
+    user: parseUser(spec.user),
+    rpoSeconds: parseRpo(spec.rpoSeconds),
   });
 }
 
@@ -45,6 +48,17 @@ function parseRootfs(rootfs: string): string {
 function parseWorkingDirectory(dir: string): string {
   if (dir === "" || isAbsolute(dir)) return dir;
   throw invalid("spec.working_directory", "must be an absolute path");
+}
+
+function parseUser(user: string): string {
+  if (/^([A-Za-z0-9_][A-Za-z0-9_.-]{0,31}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,31})?)?$/.test(user)) return user;
+  throw invalid("spec.user", "must be USER or USER:GROUP, names or numbers");
+}
+
+function parseRpo(seconds: number): number {
+  // A checkpoint more often than this would be most of what the workload does.
+  if (seconds === 0 || (seconds >= 10 && seconds <= 7 * 86_400)) return seconds;
+  throw invalid("spec.rpo_seconds", "must be 0 (none) or 10 s to 7 days");
 }
 
 function parseMemoryLimit(bytes: bigint): bigint {

@@ -48,7 +48,7 @@ export async function canary(host: Host, runtime: OwnedRuntime, signal: AbortSig
     await killAll(host, spec.name, signal);
     await destroy(host, spec.name, spec.address, signal);
     await prepareRootfs(host, spec);
-    await mountRootfs(host, spec);
+    await mountRootfs(host, spec, undefined);
     await makeNetwork(host, spec.name, spec.address);
     await makeCgroups(host, spec.name, 0);
     const began = performance.now();

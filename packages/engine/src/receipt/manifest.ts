@@ -1,18 +1,13 @@
 // What left, and what arrived: image digests made while they flow, processes, threads and connections as the two kernels show them.
 import { createHash } from "node:crypto";
 import type { Manifest, ManifestEntry } from "../engine.ts";
+import type { TreeDigest } from "../files/tree-digest.ts";
 import type { Host } from "../host.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
 import { processTree, residentBytes } from "../runtime/process.ts";
 
 const pageBytes = 4096;
-
-export interface TreeDigest {
-  readonly digest: string;
-  readonly count: number;
-  readonly bytes: number;
-}
 
 /** What the kernel shows of a frozen or stopped workload. */
 export interface Observed {

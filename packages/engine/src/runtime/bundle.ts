@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { writeFileAtomic } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, namespaceName, workloadDir } from "../host.ts";
+import type { ProcessSettings } from "../image/process.ts";
 import { cgroupPath } from "./cgroup.ts";
 
 const capabilities = [
@@ -11,16 +12,16 @@ const capabilities = [
 
 export const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
 
-export async function writeBundle(host: Host, spec: WorkloadSpec, root: string): Promise<string> {
+export async function writeBundle(host: Host, spec: WorkloadSpec, process: ProcessSettings, root: string): Promise<string> {
   const dir = workloadDir(host, spec.name);
   const config = {
     ociVersion: "1.0.2",
     process: {
       terminal: false,
-      user: { uid: 0, gid: 0 },
-      args: spec.argv,
-      env: Object.entries({ ...defaultEnv, ...spec.env }).map(([name, value]) => `${name}=${value}`),
-      cwd: spec.workingDirectory || "/",
+      user: { uid: process.uid, gid: process.gid, additionalGids: process.additionalGids },
+      args: process.argv,
+      env: Object.entries({ ...defaultEnv, ...process.env }).map(([name, value]) => `${name}=${value}`),
+      cwd: process.workingDirectory,
       capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
       noNewPrivileges: true,
     },

@@ -5,6 +5,8 @@ import { fault } from "@aether/contract";
 import { isErrno, run } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, workloadDir } from "../host.ts";
+import { findImage, type ImagePin, imageRootfs } from "../image/images.ts";
+import type { ProcessSettings } from "../image/process.ts";
 
 export interface RootfsPaths {
   readonly upper: string;
@@ -28,12 +30,13 @@ export const rootfsPaths = (host: Host, workload: string): RootfsPaths => {
 };
 
 /** The lower layer. Throws ROOTFS_INVALID. */
-export async function lowerDir(spec: WorkloadSpec): Promise<string> {
+export async function lowerDir(host: Host, spec: WorkloadSpec, image: ImagePin | undefined): Promise<string> {
   if (spec.rootfs === "host") return "/";
-  if (spec.rootfs.startsWith("oci:"))
-    throw fault("ROOTFS_INVALID", "OCI layouts are not unpacked by this version: unpack it (umoci unpack) and give the directory", {
-      field: "spec.rootfs",
-    });
+  if (spec.rootfs.startsWith("oci:")) {
+    if (image === undefined || (await findImage(host, image.chainId)) === undefined)
+      throw fault("ROOTFS_INVALID", `the image of ${spec.name} is not on this node`, { field: "spec.rootfs" });
+    return imageRootfs(host, image.chainId);
+  }
   if (!spec.rootfs.startsWith("/"))
     throw fault("ROOTFS_INVALID", `rootfs must be host or an absolute directory, not ${spec.rootfs}`, { field: "spec.rootfs" });
   const found = await stat(spec.rootfs).catch(() => undefined);
@@ -78,10 +81,10 @@ export async function isMounted(path: string): Promise<boolean> {
   return text.split("\n").some((line) => line.split(" ")[4] === path);
 }
 
-export async function mountRootfs(host: Host, spec: WorkloadSpec): Promise<string> {
+export async function mountRootfs(host: Host, spec: WorkloadSpec, image: ImagePin | undefined): Promise<string> {
   const paths = rootfsPaths(host, spec.name);
   if (await isMounted(paths.mounted)) return paths.mounted;
-  const options = `lowerdir=${paths.hidden}:${await lowerDir(spec)},upperdir=${paths.upper},workdir=${paths.work}`;
+  const options = `lowerdir=${paths.hidden}:${await lowerDir(host, spec, image)},upperdir=${paths.upper},workdir=${paths.work}`;
   await run("mount", ["-t", "overlay", "overlay", "-o", options, paths.mounted], { deadlineMs: 10_000 });
   await run("mount", ["--make-private", paths.mounted], { deadlineMs: 10_000 });
   return paths.mounted;
@@ -93,12 +96,10 @@ export async function unmountRootfs(host: Host, workload: string): Promise<void>
 }
 
 /** Finds argv[0] in the workload's root as execvp would. Throws COMMAND_NOT_EXECUTABLE. */
-export async function requireExecutable(spec: WorkloadSpec, root: string): Promise<void> {
-  const name = spec.argv[0] ?? "";
-  const searched = spec.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  const candidates = name.includes("/")
-    ? [join(spec.workingDirectory || "/", name), name]
-    : searched.split(":").map((dir) => join(dir, name));
+export async function requireExecutable(spec: WorkloadSpec, process: ProcessSettings, root: string): Promise<void> {
+  const name = process.argv[0] ?? "";
+  const searched = process.env.PATH ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  const candidates = name.includes("/") ? [join(process.workingDirectory, name), name] : searched.split(":").map((dir) => join(dir, name));
   for (const candidate of candidates) if (candidate.startsWith("/") && (await isExecutable(root, candidate))) return;
   throw fault("COMMAND_NOT_EXECUTABLE", `${JSON.stringify(name)} is not an executable file in the rootfs ${spec.rootfs}`, {
     field: "spec.argv",

@@ -4,6 +4,8 @@ import { Fault, fault } from "@aether/contract";
 import { isErrno, run, sleep, until } from "@aether/kit";
 import type { Runtime, WorkloadSpec, WorkloadStatus } from "../engine.ts";
 import { containerId, type Host, workloadDir } from "../host.ts";
+import { ensureImage } from "../image/images.ts";
+import { processSettings } from "../image/process.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
 import { listRecords, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
@@ -139,7 +141,7 @@ export function createRuntime(host: Host): OwnedRuntime {
       const record = await observe(await requireRecord(host, name));
       if (record.phase !== "running" || record.pid === undefined) throw fault("WORKLOAD_NOT_RUNNING", `${name} is ${record.phase}`);
       const env = Object.fromEntries(
-        Object.entries({ PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...record.spec.env }),
+        Object.entries({ PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...record.image?.env, ...record.spec.env }),
       );
       // In the workload's cgroups, so that it is frozen, counted and killed with it.
       const procs = (await cgroupDirs(host, name)).map((dir) => `${dir}/cgroup.procs`).join(":");
@@ -193,11 +195,13 @@ export const plain = (spec: WorkloadSpec): WorkloadRecord["spec"] => ({
 });
 
 async function startFresh(host: Host, spec: WorkloadSpec, epoch: number, signal: AbortSignal): Promise<WorkloadRecord> {
+  const image = spec.rootfs.startsWith("oci:") ? await ensureImage(host, spec.rootfs.slice("oci:".length), signal) : undefined;
   await prepareRootfs(host, spec);
-  const root = await mountRootfs(host, spec);
-  await requireExecutable(spec, root);
+  const root = await mountRootfs(host, spec, image);
+  const process = await processSettings(spec, image, root);
+  await requireExecutable(spec, process, root);
   await makeNetwork(host, spec.name, spec.address);
-  const bundle = await writeBundle(host, spec, root);
+  const bundle = await writeBundle(host, spec, process, root);
   const id = containerId(host, spec.name);
   const runc = [host.options.tools.runc, "--root", runcRoot(host)];
   await run(host.options.tools.runc, ["--root", runcRoot(host), "delete", "--force", id], { deadlineMs: 20_000, okCodes: [0, 1], signal });
@@ -216,6 +220,7 @@ async function startFresh(host: Host, spec: WorkloadSpec, epoch: number, signal:
     ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
     shimPid: done.shimPid,
     stdio: { stdout: done.stdoutInode, stderr: done.stderrInode },
+    ...(image === undefined ? {} : { image }),
   };
   await writeRecord(host, record);
   return record;

@@ -11,7 +11,9 @@ import { dump, restore } from "../checkpoint/criu.ts";
 import type { ManifestEntry, Snapshots, WorkloadSpec } from "../engine.ts";
 import { travellingTrees } from "../files/sync.ts";
 import { createTreeHasher } from "../files/tree-digest.ts";
+import { attributeReader } from "../files/xattrs.ts";
 import type { Host } from "../host.ts";
+import { imagePin, requireImage } from "../image/images.ts";
 import { leadHere, makeNetwork } from "../network/workload-network.ts";
 import { manifestOf, observe } from "../receipt/manifest.ts";
 import { readRecord, requireRecord, writeRecord } from "../record.ts";
@@ -25,6 +27,7 @@ const snapshotManifest = z.object({
   entries: z.array(z.object({ name: z.string(), bytes: z.number(), sha256: z.string() })),
   filesDigest: z.string(),
   stdio: z.object({ stdout: z.number(), stderr: z.number() }),
+  image: imagePin.optional(),
 });
 
 export function createSnapshots(host: Host): Snapshots {
@@ -51,12 +54,12 @@ export function createSnapshots(host: Host): Snapshots {
             deadlineMs: 600_000,
             signal,
           });
-        const files = await createTreeHasher().digest(trees.map((tree) => tree.path));
+        const files = await createTreeHasher(attributeReader(host.options.tools.native)).digest(trees);
         const entries = await digestImages(images);
         const manifest = manifestOf(entries, files, await observe(host, workload));
         await thaw(host, workload);
         freezeMs = performance.now() - began;
-        const kept = { entries, filesDigest: files.digest, stdio: record.stdio ?? { stdout: 0, stderr: 0 } };
+        const kept = { entries, filesDigest: files.digest, stdio: record.stdio ?? { stdout: 0, stderr: 0 }, image: record.image };
         await writeFileAtomic(join(half, "manifest.json"), JSON.stringify(kept));
         await rename(half, folder(snapshotId));
         return { manifest, bytes: entries.reduce((sum, entry) => sum + entry.bytes, files.bytes), freezeMs };
@@ -76,6 +79,7 @@ export function createSnapshots(host: Host): Snapshots {
         throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.phase} on this node`);
       if (existing !== undefined && existing.epoch > epoch) throw fault("STALE_EPOCH", `${spec.name} is in epoch ${existing.epoch}`);
       await phase(progress, "snapshot.verify", () => compareWithManifest(host, from, kept, snapshotId, spec));
+      if (kept.image !== undefined) await requireImage(host, spec, kept.image, signal);
       await destroy(host, spec.name, spec.address, signal);
       await writeRecord(host, { spec: plain(spec), epoch, phase: "starting" });
       try {
@@ -91,7 +95,7 @@ export function createSnapshots(host: Host): Snapshots {
         await cp(join(from, "images"), images, { recursive: true });
         try {
           await prepareRootfs(host, spec);
-          await mountRootfs(host, spec);
+          await mountRootfs(host, spec, kept.image);
           await makeNetwork(host, spec.name, spec.address);
           await makeCgroups(host, spec.name, spec.memoryLimitBytes);
           const launched = await phase(progress, "snapshot.restore", () =>
@@ -106,6 +110,7 @@ export function createSnapshots(host: Host): Snapshots {
             ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
             shimPid: launched.shimPid,
             stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
+            ...(kept.image === undefined ? {} : { image: kept.image }),
           };
           await writeRecord(host, record);
           for (const pid of await pidsOf(host, spec.name)) signalPid(pid, "SIGCONT");
@@ -153,8 +158,8 @@ async function compareWithManifest(
     throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${wrong?.name ?? "the set of images"} does not match the manifest`, {
       details: { snapshotId },
     });
-  const trees = travellingTrees(host, spec).map((tree) => join(from, tree.name));
-  const files = await createTreeHasher().digest(trees);
+  const trees = travellingTrees(host, spec).map(({ name }) => ({ name, path: join(from, name) }));
+  const files = await createTreeHasher(attributeReader(host.options.tools.native)).digest(trees);
   if (files.digest !== kept.filesDigest)
     throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: its files do not match the manifest`, { details: { snapshotId } });
 }

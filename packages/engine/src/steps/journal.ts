@@ -5,6 +5,7 @@ import { readTextIfThere, writeFileAtomic } from "@aether/kit";
 import { z } from "zod";
 import type { MigrationRef, Phase, Progress } from "../engine.ts";
 import { type Host, migrationDir, migrationsDir } from "../host.ts";
+import { imagePin } from "../image/images.ts";
 import { workloadSpec } from "../record.ts";
 
 const migrationRecord = z.object({
@@ -34,6 +35,8 @@ const migrationRecord = z.object({
   /** Target: when the source cut the workload off, on this host's clock, and how wrong that may be. */
   cutAtMs: z.number().optional(),
   clockErrorMs: z.number().optional(),
+  /** Of an "oci:" rootfs, as the source told while files travelled. */
+  image: imagePin.optional(),
   /** Kept so that a repeated resume answers the same. */
   result: z.unknown().optional(),
 });

@@ -10,7 +10,9 @@ import { endOrphanedCriu, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
 import { sendTree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
+import { attributeReader } from "../files/xattrs.ts";
 import { type Host, workloadDir } from "../host.ts";
+import { sendImage } from "../image/travel.ts";
 import type { Link } from "../link/link.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
@@ -44,7 +46,7 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       if (header.channel !== "pages" || lazy === undefined) throw fault("TRANSFER_FAILED", "the source serves pages only");
       await servePages(socket, reader, lazy.port);
     });
-    const session: Session = { hasher: createTreeHasher(), shut };
+    const session: Session = { hasher: createTreeHasher(attributeReader(host.options.tools.native)), shut };
     sessions.set(ref.migrationId, session);
     return session;
   }
@@ -68,13 +70,15 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       return phase(progress, "copy.files", async (facts) => {
         // Written pages of mapped files become read-only again by the sync, so that a later write changes the file's times: the stamp sees it.
         for (const root of roots) await run("sync", ["-f", root], { deadlineMs: 120_000, signal });
-        const stamp = await session.hasher.stamp(roots);
+        const stamp = await session.hasher.stamp(trees);
+        if (record.image !== undefined) await sendImage(host, link, peer, ref.migrationId, record.image, signal);
         for (const tree of trees) {
           await sendTree(host, link, peer, ref.migrationId, tree, signal);
           await faultpoint("copy.half");
         }
-        const files = await session.hasher.digest(roots).catch(() => undefined); // warms the hasher; a file that vanished is no matter here
-        session.stamp = stamp;
+        const files = await session.hasher.warm(trees);
+        if (stamp === undefined) delete session.stamp;
+        else session.stamp = stamp;
         facts.bytes = String(files?.bytes ?? 0);
         return { fileBytes: files?.bytes ?? 0, fileCount: files?.count ?? 0 };
       });
@@ -87,7 +91,6 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       const session = sessionOf(ref, peer.nodeId);
       const images = imagesDir(host, ref.migrationId);
       const trees = travellingTrees(host, record.spec);
-      const roots = trees.map((tree) => tree.path);
       const pid = record.pid ?? 0;
       const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode };
       await writeMigration(host, journal);
@@ -115,10 +118,10 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
         });
         await faultpoint("freeze.after_freeze");
         const files = await phase(progress, "freeze.files", async (facts) => {
-          const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(roots));
+          const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(trees));
           facts.sent = String(!isUnchanged);
           if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, signal);
-          return session.hasher.digest(roots);
+          return session.hasher.digest(trees);
         });
         await sender.begin({
           stdout: record.stdio?.stdout ?? 0,

@@ -7,13 +7,16 @@ import { faultpoint, killGroup, run, type StandBy, until, withDeadline } from "@
 import { behindPrivateRun, type Ready, readyRestore } from "../checkpoint/criu.ts";
 import type { MigrationRef, Peer, RestoreResult, ResumeResult, TargetSide } from "../engine.ts";
 import { receiveTree, type Tree, travellingTrees } from "../files/sync.ts";
-import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
+import { createTreeHasher, type TreeDigest, type TreeHasher } from "../files/tree-digest.ts";
+import { attributeReader } from "../files/xattrs.ts";
 import { type Host, migrationDir, workloadDir } from "../host.ts";
+import type { ImagePin } from "../image/images.ts";
+import { receiveImage } from "../image/travel.ts";
 import type { Link } from "../link/link.ts";
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import { type Hold, openHold } from "../network/hold.ts";
 import { announce, leadHere, leadToDevice, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
-import { manifestOf, observe, type TreeDigest } from "../receipt/manifest.ts";
+import { manifestOf, observe } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
 import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { readProc, statOf } from "../runtime/process.ts";
@@ -53,11 +56,26 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
     facts.promise.catch(() => undefined);
     images.promise.catch(() => undefined);
     const trees = travellingTrees(host, spec);
+    const imageTree: Tree[] = [];
+    const gone = new AbortController();
     const shut = link.admit(ref.migrationId, sourceNodeId, async ({ socket, reader, header }) => {
       if (header.channel === "files") {
-        await receiveTree(host, ref.migrationId, trees, header, socket, reader);
+        await receiveTree(host, ref.migrationId, [...trees, ...imageTree], header, socket, reader);
         await settleFiles(session, trees).catch(() => undefined); // warms; a tree that is not there yet is no matter here
         return;
+      }
+      if (header.channel === "image") {
+        const door = {
+          open(tree: Tree) {
+            imageTree.push(tree);
+            return () => imageTree.splice(0);
+          },
+          async keep(image: ImagePin) {
+            const known = await readMigration(host, ref.migrationId);
+            if (known !== undefined) await writeMigration(host, { ...known, image });
+          },
+        };
+        return receiveImage(host, spec, socket, reader, door, gone.signal);
       }
       if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
       try {
@@ -70,9 +88,10 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
     const session: Session = {
       facts: facts.promise,
       images: images.promise,
-      hasher: createTreeHasher(),
+      hasher: createTreeHasher(attributeReader(host.options.tools.native)),
       shut() {
         shut();
+        gone.abort(fault("CANCELLED", "the migration was aborted"));
         fail(fault("CANCELLED", "the migration was aborted"));
       },
     };
@@ -157,7 +176,7 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         await writeMigration(host, restoring);
         const files = await phase(progress, "restore.files", async () => {
           const digest = await settleFiles(session, travellingTrees(host, spec), signal);
-          await mountRootfs(host, spec);
+          await mountRootfs(host, spec, known.image);
           return digest;
         });
         const criu = await readyRestore(host, spec, imagesHere, { isLazy: facts.isLazy, stdio: facts, isLeftStopped: true });
@@ -183,6 +202,7 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
           phase: "restored",
           migrationId: ref.migrationId,
           pid: launched.pid,
+          ...(known.image === undefined ? {} : { image: known.image }),
           ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
           shimPid: launched.shimPid,
           stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
@@ -286,7 +306,7 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
 
 /** What has arrived is hashed and on the disk. Paid for once a file: also after each copy, so that the freeze has little of it. */
 async function settleFiles({ hasher }: Session, trees: readonly Tree[], signal?: AbortSignal): Promise<TreeDigest> {
-  const digest = await hasher.digest(trees.map((tree) => tree.path));
+  const digest = await hasher.digest(trees);
   if (digest.count > trees.length) for (const { path } of trees) await run("sync", ["-f", path], { deadlineMs: 60_000, signal });
   return digest;
 }
