@@ -23,6 +23,13 @@ export const faults = {
     "Ask for a token with the role that is named.",
   ),
   ROUTE_NOT_FOUND: row(Code.NotFound, "No such route", "See the API reference for the routes that exist."),
+  METHOD_NOT_ALLOWED: row(Code.Unimplemented, "The route exists, but not for this method", "Use a method that Allow names."),
+  UNSUPPORTED_MEDIA_TYPE: row(Code.InvalidArgument, "The body's type is not understood", "Send `Content-Type: application/json`."),
+  PRECONDITION_FAILED: row(
+    Code.FailedPrecondition,
+    "The resource has changed since it was read",
+    "Read it again, and decide again; then send its new ETag.",
+  ),
   RATE_LIMITED: row(Code.ResourceExhausted, "Too many requests", "Wait as long as Retry-After says.", "backoff"),
   REQUEST_TOO_LARGE: row(Code.ResourceExhausted, "The request is larger than allowed", "Send less in one request."),
   IDEMPOTENCY_KEY_REUSED: row(Code.AlreadyExists, "The Idempotency-Key was used for another request", "Use a new key for a new request."),
@@ -193,6 +200,9 @@ export interface FaultOptions {
   readonly details?: Readonly<Record<string, string>>;
 }
 
+/** Errors travel in headers, and headers are short: one that quotes a megabyte of somebody's input would not arrive at all. */
+const cut = (text: string): string => (text.length > 1000 ? `${text.slice(0, 1000).toWellFormed()}…` : text);
+
 /** The one error class. Make it with `fault()`; turn anything caught into one with `Fault.from`. */
 export class Fault extends Error {
   readonly code: FaultCode;
@@ -232,10 +242,11 @@ export class Fault extends Error {
 
   /** For the wire: our code, field and hint travel as metadata beside the RPC code. INTERNAL leaves without its text. */
   toConnectError(traceId = ""): ConnectError {
-    const text = this.code === "INTERNAL" ? `${this.row.title}${traceId ? ` (id ${traceId})` : ""}` : this.message;
-    const headers: Record<string, string> = { "aether-code": this.code, "aether-hint": encodeURIComponent(this.hint) };
-    if (this.field !== undefined) headers["aether-field"] = encodeURIComponent(this.field);
+    const text = this.code === "INTERNAL" ? `${this.row.title}${traceId ? ` (id ${traceId})` : ""}` : cut(this.message);
+    const headers: Record<string, string> = { "aether-code": this.code, "aether-hint": encodeURIComponent(cut(this.hint)) };
+    if (this.field !== undefined) headers["aether-field"] = encodeURIComponent(cut(this.field));
     if (Object.keys(this.details).length > 0) headers["aether-details"] = encodeURIComponent(JSON.stringify(this.details));
+    if (this.details.retryAfterSeconds !== undefined) headers["retry-after"] = this.details.retryAfterSeconds;
     if (traceId) headers["aether-trace-id"] = traceId;
     return new ConnectError(text, this.row.rpc, headers, undefined, this);
   }

@@ -113,7 +113,7 @@ async function assemble(
   const browserSessions = createSessions(db, limits, nowMs);
   const links = createSignInLinks(db, nowMs);
   const firstAdminCode = await offerFirstAccount(accounts, links, join(config.dataDir, firstAdminFile));
-  await releaseKeys(db, nowMs());
+  if (database.engine === "embedded") await releaseKeys(db);
 
   const authority = await openAuthority(config.dataDir, { trustDomain: config.trustDomain });
   const identity = createCoreIdentity(config.dataDir, authority, config.identityTtlMs, clock, log);

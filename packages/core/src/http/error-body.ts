@@ -1,5 +1,5 @@
 // The one shape in which an error leaves over HTTP.
-import { Fault } from "@aether/contract";
+import { Fault, type FaultCode } from "@aether/contract";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 export interface ErrorBody {
@@ -33,15 +33,23 @@ const statusOfCode: Readonly<Record<Code, number>> = {
   [Code.Unauthenticated]: 401,
 };
 
+/** Where HTTP has a word of its own. */
+const statusOfFault: Partial<Record<FaultCode, number>> = {
+  METHOD_NOT_ALLOWED: 405,
+  PRECONDITION_FAILED: 412,
+  REQUEST_TOO_LARGE: 413,
+  UNSUPPORTED_MEDIA_TYPE: 415,
+  DISK_FULL: 507,
+};
+
 export function statusOf(problem: Fault): number {
-  if (problem.code === "REQUEST_TOO_LARGE") return 413;
-  if (problem.code === "DISK_FULL") return 507;
-  return statusOfCode[problem.row.rpc];
+  return statusOfFault[problem.code] ?? statusOfCode[problem.row.rpc];
 }
 
 /** INTERNAL leaves without its text: only the id under which the log has it. */
 export function errorBody(problem: Fault, traceId: string): ErrorBody {
-  const message = problem.code === "INTERNAL" ? problem.row.title : problem.message;
+  // A message that quotes a megabyte of input helps nobody.
+  const message = problem.code === "INTERNAL" ? problem.row.title : problem.message.slice(0, 2000).toWellFormed();
   return {
     error: {
       code: problem.code,

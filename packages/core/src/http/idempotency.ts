@@ -8,14 +8,21 @@ import { roleOf } from "../access/roles.ts";
 import type { Db } from "../db/database.ts";
 import { answerKey, callerOf } from "./caller.ts";
 import { faultOf, statusOf } from "./error-body.ts";
+import { isRead } from "./method-facts.ts";
+import { carriesSecret, withoutSecrets } from "./redact.ts";
 
 export const keepMs = 86_400_000;
+/** No request takes this long: a key that is still held then was left by a control plane that died, on a database that others share. */
+const forgottenMs = 600_000;
 
 export function idempotencyInterceptor(db: Db, nowMs: () => number): Interceptor {
   return (next) => async (request) => {
     const key = request.header.get("idempotency-key");
     const role = roleOf(request.method);
-    if (key === null || request.stream || (role !== Role.OPERATOR && role !== Role.ADMIN)) return next(request);
+    // Agents repeat by the ids of their own messages, and who has no credential has no name to keep a key under.
+    if (key === null || request.stream || isRead(request.method) || role === Role.AGENT || role === Role.NONE) return next(request);
+    // A hash of a request with a password could be tried out word by word; such requests are few, and repeating one does no harm.
+    if (carriesSecret(request.method.input)) return next(request);
     if (!/^[\x21-\x7e]{1,128}$/.test(key)) {
       throw fault("INVALID_ARGUMENT", "Idempotency-Key is 1 to 128 printable characters without space", { field: "Idempotency-Key" });
     }
@@ -31,7 +38,12 @@ export function idempotencyInterceptor(db: Db, nowMs: () => number): Interceptor
         conflict
           .columns(["actor", "key"])
           .doUpdateSet({ route, body_sha256: bodyHash, created_at: new Date(nowMs()), status: null, response: null })
-          .where("idempotency_keys.created_at", "<", new Date(nowMs() - keepMs)),
+          .where((eb) =>
+            eb.or([
+              eb("idempotency_keys.created_at", "<", new Date(nowMs() - keepMs)),
+              eb.and([eb("idempotency_keys.status", "is", null), eb("idempotency_keys.created_at", "<", new Date(nowMs() - forgottenMs))]),
+            ]),
+          ),
       )
       .returning("key")
       .executeTakeFirst();
@@ -40,7 +52,7 @@ export function idempotencyInterceptor(db: Db, nowMs: () => number): Interceptor
     const row = db.updateTable("idempotency_keys").where("actor", "=", actor).where("key", "=", key);
     try {
       const response = (await next(request)) as UnaryResponse;
-      await row.set({ status: 200, response: JSON.stringify(withoutSecret(toJson(request.method.output, response.message))) }).execute();
+      await row.set({ status: 200, response: JSON.stringify(keptAnswer(request.method, response.message)) }).execute();
       return response;
     } catch (caught) {
       const problem = faultOf(caught);
@@ -56,21 +68,13 @@ export function idempotencyInterceptor(db: Db, nowMs: () => number): Interceptor
   };
 }
 
-/** At start: the requests that held these keys died with the last process. Also forgets what is older than a day. */
-export async function releaseKeys(db: Db, nowMs: number): Promise<void> {
+/** At the start of the only process on this database: the requests that held these keys died with the last one. */
+export async function releaseKeys(db: Db): Promise<void> {
   await db.deleteFrom("idempotency_keys").where("status", "is", null).execute();
-  await db
-    .deleteFrom("idempotency_keys")
-    .where("created_at", "<", new Date(nowMs - keepMs))
-    .execute();
 }
 
-/** A token's secret is shown once and never kept: a replay of its making has all but the secret. */
-function withoutSecret(answer: JsonValue): JsonValue {
-  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) return answer;
-  const { secret: _, ...kept } = answer;
-  return kept;
-}
+/** A secret is shown once and never kept: a replay of its making has all but the secret. */
+const keptAnswer = (method: DescMethodUnary, answer: Message): JsonValue => toJson(method.output, withoutSecrets(method.output, answer));
 
 interface Asked {
   readonly actor: string;

@@ -1,17 +1,19 @@
 // The people's port: REST, Connect, gRPC-web, gRPC, health, metrics, the page.
 import http2 from "node:http2";
-import { fault } from "@aether/contract";
+import type { Socket } from "node:net";
+import { type Fault, fault } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import { createConnectRouter } from "@connectrpc/connect";
 import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { errorBody, faultOf } from "./error-body.ts";
 import { createOnePort, type OnePort } from "./one-port.ts";
 import { originOf, valuesWith } from "./origin.ts";
 import { sendFault, serveRest } from "./rest/transcoding.ts";
 import { bodyLimitBytes, type RpcOptions } from "./rpc-options.ts";
 import { addSecurityHeaders } from "./security-headers.ts";
+import { continueTrace } from "./trace.ts";
 
 export interface PeopleServerOptions extends RpcOptions {
   readonly log: Logger;
@@ -26,6 +28,7 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
     bodyLimit: bodyLimitBytes,
     forceCloseConnections: true,
     requestTimeout: 30_000,
+    clientErrorHandler: refuseUnreadable,
     // A URL that cannot be decoded is a mistake of the client like any other.
     frameworkErrors: (error, request, reply) => {
       sendFault(reply, fault("INVALID_ARGUMENT", error.message, { cause: error }), originOf(request.raw));
@@ -38,13 +41,7 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
     if (problem.code === "INTERNAL") log.error({ err: error, traceId: origin.trace.traceId, url: request.url }, "request failed");
     return sendFault(reply, problem, origin);
   });
-  app.setNotFoundHandler((request, reply) =>
-    sendFault(
-      reply,
-      fault("ROUTE_NOT_FOUND", `there is no ${request.method} ${request.url.split("?")[0]?.slice(0, 200)}`),
-      originOf(request.raw),
-    ),
-  );
+  app.setNotFoundHandler((request, reply) => sendFault(reply, notFound(app, request), originOf(request.raw)));
   await app.register(fastifyConnectPlugin, { ...rpc, contextValues: (request) => valuesWith(originOf(request.raw)) });
   const router = createConnectRouter({ ...rpc, connect: true, grpc: false, grpcWeb: false });
   routes(router);
@@ -90,12 +87,41 @@ function readJson(app: FastifyInstance): void {
   });
 }
 
+/** A path that exists for another verb is told apart from one that does not exist. */
+function notFound(app: FastifyInstance, { method, url }: FastifyRequest): Fault {
+  const path = url.split("?")[0]?.slice(0, 200) ?? "/";
+  const allowed = ["GET", "POST"].filter((verb) => app.hasRoute({ method: verb, url: path }));
+  if (allowed.length === 0) return fault("ROUTE_NOT_FOUND", `there is no ${method} ${path}`);
+  return fault("METHOD_NOT_ALLOWED", `${path} does not take ${method}`, { details: { allow: allowed.join(", ") } });
+}
+
+/** What is not HTTP, or has headers without end, never becomes a request: it is answered on the bare connection. */
+function refuseUnreadable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || socket.destroyed) return;
+  const { traceId } = continueTrace(undefined);
+  const [status, problem] =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? ["431 Request Header Fields Too Large", fault("REQUEST_TOO_LARGE", "the headers are larger than 16 KiB")]
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? ["408 Request Timeout", fault("INVALID_ARGUMENT", "the request did not come in time")]
+        : ["400 Bad Request", fault("INVALID_ARGUMENT", "this is not a request of HTTP/1.1")];
+  const body = JSON.stringify(errorBody(problem as Fault, traceId));
+  const head = [
+    `HTTP/1.1 ${String(status)}`,
+    "content-type: application/json; charset=utf-8",
+    `content-length: ${Buffer.byteLength(body)}`,
+    "connection: close",
+  ];
+  if (socket.writable) socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  else socket.destroy();
+}
+
 /** fastify's own refusals, in our table. */
 function requestFault(error: unknown) {
   if (typeof error !== "object" || error === null || !("statusCode" in error)) return undefined;
   const message = error instanceof Error ? error.message : "the request cannot be read";
   if (error.statusCode === 413) return fault("REQUEST_TOO_LARGE", `the body is larger than ${bodyLimitBytes} bytes`);
-  if (error.statusCode === 415) return fault("INVALID_ARGUMENT", "the body must be application/json", { field: "content-type" });
+  if (error.statusCode === 415) return fault("UNSUPPORTED_MEDIA_TYPE", "the body must be application/json", { field: "Content-Type" });
   if (typeof error.statusCode === "number" && error.statusCode >= 400 && error.statusCode < 500) return fault("INVALID_ARGUMENT", message);
   return undefined;
 }

@@ -1,61 +1,110 @@
 // REST on the same handlers as gRPC: google.api.http transcoding by reflection. What a route does, who may call it and what it answers
 // on failure is decided behind it; here is only the translation.
-import { createHash } from "node:crypto";
 import { type Fault, fault } from "@aether/contract";
-import type { DescMethodStreaming, DescMethodUnary, JsonValue, Message } from "@bufbuild/protobuf";
+import type { DescMethod, DescMethodStreaming, DescMethodUnary, JsonValue, Message } from "@bufbuild/protobuf";
 import { toJson } from "@bufbuild/protobuf";
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { errorBody, faultOf, statusOf } from "../error-body.ts";
 import { type Origin, originOf, valuesWith } from "../origin.ts";
 import { type Binding, bindingsOf } from "./bindings.ts";
+import { entityTag, fitsTag } from "./entity-tag.ts";
 import { inMemoryTransport } from "./in-memory.ts";
 import { fieldOf, parseRequest } from "./request-json.ts";
 import { keepAlive, ndjson, serverSentEvents, writeChunk } from "./stream.ts";
 
-/** Serves every route that the router's services declare under /api/. */
+interface Found {
+  readonly binding: Binding;
+  readonly match: RegExpExecArray;
+}
+
+/** One request on its way through. */
+interface Call {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly origin: Origin;
+  readonly transport: Transport;
+  /** Aborts when the client is gone. */
+  readonly gone: AbortSignal;
+}
+
+/** Serves every route that the router's services declare. */
 export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const bindings = bindingsOf(new Set(router.handlers.map(({ service }) => service)));
-  app.all("/api/*", async (request, reply) => {
+  const serve = async (request: FastifyRequest, reply: FastifyReply) => {
     const origin = originOf(request.raw);
     echo(reply, origin);
-    const url = new URL(request.raw.url ?? "/", "http://local");
-    const found = findBinding(bindings, request.method, url.pathname);
-    if (found === undefined) return sendFault(reply, fault("ROUTE_NOT_FOUND", `there is no ${request.method} ${url.pathname}`), origin);
     const gone = new AbortController();
     reply.raw.on("close", () => gone.abort(fault("CANCELLED", "the client closed the connection")));
+    const call: Call = { request, reply, origin, transport: inMemoryTransport(handlers, valuesWith(origin)), gone: gone.signal };
     try {
+      const url = new URL(request.raw.url ?? "/", "http://local");
+      const found = findBinding(bindings, request.method, url.pathname);
       const message = parseRequest(found.binding, found.match, url.searchParams, request.body as JsonValue | undefined);
-      const transport = inMemoryTransport(handlers, valuesWith(origin));
+      await refuseIfChanged(bindings, call, url.pathname);
       const method: DescMethodUnary | DescMethodStreaming = found.binding.method;
-      const headers = forwardedHeaders(request);
-      if (method.methodKind === "unary") {
-        const answer = await transport.unary(method, gone.signal, undefined, headers, message as never);
-        const cookie = answer.header.get("set-cookie");
-        if (cookie !== null) reply.header("set-cookie", cookie);
-        return sendMessage(request, reply, toJson(method.output, answer.message, { alwaysEmitImplicit: true }));
-      }
+      if (method.methodKind === "unary") return sendMessage(call, await ask(call, method, message));
       if (method.methodKind !== "server_streaming") throw fault("ROUTE_NOT_FOUND", `${method.name} needs a gRPC client`);
       resume(method.input, message, request);
       const messages = (async function* (): AsyncGenerator<Message> {
-        const answer = await transport.stream(method, gone.signal, undefined, headers, one(message) as never);
+        const answer = await call.transport.stream(method, call.gone, undefined, forwardedHeaders(request), one(message) as never);
         yield* answer.message;
       })();
-      await sendStream(request, reply, found.binding, messages, gone.signal, origin);
+      await sendStream(call, method, messages);
       return reply;
     } catch (caught) {
-      return sendFault(reply, faultOf(caught), origin, caught);
+      return sendFault(reply, faultOf(caught), origin);
     }
-  });
+  };
+  app.all("/api/*", serve);
+  for (const { template } of bindings) if (!template.startsWith("/api/")) app.all(template, serve);
 }
 
-function findBinding(bindings: readonly Binding[], verb: string, pathname: string) {
+/** Throws METHOD_NOT_ALLOWED where only the verb is wrong, else ROUTE_NOT_FOUND. HEAD is a GET whose body the server leaves out. */
+function findBinding(bindings: readonly Binding[], verb: string, pathname: string): Found {
+  const asked = verb === "HEAD" ? "GET" : verb;
+  const allowed = new Set<string>();
   for (const binding of bindings) {
-    const match = binding.verb === verb ? binding.regexp.exec(pathname) : null;
-    if (match) return { binding, match };
+    const match = binding.regexp.exec(pathname);
+    if (match === null) continue;
+    if (binding.verb === asked) return { binding, match };
+    allowed.add(binding.verb);
+    if (binding.verb === "GET") allowed.add("HEAD");
   }
-  return undefined;
+  if (allowed.size === 0) throw fault("ROUTE_NOT_FOUND", `there is no ${verb} ${pathname.slice(0, 200)}`);
+  throw fault("METHOD_NOT_ALLOWED", `${pathname.slice(0, 200)} does not take ${verb}`, { details: { allow: [...allowed].join(", ") } });
+}
+
+/** What a handler may say beside its message. */
+const answerHeaders = ["set-cookie", "idempotent-replayed"];
+
+async function ask({ request, reply, transport, gone }: Call, method: DescMethodUnary, message: Message): Promise<string> {
+  const answer = await transport.unary(method, gone, undefined, forwardedHeaders(request), message as never);
+  for (const name of answerHeaders) {
+    const value = answer.header.get(name);
+    if (value !== null) reply.header(name, value);
+  }
+  return JSON.stringify(toJson(method.output, answer.message, { alwaysEmitImplicit: true }));
+}
+
+/**
+ * If-Match on a change: the resource that the path names must still be what the client has read. It is read through the same gate, so who
+ * may not read learns nothing. Between this look and the act another change may come; what must never happen then is refused by the act itself.
+ */
+async function refuseIfChanged(bindings: readonly Binding[], call: Call, pathname: string): Promise<void> {
+  const wanted = call.request.headers["if-match"];
+  if (wanted === undefined || call.request.method === "GET" || call.request.method === "HEAD") return;
+  const resource = pathname.replace(/:[a-z-]+$/i, "");
+  const binding = bindings.find(({ verb, regexp, method }) => verb === "GET" && method.methodKind === "unary" && regexp.test(resource));
+  const match = binding?.regexp.exec(resource);
+  if (binding === undefined || !match || binding.variables.length === 0) {
+    throw fault("INVALID_ARGUMENT", "If-Match needs a path that names one resource", { field: "If-Match" });
+  }
+  const message = parseRequest(binding, match, new URLSearchParams(), undefined);
+  const tag = entityTag(await ask(call, binding.method as DescMethod & DescMethodUnary, message));
+  if (fitsTag(wanted, tag, { isWeakEnough: false })) return;
+  throw fault("PRECONDITION_FAILED", `${resource} is not what it was: its ETag is ${tag}`, { field: "If-Match", details: { etag: tag } });
 }
 
 /** Metadata of the HTTP request, less what describes its own body and connection. */
@@ -82,26 +131,22 @@ function resume(type: Binding["method"]["input"], message: Message, request: Fas
   Reflect.set(message, after.localName, BigInt(last));
 }
 
-function sendMessage(request: FastifyRequest, reply: FastifyReply, json: JsonValue): FastifyReply {
-  const text = JSON.stringify(json);
+function sendMessage({ request, reply }: Call, text: string): FastifyReply {
   reply.type("application/json; charset=utf-8").header("cache-control", "no-store");
-  if (request.method === "GET") {
-    const etag = `"${createHash("sha256").update(text).digest("base64url").slice(0, 27)}"`;
-    reply.header("etag", etag).header("cache-control", "no-cache");
-    if (request.headers["if-none-match"] === etag) return reply.code(304).send();
-  }
+  if (request.method !== "GET" && request.method !== "HEAD") return reply.send(text);
+  const tag = entityTag(text);
+  reply.header("etag", tag).header("cache-control", "no-cache");
+  const known = request.headers["if-none-match"];
+  if (known !== undefined && fitsTag(known, tag, { isWeakEnough: true })) return reply.code(304).send();
   return reply.send(text);
 }
 
 const firstMessageMs = 100;
 
 async function sendStream(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { method }: Binding,
+  { request, reply, gone, origin }: Call,
+  method: DescMethodStreaming,
   messages: AsyncIterable<Message>,
-  gone: AbortSignal,
-  origin: Origin,
 ): Promise<void> {
   const format = request.headers.accept?.includes("text/event-stream") ? serverSentEvents : ndjson;
   // The first message is awaited before the status is sent, so that a refusal still has its own status; a stream that is silent is opened
@@ -137,11 +182,12 @@ function echo(reply: FastifyReply, origin: Origin): void {
   reply.header("traceparent", origin.trace.traceparent).header("x-request-id", origin.requestId);
 }
 
-/** The error shape, with Retry-After where the limiter said so. */
-export function sendFault(reply: FastifyReply, problem: Fault, origin: Origin, caught?: unknown): FastifyReply {
-  const metadata = typeof caught === "object" && caught !== null && "metadata" in caught ? caught.metadata : undefined;
-  const retryAfter = problem.details.retryAfterSeconds ?? (metadata instanceof Headers ? metadata.get("retry-after") : null);
-  if (retryAfter) reply.header("retry-after", retryAfter);
+/** The error shape, with the headers that belong to it: Retry-After, Allow, WWW-Authenticate. */
+export function sendFault(reply: FastifyReply, problem: Fault, origin: Origin): FastifyReply {
+  echo(reply, origin);
+  const { retryAfterSeconds, allow } = problem.details;
+  if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
+  if (allow !== undefined) reply.header("allow", allow);
   if (problem.code === "UNAUTHENTICATED") reply.header("www-authenticate", "Bearer");
   return reply
     .code(statusOf(problem))

@@ -561,10 +561,14 @@ export const VerdictSchema: GenEnum<Verdict> = /*@__PURE__*/
   enumDesc(file_aether_v2_certificate, 0);
 
 /**
+ * Evacuation certificates: whether each workload could leave its node in time.
+ *
  * @generated from service aether.v2.CertificateService
  */
 export const CertificateService: GenService<{
   /**
+   * The newest verdict on each workload.
+   *
    * @generated from rpc aether.v2.CertificateService.ListCertificates
    */
   listCertificates: {
@@ -573,6 +577,8 @@ export const CertificateService: GenService<{
     output: typeof ListCertificatesResponseSchema;
   },
   /**
+   * The newest verdict on one workload, with its history.
+   *
    * @generated from rpc aether.v2.CertificateService.GetCertificate
    */
   getCertificate: {

@@ -536,10 +536,14 @@ export const DrillStateSchema: GenEnum<DrillState> = /*@__PURE__*/
   enumDesc(file_aether_v2_drill, 1);
 
 /**
+ * Rehearsed interruptions, and the clients that watch them.
+ *
  * @generated from service aether.v2.DrillService
  */
 export const DrillService: GenService<{
   /**
+   * Announces an interruption where a real one would be announced, and watches what becomes of it.
+   *
    * @generated from rpc aether.v2.DrillService.StartDrill
    */
   startDrill: {
@@ -548,6 +552,8 @@ export const DrillService: GenService<{
     output: typeof StartDrillResponseSchema;
   },
   /**
+   * With its checks and what the oracles saw.
+   *
    * @generated from rpc aether.v2.DrillService.GetDrill
    */
   getDrill: {
@@ -556,6 +562,8 @@ export const DrillService: GenService<{
     output: typeof GetDrillResponseSchema;
   },
   /**
+   * Newest first.
+   *
    * @generated from rpc aether.v2.DrillService.ListDrills
    */
   listDrills: {
@@ -584,6 +592,8 @@ export const DrillService: GenService<{
     output: typeof ReportOracleResponseSchema;
   },
   /**
+   * What clients with an oracle reported lately, one entry each.
+   *
    * @generated from rpc aether.v2.DrillService.ListOracles
    */
   listOracles: {

@@ -211,10 +211,14 @@ export const ListIncidentsResponseSchema: GenMessage<ListIncidentsResponse> = /*
   messageDesc(file_aether_v2_feed, 5);
 
 /**
+ * Status feeds of providers.
+ *
  * @generated from service aether.v2.FeedService
  */
 export const FeedService: GenService<{
   /**
+   * The status feeds that are read, and how each is.
+   *
    * @generated from rpc aether.v2.FeedService.ListFeeds
    */
   listFeeds: {
@@ -223,6 +227,8 @@ export const FeedService: GenService<{
     output: typeof ListFeedsResponseSchema;
   },
   /**
+   * What the feeds tell of, newest first.
+   *
    * @generated from rpc aether.v2.FeedService.ListIncidents
    */
   listIncidents: {

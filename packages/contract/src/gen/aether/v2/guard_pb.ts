@@ -375,10 +375,14 @@ export const SetMaintenanceWindowsResponseSchema: GenMessage<SetMaintenanceWindo
   messageDesc(file_aether_v2_guard, 12);
 
 /**
+ * Guard rails of moves, and the switch that halts them.
+ *
  * @generated from service aether.v2.GuardService
  */
 export const GuardService: GenService<{
   /**
+   * The guard rails, with what they hold back now.
+   *
    * @generated from rpc aether.v2.GuardService.GetGuards
    */
   getGuards: {
@@ -397,6 +401,8 @@ export const GuardService: GenService<{
     output: typeof PauseMovesResponseSchema;
   },
   /**
+   * Lets moves begin again after they were halted.
+   *
    * @generated from rpc aether.v2.GuardService.ResumeMoves
    */
   resumeMoves: {

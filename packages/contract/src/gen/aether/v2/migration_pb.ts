@@ -1079,10 +1079,14 @@ export const KeepSchema: GenEnum<Keep> = /*@__PURE__*/
   enumDesc(file_aether_v2_migration, 2);
 
 /**
+ * Moves of workloads between nodes.
+ *
  * @generated from service aether.v2.MigrationService
  */
 export const MigrationService: GenService<{
   /**
+   * Moves a workload to another node while it runs. Answers when the move is on record; follow it with WatchMigration.
+   *
    * @generated from rpc aether.v2.MigrationService.StartMigration
    */
   startMigration: {
@@ -1091,6 +1095,8 @@ export const MigrationService: GenService<{
     output: typeof StartMigrationResponseSchema;
   },
   /**
+   * Newest first.
+   *
    * @generated from rpc aether.v2.MigrationService.ListMigrations
    */
   listMigrations: {
@@ -1099,6 +1105,8 @@ export const MigrationService: GenService<{
     output: typeof ListMigrationsResponseSchema;
   },
   /**
+   * One move with its phases.
+   *
    * @generated from rpc aether.v2.MigrationService.GetMigration
    */
   getMigration: {
@@ -1127,6 +1135,8 @@ export const MigrationService: GenService<{
     output: typeof CancelMigrationResponseSchema;
   },
   /**
+   * What left the source, what reached the target, and every comparison.
+   *
    * @generated from rpc aether.v2.MigrationService.GetReceipt
    */
   getReceipt: {

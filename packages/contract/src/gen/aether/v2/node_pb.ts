@@ -588,10 +588,14 @@ export const NodeStateSchema: GenEnum<NodeState> = /*@__PURE__*/
   enumDesc(file_aether_v2_node, 0);
 
 /**
+ * The fleet.
+ *
  * @generated from service aether.v2.NodeService
  */
 export const NodeService: GenService<{
   /**
+   * By id.
+   *
    * @generated from rpc aether.v2.NodeService.ListNodes
    */
   listNodes: {
@@ -600,6 +604,8 @@ export const NodeService: GenService<{
     output: typeof ListNodesResponseSchema;
   },
   /**
+   * One node with its facts, capabilities and workloads.
+   *
    * @generated from rpc aether.v2.NodeService.GetNode
    */
   getNode: {
@@ -608,6 +614,8 @@ export const NodeService: GenService<{
     output: typeof GetNodeResponseSchema;
   },
   /**
+   * The node takes no new workload from now on; what runs there stays.
+   *
    * @generated from rpc aether.v2.NodeService.CordonNode
    */
   cordonNode: {
@@ -616,6 +624,8 @@ export const NodeService: GenService<{
     output: typeof CordonNodeResponseSchema;
   },
   /**
+   * The node takes workloads again.
+   *
    * @generated from rpc aether.v2.NodeService.UncordonNode
    */
   uncordonNode: {

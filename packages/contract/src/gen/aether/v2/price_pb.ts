@@ -419,6 +419,8 @@ export const GetSavingsResponseSchema: GenMessage<GetSavingsResponse> = /*@__PUR
   messageDesc(file_aether_v2_price, 10);
 
 /**
+ * Spot prices.
+ *
  * @generated from service aether.v2.PriceService
  */
 export const PriceService: GenService<{

@@ -733,10 +733,14 @@ export const SignalKindSchema: GenEnum<SignalKind> = /*@__PURE__*/
   enumDesc(file_aether_v2_signal, 0);
 
 /**
+ * What was heard of interruptions.
+ *
  * @generated from service aether.v2.SignalService
  */
 export const SignalService: GenService<{
   /**
+   * Newest first.
+   *
    * @generated from rpc aether.v2.SignalService.ListSignals
    */
   listSignals: {
@@ -748,10 +752,14 @@ export const SignalService: GenService<{
   serviceDesc(file_aether_v2_signal, 0);
 
 /**
+ * What was done about a signal, and why.
+ *
  * @generated from service aether.v2.DecisionService
  */
 export const DecisionService: GenService<{
   /**
+   * Newest first.
+   *
    * @generated from rpc aether.v2.DecisionService.ListDecisions
    */
   listDecisions: {
@@ -760,6 +768,8 @@ export const DecisionService: GenService<{
     output: typeof ListDecisionsResponseSchema;
   },
   /**
+   * With its inputs, alternatives and reasons.
+   *
    * @generated from rpc aether.v2.DecisionService.GetDecision
    */
   getDecision: {
@@ -771,10 +781,14 @@ export const DecisionService: GenService<{
   serviceDesc(file_aether_v2_signal, 1);
 
 /**
+ * Who did what, also who was refused: append-only and hash-chained.
+ *
  * @generated from service aether.v2.AuditService
  */
 export const AuditService: GenService<{
   /**
+   * Newest first.
+   *
    * @generated from rpc aether.v2.AuditService.ListAudit
    */
   listAudit: {
@@ -796,10 +810,14 @@ export const AuditService: GenService<{
   serviceDesc(file_aether_v2_signal, 2);
 
 /**
+ * The ordered stream of what happens.
+ *
  * @generated from service aether.v2.EventService
  */
 export const EventService: GenService<{
   /**
+   * A page of the stream, oldest first.
+   *
    * @generated from rpc aether.v2.EventService.ListEvents
    */
   listEvents: {

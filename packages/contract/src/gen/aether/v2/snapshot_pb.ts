@@ -487,10 +487,14 @@ export const SnapshotStateSchema: GenEnum<SnapshotState> = /*@__PURE__*/
   enumDesc(file_aether_v2_snapshot, 0);
 
 /**
+ * Checkpoints in the store.
+ *
  * @generated from service aether.v2.SnapshotService
  */
 export const SnapshotService: GenService<{
   /**
+   * Freezes the workload for a moment, keeps its memory and files in the store, and lets it run on.
+   *
    * @generated from rpc aether.v2.SnapshotService.CreateSnapshot
    */
   createSnapshot: {
@@ -499,6 +503,8 @@ export const SnapshotService: GenService<{
     output: typeof CreateSnapshotResponseSchema;
   },
   /**
+   * Newest first.
+   *
    * @generated from rpc aether.v2.SnapshotService.ListSnapshots
    */
   listSnapshots: {
@@ -507,6 +513,8 @@ export const SnapshotService: GenService<{
     output: typeof ListSnapshotsResponseSchema;
   },
   /**
+   * One snapshot with its manifest.
+   *
    * @generated from rpc aether.v2.SnapshotService.GetSnapshot
    */
   getSnapshot: {
@@ -525,6 +533,8 @@ export const SnapshotService: GenService<{
     output: typeof RestoreSnapshotResponseSchema;
   },
   /**
+   * Kept whatever the retention says.
+   *
    * @generated from rpc aether.v2.SnapshotService.PinSnapshot
    */
   pinSnapshot: {
@@ -533,6 +543,8 @@ export const SnapshotService: GenService<{
     output: typeof PinSnapshotResponseSchema;
   },
   /**
+   * Left to the retention again.
+   *
    * @generated from rpc aether.v2.SnapshotService.UnpinSnapshot
    */
   unpinSnapshot: {
@@ -551,6 +563,8 @@ export const SnapshotService: GenService<{
     output: typeof VerifySnapshotResponseSchema;
   },
   /**
+   * Refused while it is pinned or in use.
+   *
    * @generated from rpc aether.v2.SnapshotService.DeleteSnapshot
    */
   deleteSnapshot: {

@@ -359,10 +359,14 @@ export const TelemetryReportSchema: GenMessage<TelemetryReport> = /*@__PURE__*/
   messageDesc(file_aether_v2_telemetry, 6);
 
 /**
+ * What nodes and workloads use.
+ *
  * @generated from service aether.v2.TelemetryService
  */
 export const TelemetryService: GenService<{
   /**
+   * What a node used over a window of time.
+   *
    * @generated from rpc aether.v2.TelemetryService.GetNodeTelemetry
    */
   getNodeTelemetry: {

@@ -720,10 +720,14 @@ export const WorkloadStateSchema: GenEnum<WorkloadState> = /*@__PURE__*/
   enumDesc(file_aether_v2_workload, 2);
 
 /**
+ * Stateful process trees that move.
+ *
  * @generated from service aether.v2.WorkloadService
  */
 export const WorkloadService: GenService<{
   /**
+   * Starts a workload on a node. Answers when it is on record; its state says when it runs.
+   *
    * @generated from rpc aether.v2.WorkloadService.RunWorkload
    */
   runWorkload: {
@@ -732,6 +736,8 @@ export const WorkloadService: GenService<{
     output: typeof RunWorkloadResponseSchema;
   },
   /**
+   * By name.
+   *
    * @generated from rpc aether.v2.WorkloadService.ListWorkloads
    */
   listWorkloads: {
@@ -740,6 +746,8 @@ export const WorkloadService: GenService<{
     output: typeof ListWorkloadsResponseSchema;
   },
   /**
+   * One workload with where it runs and how it is.
+   *
    * @generated from rpc aether.v2.WorkloadService.GetWorkload
    */
   getWorkload: {
@@ -748,6 +756,8 @@ export const WorkloadService: GenService<{
     output: typeof GetWorkloadResponseSchema;
   },
   /**
+   * Asks its processes to end, and kills them after the grace.
+   *
    * @generated from rpc aether.v2.WorkloadService.StopWorkload
    */
   stopWorkload: {
@@ -756,6 +766,8 @@ export const WorkloadService: GenService<{
     output: typeof StopWorkloadResponseSchema;
   },
   /**
+   * Forgets it, with its files. It must be stopped, unless forced.
+   *
    * @generated from rpc aether.v2.WorkloadService.RemoveWorkload
    */
   removeWorkload: {
@@ -764,6 +776,8 @@ export const WorkloadService: GenService<{
     output: typeof RemoveWorkloadResponseSchema;
   },
   /**
+   * The workload's output, in lines; with follow, also what comes.
+   *
    * @generated from rpc aether.v2.WorkloadService.ReadLogs
    */
   readLogs: {
@@ -772,6 +786,8 @@ export const WorkloadService: GenService<{
     output: typeof ReadLogsResponseSchema;
   },
   /**
+   * Runs a command inside the workload, and answers with its output and exit code.
+   *
    * @generated from rpc aether.v2.WorkloadService.ExecWorkload
    */
   execWorkload: {
