@@ -32,8 +32,21 @@ static const char help[] =
     "aether-native pipe --socket PATH\n"
     "    Standard input and output to a unix stream socket; an end of input is passed on, and answers still come back.\n"
     "\n"
-    "aether-native launch [--cgroup-procs FILE:FILE...] [--go-fd N] [--run-dir DIR] -- COMMAND ARG...\n"
+    "aether-native launch [--cgroup-procs FILE:FILE...] [--go-fd N] [--run-dir DIR] [--page-answers SOCKET] -- COMMAND ARG...\n"
     "    Joins the cgroups, waits for one byte on descriptor N (its end: exit code 1), puts DIR over /run for itself alone, and becomes COMMAND.\n"
+    "    --page-answers: the memory-source that listens there answers COMMAND's PAGEMAP_SCAN, so that criu dump leaves out what the target has.\n"
+    "\n"
+    "aether-native memory-source --procs FILE --answers SOCKET --data-fd N\n"
+    "    Copies the memory of the processes listed in FILE (a cgroup's cgroup.procs) to descriptor N while they run. Commands on standard input:\n"
+    "      round   copies what was written since the last one (the first: everything)\n"
+    "      frozen  the processes are frozen: says what the target has (from the answer on criu may dump) and sends the rest\n"
+    "      status  how many questions of criu were answered\n"
+    "      {\"event\":\"ready\"} {\"event\":\"round\",...} {\"event\":\"frozen\",...} {\"event\":\"space\",...} {\"event\":\"sealed\",...}\n"
+    "\n"
+    "aether-native memory-target --images DIR --status FILE --data-fd N\n"
+    "    Keeps what a memory-source sends through descriptor N, and puts it in place when criu restore --lazy-pages works on DIR. Writes what became\n"
+    "    of it to FILE. Ends with its standard input until the restore; afterwards when every page is in place.\n"
+    "      {\"event\":\"ready\"} {\"event\":\"space\",...} {\"event\":\"sealed\"} {\"event\":\"restored\"} {\"event\":\"filled\",...} {\"event\":\"failed\",\"reason\":...}\n"
     "\n"
     "aether-native xattr get|set\n"
     "    get: paths on standard input, each ended by a NUL; prints INDEX NAME HEX for every extended attribute of each.\n"
@@ -52,6 +65,8 @@ int main(int argc, char **argv) {
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);
   if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
+  if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
+  if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);
   if (strcmp(name, "xattr") == 0) return xattr_command(argc - 2, argv + 2);
   usage_error(*name ? "unknown command \"%s\"; see --help" : "no command; see --help%s", name);
 }

@@ -1,0 +1,17 @@
+// criu dump is kept from collecting pages that the target has. It asks the kernel for each mapping which pages are there (PAGEMAP_SCAN); this one question is
+// answered by the tracker, who leaves out what is kept. All else criu does is its own.
+#ifndef AETHER_HIDE_H
+#define AETHER_HIDE_H
+
+#include "space.h"
+
+// Installs the filter that hands PAGEMAP_SCAN over, and passes its descriptor to the tracker that listens at `path`. The filter stays through exec.
+void hide_install(const char *path);
+
+// Listens at `path`; a thread answers until the process ends. `find`: the space of a pid, or NULL (then the question goes to the kernel as it is).
+void hide_listen(const char *path, const struct space *(*find)(pid_t pid));
+
+// Questions answered, and pages left out, so far.
+void hide_counts(unsigned long *answers, unsigned long *pages);
+
+#endif

@@ -1,0 +1,25 @@
+// Copying one space to the stream: a pass while it runs, and the last look when it is frozen.
+#ifndef AETHER_ROUND_H
+#define AETHER_ROUND_H
+
+#include "space.h"
+#include "wire.h"
+
+struct stream {
+  int fd;
+  const struct hash_key *key;
+  // Called now and then while a long pass is under way.
+  void (*tick)(void);
+};
+
+// Protects what was written since the last pass, then copies it: what is written after that is seen by the next pass. -1: the space is gone.
+int round_live(struct space *space, const struct stream *stream, struct round_counts *counts);
+
+// Frozen: finds which pages need not be in criu's images (`space->kept`): those that the target has, and those written since the last pass (`last`), which
+// round_frozen_send promises to send. Sends nothing. -1: nothing is kept, criu carries all.
+int round_frozen_scan(struct space *space, struct range_list *last, struct round_counts *counts);
+
+// Frozen: sends `last`, names everything kept, and seals the space. -1: a page that was promised cannot be read.
+int round_frozen_send(struct space *space, const struct range_list *last, const struct stream *stream, struct round_counts *counts, hash_t *digest, uint64_t *kept);
+
+#endif

@@ -1,0 +1,195 @@
+// memory-source: copies the memory of a workload while it runs. Its caller says when to make a pass and when the workload is frozen; the pages go out on
+// a descriptor of their own, whose reader's pace is ours. When this process ends, however it ends, the workload only stops being tracked.
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "hide.h"
+#include "options.h"
+#include "report.h"
+#include "round.h"
+
+enum { max_spaces = 4096, tick_ms = 200 };
+
+static struct space *spaces[max_spaces];
+static int space_count;
+static pid_t refused[max_spaces];
+static int refused_count;
+static struct hash_key key;
+static struct stream stream;
+static const char *procs_path;
+
+// Of the pass under way, for people who watch.
+static struct round_counts counts;
+static long long round_number, told_ms;
+static long stopped_us_max;
+
+static double now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static void tick(void) {
+  double now = now_ms();
+  if (now - (double)told_ms < tick_ms) return;
+  told_ms = (long long)now;
+  say(STDOUT_FILENO, "{\"event\":\"progress\",\"round\":%lld,\"sentPages\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", round_number, counts.sent, counts.bytes);
+}
+
+static const struct space *find_space(pid_t pid) {
+  for (int i = 0; i < space_count; i++)
+    if (spaces[i]->pid == pid && !spaces[i]->is_gone) return spaces[i];
+  return NULL;
+}
+
+static void say_forget_all(const struct space *space) {
+  struct frame frame = {.kind = FRAME_FORGET, .space = space->id};
+  struct iovec part = {&frame, sizeof frame};
+  if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+}
+
+static void drop_space(int index) {
+  say_forget_all(spaces[index]);
+  space_close(spaces[index]);
+  spaces[index] = spaces[--space_count];
+}
+
+static int is_id_taken(unsigned id) {
+  for (int i = 0; i < space_count; i++)
+    if (spaces[i]->id == id) return 1;
+  return 0;
+}
+
+// Processes come and go: new ones are tracked from now on, those that ended or became another program are forgotten.
+static void refresh_spaces(void) {
+  for (int i = space_count - 1; i >= 0; i--)
+    if (!space_is_alive(spaces[i])) drop_space(i);
+  FILE *procs = fopen(procs_path, "re");
+  char line[32];
+  while (procs && fgets(line, sizeof line, procs)) {
+    pid_t pid = (pid_t)atoi(line);
+    int is_refused = 0;
+    for (int i = 0; i < refused_count; i++) is_refused |= refused[i] == pid;
+    if (pid <= 0 || is_refused || find_space(pid) || space_count == max_spaces) continue;
+    const char *reason = "";
+    long stopped_us = 0;
+    struct space *space = space_open(pid, &reason, &stopped_us);
+    if (stopped_us > stopped_us_max) stopped_us_max = stopped_us;
+    if (space && is_id_taken(space->id)) {
+      space_close(space); // of a pid namespace inside of the workload's
+      space = NULL;
+      reason = "another process of the workload has the same pid in its own namespace";
+    }
+    if (space) {
+      spaces[space_count++] = space;
+      say_forget_all(space);
+    } else if (refused_count < max_spaces) {
+      refused[refused_count++] = pid;
+      say(STDOUT_FILENO, "{\"event\":\"refused\",\"pid\":%d,\"reason\":\"%s\"}", pid, reason);
+    }
+  }
+  if (procs) fclose(procs);
+}
+
+static void live_round(void) {
+  double began = now_ms();
+  counts = (struct round_counts){0};
+  told_ms = (long long)began;
+  refresh_spaces();
+  double refreshed = now_ms();
+  size_t tracked = 0;
+  uint64_t mapped = 0;
+  for (int i = space_count - 1; i >= 0; i--) {
+    if (round_live(spaces[i], &stream, &counts) < 0) {
+      drop_space(i); // it executed another program, which the next pass finds
+      continue;
+    }
+    tracked += spaces[i]->tracked.count;
+    for (size_t k = 0; k < spaces[i]->tracked.count; k++) mapped += spaces[i]->tracked.items[k].end - spaces[i]->tracked.items[k].start;
+  }
+  say(STDOUT_FILENO,
+      "{\"event\":\"round\",\"number\":%lld,\"ms\":%.3f,\"attachMs\":%.3f,\"writtenPages\":%" PRIu64 ",\"sentPages\":%" PRIu64 ",\"zeroPages\":%" PRIu64 ",\"unchangedPages\":%" PRIu64
+      ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64 ",\"refused\":%d,\"stoppedMs\":%.3f}",
+      round_number++, now_ms() - began, refreshed - began, counts.written, counts.sent, counts.zero, counts.unchanged, counts.lost, counts.bytes, space_count, tracked, mapped,
+      refused_count, (double)stopped_us_max / 1e3);
+}
+
+// The workload is frozen: from the line "frozen" on, criu may dump; "sealed" follows when everything is on its way to the target.
+static void final_round(void) {
+  static struct range_list last[max_spaces];
+  double began = now_ms();
+  uint64_t kept_pages = 0, all_kept = 0;
+  counts = (struct round_counts){0};
+  stream.tick = NULL;
+  for (int i = 0; i < space_count; i++) {
+    if (round_frozen_scan(spaces[i], &last[i], &counts) < 0) {
+      spaces[i]->is_gone = 1;
+      spaces[i]->kept.count = last[i].count = 0;
+    }
+    for (size_t k = 0; k < spaces[i]->kept.count; k++) kept_pages += (spaces[i]->kept.items[k].end - spaces[i]->kept.items[k].start) / PAGE_BYTES;
+  }
+  say(STDOUT_FILENO, "{\"event\":\"frozen\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 "}", now_ms() - began, kept_pages, counts.written);
+  uint32_t sealed = 0;
+  for (int i = 0; i < space_count; i++) {
+    if (spaces[i]->is_gone) continue;
+    hash_t digest;
+    uint64_t kept;
+    if (round_frozen_send(spaces[i], &last[i], &stream, &counts, &digest, &kept) < 0) fail(EIO, "memory: process %d: a page that was promised cannot be read", spaces[i]->pid);
+    sealed++;
+    all_kept += kept;
+    say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", spaces[i]->id, kept, (uint64_t)(digest >> 64),
+        (uint64_t)digest);
+  }
+  struct frame end = {.kind = FRAME_END, .pages = sealed};
+  struct iovec part = {&end, sizeof end};
+  if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+  close(stream.fd);
+  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", now_ms() - began, all_kept,
+      counts.written, counts.bytes);
+}
+
+int memory_source_command(int argc, char **argv) {
+  long long data_fd = -1;
+  const char *answers = NULL;
+  const struct option_spec specs[] = {
+      {.name = "procs", .text = &procs_path, .is_required = 1},
+      {.name = "answers", .text = &answers, .is_required = 1},
+      {.name = "data-fd", .number = &data_fd, .min = 3, .max = 1023, .is_required = 1},
+  };
+  parse_options("memory-source", argc, argv, specs, sizeof specs / sizeof *specs);
+  if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) fail(0, "memory-source: this kernel's pages have %ld bytes, not %llu", sysconf(_SC_PAGESIZE), PAGE_BYTES);
+  fcntl((int)data_fd, F_SETFD, FD_CLOEXEC);
+  hash_key_make(&key);
+  stream = (struct stream){.fd = (int)data_fd, .key = &key, .tick = tick};
+  struct frame first = {.kind = FRAME_KEY, .address = WIRE_VERSION, .pages = HASH_KEY_WORDS};
+  struct iovec parts[] = {{&first, sizeof first}, {key.words, sizeof key.words}};
+  if (writev_exactly(stream.fd, parts, 2) < 0) fail(errno, "memory-source: --data-fd");
+  hide_listen(answers, find_space);
+  refresh_spaces();
+  if (space_count == 0) fail(0, "memory-source: no process of the workload can be tracked");
+  say(STDOUT_FILENO, "{\"event\":\"ready\",\"spaces\":%d,\"refused\":%d,\"stoppedMs\":%.3f}", space_count, refused_count, (double)stopped_us_max / 1e3);
+  char line[64];
+  int is_final = 0;
+  while (fgets(line, sizeof line, stdin)) {
+    if (strcmp(line, "round\n") == 0 && !is_final) {
+      live_round();
+    } else if (strcmp(line, "frozen\n") == 0 && !is_final) {
+      is_final = 1;
+      final_round();
+    } else if (strcmp(line, "status\n") == 0) {
+      unsigned long asked, hidden;
+      hide_counts(&asked, &hidden);
+      say(STDOUT_FILENO, "{\"event\":\"status\",\"answers\":%lu,\"hiddenPages\":%lu}", asked, hidden);
+    } else {
+      fail(0, "memory-source: unknown command");
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,62 @@
+// One address space of the workload, as the source tracks it.
+#ifndef AETHER_SPACE_H
+#define AETHER_SPACE_H
+
+#include <sys/types.h>
+
+#include "page_hash.h"
+#include "pagemap.h"
+
+// What was sent of the pages of one block (2 MiB).
+#define BLOCK_PAGES 512
+struct sent_block {
+  uint64_t number; // address / (BLOCK_PAGES * PAGE_BYTES)
+  unsigned char state[BLOCK_PAGES];
+  hash_t hash[BLOCK_PAGES];
+};
+enum { SENT_NOT = 0, SENT_BYTES = 1, SENT_ZERO = 2 };
+
+struct range_list {
+  struct range *items;
+  size_t count, capacity;
+};
+
+struct space {
+  pid_t pid;           // as we see it
+  unsigned id;         // as it sees itself
+  uint64_t started;    // start time of the process: a pid that was used again is another space
+  int uffd, pagemap;
+  struct sent_block **table; // open addressing by block number
+  size_t slots, blocks;
+  struct range_list tracked; // what may be read, as of the last look at its mappings; neighbours are one range
+  struct range_list mapped;  // every private anonymous mapping, each for itself
+  struct range_list kept;    // frozen: what the target has
+  int is_gone;
+};
+
+struct round_counts {
+  uint64_t written, sent, zero, unchanged, lost, bytes;
+};
+
+// Neighbours become one range.
+void range_add(struct range_list *list, uint64_t start, uint64_t end);
+void range_append(struct range_list *list, uint64_t start, uint64_t end);
+
+// NULL and `reason` where the process cannot be tracked.
+struct space *space_open(pid_t pid, const char **reason, long *stopped_us);
+void space_close(struct space *space);
+
+// Is the process there, and the same one?
+int space_is_alive(const struct space *space);
+
+// Finds the block of an address; makes it where `make`.
+struct sent_block *space_block(struct space *space, uint64_t address, int make);
+
+// Reads which mappings are private, anonymous and readable into `tracked`, and tracks their pages where `is_registering` (twice is allowed). -1: the memory
+// is gone: the process has ended or has executed another program.
+int space_read_maps(struct space *space, int is_registering);
+
+// Is any of its memory locked? Criu restores that otherwise.
+int space_has_locked(const struct space *space);
+
+#endif

@@ -1,0 +1,186 @@
+#include "store.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "pagemap.h"
+#include "report.h"
+#include "wire.h"
+
+#define BLOCK_BYTES (STORE_BLOCK_PAGES * PAGE_BYTES)
+
+static const char zeros[PAGE_BYTES];
+
+void store_init(struct store *store) {
+  store->slot_count = 4096;
+  store->slots = calloc(store->slot_count, sizeof *store->slots);
+  if (!store->slots) fail(ENOMEM, "memory: the store");
+}
+
+static uint64_t slot_of(const struct store *store, uint32_t space, uint64_t number) {
+  uint64_t at = ((number ^ (uint64_t)space << 40) * 0x9e3779b97f4a7c15ull >> 20) & (store->slot_count - 1);
+  while (store->slots[at] && (store->slots[at]->number != number || store->slots[at]->space != space)) at = (at + 1) & (store->slot_count - 1);
+  return at;
+}
+
+struct store_block *store_find(const struct store *store, uint32_t space, uint64_t address) {
+  return store->slots[slot_of(store, space, address / BLOCK_BYTES)];
+}
+
+static struct store_block *make_block(struct store *store, uint32_t space, uint64_t address) {
+  if (store->count * 2 >= store->slot_count) {
+    free(store->slots);
+    store->slot_count *= 4;
+    store->slots = calloc(store->slot_count, sizeof *store->slots);
+    if (!store->slots) fail(ENOMEM, "memory: the store");
+    for (uint64_t i = 0; i < store->count; i++) store->slots[slot_of(store, store->all[i]->space, store->all[i]->number)] = store->all[i];
+  }
+  if (store->count == store->capacity) {
+    store->capacity = store->capacity * 2 + 1024;
+    store->all = realloc(store->all, store->capacity * sizeof *store->all);
+    if (!store->all) fail(ENOMEM, "memory: the store");
+  }
+  struct store_block *block = calloc(1, sizeof *block);
+  if (!block || posix_memalign((void **)&block->bytes, BLOCK_BYTES, BLOCK_BYTES) != 0) fail(ENOMEM, "memory: a block of 2 MiB; this host has too little free memory for the workload");
+  madvise(block->bytes, BLOCK_BYTES, MADV_HUGEPAGE);
+  block->space = space;
+  block->number = address / BLOCK_BYTES;
+  store->all[store->count++] = block;
+  return store->slots[slot_of(store, space, address / BLOCK_BYTES)] = block;
+}
+
+// One step of a range: the pages of it that lie in one block.
+struct piece {
+  uint64_t address, pages;
+  unsigned first;
+};
+
+static int next_piece(struct frame *left, struct piece *piece) {
+  if (left->pages == 0) return 0;
+  piece->address = left->address;
+  piece->first = (unsigned)(left->address / PAGE_BYTES % STORE_BLOCK_PAGES);
+  piece->pages = STORE_BLOCK_PAGES - piece->first < left->pages ? STORE_BLOCK_PAGES - piece->first : left->pages;
+  left->address += piece->pages * PAGE_BYTES;
+  left->pages -= piece->pages;
+  return 1;
+}
+
+static void forget(struct store *store, struct frame frame) {
+  struct piece piece;
+  for (uint64_t i = 0; frame.pages == 0 && i < store->count; i++)
+    if (store->all[i]->space == frame.space) memset(store->all[i]->state, COPY_NONE, STORE_BLOCK_PAGES);
+  while (next_piece(&frame, &piece)) {
+    struct store_block *block = store_find(store, frame.space, piece.address);
+    if (block) memset(block->state + piece.first, COPY_NONE, piece.pages);
+  }
+}
+
+static int take_pages(struct store *store, struct frame frame, int fd) {
+  struct piece piece;
+  int is_zero;
+  while (next_piece(&frame, &piece)) {
+    struct store_block *block = store_find(store, frame.space, piece.address);
+    if (!block) block = make_block(store, frame.space, piece.address);
+    if (fd < 0) {
+      memset(block->state + piece.first, COPY_ZERO, piece.pages);
+      continue;
+    }
+    // Not valid while it is half written.
+    memset(block->state + piece.first, COPY_NONE, piece.pages);
+    if (read_exactly(fd, block->bytes + piece.first * PAGE_BYTES, piece.pages * PAGE_BYTES) < 0) return -1;
+    for (unsigned k = piece.first; k < piece.first + piece.pages; k++) block->hash[k] = hash_page(&store->key, block->bytes + k * PAGE_BYTES, &is_zero);
+    memset(block->state + piece.first, COPY_BYTES, piece.pages);
+    block->arrived = ++store->arrivals;
+    store->received_pages += piece.pages;
+  }
+  return 0;
+}
+
+static void add_mapping(struct store *store, const struct frame *frame) {
+  if (store->mapping_count == store->mapping_capacity) {
+    store->mapping_capacity = store->mapping_capacity * 2 + 256;
+    store->mappings = realloc(store->mappings, store->mapping_capacity * sizeof *store->mappings);
+    if (!store->mappings) fail(ENOMEM, "memory: the mappings");
+  }
+  store->mappings[store->mapping_count++] = (struct mapping){frame->space, frame->address, frame->address + frame->pages * PAGE_BYTES};
+}
+
+struct sum {
+  hash_t digest;
+  uint64_t pages;
+};
+
+// Marks what is kept and adds it up. -1: the source keeps a page that never came.
+static int keep(struct store *store, struct frame frame, struct sum *sum, hash_t zero_hash) {
+  struct piece piece;
+  while (next_piece(&frame, &piece)) {
+    struct store_block *block = store_find(store, frame.space, piece.address);
+    for (unsigned k = 0; k < piece.pages; k++) {
+      unsigned char *state = block ? &block->state[piece.first + k] : NULL;
+      if (!state || *state == COPY_NONE || *state & COPY_KEPT) return -1;
+      sum->digest += hash_share(&store->key, piece.address + k * PAGE_BYTES, *state == COPY_ZERO ? zero_hash : block->hash[piece.first + k]);
+      sum->pages++;
+      *state |= COPY_KEPT;
+    }
+  }
+  return 0;
+}
+
+int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, uint64_t pages, hash_t digest), const char **reason) {
+  struct frame frame;
+  struct sum sum = {0};
+  uint64_t seals = 0;
+  hash_t zero_hash = 0;
+  int is_zero;
+  *reason = "the stream of pages broke";
+  while (read_exactly(fd, &frame, sizeof frame) == 0) {
+    uint64_t end = frame.address + frame.pages * PAGE_BYTES;
+    int is_range = frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING;
+    if (is_range && (frame.pages > USER_END / PAGE_BYTES || frame.address % PAGE_BYTES != 0 || end > USER_END)) frame.kind = 0;
+    if (!store->is_keyed && frame.kind != FRAME_KEY) frame.kind = 0;
+    switch (frame.kind) {
+    case FRAME_KEY:
+      *reason = "the source speaks another version of the page stream";
+      if (frame.address != WIRE_VERSION || frame.pages != HASH_KEY_WORDS || read_exactly(fd, store->key.words, sizeof store->key.words) < 0) return -1;
+      *reason = "the stream of pages broke";
+      zero_hash = hash_page(&store->key, zeros, &is_zero);
+      store->is_keyed = 1;
+      break;
+    case FRAME_PAGES:
+      if (take_pages(store, frame, fd) < 0) return -1;
+      break;
+    case FRAME_ZERO:
+      if (take_pages(store, frame, -1) < 0) return -1;
+      break;
+    case FRAME_FORGET:
+      forget(store, frame);
+      break;
+    case FRAME_KEEP:
+      *reason = "the source keeps a page that never came";
+      if (keep(store, frame, &sum, zero_hash) < 0) return -1;
+      *reason = "the stream of pages broke";
+      break;
+    case FRAME_MAPPING:
+      add_mapping(store, &frame);
+      break;
+    case FRAME_SEAL:
+      *reason = "the digest of the memory differs from the source's";
+      if (sum.pages != frame.pages || (uint64_t)sum.digest != frame.address || (uint64_t)(sum.digest >> 64) != frame.extra) return -1;
+      *reason = "the stream of pages broke";
+      store->kept_pages += sum.pages;
+      seals++;
+      sealed(frame.space, sum.pages, sum.digest);
+      sum = (struct sum){0};
+      break;
+    case FRAME_END:
+      *reason = "the stream of pages ended early";
+      return seals == frame.pages ? 0 : -1;
+    default:
+      *reason = "the stream of pages holds something that is no frame";
+      return -1;
+    }
+  }
+  return -1;
+}

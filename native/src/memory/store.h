@@ -1,0 +1,45 @@
+// What the target has of the workload's memory before it is restored: copies of pages, by process and address.
+#ifndef AETHER_STORE_H
+#define AETHER_STORE_H
+
+#include <stdint.h>
+
+#include "page_hash.h"
+
+#define STORE_BLOCK_PAGES 512
+enum { COPY_NONE = 0, COPY_BYTES = 1, COPY_ZERO = 2, COPY_KEPT = 4 }; // KEPT: bit beside the other two
+
+struct store_block {
+  uint32_t space;
+  uint64_t number;  // address / (STORE_BLOCK_PAGES * PAGE_BYTES)
+  char *bytes;      // STORE_BLOCK_PAGES pages
+  uint64_t arrived; // grows with each arrival of bytes in any block: the largest were written last
+  unsigned char state[STORE_BLOCK_PAGES];
+  hash_t hash[STORE_BLOCK_PAGES];
+};
+
+struct mapping {
+  uint32_t space;
+  uint64_t start, end;
+};
+
+struct store {
+  struct store_block **slots; // open addressing
+  uint64_t slot_count;
+  struct store_block **all;
+  uint64_t count, capacity;
+  uint64_t received_pages, kept_pages, arrivals;
+  struct mapping *mappings; // in which pages may be kept
+  uint64_t mapping_count, mapping_capacity;
+  struct hash_key key;
+  int is_keyed;
+};
+
+void store_init(struct store *store);
+
+struct store_block *store_find(const struct store *store, uint32_t space, uint64_t address);
+
+// Reads frames from `fd` until FRAME_END, calling `sealed` for each space. 0; or -1 and `*reason` where the stream broke or a digest differs.
+int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, uint64_t pages, hash_t digest), const char **reason);
+
+#endif

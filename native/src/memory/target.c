@@ -1,0 +1,238 @@
+// memory-target: keeps the copies that a source sends, and when criu restores the workload from images without those pages, puts them in place. It takes the
+// place of criu's own lazy-pages daemon (same socket, same protocol). From the resume until the last page is in place the workload depends on this
+// process: so it has a keeper, a second process with the same descriptors and the same memory, that goes on where a killed worker stopped.
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "fdpass.h"
+#include "fill.h"
+#include "options.h"
+#include "report.h"
+
+enum { max_processes = 4096, restore_finished = 0x52535446 }; // the latter is criu's word
+
+static struct store store;
+static struct fill *fills[max_processes];
+static int fill_count, data_fd, sealed_event;
+static const char *status_path;
+static double finished_ms;
+
+static double now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+// What became of us, for whoever asks after our caller is gone.
+static void write_status(const char *text) {
+  char beside[4096];
+  snprintf(beside, sizeof beside, "%s.new", status_path);
+  int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  int is_written = write_all(fd, text, strlen(text)) == 0 && fsync(fd) == 0;
+  close(fd);
+  if (is_written) rename(beside, status_path);
+}
+
+static _Noreturn void give_up(const char *reason) {
+  char text[512];
+  snprintf(text, sizeof text, "{\"event\":\"failed\",\"reason\":\"%s\"}\n", reason);
+  write_status(text);
+  say(STDOUT_FILENO, "{\"event\":\"failed\",\"reason\":\"%s\"}", reason);
+  _exit(1);
+}
+
+static void say_sealed(uint32_t space, uint64_t pages, hash_t digest) {
+  say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", space, pages, (uint64_t)(digest >> 64), (uint64_t)digest);
+}
+
+static void *receive(void *argument) {
+  const char *reason;
+  (void)argument;
+  if (store_receive(&store, data_fd, say_sealed, &reason) < 0) give_up(reason);
+  close(data_fd);
+  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"receivedPages\":%" PRIu64 ",\"keptPages\":%" PRIu64 ",\"blocks\":%" PRIu64 "}", store.received_pages, store.kept_pages, store.count);
+  if (eventfd_write(sealed_event, 1) < 0) give_up("eventfd");
+  return NULL;
+}
+
+// In the images' folder, by the name that criu connects to.
+static int open_door(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "lazy-pages.socket"};
+  int door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  unlink(address.sun_path);
+  if (door < 0 || bind(door, (struct sockaddr *)&address, sizeof address) < 0 || listen(door, 4) < 0) fail(errno, "memory-target: cannot listen for criu");
+  return door;
+}
+
+// One message of criu restore: a process with its userfaultfd, a zombie, or the end. 1 at the end.
+static int hear_criu(int client) {
+  int32_t pid;
+  const char *reason;
+  int nothing;
+  if (recv(client, &pid, sizeof pid, MSG_WAITALL) != sizeof pid) give_up("criu restore went away");
+  if (pid == restore_finished) return 1;
+  if (pid <= 0) return 0;
+  char byte, space[CMSG_SPACE(sizeof(int))];
+  struct iovec part = {&byte, 1};
+  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
+  (void)nothing;
+  if (recvmsg(client, &message, MSG_CMSG_CLOEXEC) <= 0 || !CMSG_FIRSTHDR(&message)) give_up("criu restore sent no userfaultfd");
+  int uffd;
+  memcpy(&uffd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof uffd);
+  struct fill *fill = fill_count < max_processes ? fill_open(&store, (uint32_t)pid, uffd, &reason) : NULL;
+  if (!fill) give_up(fill_count < max_processes ? reason : "too many processes");
+  fills[fill_count++] = fill;
+  return 0;
+}
+
+static uint64_t pages_left(void) {
+  uint64_t left = 0;
+  for (int i = 0; i < fill_count; i++) left += fill_left(fills[i]);
+  return left;
+}
+
+static void all_events(void) {
+  for (int i = 0; i < fill_count; i++)
+    for (struct fill *fill = fills[i]; fill; fill = fill->forked)
+      if (fill_events(fill) < 0) give_up("a page that the process waits for cannot be put in place");
+}
+
+// Waits until something is to be heard; at once where pages are to be put in place.
+static void wait_for(int client, int is_busy) {
+  static struct pollfd at[max_processes + 1];
+  int count = 0;
+  at[count++] = (struct pollfd){.fd = client, .events = POLLIN};
+  for (int i = 0; i < fill_count && count <= max_processes; i++)
+    for (struct fill *fill = fills[i]; fill && count <= max_processes; fill = fill->forked) at[count++] = (struct pollfd){.fd = fill->uffd, .events = POLLIN};
+  poll(at, (nfds_t)count, is_busy ? 0 : 1);
+}
+
+// While criu restores: pages go in place as soon as their mappings are there.
+static void while_restoring(int client) {
+  struct pollfd criu = {.fd = client, .events = POLLIN};
+  for (;;) {
+    int is_busy = 0;
+    for (int i = 0; i < fill_count; i++) {
+      int result = fill_some(fills[i]);
+      if (result == -2) give_up("a page cannot be put in place");
+      is_busy |= result == 1;
+    }
+    wait_for(client, is_busy);
+    all_events();
+    if (poll(&criu, 1, 0) > 0 && hear_criu(client)) return;
+  }
+}
+
+static void prove(void) {
+  uint64_t address = 0;
+  for (int i = 0; i < fill_count; i++)
+    if (fill_prove(fills[i], &address) < 0) {
+      char reason[128];
+      snprintf(reason, sizeof reason, "process %u has no place for its page at %" PRIx64, fills[i]->id, address);
+      give_up(reason);
+    }
+}
+
+// Until every page is in place.
+static void while_running(void) {
+  uint64_t left;
+  while ((left = pages_left()) > 0) {
+    for (int i = 0; i < fill_count; i++) {
+      if (fill_some(fills[i]) < -1) give_up("a page cannot be put in place");
+      all_events();
+    }
+  }
+  all_events();
+  char text[512];
+  snprintf(text, sizeof text,
+           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"worstFaultMs\":%.3f}\n",
+           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.worst_fault_ms);
+  write_status(text);
+  text[strlen(text) - 1] = '\0';
+  say(STDOUT_FILENO, "%s", text);
+}
+
+static void protect_from_oom(void) {
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (write_all(fd, "-999", 4) < 0) say(STDOUT_FILENO, "{\"event\":\"note\",\"reason\":\"this process may be chosen when memory runs out\"}");
+  close(fd);
+}
+
+// The worker may be killed: then the keeper, who has all that it had, makes another one.
+static _Noreturn void keep_going(void) {
+  protect_from_oom();
+  for (;;) {
+    pid_t worker = fork();
+    int status;
+    if (worker == 0) {
+      while_running();
+      _exit(0);
+    }
+    if (worker < 0) {
+      while_running();
+      _exit(0);
+    }
+    while (waitpid(worker, &status, 0) < 0 && errno == EINTR) continue;
+    if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
+    say(STDOUT_FILENO, "{\"event\":\"note\",\"reason\":\"the worker was killed by signal %d and is replaced\"}", WTERMSIG(status));
+  }
+}
+
+int memory_target_command(int argc, char **argv) {
+  long long fd = -1;
+  const char *images = NULL;
+  const struct option_spec specs[] = {
+      {.name = "images", .text = &images, .is_required = 1},
+      {.name = "status", .text = &status_path, .is_required = 1},
+      {.name = "data-fd", .number = &fd, .min = 3, .max = 1023, .is_required = 1},
+  };
+  parse_options("memory-target", argc, argv, specs, sizeof specs / sizeof *specs);
+  if (*status_path != '/') usage_error("memory-target: --status must be an absolute path%s", "");
+  if (chdir(images) < 0) fail(errno, "memory-target: --images %s", images);
+  data_fd = (int)fd;
+  fcntl(data_fd, F_SETFD, FD_CLOEXEC);
+  sealed_event = eventfd(0, EFD_CLOEXEC);
+  unlink(status_path);
+  store_init(&store);
+  int door = open_door();
+  pthread_t receiver;
+  int error = pthread_create(&receiver, NULL, receive, NULL);
+  if (error) fail(error, "memory-target: no thread");
+  say(STDOUT_FILENO, "{\"event\":\"ready\",\"pid\":%d}", getpid());
+  // Our caller's end before the restore is ours: nobody depends on us yet.
+  struct pollfd at[2] = {{.fd = door, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+  while (!(at[0].revents & POLLIN)) {
+    char ignored[64];
+    if (poll(at, 2, -1) < 0 && errno != EINTR) fail(errno, "memory-target: poll");
+    if (at[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) return 0;
+  }
+  int client = accept4(door, NULL, NULL, SOCK_CLOEXEC);
+  if (client < 0) fail(errno, "memory-target: criu cannot be heard");
+  close(door);
+  setpriority(PRIO_PROCESS, 0, -10); // the workload waits for us
+  eventfd_t sealed;
+  if (eventfd_read(sealed_event, &sealed) < 0) fail(errno, "memory-target: eventfd");
+  while_restoring(client);
+  prove();
+  finished_ms = now_ms();
+  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 "}", fill_count, pages_left(), fill_counts.filled_pages);
+  fill_process_runs();
+  keep_going();
+}
