@@ -7,6 +7,7 @@ import { postgresIsMissing } from "./packages/core/src/testing/postgres-programs
 const wholeServices = [
   "packages/agent/src/agent.test.ts",
   "packages/core/src/access/sign-in.test.ts",
+  "packages/core/src/certificate/certificates.test.ts",
   "packages/core/src/core.test.ts",
   "packages/core/src/db/*.test.ts",
   "packages/core/src/decision/decisions.test.ts",

@@ -20,6 +20,7 @@ const refused: readonly FaultCode[] = [
   "WORKLOAD_NOT_RUNNING",
   "SNAPSHOT_CORRUPT",
   "SNAPSHOT_NOT_READY",
+  "SNAPSHOT_KEPT",
   "DRILL_RUNNING",
   "LOCKED",
 ];

@@ -89,5 +89,12 @@ export function byteSize(text: string): bigint {
   return BigInt(match[1]) * 1024n ** BigInt(power);
 }
 
+/** 300ms, 2s, 1.5m; in milliseconds. */
+export function durationMs(text: string): number {
+  const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m)$/.exec(text);
+  if (match?.[1] === undefined) throw new InvalidArgumentError("It must be a duration such as 300ms, 2s or 1m.");
+  return Number(match[1]) * (match[2] === "ms" ? 1 : match[2] === "s" ? 1000 : 60_000);
+}
+
 /** Collects an option that may be given several times. */
 export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];

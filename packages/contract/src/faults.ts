@@ -140,6 +140,11 @@ export const faults = {
 
   SNAPSHOT_NOT_FOUND: row(Code.NotFound, "No such snapshot", "`aether snapshots` lists them."),
   SNAPSHOT_CORRUPT: row(Code.DataLoss, "The snapshot's bytes do not match its manifest", "It is kept for inspection; restore another one."),
+  SNAPSHOT_KEPT: row(
+    Code.FailedPrecondition,
+    "The snapshot is pinned or in use",
+    "`aether snapshots unpin SNAPSHOT` first, or wait until it is restored.",
+  ),
   SNAPSHOT_NOT_READY: row(Code.FailedPrecondition, "The snapshot is not complete", "Wait for it, or take a new one."),
   DRILL_NOT_FOUND: row(Code.NotFound, "No such drill", "`aether drill report` lists them."),
   DRILL_RUNNING: row(Code.Aborted, "A drill runs on that node", "`aether drill stop` ends it."),

@@ -49,6 +49,31 @@ export const coreConfig = z.strictObject({
     .prefault({}),
   /** What a rebalance recommendation leads to; a notice always leads to moves. */
   decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate") }).prefault({}),
+  /** Snapshots: the last good one of a workload, pinned ones and those in use are never removed; of the others the oldest go first. */
+  snapshots: z
+    .strictObject({
+      keepDays: z.number().positive().max(3650).default(90),
+      /** Of one workload. */
+      keepEach: z.int().min(1).max(10_000).default(50),
+      /** In all, by the size of what was saved. */
+      keepGigabytes: z.number().positive().default(1000),
+    })
+    .prefault({}),
+  /** Every workload's evacuation certificate is recomputed so often; less often where a pass would take a tenth of the time. */
+  certificates: z.strictObject({ everyMs: z.int().min(100).max(600_000).default(5_000) }).prefault({}),
+  /** Guard rails of moves. */
+  moves: z
+    .strictObject({
+      /** Under way in the whole fleet, and from or to one node. */
+      atOnce: z.int().min(1).max(10_000).default(32),
+      atOnceEachNode: z.int().min(1).max(100).default(4),
+      /** A workload that moved rests this long before a move that nothing forces; each failure in a row doubles it. */
+      restSeconds: z.number().min(0).max(86_400).default(600),
+      /** So many failures in a row between two nodes, and no move is made between them for so long. */
+      circuitFailures: z.int().min(1).max(100).default(3),
+      circuitSeconds: z.number().min(1).max(86_400).default(600),
+    })
+    .prefault({}),
   drill: z.strictObject({ injector: z.string().startsWith("/").optional() }).prefault({}),
   heartbeat: z
     .strictObject({

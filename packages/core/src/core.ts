@@ -31,6 +31,7 @@ import { createTokens } from "./access/tokens.ts";
 import { createAudit } from "./audit/audit.ts";
 import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
+import { createCertificates } from "./certificate/certificates.ts";
 import { type CoreConfig, coreConfig } from "./config.ts";
 import { openDatabase } from "./db/database.ts";
 import { createDecisions } from "./decision/decisions.ts";
@@ -47,6 +48,8 @@ import { createMonitor } from "./fleet/monitor.ts";
 import { nodeRoutes } from "./fleet/node-service.ts";
 import { createSignalIntake } from "./fleet/signal-intake.ts";
 import { createWorkloadReports } from "./fleet/workload-reports.ts";
+import { createGuards } from "./guard/guards.ts";
+import { railLimits } from "./guard/rails.ts";
 import { createAgentsServer } from "./http/agents-server.ts";
 import { faultInterceptor } from "./http/fault-interceptor.ts";
 import { healthRoutes } from "./http/health.ts";
@@ -138,13 +141,25 @@ async function assemble(
   const offers = createOffers(db, gateway, memory);
   const converge = createConverge({ db, events, sessions: gateway, log });
   const pool = parsePool(config.addressPool);
-  const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, log });
+  const { keepDays, keepEach, keepGigabytes } = config.snapshots;
+  const policy = { keepDays, keepEach, keepBytes: keepGigabytes * 1e9 };
+  const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, policy, nowMs, log });
   const retention = createRetention({ db, commands, ...config.events, nowMs, log });
 
   // Moves, what leads to them, and their rehearsal
   const migrations = createMigrations({ db, events, sessions: gateway, log, nowMs });
   const { reconciler } = migrations;
   const decisions = createDecisions({ db, events, audit, sessions: gateway, reconciler, policy: config.decision, nowMs, log });
+  const guards = createGuards({ db, events, limits: railLimits(config.moves), nowMs });
+  const certificates = createCertificates({
+    db,
+    events,
+    sessions: gateway,
+    onMoveEnded: reconciler.onEnded,
+    nowMs,
+    log,
+    ...config.certificates,
+  });
   const injector = createInjector(config.drill.injector);
   const drills = createDrills({ db, events, sessions: gateway, injector, canAnnounce: config.drill.injector !== undefined, nowMs, log });
 
@@ -171,6 +186,8 @@ async function assemble(
     { routes: auditRoutes(audit) },
     { routes: signalRoutes(db) },
     migrations,
+    guards,
+    certificates,
     decisions,
     drills,
     snapshots,

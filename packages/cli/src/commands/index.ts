@@ -2,6 +2,7 @@
 import type { Command } from "commander";
 import { registerAgent } from "./agent.ts";
 import { registerAudit } from "./audit.ts";
+import { registerCertificate } from "./certificate.ts";
 import { registerCheckpoint } from "./checkpoint.ts";
 import { registerCompletion } from "./completion.ts";
 import { registerCore } from "./core.ts";
@@ -11,6 +12,7 @@ import { registerDown } from "./down.ts";
 import { registerDrill } from "./drill.ts";
 import { registerEvents } from "./events.ts";
 import { registerExec } from "./exec.ts";
+import { registerGuards } from "./guards.ts";
 import { registerInspect } from "./inspect.ts";
 import { registerLogs } from "./logs.ts";
 import { registerMigrate } from "./migrate.ts";
@@ -57,6 +59,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerMigrate(program);
   registerMigrations(program);
   registerReceipt(program);
+  registerCertificate(program);
   registerCheckpoint(program);
   registerRestore(program);
   registerSnapshots(program);
@@ -64,6 +67,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerDrill(program);
   registerNodes(program);
   registerDecisions(program);
+  registerGuards(program);
   registerEvents(program);
   registerAudit(program);
   for (const heavy of [backtest, savings]) {

@@ -1,6 +1,6 @@
 // aether run NAME [options] -- COMMAND [ARG…]
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { action, byteSize, collect, withCommon } from "../options.ts";
+import { action, byteSize, collect, durationMs, wholeNumber, withCommon } from "../options.ts";
 
 interface RunFlags {
   readonly rootfs: string;
@@ -13,6 +13,10 @@ interface RunFlags {
   readonly user?: string;
   readonly rpo?: number;
   readonly node?: string;
+  readonly priority: number;
+  readonly maxFreeze?: number;
+  readonly maxTimeToSafe?: number;
+  readonly onNodeLost: "hold" | "restore";
 }
 
 /** 90s, 5m or 2h, in seconds. */
@@ -36,6 +40,17 @@ export function registerRun(program: Command): void {
     .option("--user <user>", "USER or USER:GROUP, names or numbers; by default the image's, else root")
     .option("--rpo <duration>", "make a snapshot this often, e.g. 60s: a node that dies without notice costs at most that much work", rpo)
     .option("--node <node>", "where to start it; by default where there is room")
+    .option("--priority <number>", "0 to 100; higher ones leave a node first when there is not time for all", wholeNumber(0, 100), 0)
+    .option("--max-freeze <duration>", "objective: its clients may wait so long, e.g. 500ms", durationMs)
+    .option("--max-time-to-safe <duration>", "objective: from a notice to safe, e.g. 30s", durationMs)
+    .addOption(
+      new Option(
+        "--on-node-lost <policy>",
+        "when its node dies with it: hold (a person decides), or restore (its newest snapshot, elsewhere)",
+      )
+        .choices(["hold", "restore"])
+        .default("hold"),
+    )
     .addHelpText(
       "after",
       `
@@ -56,6 +71,7 @@ Examples:
             hint: "Give one after --; only an image (--rootfs oci:DIR) has a command of its own.",
           });
         }
+        const { OnNodeLost, WorkloadSchema, WorkloadService, WorkloadState } = await import("@aether/contract/gen/aether/v2/workload_pb");
         const spec = {
           name: parseLabel(name, "name"),
           rootfs: flags.rootfs,
@@ -68,8 +84,13 @@ Examples:
           workingDirectory: flags.workdir ?? "",
           user: flags.user ?? "",
           rpoSeconds: flags.rpo ?? 0,
+          evacuation: {
+            priority: flags.priority,
+            maxFreezeMs: flags.maxFreeze ?? 0,
+            maxTimeToSafeMs: flags.maxTimeToSafe ?? 0,
+            onNodeLost: flags.onNodeLost === "restore" ? OnNodeLost.RESTORE : OnNodeLost.HOLD,
+          },
         };
-        const { WorkloadSchema, WorkloadService, WorkloadState } = await import("@aether/contract/gen/aether/v2/workload_pb");
         const { toPlain } = await import("../plain.ts");
         const { word } = await import("../render/units.ts");
         const answer = await (await core())

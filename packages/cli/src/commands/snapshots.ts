@@ -31,6 +31,8 @@ export function registerSnapshots(program: Command): void {
               { title: "NODE", cell: (s) => s.nodeId },
               { title: "EPOCH", align: "right", cell: (s) => String(s.epoch) },
               { title: "TAKEN", cell: (s) => ago(s.createdAt, nowMs) },
+              { title: "VERIFIED", cell: (s) => (s.verifiedAt ? ago(s.verifiedAt, nowMs) : "-") },
+              { title: "KEPT", cell: (s) => s.retention },
               { title: "", cell: (s) => s.error?.message ?? "" },
             ],
             output.width,
@@ -39,6 +41,34 @@ export function registerSnapshots(program: Command): void {
         );
       }),
     );
+  const one = (verb: string, description: string, done: (id: string) => string, ask: "pinSnapshot" | "unpinSnapshot" | "verifySnapshot") =>
+    withCommon(snapshots.command(`${verb} <snapshot>`))
+      .description(description)
+      .addHelpText("after", `\nExamples:\n  $ aether snapshots ${verb} snap-…`)
+      .action(
+        action(async ({ core, output, signal }, id: string, options: { reason?: string }) => {
+          const { SnapshotSchema, SnapshotService } = await import("@aether/contract/gen/aether/v2/snapshot_pb");
+          const { toPlain } = await import("../plain.ts");
+          const client = (await core()).client(SnapshotService);
+          const timeoutMs = ask === "verifySnapshot" ? 600_000 : 15_000;
+          const answer = await client[ask](
+            { id, ...(options.reason === undefined ? {} : { reason: options.reason }) },
+            { signal, timeoutMs },
+          );
+          output.result(toPlain(SnapshotSchema, answer.snapshot ?? {}), () => done(id));
+        }),
+      );
+  one("pin", "keep a snapshot whatever its age", (id) => `${id} is kept until it is unpinned`, "pinSnapshot").option(
+    "--reason <text>",
+    "why, for whoever finds it",
+  );
+  one("unpin", "let retention have a snapshot again", (id) => `${id} is kept as long as retention keeps it`, "unpinSnapshot");
+  one(
+    "verify",
+    "read every byte of a snapshot and compare it with its manifest",
+    (id) => `${id} is as its manifest says`,
+    "verifySnapshot",
+  );
   withCommon(snapshots.command("rm <snapshot>"))
     .description("delete a snapshot")
     .addHelpText("after", "\nExamples:\n  $ aether snapshots rm snap-…")

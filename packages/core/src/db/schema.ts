@@ -150,6 +150,13 @@ export interface DecisionsTable {
   latency_ms: Generated<number>;
   since_observed_ms: number | null;
   trace_id: Generated<string>;
+  inputs: JsonWithDefault;
+  rule_version: Generated<string>;
+  score: number | null;
+  threshold: number | null;
+  guards: JsonWithDefault;
+  alternatives: JsonWithDefault;
+  wave_id: string | null;
 }
 
 export type SnapshotStateText = "creating" | "ready" | "failed" | "corrupt" | "deleting";
@@ -166,6 +173,10 @@ export interface SnapshotsTable {
   manifest: JsonOrNull;
   error: JsonOrNull;
   freeze_ms: Generated<number>;
+  is_pinned: Generated<boolean>;
+  pin_reason: Generated<string>;
+  verified_at: Date | null;
+  cause: Generated<string>;
 }
 
 export interface DrillsTable {
@@ -221,6 +232,60 @@ export interface AuditTable {
 }
 
 export type TokenRole = "viewer" | "operator" | "admin" | "agent";
+
+export interface CertificatesTable {
+  workload: string;
+  verdict: "green" | "amber" | "red";
+  since: Date;
+  computed_at: Date;
+  body: Json;
+  predicted: Json;
+}
+
+export interface CertificateChangesTable {
+  id: Generated<number>;
+  workload: string;
+  at: Date;
+  verdict: string;
+  summary: string;
+  node_id: string;
+  target_node_id: string;
+  freeze_ms: number;
+  time_to_safe_ms: number;
+  codes: JsonWithDefault;
+}
+
+export interface MoveMeasurementsTable {
+  migration_id: string;
+  drill_id: string | null;
+  at: Date;
+  workload: string;
+  source_node_id: string;
+  target_node_id: string;
+  mode: string;
+  memory_bytes: number;
+  file_bytes: number;
+  freeze_bytes: number;
+  preflight_ms: number;
+  prepare_ms: number;
+  copy_ms: number;
+  freeze_ms: number;
+  time_to_safe_ms: number;
+  bytes_per_second: number | null;
+  predicted_freeze_ms: number | null;
+  predicted_time_to_safe_ms: number | null;
+  raw_freeze_ms: number | null;
+  raw_time_to_safe_ms: number | null;
+}
+
+export interface GuardsTable {
+  id: Generated<number>;
+  is_paused: Generated<boolean>;
+  paused_reason: Generated<string>;
+  paused_by: Generated<string>;
+  paused_at: Date | null;
+  windows: JsonWithDefault;
+}
 
 export interface TokensTable {
   id: string;
@@ -307,6 +372,10 @@ export interface Database {
   events: EventsTable;
   events_cut: EventsCutTable;
   audit: AuditTable;
+  certificates: CertificatesTable;
+  certificate_changes: CertificateChangesTable;
+  move_measurements: MoveMeasurementsTable;
+  guards: GuardsTable;
   tokens: TokensTable;
   idempotency_keys: IdempotencyKeysTable;
   telemetry: TelemetryTable;

@@ -56,6 +56,8 @@ export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: 
       memoryAvailableBytes: (usage && usage.memoryAvailableBytes > 0n ? Number(usage.memoryAvailableBytes) : memoryBytes) - promised,
       cpuFraction: usage?.cpuFraction ?? 0,
       workloadCount: (counts.get(node.id) ?? 0) + coming.length,
+      instanceType: facts.cloud?.instanceType ?? "",
+      zone: facts.cloud?.zone ?? "",
     };
   });
 }

@@ -11,7 +11,7 @@ import {
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { Kysely } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { z } from "zod";
 import { fromColumn, fromColumnOrNone, stamp } from "../db/proto.ts";
 import type { Database, NewRow, Row } from "../db/schema.ts";
@@ -154,6 +154,9 @@ export async function insertMigration(tx: Kysely<Database>, events: Events, made
     deadline_at: made.deadlineAtMs === undefined ? null : new Date(made.deadlineAtMs),
   };
   await tx.insertInto("migrations").values(row).execute();
+  // What the certificate says now is what this move will be measured against.
+  await sql`update migrations set plan = plan || jsonb_build_object('predicted', predicted) from certificates
+    where migrations.id = ${made.id} and certificates.workload = ${made.workload}`.execute(tx);
   await tx
     .updateTable("workloads")
     .set({ state: "migrating", migration_id: made.id, reason: "" })

@@ -23,6 +23,8 @@ import type { Part } from "../part.ts";
 import { type Converge, problemOf } from "../workload/converge.ts";
 import type { Offers } from "../workload/offers.ts";
 import { findWorkload, placeNext, refuseWhileMoving, requireWorkload, toWorkload } from "../workload/store.ts";
+import { createCatalogue, refuseKept } from "./catalogue.ts";
+import { type RetentionPolicy, tierOf } from "./retention.ts";
 
 export interface SnapshotOptions {
   readonly db: Db;
@@ -30,6 +32,8 @@ export interface SnapshotOptions {
   readonly sessions: AgentSessions;
   readonly offers: Offers;
   readonly converge: Converge;
+  readonly policy: RetentionPolicy;
+  readonly nowMs: () => number;
   readonly log: Logger;
 }
 
@@ -111,7 +115,7 @@ export function createSnapshots(options: SnapshotOptions): Part {
       return made;
     });
     const done = await carryOut(row, AbortSignal.any([signal, AbortSignal.timeout(createDeadlineMs)]));
-    if (done.state === "ready") return toSnapshot(done);
+    if (done.state === "ready") return toSnapshot(done, options.nowMs());
     const error = fromColumnOrNone(ErrorDetailSchema, done.error) ?? create(ErrorDetailSchema, { code: "INTERNAL", message: "it failed" });
     throw problemOf({ outcome: CommandOutcome.FAILED, error } as CommandResult);
   }
@@ -184,6 +188,7 @@ export function createSnapshots(options: SnapshotOptions): Part {
   async function remove(id: string, signal: AbortSignal): Promise<void> {
     const row = await requireSnapshot(id);
     if (row.state === "creating") throw fault("SNAPSHOT_NOT_READY", `${id} is being made`, { field: "id" });
+    await refuseKept(db, row);
     const nodeId = sessions.isConnected(row.node_id) ? row.node_id : sessions.connectedNodes()[0];
     if (nodeId === undefined) throw fault("NODE_NOT_CONNECTED", "no node is connected that could delete it");
     await db.updateTable("snapshots").set({ state: "deleting" }).where("id", "=", id).execute();
@@ -197,8 +202,22 @@ export function createSnapshots(options: SnapshotOptions): Part {
     });
   }
 
+  const catalogue = createCatalogue({ ...options, remove, markCorrupt });
+  const show = async (id: string) => ({ snapshot: await describe([await requireSnapshot(id)]).then(([one]) => one) });
+  const describe = async (rows: readonly Row<"snapshots">[]): Promise<Snapshot[]> => {
+    const judged = await catalogue.judgements();
+    return rows.map((row) => ({ ...toSnapshot(row, options.nowMs()), retention: judged.get(row.id)?.why ?? "" }));
+  };
+  let retiring: Promise<void> = Promise.resolve();
+  const life = new AbortController();
+
   return {
+    async stop() {
+      life.abort();
+      await retiring;
+    },
     async start(signal) {
+      retiring = catalogue.run(AbortSignal.any([signal, life.signal]));
       const finishAll = async (nodeId: string) => {
         const rows = await db.selectFrom("snapshots").selectAll().where("state", "=", "creating").where("node_id", "=", nodeId).execute();
         for (const row of rows) await carryOut(row, AbortSignal.any([signal, AbortSignal.timeout(createDeadlineMs)]));
@@ -223,9 +242,21 @@ export function createSnapshots(options: SnapshotOptions): Part {
           if (after !== undefined) query = query.where("id", "<", after);
           if (request.workload !== "") query = query.where("workload", "=", request.workload);
           const { rows, nextPageToken } = cutPage(await query.execute(), limit, ({ id }) => id);
-          return { snapshots: rows.map(toSnapshot), nextPageToken };
+          return { snapshots: await describe(rows), nextPageToken };
         },
-        getSnapshot: async ({ id }) => ({ snapshot: toSnapshot(await requireSnapshot(id)) }),
+        getSnapshot: ({ id }) => show(id),
+        async pinSnapshot({ id, reason }, context) {
+          await catalogue.pin(await requireSnapshot(id), reason, callerOf(context).actor);
+          return show(id);
+        },
+        async unpinSnapshot({ id }, context) {
+          await catalogue.unpin(await requireSnapshot(id), callerOf(context).actor);
+          return show(id);
+        },
+        async verifySnapshot({ id }, context) {
+          await catalogue.verify(await requireSnapshot(id), context.signal);
+          return show(id);
+        },
         restoreSnapshot: ({ id, nodeId }, context) => restore(id, nodeId, callerOf(context), context.signal),
         async deleteSnapshot({ id }, context) {
           await remove(id, context.signal);
@@ -245,7 +276,7 @@ const states: Readonly<Record<SnapshotStateText, SnapshotState>> = {
   deleting: SnapshotState.FAILED,
 };
 
-function toSnapshot(row: Row<"snapshots">): Snapshot {
+function toSnapshot(row: Row<"snapshots">, nowMs: number): Snapshot {
   const manifest = fromColumnOrNone(ManifestSchema, row.manifest);
   const error = fromColumnOrNone(ErrorDetailSchema, row.error);
   return create(SnapshotSchema, {
@@ -257,6 +288,11 @@ function toSnapshot(row: Row<"snapshots">): Snapshot {
     nodeId: row.node_id,
     epoch: BigInt(row.epoch),
     freezeMs: row.freeze_ms,
+    isPinned: row.is_pinned,
+    pinReason: row.pin_reason,
+    ...stamp("verifiedAt", row.verified_at),
+    tier: tierOf(nowMs - row.created_at.getTime()),
+    cause: row.cause,
     ...(manifest === undefined ? {} : { manifest }),
     ...(error === undefined ? {} : { error }),
   });

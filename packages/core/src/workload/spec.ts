@@ -1,7 +1,14 @@
 // Every field of a workload's spec, checked at the edge. What only the node can know (is the command executable there?) it answers itself.
 import { fault, parseWorkloadName } from "@aether/contract";
 import type { HealthCheck } from "@aether/contract/gen/aether/v2/common_pb";
-import { type Volume, VolumeMode, type WorkloadSpec, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import {
+  type EvacuationPolicy,
+  OnNodeLost,
+  type Volume,
+  VolumeMode,
+  type WorkloadSpec,
+  WorkloadSpecSchema,
+} from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
 import { type AddressPool, requireInPool } from "./address-pool.ts";
 
@@ -25,7 +32,21 @@ export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): Wo
     workingDirectory: parseWorkingDirectory(spec.workingDirectory),
     user: parseUser(spec.user),
     rpoSeconds: parseRpo(spec.rpoSeconds),
+    ...parseEvacuation(spec.evacuation),
   });
+}
+
+function parseEvacuation(policy: EvacuationPolicy | undefined): { evacuation?: EvacuationPolicy } {
+  if (policy === undefined) return {};
+  const field = "spec.evacuation";
+  for (const [name, value] of [
+    ["max_freeze_ms", policy.maxFreezeMs],
+    ["max_time_to_safe_ms", policy.maxTimeToSafeMs],
+  ] as const)
+    if (!(value >= 0 && value <= 86_400_000)) throw invalid(`${field}.${name}`, "must be 0 (none) to 86400000");
+  if (policy.priority > 100) throw invalid(`${field}.priority`, "must be 0 to 100");
+  if (OnNodeLost[policy.onNodeLost] === undefined) throw invalid(`${field}.on_node_lost`, "must be HOLD or RESTORE");
+  return { evacuation: policy };
 }
 
 export function parseArgv(argv: readonly string[], field: string): string[] {

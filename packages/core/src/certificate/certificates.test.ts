@@ -1,0 +1,72 @@
+import { until } from "@aether/kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type MovingCloud, startMovingCloud } from "../testing/moving-cloud.ts";
+
+let cloud: MovingCloud;
+beforeAll(async () => {
+  cloud = await startMovingCloud({ config: { certificates: { everyMs: 200 } } });
+  const spec = { name: "demo", rootfs: "host", argv: ["/bin/true"], memoryLimitBytes: String(64 << 20), evacuation: { maxFreezeMs: 2000 } };
+  expect((await cloud.core.call("POST", "/api/v2/workloads", { spec, nodeId: "n1" })).status).toBe(200);
+}, 60_000);
+afterAll(() => cloud.stop());
+
+interface Shown {
+  verdict: string;
+  nodeId: string;
+  calibration?: { moveCount?: number; points: { predictedFreezeMs: number }[] };
+  freezeMs: { expected: number };
+  blockers?: { code: string }[];
+  warnings?: { code: string }[];
+}
+const certified = (what: string, is: (certificate: Shown) => boolean) =>
+  until(what, 50, 8_000, async () => {
+    const { status, body } = await cloud.core.call("GET", "/api/v2/certificates/demo");
+    return status === 200 && is(body.certificate) ? (body.certificate as Shown) : undefined;
+  });
+const codes = (certificate: Pick<Shown, "blockers" | "warnings">) =>
+  [...(certificate.blockers ?? []), ...(certificate.warnings ?? [])].map(({ code }) => code);
+
+describe("certificates", () => {
+  it("says what is not known before the first move, and is calibrated by it", async () => {
+    const first = await certified("the first certificate", (each) => each.verdict === "VERDICT_AMBER");
+    expect(codes(first)).toEqual(expect.arrayContaining(["PREFLIGHT_MISSING", "NOT_CALIBRATED"]));
+    expect(first).toMatchObject({ nodeId: "n1", targetNodeId: "n2", objectiveFreezeMs: 2000 });
+
+    const started = await cloud.core.call("POST", "/api/v2/workloads/demo:migrate", {});
+    expect(started.status).toBe(200);
+    const second = await certified("calibration", (each) => each.nodeId === "n2" && each.calibration?.moveCount === 1);
+    expect(codes(second)).not.toContain("NOT_CALIBRATED");
+    const point = second.calibration?.points[0];
+    expect(point).toMatchObject({ migrationId: started.body.migration.id, measuredFreezeMs: 61.5 });
+    expect(point?.predictedFreezeMs).toBeGreaterThan(0);
+    expect(second.freezeMs.expected).toBeLessThan(first.freezeMs.expected);
+  });
+
+  it("turns red while moves are paused, nothing moves, and the history says so", async () => {
+    const paused = await cloud.core.call("POST", "/api/v2/guards:pause", { reason: "tonight" });
+    expect(paused.body.guards).toMatchObject({ isPaused: true, pausedReason: "tonight" });
+    const red = await certified("red", (each) => each.verdict === "VERDICT_RED");
+    expect(codes(red)).toContain("MOVES_PAUSED");
+    expect((await cloud.core.call("POST", "/api/v2/guards:resume", {})).body.guards.isPaused ?? false).toBe(false);
+    await certified("not red", (each) => each.verdict !== "VERDICT_RED");
+    const { body } = await cloud.core.call("GET", "/api/v2/certificates/demo/history");
+    expect(body.changes.map((change: { verdict: string }) => change.verdict)).toContain("VERDICT_RED");
+    expect((await cloud.core.call("GET", "/api/v2/certificates")).body.certificates).toHaveLength(1);
+  });
+
+  it("shows the rails and refuses windows that are none", async () => {
+    const bad = await cloud.core.call("PUT", "/api/v2/guards/windows", { windows: [{ days: ["fri"], from: "25:00", to: "04:00" }] });
+    expect(bad.body.error).toMatchObject({ code: "INVALID_ARGUMENT", field: "windows[0].from" });
+    const set = await cloud.core.call("PUT", "/api/v2/guards/windows", { windows: [{ days: ["fri"], from: "22:00", to: "04:00" }] });
+    expect(set.body.guards.windows).toHaveLength(1);
+    expect((await cloud.core.call("PUT", "/api/v2/guards/windows", { windows: [] })).body.guards).toMatchObject({ isInWindow: true });
+    expect((await cloud.core.call("GET", "/api/v2/guards")).body.guards.resting[0]).toMatchObject({ workload: "demo" });
+  });
+
+  it("has none for what does not exist", async () => {
+    expect((await cloud.core.call("GET", "/api/v2/certificates/nobody")).body.error).toMatchObject({
+      code: "WORKLOAD_NOT_FOUND",
+      field: "workload",
+    });
+  });
+});

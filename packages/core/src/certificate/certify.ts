@@ -1,0 +1,332 @@
+// Would this workload survive a reclaim of its node, now? A pure function of facts: a verdict with every reason and how to mend it, and every
+// input with where it is from. What is missing is assumed in the open: it widens the range and turns green to amber, never the other way.
+import type { Finding } from "@aether/contract/gen/aether/v2/migration_pb";
+import type { TargetScore } from "@aether/contract/gen/aether/v2/signal_pb";
+import { type Estimate, estimate, type MoveInputs, type Pace } from "./estimate.ts";
+import type { Bandwidth, Spread } from "./measure.ts";
+
+export type Verdict = "green" | "amber" | "red";
+
+/** A number that may be missing, with its age and source. */
+export interface Known {
+  readonly value: number;
+  readonly basis: "measured" | "assumed" | "missing";
+  readonly detail: string;
+}
+
+export interface CertificateFacts {
+  readonly workload: string;
+  readonly nodeId: string;
+  /** running | migrating | lost | needs_operator: others have no certificate. */
+  readonly state: string;
+  readonly stateReason: string;
+  readonly isSourceConnected: boolean;
+  /** Why the source cannot checkpoint; undefined when it can. */
+  readonly sourceProblem: string | undefined;
+  readonly isPaused: boolean;
+  readonly memory: Known;
+  readonly files: Known;
+  readonly dirtyRate: Known;
+  readonly bandwidth: Bandwidth;
+  readonly canaryMs: number;
+  readonly mode: MoveInputs["mode"];
+  readonly modeReason: string;
+  readonly freezeBytes: number | undefined;
+  readonly preflight: { readonly blockers: readonly Finding[]; readonly warnings: readonly Finding[]; readonly ageMs: number } | undefined;
+  /** Best first, as the planner would take them. */
+  readonly targets: readonly TargetScore[];
+  /** The best target is of the same pool as the source: a wave may take both. */
+  readonly isSamePool: boolean;
+  readonly objective: { readonly freezeMs: number; readonly timeToSafeMs: number };
+  readonly windowMs: number;
+  readonly pace: Pace;
+  readonly spread: { readonly freeze: Spread; readonly timeToSafe: Spread };
+}
+
+export interface Range {
+  readonly expected: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface Reason {
+  readonly code: string;
+  readonly message: string;
+  readonly mend: string;
+  readonly subject: string;
+}
+
+export interface Input {
+  readonly name: string;
+  readonly value: string;
+  readonly basis: "measured" | "assumed" | "missing";
+  readonly detail: string;
+}
+
+export interface Certified {
+  readonly verdict: Verdict;
+  readonly summary: string;
+  readonly targetNodeId: string;
+  readonly targetReason: string;
+  readonly freeze: Range;
+  readonly timeToSafe: Range;
+  readonly raw: Pick<Estimate, "freezeMs" | "timeToSafeMs">;
+  readonly blockers: readonly Reason[];
+  readonly warnings: readonly Reason[];
+  readonly inputs: readonly Input[];
+}
+
+/** A preflight that is older than this says little about now. */
+export const preflightOldMs = 600_000;
+/** Below this much memory, what it writes while it is copied does not matter. */
+const smallBytes = 96 << 20;
+
+export function certify(facts: CertificateFacts): Certified {
+  const inputs: MoveInputs = {
+    memoryBytes: facts.memory.value,
+    fileBytes: facts.files.value,
+    dirtyBytesPerSecond: facts.dirtyRate.value,
+    bytesPerSecond: facts.bandwidth.bytesPerSecond,
+    mode: facts.mode,
+    canaryMs: facts.canaryMs,
+    ...(facts.freezeBytes === undefined ? {} : { freezeBytes: facts.freezeBytes }),
+  };
+  const raw = estimate(inputs, facts.pace);
+  const doubt = doubtOf(facts);
+  const freeze = ranged(raw.freezeMs, facts.spread.freeze, doubt);
+  const timeToSafe = ranged(raw.timeToSafeMs, facts.spread.timeToSafe, doubt);
+  const blockers = [...standing(facts), ...measure(facts, freeze, timeToSafe, "expected")];
+  const warnings = [...doubts(facts), ...(blockers.length > 0 ? [] : measure(facts, freeze, timeToSafe, "high"))];
+  const verdict = blockers.length > 0 ? "red" : warnings.length > 0 ? "amber" : "green";
+  const best = facts.targets.find((target) => target.isEligible);
+  return {
+    verdict,
+    summary: summaryOf(facts, verdict, blockers, warnings, freeze, timeToSafe, best?.nodeId),
+    targetNodeId: best?.nodeId ?? "",
+    targetReason: best === undefined ? "" : best.reasons.join(", "),
+    freeze,
+    timeToSafe,
+    raw,
+    blockers,
+    warnings,
+    inputs: inputsOf(facts, best),
+  };
+}
+
+/** Each number that had to be assumed doubles what the range allows upwards. */
+function doubtOf(facts: CertificateFacts): number {
+  const isPages = facts.mode === "pre_copy" && facts.memory.value > smallBytes;
+  const doubtful = [
+    facts.memory.basis !== "measured",
+    facts.files.basis !== "measured",
+    isPages && facts.dirtyRate.basis !== "measured",
+    facts.bandwidth.basis !== "measured" && facts.memory.value + facts.files.value > smallBytes,
+  ];
+  return 2 ** doubtful.filter(Boolean).length;
+}
+
+function ranged(rawMs: number, spread: Spread, doubt: number): Range {
+  return { expected: rawMs * spread.median, low: (rawMs * spread.low) / doubt, high: rawMs * spread.high * doubt };
+}
+
+const reason = (code: string, message: string, mend: string, subject = ""): Reason => ({ code, message, mend, subject });
+
+/** What stands in the way whatever the numbers are. */
+function standing(facts: CertificateFacts): Reason[] {
+  const found: Reason[] = [];
+  const { workload, nodeId } = facts;
+  if (facts.state === "needs_operator") {
+    found.push(reason("NEEDS_OPERATOR", facts.stateReason, "Settle it: aether migrations settle MIGRATION --keep source|target", workload));
+  }
+  if (!facts.isSourceConnected)
+    found.push(reason("NODE_NOT_CONNECTED", `${nodeId} is not heard: a notice of it may not be either`, `Look at its agent.`, nodeId));
+  if (facts.sourceProblem !== undefined)
+    found.push(reason("SOURCE_CANNOT_CHECKPOINT", facts.sourceProblem, `aether inspect ${nodeId} says how to mend it.`, nodeId));
+  if (facts.isPaused)
+    found.push(reason("MOVES_PAUSED", "moves are paused: nothing would move by itself, not even on a notice", "aether guards resume"));
+  for (const blocker of facts.preflight?.blockers ?? []) found.push(reason(blocker.code, blocker.message, blocker.mend, blocker.subject));
+  if (!facts.targets.some((target) => target.isEligible)) {
+    const others = facts.targets.filter((target) => target.nodeId !== nodeId);
+    const why =
+      others.length === 0
+        ? "there is no other node"
+        : others
+            .slice(0, 5)
+            .map(({ nodeId: id, reasons }) => `${id}: ${reasons.join(", ")}`)
+            .join("; ");
+    found.push(reason("NO_TARGET", `no node can take it: ${why}`, "Add a node, make room on one, or mend what is named.", workload));
+  }
+  return found;
+}
+
+/** The numbers against the window and the workload's own objectives; `of`: the expected value (red), or the far end of the range (amber). */
+function measure(facts: CertificateFacts, freeze: Range, timeToSafe: Range, of: "expected" | "high"): Reason[] {
+  const { objective, windowMs, workload } = facts;
+  const may = of === "high" ? "may take" : "would take";
+  const found: Reason[] = [];
+  if (timeToSafe[of] > windowMs) {
+    found.push(
+      reason(
+        "WINDOW_TOO_SHORT",
+        `the move ${may} ${seconds(timeToSafe[of])}, and ${seconds(windowMs)} of the notice can be used`,
+        "Give it less memory or fewer files, a faster link, or let it move on a rebalance recommendation already.",
+        workload,
+      ),
+    );
+  }
+  if (objective.freezeMs > 0 && freeze[of] > objective.freezeMs) {
+    const mend =
+      facts.mode === "stop_and_copy"
+        ? "A mode that sends memory outside of the freeze would help; or raise --max-freeze."
+        : "Raise --max-freeze, or let it write less.";
+    found.push(
+      reason(
+        "FREEZE_OVER_OBJECTIVE",
+        `the freeze ${may} ${seconds(freeze[of])}; its objective is ${seconds(objective.freezeMs)}`,
+        mend,
+        workload,
+      ),
+    );
+  }
+  if (objective.timeToSafeMs > 0 && timeToSafe[of] > objective.timeToSafeMs) {
+    found.push(
+      reason(
+        "TIME_TO_SAFE_OVER_OBJECTIVE",
+        `it ${may} ${seconds(timeToSafe[of])} to be safe; its objective is ${seconds(objective.timeToSafeMs)}`,
+        "Raise --max-time-to-safe, or give it less to carry.",
+        workload,
+      ),
+    );
+  }
+  return found;
+}
+
+/** What is not known well enough for green. */
+function doubts(facts: CertificateFacts): Reason[] {
+  const found: Reason[] = [];
+  const { workload, nodeId, preflight } = facts;
+  if (preflight === undefined)
+    found.push(
+      reason("PREFLIGHT_MISSING", "its node has not said yet whether it can be checkpointed", "Wait for its first report.", workload),
+    );
+  else if (preflight.ageMs > preflightOldMs)
+    found.push(
+      reason(
+        "PREFLIGHT_OLD",
+        `the last preflight is ${Math.round(preflight.ageMs / 60_000)} min old`,
+        `Look at the agent of ${nodeId}.`,
+        nodeId,
+      ),
+    );
+  for (const warning of preflight?.warnings ?? [])
+    if (warning.mend !== "") found.push(reason(warning.code, warning.message, warning.mend, warning.subject));
+  if (facts.memory.basis !== "measured")
+    found.push(
+      reason("MEMORY_UNKNOWN", `its memory is ${facts.memory.basis}: ${facts.memory.detail}`, "Wait for its first report.", workload),
+    );
+  if (facts.mode === "pre_copy" && facts.memory.value > smallBytes && facts.dirtyRate.basis !== "measured")
+    found.push(
+      reason(
+        "DIRTY_RATE_UNKNOWN",
+        `how fast it writes is ${facts.dirtyRate.basis}: ${facts.dirtyRate.detail}`,
+        `aether inspect ${nodeId} says whether writes can be tracked there.`,
+        workload,
+      ),
+    );
+  if (facts.mode === "pre_copy" && facts.dirtyRate.value > 0.8 * facts.bandwidth.bytesPerSecond)
+    found.push(
+      reason(
+        "WRITES_TOO_FAST",
+        `it writes ${mebibytes(facts.dirtyRate.value)}/s and the link carries ${mebibytes(facts.bandwidth.bytesPerSecond)}/s: copying ahead hardly gets anywhere`,
+        "A faster link, fewer writes, or the snapshot that is made first.",
+        workload,
+      ),
+    );
+  if (facts.spread.timeToSafe.count === 0)
+    found.push(
+      reason(
+        "NOT_CALIBRATED",
+        "no move has shown yet how good these numbers are",
+        `Rehearse it: aether drill start --kind notice --node ${nodeId}`,
+        workload,
+      ),
+    );
+  if (facts.bandwidth.basis !== "measured" && facts.memory.value + facts.files.value > smallBytes)
+    found.push(
+      reason("BANDWIDTH_UNKNOWN", facts.bandwidth.detail, `A drill measures it: aether drill start --kind notice --node ${nodeId}`, nodeId),
+    );
+  if (facts.isSamePool) {
+    found.push(
+      reason(
+        "SAME_POOL",
+        "its target is of the same pool (instance type and zone): a wave may take both",
+        "Add a node of another type or zone.",
+        workload,
+      ),
+    );
+  }
+  return found;
+}
+
+function inputsOf(facts: CertificateFacts, best: TargetScore | undefined): Input[] {
+  const others = facts.targets.filter((target) => target.isEligible).length - 1;
+  const age = facts.preflight === undefined ? "" : `${Math.round(facts.preflight.ageMs / 1000)} s ago`;
+  return [
+    { name: "memory", value: mebibytes(facts.memory.value), basis: facts.memory.basis, detail: facts.memory.detail },
+    { name: "files", value: mebibytes(facts.files.value), basis: facts.files.basis, detail: facts.files.detail },
+    { name: "dirty_rate", value: `${mebibytes(facts.dirtyRate.value)}/s`, basis: facts.dirtyRate.basis, detail: facts.dirtyRate.detail },
+    {
+      name: "bandwidth",
+      value: `${mebibytes(facts.bandwidth.bytesPerSecond)}/s`,
+      basis: facts.bandwidth.basis,
+      detail: facts.bandwidth.detail,
+    },
+    {
+      name: "mode",
+      value: facts.mode.replaceAll("_", "-"),
+      basis: facts.preflight === undefined ? "assumed" : "measured",
+      detail: facts.modeReason,
+    },
+    {
+      name: "preflight",
+      value:
+        facts.preflight === undefined ? "none" : `${facts.preflight.blockers.length} blockers, ${facts.preflight.warnings.length} warnings`,
+      basis: facts.preflight === undefined ? "missing" : "measured",
+      detail: age,
+    },
+    {
+      name: "target",
+      value: best?.nodeId ?? "none",
+      basis: best === undefined ? "missing" : "measured",
+      detail: best === undefined ? "" : others === 0 ? "there is no second choice" : `${others} more could take it`,
+    },
+  ];
+}
+
+function summaryOf(
+  facts: CertificateFacts,
+  verdict: Verdict,
+  blockers: readonly Reason[],
+  warnings: readonly Reason[],
+  freeze: Range,
+  timeToSafe: Range,
+  target: string | undefined,
+): string {
+  const [first, ...rest] = verdict === "red" ? blockers : warnings;
+  const more = rest.length === 0 ? "" : ` (and ${rest.length} more)`;
+  const numbers = `safe on ${target} in ${seconds(timeToSafe.expected)}, frozen for ${seconds(freeze.expected)}`;
+  if (verdict === "red") return `${facts.workload} would not survive: ${first?.message}${more}`;
+  if (verdict === "amber") return `${facts.workload} should be ${numbers}, but ${first?.message}${more}`;
+  return `${facts.workload} would be ${numbers}`;
+}
+
+/** For people: 340 ms, 2.1 s, 75 s. */
+export function seconds(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  return ms < 20_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
+}
+
+const mebibytes = (bytes: number): string => {
+  const value = bytes / 1_048_576;
+  return `${value < 10 ? Math.round(value * 10) / 10 : Math.round(value)} MiB`;
+};

@@ -1,0 +1,189 @@
+// Everything that certificates are made of, read in one pass over the fleet.
+import type { PreflightReport } from "@aether/contract/gen/aether/v2/migration_pb";
+import { MigrationMode, PreflightReportSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { WorkloadSpecSchema, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { z } from "zod";
+import type { Db } from "../db/database.ts";
+import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
+import { readNodeViews } from "../migration/fleet-view.ts";
+import { modeFromProto } from "../migration/mode.ts";
+import { type NodeView, poolOf, scoreTargets } from "../migration/plan.ts";
+import type { CertificateFacts, Known } from "./certify.ts";
+import { paceOf } from "./estimate.ts";
+import { bandwidthOf, type Measured, relevant, spreadOf } from "./measure.ts";
+
+/** AWS gives two minutes; the last of it is not relied on. */
+const noticeWindowMs = 120_000;
+const lateMarginMs = 5_000;
+
+export interface ReadFacts {
+  readonly db: Db;
+  readonly isConnected: (nodeId: string) => boolean;
+  readonly moves: readonly Measured[];
+  readonly isPaused: boolean;
+  readonly nowMs: number;
+}
+
+/** One entry for each workload that is on a node: running, moving, lost, or waiting for a person. */
+export async function readCertificateFacts({ db, isConnected, moves, isPaused, nowMs }: ReadFacts): Promise<CertificateFacts[]> {
+  const rows = await db
+    .selectFrom("workloads")
+    .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
+    .selectAll("workloads")
+    .select("placements.node_id")
+    .where("workloads.state", "in", ["running", "migrating", "lost", "needs_operator"])
+    .orderBy("workloads.name")
+    .execute();
+  if (rows.length === 0) return [];
+  const nodes = await readNodeViews(db, isConnected);
+  const byId = new Map(nodes.map((node) => [node.id, node]));
+  const preflights = await readPreflights(db);
+  const dirty = await readDirtyRates(db, nowMs);
+  return rows.map((row) => {
+    const spec = fromColumn(WorkloadSpecSchema, row.spec);
+    const usage = fromColumnOrNone(WorkloadUsageSchema, row.usage);
+    const preflight = preflights.get(row.name);
+    const memory = memoryOf(
+      preflight,
+      Number(usage?.memoryBytes ?? 0n),
+      usage?.measuredAt && timestampMs(usage.measuredAt),
+      Number(spec.memoryLimitBytes),
+      nowMs,
+    );
+    const source = byId.get(row.node_id);
+    const targets = scoreTargets({ name: row.name, nodeId: row.node_id, memoryBytes: memory.value }, nodes);
+    const target = byId.get(targets.find((each) => each.isEligible)?.nodeId ?? "");
+    const bandwidth = bandwidthOf(moves, row.node_id, target?.id ?? "");
+    const forecast = preflight?.report.forecast;
+    const mine = relevant(moves, row.name);
+    const mode = chosenMode(preflight?.report, memory.value, source, target);
+    return {
+      workload: row.name,
+      nodeId: row.node_id,
+      state: row.state,
+      stateReason: row.reason,
+      isSourceConnected: isConnected(row.node_id),
+      sourceProblem: source?.capabilities?.criu?.available
+        ? undefined
+        : source?.capabilities?.criu?.reason || "its checkpoint tool is not available",
+      isPaused,
+      memory,
+      files: filesOf(preflight, nowMs),
+      dirtyRate: dirty.get(row.name) ?? {
+        value: 0.25 * bandwidth.bytesPerSecond,
+        basis: "assumed",
+        detail: "a quarter of the link's bandwidth: not measured in the last minutes",
+      },
+      bandwidth,
+      canaryMs:
+        (source?.capabilities?.criu?.canaryDumpMs ?? 0) +
+        (target?.capabilities?.criu?.canaryRestoreMs ?? source?.capabilities?.criu?.canaryRestoreMs ?? 0),
+      mode,
+      modeReason: preflight?.report.modeReason ?? "what its size and its node suggest: no preflight yet",
+      freezeBytes: forecast !== undefined && forecast.freezeBytes > 0n ? Number(forecast.freezeBytes) : undefined,
+      preflight: preflight && { blockers: preflight.report.blockers, warnings: preflight.report.warnings, ageMs: nowMs - preflight.atMs },
+      targets,
+      isSamePool: source !== undefined && target !== undefined && poolOf(source) !== "" && poolOf(source) === poolOf(target),
+      objective: { freezeMs: spec.evacuation?.maxFreezeMs ?? 0, timeToSafeMs: spec.evacuation?.maxTimeToSafeMs ?? 0 },
+      windowMs: noticeWindowMs - lateMarginMs,
+      pace: paceOf(mine),
+      spread: { freeze: spreadOf(mine, "freezeMs"), timeToSafe: spreadOf(mine, "timeToSafeMs") },
+    };
+  });
+}
+
+interface Preflight {
+  readonly report: PreflightReport;
+  readonly atMs: number;
+}
+
+/** The newest answer of each workload's node: of its own accord, or to the last preflight that was asked for. */
+async function readPreflights(db: Db): Promise<Map<string, Preflight>> {
+  const found = new Map<string, Preflight>();
+  const asked = await db
+    .selectFrom("commands")
+    .distinctOn("workload")
+    .select(["workload", "result", "finished_at"])
+    .where("action", "=", "preflight")
+    .where("outcome", "=", "ok")
+    .orderBy("workload")
+    .orderBy("finished_at", "desc")
+    .execute();
+  for (const { workload, result, finished_at } of asked) {
+    const preflight = z.object({ preflight: z.json() }).safeParse(result);
+    if (!preflight.success || finished_at === null) continue;
+    const report = fromJson(PreflightReportSchema, preflight.data.preflight as JsonValue, { ignoreUnknownFields: true });
+    found.set(workload, { report, atMs: finished_at.getTime() });
+  }
+  return found;
+}
+
+const rates = z.array(z.object({ dirtyBytesPerSecond: z.number().optional(), dirtySource: z.string().optional() })).catch([]);
+
+/** Mean over the newest minute that has samples, of the last five. */
+async function readDirtyRates(db: Db, nowMs: number): Promise<Map<string, Known>> {
+  const rows = await db
+    .selectFrom("telemetry")
+    .distinctOn("subject")
+    .select(["subject", "samples"])
+    .where("subject", "like", "workload/%")
+    .where("minute", ">", new Date(nowMs - 300_000))
+    .orderBy("subject")
+    .orderBy("minute", "desc")
+    .execute();
+  const found = new Map<string, Known>();
+  for (const { subject, samples } of rows) {
+    const counted = rates
+      .parse(samples)
+      .flatMap((each) => (each.dirtyBytesPerSecond === undefined ? [] : [{ rate: each.dirtyBytesPerSecond, by: each.dirtySource ?? "" }]));
+    const last = counted.at(-1);
+    if (last === undefined) continue;
+    const value = counted.reduce((sum, { rate }) => sum + rate, 0) / counted.length;
+    const isCounted = last.by === "wp_async" || last.by === "soft_dirty";
+    found.set(subject.slice("workload/".length), {
+      value,
+      basis: isCounted ? "measured" : "assumed",
+      detail: isCounted ? `${last.by}, mean of the last minute` : "a lower bound from page faults",
+    });
+  }
+  return found;
+}
+
+function memoryOf(
+  preflight: Preflight | undefined,
+  usageBytes: number,
+  usageAtMs: number | undefined,
+  limitBytes: number,
+  nowMs: number,
+): Known {
+  const ago = (atMs: number) => `${Math.max(0, Math.round((nowMs - atMs) / 1000))} s ago`;
+  if (usageBytes > 0)
+    return { value: usageBytes, basis: "measured", detail: usageAtMs === undefined ? "by its node" : `by its node, ${ago(usageAtMs)}` };
+  if (preflight !== undefined && preflight.report.memoryBytes > 0n)
+    return { value: Number(preflight.report.memoryBytes), basis: "measured", detail: `preflight, ${ago(preflight.atMs)}` };
+  if (limitBytes > 0) return { value: limitBytes, basis: "assumed", detail: "its limit: nothing was measured yet" };
+  return { value: 512 << 20, basis: "assumed", detail: "half a GiB: nothing was measured yet, and it has no limit" };
+}
+
+function filesOf(preflight: Preflight | undefined, nowMs: number): Known {
+  if (preflight === undefined) return { value: 64 << 20, basis: "assumed", detail: "64 MiB: no preflight has counted them yet" };
+  return {
+    value: Number(preflight.report.fileBytes),
+    basis: "measured",
+    detail: `preflight, ${Math.round((nowMs - preflight.atMs) / 1000)} s ago`,
+  };
+}
+
+function chosenMode(
+  report: PreflightReport | undefined,
+  memoryBytes: number,
+  source: NodeView | undefined,
+  target: NodeView | undefined,
+): CertificateFacts["mode"] {
+  const said = modeFromProto(report?.chosenMode ?? MigrationMode.UNSPECIFIED);
+  if (said !== undefined && said !== "auto") return said;
+  const canLazy = source?.capabilities?.lazyPages === true && target?.capabilities?.lazyPages === true;
+  return memoryBytes > 96 << 20 && canLazy ? "post_copy" : "stop_and_copy";
+}

@@ -1,0 +1,67 @@
+// The kill switch, the windows and the past moves, as rows.
+import { type MaintenanceWindow, MaintenanceWindowSchema } from "@aether/contract/gen/aether/v2/guard_pb";
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import type { Kysely } from "kysely";
+import { z } from "zod";
+import type { Database } from "../db/schema.ts";
+import type { PastMove, Window } from "./rails.ts";
+
+export interface GuardSettings {
+  readonly isPaused: boolean;
+  readonly pausedReason: string;
+  readonly pausedBy: string;
+  readonly pausedAt: Date | null;
+  readonly windows: readonly MaintenanceWindow[];
+}
+
+export async function readGuards(db: Kysely<Database>): Promise<GuardSettings> {
+  const row = await db.selectFrom("guards").selectAll().executeTakeFirstOrThrow();
+  return {
+    isPaused: row.is_paused,
+    pausedReason: row.paused_reason,
+    pausedBy: row.paused_by,
+    pausedAt: row.paused_at,
+    windows: z
+      .array(z.json())
+      .catch([])
+      .parse(row.windows)
+      .map((each) => fromJson(MaintenanceWindowSchema, each as JsonValue, { ignoreUnknownFields: true })),
+  };
+}
+
+/** "22:00" as minutes of the day; undefined where it is not a time. */
+export function minuteOf(text: string): number | undefined {
+  const match = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(text);
+  return match === null ? undefined : Number(match[1]) * 60 + Number(match[2]);
+}
+
+export const toWindow = (window: MaintenanceWindow): Window => ({
+  days: window.days,
+  fromMinute: minuteOf(window.from) ?? 0,
+  toMinute: minuteOf(window.to) ?? 0,
+});
+
+/** Moves that ended within a day, newest first: as far back as any rail looks. */
+export async function readPastMoves(db: Kysely<Database>, nowMs: number): Promise<PastMove[]> {
+  const rows = await db
+    .selectFrom("migrations")
+    .select(["workload", "source_node_id", "target_node_id", "state", "error", "ended_at"])
+    .where("ended_at", ">", new Date(nowMs - 86_400_000))
+    .orderBy("ended_at", "desc")
+    .limit(5_000)
+    .execute();
+  return rows.flatMap((row) =>
+    row.ended_at === null
+      ? []
+      : [
+          {
+            workload: row.workload,
+            sourceNodeId: row.source_node_id,
+            targetNodeId: row.target_node_id,
+            isDone: row.state === "done",
+            code: z.object({ code: z.string() }).catch({ code: "" }).parse(row.error).code,
+            endedAtMs: row.ended_at.getTime(),
+          },
+        ],
+  );
+}
