@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -33,18 +34,20 @@ static void wait_for_go(int fd) {
 
 int launch_command(int argc, char **argv) {
   const char *cgroups = NULL, *run_dir = NULL, *answers = NULL;
-  long long go_fd = -1;
+  long long go_fd = -1, niceness = 0;
   const struct option_spec specs[] = {
       {.name = "cgroup-procs", .text = &cgroups},
       {.name = "run-dir", .text = &run_dir},
       {.name = "page-answers", .text = &answers},
       {.name = "go-fd", .number = &go_fd, .min = 0, .max = 1023},
+      {.name = "nice", .number = &niceness, .min = -20, .max = 19},
   };
   int rest = parse_options("launch", argc, argv, specs, sizeof specs / sizeof *specs);
   if (rest >= argc) usage_error("launch: no command after --%s", "");
   char *state = NULL, *copy = cgroups ? strdup(cgroups) : NULL;
   for (char *path = copy ? strtok_r(copy, ":", &state) : NULL; path; path = strtok_r(NULL, ":", &state)) join(path);
   if (answers) hide_install(answers);
+  if (niceness != 0 && setpriority(PRIO_PROCESS, 0, (int)niceness) < 0 && errno != EACCES && errno != EPERM) fail(errno, "launch: --nice");
   if (go_fd >= 0) wait_for_go((int)go_fd); // before the new mount namespace: what is mounted meanwhile must be seen in it
   if (run_dir) {
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(run_dir, "/run", NULL, MS_BIND, NULL) < 0)

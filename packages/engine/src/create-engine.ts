@@ -10,6 +10,7 @@ import type { Host } from "./host.ts";
 import { tidyImages } from "./image/images.ts";
 import { openLink } from "./link/link.ts";
 import { forgetRecord, listRecords } from "./record.ts";
+import { emptyDir } from "./runtime/bundle.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
@@ -26,6 +27,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const own = createHash("sha256").update(options.stateDir).digest("hex").slice(0, 12);
   const host: Host = { options, memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images") };
   for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir]) await mkdir(dir, { recursive: true, mode: 0o700 });
+  await mkdir(emptyDir(host), { recursive: true, mode: 0o755 }); // a target needs it before it has written a bundle
   const link = await openLink(host);
   const runtime = createRuntime(host);
   let canLazy = false;
@@ -67,7 +69,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         }
       }
       for (const name of await readdir(host.memoryDir))
-        if (name !== "run" && name !== "hidden" && !open.has(name)) await rm(join(host.memoryDir, name), { recursive: true, force: true });
+        if (!["run", "hidden", "empty"].includes(name) && !open.has(name))
+          await rm(join(host.memoryDir, name), { recursive: true, force: true });
     },
     async stop() {
       runtime.stopWatching();

@@ -8,6 +8,7 @@ import { type RunResult, standBy } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, namespaceName } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
+import { emptyDir, maskedDir } from "../runtime/bundle.ts";
 import { cgroupDirs, freezerDir, pidsOf } from "../runtime/cgroup.ts";
 import { residentBytes } from "../runtime/process.ts";
 import { rootfsPaths } from "../runtime/rootfs.ts";
@@ -30,14 +31,18 @@ export async function behindPrivateRun(
   await mkdir(runDir, { recursive: true, mode: 0o700 });
   const inCgroups = cgroups.length === 0 ? [] : ["--cgroup-procs", cgroups.map((dir) => join(dir, "cgroup.procs")).join(":")];
   const held = goFd === undefined ? [] : ["--go-fd", String(goFd)];
-  return [host.options.tools.native, "launch", "--run-dir", runDir, ...inCgroups, ...held, "--", host.options.tools.criu];
+  // While criu works, clients wait: it goes before other work of a busy node. What it restores gets the niceness that it had.
+  const first = ["--nice", "-10"];
+  return [host.options.tools.native, "launch", "--run-dir", runDir, ...inCgroups, ...first, ...held, "--", host.options.tools.criu];
 }
 
 const common = ["-v2", "--tcp-established", "--network-lock", "skip", "--manage-cgroups=ignore", "--file-locks"];
 
-/** External mounts: names that dump and restore agree on. */
-const volumesOf = (spec: WorkloadSpec, value: (index: number) => string) =>
-  spec.volumes.flatMap((_, index) => ["--external", value(index)]);
+/** External mounts, by names that dump and restore agree on: volumes, and what masks a folder. */
+function mountsOf(spec: WorkloadSpec, value: (name: string, destination: string, source: string | undefined) => string): string[] {
+  const volumes = spec.volumes.map((volume, index) => value(`volume${index}`, volume.destination, volume.source));
+  return [...volumes, value("masked", maskedDir, undefined)].flatMap((one) => ["--external", one]);
+}
 
 /** @param lazy the loopback port of criu's page server; criu says on descriptor 3 when the images without pages are written. */
 export async function dumpArguments(
@@ -59,7 +64,7 @@ export async function dumpArguments(
       "--external",
       `net[${inode}]:workload`,
     ],
-    ...volumesOf(spec, (index) => `mnt[${spec.volumes[index]?.destination ?? ""}]:volume${index}`),
+    ...mountsOf(spec, (name, destination) => `mnt[${destination}]:${name}`),
     ...common,
     ...(lazy === undefined ? [] : ["--lazy-pages", "--address", "127.0.0.1", "--port", String(lazy.port), "--status-fd", "3"]),
   ];
@@ -120,7 +125,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
   const command = [
     ...(await behindPrivateRun(host, { cgroups: await cgroupDirs(host, spec.name), goFd })),
     ...["restore", "-d", ...files, ...inherited],
-    ...volumesOf(spec, (index) => `mnt[volume${index}]:${spec.volumes[index]?.source ?? ""}`),
+    ...mountsOf(spec, (name, _, source) => `mnt[${name}]:${source ?? emptyDir(host)}`),
     ...common,
     ...(options.isLeftStopped ? ["--leave-stopped"] : []),
     ...(options.isLazy ? ["--lazy-pages"] : []),

@@ -1,4 +1,5 @@
 // The OCI bundle of a workload (OCI runtime spec 1.0): own pid, mount, ipc, uts and network namespace, a bounded set of capabilities, no new privileges.
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeFileAtomic } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
@@ -11,6 +12,13 @@ const capabilities = [
 ]; // biome-ignore format: a list to read
 
 export const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
+
+/**
+ * Firmware tables are none of a workload's business. Masked by an empty folder of ours and not by runc's maskedPaths, which mounts a tmpfs: criu archives
+ * each tmpfs with tar on its way, 4 ms in the dump and 3 in the restore for nothing.
+ */
+export const maskedDir = "/sys/firmware";
+export const emptyDir = (host: Host): string => join(host.memoryDir, "empty");
 
 export async function writeBundle(host: Host, spec: WorkloadSpec, process: ProcessSettings, root: string): Promise<string> {
   const dir = workloadDir(host, spec.name);
@@ -38,6 +46,16 @@ export async function writeBundle(host: Host, spec: WorkloadSpec, process: Proce
       },
       { destination: "/dev/shm", type: "tmpfs", source: "shm", options: ["nosuid", "noexec", "nodev", "mode=1777"] },
       { destination: "/sys", type: "sysfs", source: "sysfs", options: ["nosuid", "noexec", "nodev", "ro"] },
+      ...(existsSync(maskedDir)
+        ? [
+            {
+              destination: maskedDir,
+              type: "bind",
+              source: emptyDir(host),
+              options: ["bind", "ro", "nosuid", "nodev", "noexec", "private"],
+            },
+          ]
+        : []),
       ...spec.volumes.map((volume) => ({
         destination: volume.destination,
         type: "bind",
@@ -58,7 +76,7 @@ export async function writeBundle(host: Host, spec: WorkloadSpec, process: Proce
         { type: "uts" },
         { type: "network", path: `/run/netns/${namespaceName(host, spec.name)}` },
       ],
-      maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug", "/sys/firmware"],
+      maskedPaths: ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/sched_debug"],
       readonlyPaths: ["/proc/sysrq-trigger", "/proc/sys", "/proc/irq", "/proc/bus", "/proc/fs"],
     },
   };
