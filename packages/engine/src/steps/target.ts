@@ -241,9 +241,8 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         if (session?.hold === undefined && known.holdPid !== undefined) await endHold(known.holdPid);
         return released ?? { held: 0, replayed: 0, dropped: 0 };
       });
-      const announced = announce(host, record.spec.address).catch((caught: unknown) =>
-        host.options.log.warn({ err: caught }, "network.announce"),
-      );
+      // Best effort, and nobody waits for it: neighbours that miss it learn the way with their next question.
+      announce(host, record.spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
       const after = await tcpCounters(pid);
       const result: ResumeResult = {
         resumedAtMs,
@@ -256,7 +255,6 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         freezeMs: known.cutAtMs === undefined ? 0 : resumedAtMs - known.cutAtMs,
         clockErrorMs: known.clockErrorMs ?? 0,
       };
-      await announced;
       const { migrationId: _, ...rest } = record;
       await writeRecord(host, { ...rest, phase: "running", epoch: ref.epoch + 1 });
       await writeMigration(host, { ...known, stage: "resumed", result });
