@@ -14,7 +14,7 @@ import {
   systemClock,
 } from "@aether/kit";
 import { openAuthority } from "@aether/kit/identity";
-import { create } from "@bufbuild/protobuf";
+import { create, type DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import { sql } from "kysely";
 import { accountRoutes } from "./access/account-service.ts";
@@ -73,6 +73,8 @@ export interface RunningCore extends Stoppable {
   readonly agents: { readonly address: string; readonly port: number };
   /** While there is no account: what makes the first one, an admin, at /first-admin#CODE. */
   readonly firstAdminCode: string | undefined;
+  /** What it serves. */
+  readonly services: readonly DescService[];
   /** Resolves with the reason if something without which core cannot go on has ended; stop it then. */
   readonly died: Promise<Fault>;
 }
@@ -216,7 +218,8 @@ async function assemble(
     interceptors: [faultInterceptor(log, counter.count), auditInterceptor(audit), idempotencyInterceptor(db, nowMs)],
     shutdownSignal: stopping.signal,
   };
-  requireRoles(servicesOf(routes));
+  const services = servicesOf(routes);
+  requireRoles(services);
   const agentsServer = createAgentsServer({ ...rpc, routes: agentRoute, identity, trustDomain: config.trustDomain, log });
   const readiness = {
     database: async () => {
@@ -247,7 +250,7 @@ async function assemble(
   });
   await events.append(db, { type: "core.started", subject: "core", message: `the control plane listens on ${http.address}:${http.port}` });
   log.info({ http, agents, dataDir: config.dataDir }, "core.started");
-  return { http, agents, firstAdminCode, died: database.died, stop: () => stack.stop() };
+  return { http, agents, firstAdminCode, services: [...services], died: database.died, stop: () => stack.stop() };
 }
 
 /** The link itself goes to a terminal only: a log would keep it. */

@@ -80,7 +80,8 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
 /** JSON for REST: an empty body is an empty object, and a key that would touch a prototype is refused. */
 function readJson(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser("error", "error");
-  app.removeContentTypeParser("application/json");
+  // Also the one for text/plain: what is not JSON is told so by its type, not by a message that it does not parse.
+  app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
     if (body === "") done(null, undefined);
     else parse(request, body as string, done);
