@@ -55,6 +55,7 @@ import { faultInterceptor } from "./http/fault-interceptor.ts";
 import { healthRoutes } from "./http/health.ts";
 import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
 import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
+import { referenceRoutes } from "./http/openapi/routes.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { createMigrations } from "./migration/migrations.ts";
@@ -233,7 +234,12 @@ async function assemble(
     ...rpc,
     routes,
     log,
-    plain: [healthRoutes(readiness), metricsRoutes({ db, sessions: gateway, tokens, requests: counter }), pageRoutes],
+    plain: [
+      healthRoutes(readiness),
+      metricsRoutes({ db, sessions: gateway, tokens, requests: counter }),
+      pageRoutes,
+      referenceRoutes([...services]),
+    ],
   });
 
   for (const part of parts) {

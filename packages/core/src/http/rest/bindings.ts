@@ -11,6 +11,8 @@ export interface Binding extends PathTemplate {
   /** "" (no body), "*" (the whole message) or the name of a field. */
   readonly body: string;
   readonly method: DescMethod;
+  /** Another way to the same method (additional_bindings). */
+  readonly isAdditional: boolean;
 }
 
 /** The routes of these services. Throws CONFIG_INVALID when two methods claim one route. */
@@ -30,11 +32,11 @@ export function bindingsOf(services: Iterable<DescService>): Binding[] {
   return found;
 }
 
-function collect(method: DescMethod, rule: HttpRule, found: Binding[]): void {
+function collect(method: DescMethod, rule: HttpRule, found: Binding[], isAdditional = false): void {
   const { case: kind, value } = rule.pattern;
   if (kind !== undefined) {
     const [verb, template] = kind === "custom" ? [value.kind, value.path] : [kind.toUpperCase(), value];
-    found.push({ verb, template, ...compileTemplate(template), body: rule.body, method });
+    found.push({ verb, template, ...compileTemplate(template), body: rule.body, method, isAdditional });
   }
-  for (const extra of rule.additionalBindings) collect(method, extra, found);
+  for (const extra of rule.additionalBindings) collect(method, extra, found, true);
 }
