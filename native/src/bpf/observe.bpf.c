@@ -89,7 +89,10 @@ int BPF_PROG(on_switch, _Bool is_preempted, struct task_struct *before, struct t
   __u64 now = bpf_ktime_get_ns();
   struct watch *watch = BPF_CORE_READ(before, pid) ? watch_of(before) : 0;
   if (watch) {
-    if (!is_preempted && !watch->stopped_ns && is_stopping(before)) watch->stopped_ns = now;
+    if (!is_preempted && is_stopping(before)) {
+      if (!watch->stopped_ns) watch->stopped_ns = now;
+      watch->ran_ns = 0;
+    }
     if (is_preempted || state_of(before) == 0) {
       __u32 pid = BPF_CORE_READ(before, pid);
       bpf_map_update_elem(&waiting, &pid, &now, BPF_ANY);

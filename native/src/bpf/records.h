@@ -9,8 +9,8 @@ enum { delay_slots = 24 };
 
 // A watched cgroup. Times are CLOCK_MONOTONIC, ns; 0: has not happened since it was armed.
 struct watch {
-  __u64 stopped_ns;  // a task of it was stopped: frozen, traced, or by a signal
-  __u64 ran_ns;      // a task of it got a CPU
+  __u64 stopped_ns;          // the first task of it was stopped: frozen, traced, or by a signal
+  __u64 ran_ns;              // the first task got a CPU, after the last one that was stopped
   __u64 delays[delay_slots]; // how long a task that could run waited for a CPU: counts by power of two
 };
 

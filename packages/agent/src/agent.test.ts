@@ -170,6 +170,11 @@ function scriptedEngine() {
     canary: () =>
       sleep(200).then(() => ({ isAvailable: true, criuVersion: "4.2.1", dumpMs: 30, restoreMs: 10, lazyPages: true, reason: "" })),
     link: { address: "127.0.0.1", port: 4444 },
+    kernel: {
+      probe: async () => ({ holds: { queue: undefined, xdp_icmp: undefined, tc_drop: undefined, nft_drop: undefined }, watch: undefined }),
+      facts: async () => undefined,
+      ask: async () => ({}),
+    },
     recover: async () => void log.recoveries++,
     stop: async () => void log.stops++,
   } as unknown as Engine;

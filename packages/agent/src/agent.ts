@@ -123,7 +123,7 @@ async function assemble(
   const agentVersion = await readVersion();
   let probes = await probeHost(machine, tools, signal);
   let link = { address: linkAddress, port: config.linkPort };
-  const facts = () => factsOf(machine, probes, link, instance, agentVersion);
+  const facts = () => factsOf(machine, probes, link, instance, agentVersion, config.packetHold);
   const identity = createNodeIdentity({
     ...{ coreAddress: config.coreAddress, joinToken: config.joinToken, joinTokenFile: config.joinTokenFile, stateDir, log },
     nodeId: chooseNodeId(config.nodeId, instance?.instanceId),
@@ -147,6 +147,7 @@ async function assemble(
     snapshotDir: config.snapshotDir,
     tools,
     hostInterface,
+    ...(config.packetHold && { packetHold: config.packetHold }),
     linkAddress,
     linkPort: config.linkPort,
     identity: identity satisfies IdentitySource,
@@ -155,6 +156,7 @@ async function assemble(
   stack.add("engine", engine);
   await engine.recover(signal);
   link = { address: engine.link.address, port: engine.link.port };
+  probes = { ...probes, kernel: await engine.kernel.probe(signal) };
   const board = await startBoard({
     runtime: engine.runtime,
     stateDir,

@@ -4,7 +4,7 @@ import { hostname, networkInterfaces } from "node:os";
 import { delimiter, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fault, parseIpv4, parseNodeId } from "@aether/contract";
-import type { Tools } from "@aether/engine";
+import { holdMethods, type Tools } from "@aether/engine";
 import { readTextIfThere } from "@aether/kit";
 import { z } from "zod";
 
@@ -34,6 +34,7 @@ export const agentConfigSchema = z.strictObject({
       nft: absolutePath.optional(),
       rsync: absolutePath.optional(),
       native: absolutePath.optional(),
+      bpf: absolutePath.optional(),
     })
     .prefault({}),
   /** Default: the interface of the default route. */
@@ -41,6 +42,8 @@ export const agentConfigSchema = z.strictObject({
     .string()
     .regex(/^[^\s/:%]{1,15}$/, "must be the name of a network interface")
     .optional(),
+  /** How packets are held while a workload moves: the first of these that works. Default: all, the best first. */
+  packetHold: z.array(z.enum(holdMethods)).min(1).optional(),
   /** Where other agents reach this one. Default: the first IPv4 address of hostInterface. */
   linkAddress: z.ipv4().optional(),
   /** 0: any free port. */
@@ -69,6 +72,8 @@ const prefix = process.env.AETHER_PREFIX || "/opt/aether";
 const privateCriu = join(prefix, "criu/bin/criu");
 const packagedNative = fileURLToPath(new URL("../../../native/build/aether-native", import.meta.url));
 const installedNative = join(prefix, "bin/aether-native");
+const packagedBpf = fileURLToPath(new URL("../../../native/build/aether-bpf", import.meta.url));
+const installedBpf = join(prefix, "bin/aether-bpf");
 
 /** The program of this name: among `first`, then in PATH. Undefined when it is nowhere. */
 export async function findTool(name: string, first: readonly string[] = []): Promise<string | undefined> {
@@ -78,7 +83,7 @@ export async function findTool(name: string, first: readonly string[] = []): Pro
 }
 
 /** Where each tool is. One that is nowhere has the path where it should be: calling it says TOOL_MISSING, and `doctor` says how to get it. */
-export async function findTools({ criu, runc, ip, nft, rsync, native }: AgentConfig["tools"]): Promise<Tools> {
+export async function findTools({ criu, runc, ip, nft, rsync, native, bpf }: AgentConfig["tools"]): Promise<Tools> {
   return {
     criu: criu ?? (await findTool("criu", [privateCriu])) ?? "/usr/sbin/criu",
     runc: runc ?? (await findTool("runc")) ?? "/usr/bin/runc",
@@ -86,6 +91,7 @@ export async function findTools({ criu, runc, ip, nft, rsync, native }: AgentCon
     nft: nft ?? (await findTool("nft", ["/usr/sbin/nft", "/sbin/nft"])) ?? "/usr/sbin/nft",
     rsync: rsync ?? (await findTool("rsync")) ?? "/usr/bin/rsync",
     native: native ?? (await findTool("aether-native", [installedNative, packagedNative])) ?? installedNative,
+    bpf: bpf ?? (await findTool("aether-bpf", [installedBpf, packagedBpf])) ?? installedBpf,
   };
 }
 

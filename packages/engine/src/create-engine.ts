@@ -8,14 +8,18 @@ import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 import type { Host } from "./host.ts";
 import { tidyImages } from "./image/images.ts";
+import { createKernelWatch, nothingKnown } from "./kernel/facts.ts";
+import { createKernelHelper } from "./kernel/helper.ts";
+import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
+import { endHold } from "./network/hold.ts";
 import { forgetRecord, listRecords } from "./record.ts";
 import { emptyDir } from "./runtime/bundle.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
 import { createSourceSide } from "./steps/source.ts";
-import { createTargetSide, endHold } from "./steps/target.ts";
+import { createTargetSide } from "./steps/target.ts";
 
 /** Opens the engine of this host: makes its folders and listens for other engines. Call `recover` before anything else. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -25,18 +29,28 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   );
   // Two hosts on one machine, and two clouds of tests, must not meet: the folder's name comes from the state directory.
   const own = createHash("sha256").update(options.stateDir).digest("hex").slice(0, 12);
-  const host: Host = { options, memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images") };
+  const host: Host = {
+    options,
+    memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images"),
+    helper: createKernelHelper(options.tools.bpf, options.log),
+  };
   for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir]) await mkdir(dir, { recursive: true, mode: 0o700 });
   await mkdir(emptyDir(host), { recursive: true, mode: 0o755 }); // a target needs it before it has written a bundle
   const link = await openLink(host);
   const runtime = createRuntime(host);
+  const watch = createKernelWatch(host);
   let canLazy = false;
 
   return {
     runtime,
-    source: createSourceSide(host, link, () => canLazy),
-    target: createTargetSide(host, link),
+    source: createSourceSide(host, link, watch, () => canLazy),
+    target: createTargetSide(host, link, watch),
     snapshots: createSnapshots(host),
+    kernel: {
+      probe: (signal) => probeKernel(host, signal),
+      facts: async (workload) => (await watch.facts(workload)) ?? nothingKnown,
+      ask: (...words) => host.helper.ask(words),
+    },
     async canary(signal) {
       let result = await canary(host, runtime, signal);
       // A machine under load (boot) may miss a deadline once: a node that can move workloads must not be written off for that.
@@ -52,7 +66,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       await endOrphanedCriu(host);
       for (const migration of await listMigrations(host)) {
         // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.
-        if (migration.holdPid !== undefined && migration.stage !== "restored") await endHold(migration.holdPid);
+        if (migration.stage !== "restored") await endHold(host, migration.workload, migration);
         if (migration.side === "target" && ["preparing", "prepared", "restoring"].includes(migration.stage))
           await writeMigration(host, { ...migration, stage: "aborted" });
       }
@@ -75,6 +89,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     async stop() {
       runtime.stopWatching();
       await link.stop();
+      host.helper.stop();
     },
   };
 }

@@ -3,6 +3,10 @@
 // repeated after a crash of the caller, and has its own deadline. Everything that must survive a crash is in `stateDir`.
 import type { Logger } from "@aether/kit";
 import type { IdentitySource } from "@aether/kit/identity";
+import type { KernelFacts } from "./kernel/facts.ts";
+import type { Answer } from "./kernel/helper.ts";
+import type { KernelProbe } from "./kernel/probe.ts";
+import type { HoldMethod } from "./network/hold.ts";
 
 /** What the engine needs of its host. */
 export interface EngineOptions {
@@ -21,6 +25,8 @@ export interface EngineOptions {
   readonly linkPort: number;
   /** This host's X.509-SVID; both ends of a link authenticate with it. */
   readonly identity: IdentitySource;
+  /** Methods of holding packets, the first that works is taken. Default: all, the best first. */
+  readonly packetHold?: readonly HoldMethod[];
   readonly log: Logger;
 }
 
@@ -33,6 +39,8 @@ export interface Tools {
   readonly rsync: string;
   /** The C helper of native/ (shim, hold, announce). */
   readonly native: string;
+  /** native/'s programs for the kernel (aether-bpf). The engine works without it. */
+  readonly bpf: string;
 }
 
 export interface Volume {
@@ -166,6 +174,7 @@ export interface FreezeResult {
   readonly frozenAtMs: number;
   readonly resetsSent: number;
   readonly segmentsRetransmitted: number;
+  readonly kernel: KernelFacts;
 }
 
 export interface RestoreResult {
@@ -180,10 +189,13 @@ export interface ResumeResult {
   readonly packetsDropped: number;
   readonly resetsSent: number;
   readonly segmentsRetransmitted: number;
-  readonly holdMethod: "queue" | "drop" | "none";
+  readonly holdMethod: HoldMethod | "none";
   /** From the source's cut to this resume; the two clocks were compared over the link. */
   readonly freezeMs: number;
   readonly clockErrorMs: number;
+  readonly kernel: KernelFacts;
+  /** From the first task's stop on the source to the first task's run here, as both kernels saw it; null where one of them did not. */
+  readonly blackoutMs: number | null;
 }
 
 export interface SnapshotResult {
@@ -255,7 +267,7 @@ export interface TargetSide {
     mode: Exclude<MigrationMode, "auto">,
     progress: Progress,
     signal: AbortSignal,
-  ): Promise<{ linkAddress: string; linkPort: number; holdMethod: "queue" | "drop" | "none" }>;
+  ): Promise<{ linkAddress: string; linkPort: number; holdMethod: HoldMethod | "none" }>;
   /** Waits for the images (the source's freeze sends them) and restores, stopped: no instruction of the workload has run when this returns. */
   restore(ref: MigrationRef, mode: Exclude<MigrationMode, "auto">, progress: Progress, signal: AbortSignal): Promise<RestoreResult>;
   /** After the commit, in epoch `ref.epoch + 1`: continue, release held packets, announce the address. Safe to repeat. */
@@ -285,11 +297,25 @@ export interface CanaryResult {
   readonly reason: string;
 }
 
+export type { KernelFacts } from "./kernel/facts.ts";
+export type { KernelProbe } from "./kernel/probe.ts";
+export type { HoldMethod, HoldReasons } from "./network/hold.ts";
+
+/** The kernel of this host, so far as our programs in it can see and do. */
+export interface Kernel {
+  probe(signal: AbortSignal): Promise<KernelProbe>;
+  /** What is seen of a workload since its freeze or resume on this host. */
+  facts(workload: string): Promise<KernelFacts>;
+  /** A question to the kernel helper (native/src/bpf); throws TOOL_MISSING, TOOL_FAILED. */
+  ask(...words: readonly (string | number)[]): Promise<Answer>;
+}
+
 export interface Engine {
   readonly runtime: Runtime;
   readonly source: SourceSide;
   readonly target: TargetSide;
   readonly snapshots: Snapshots;
+  readonly kernel: Kernel;
   /** Checkpoints and restores a small process of its own, with a TCP connection: what this host can really do. */
   canary(signal: AbortSignal): Promise<CanaryResult>;
   /** Where other engines reach this one. */

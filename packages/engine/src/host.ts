@@ -2,11 +2,13 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { EngineOptions } from "./engine.ts";
+import type { KernelHelper } from "./kernel/helper.ts";
 
 export interface Host {
   readonly options: EngineOptions;
   /** A tmpfs folder for checkpoint images and criu's feature cache. */
   readonly memoryDir: string;
+  readonly helper: KernelHelper;
 }
 
 export const workloadsDir = (host: Host): string => join(host.options.stateDir, "workloads");
@@ -14,12 +16,15 @@ export const workloadDir = (host: Host, name: string): string => join(workloadsD
 export const migrationsDir = (host: Host): string => join(host.options.stateDir, "migrations");
 export const migrationDir = (host: Host, id: string): string => join(migrationsDir(host), id);
 
+/** Who gives names to what it makes in the kernel. */
+export type Namer = { readonly options: Pick<EngineOptions, "hostId"> };
+
 /** Eight characters that stand for (host, workload): interface names may have 15. */
-export function shortName(host: Host, workload: string): string {
+export function shortName(host: Namer, workload: string): string {
   return createHash("sha256").update(`${host.options.hostId}/${workload}`).digest("hex").slice(0, 8);
 }
 
 export const namespaceName = (host: Host, workload: string): string => `ae-${host.options.hostId}-${shortName(host, workload)}`;
 export const containerId = (host: Host, workload: string): string => `ae-${host.options.hostId}-${workload}`;
 export const vethName = (host: Host, workload: string): string => `aev${shortName(host, workload)}`;
-export const holdName = (host: Host, workload: string): string => `aeh${shortName(host, workload)}`;
+export const holdName = (host: Namer, workload: string): string => `aeh${shortName(host, workload)}`;

@@ -1,2 +1,4 @@
 export { createEngine } from "./create-engine.ts";
 export * from "./engine.ts";
+export { probeMachineKernel } from "./kernel/probe.ts";
+export { holdMethods } from "./network/hold.ts";

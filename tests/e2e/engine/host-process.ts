@@ -8,6 +8,7 @@ import { createLogger } from "@aether/kit";
 const config = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8"));
 const engine: Engine = await createEngine({
   ...config.engine,
+  ...(process.env.TEST_PACKET_HOLD && { packetHold: [process.env.TEST_PACKET_HOLD] }),
   identity: { current: () => config.identity, onRotate: () => () => undefined },
   log: createLogger({ name: config.engine.hostId, level: "warn" }),
 });
@@ -45,6 +46,8 @@ const calls: Record<string, (args: any[], signal: AbortSignal) => Promise<unknow
   release: ([ref], signal) => engine.source.release(ref, progress, signal),
   snapshot: ([name, id], signal) => engine.snapshots.create(name, id, progress, signal),
   restoreSnapshot: ([id, spec, epoch], signal) => engine.snapshots.restore(id, spec, epoch, progress, signal),
+  probeKernel: (_, signal) => engine.kernel.probe(signal),
+  kernelFacts: ([name]) => engine.kernel.facts(name),
   phases: async () => phases.splice(0),
 };
 

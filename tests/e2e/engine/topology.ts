@@ -120,6 +120,7 @@ async function openHost(
         nft: "/usr/sbin/nft",
         rsync: "/usr/bin/rsync",
         native: join(root, "native/build/aether-native"),
+        bpf: join(root, "native/build/aether-bpf"),
         ...tools,
       },
     },

@@ -176,7 +176,10 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
       const { health, detail } = await board.untilHealthy(command.workload, healthAfterResumeMs, signal);
       const durationMs = performance.now() - startedMs;
       progress.phase({ name: "resume.health", startedAtMs, durationMs, outcome: "ok", facts: { detail } });
-      return { case: "resume", value: { ...resumeToProto(resumed), health, healthDetail: detail } };
+      // The health check has taken a while: by now the kernel has seen more of the workload's first moments here.
+      const seen = await engine.kernel.facts(command.workload);
+      const kernel = seen.source === "unknown" ? resumed.kernel : { ...seen, ranAtMs: resumed.kernel.ranAtMs };
+      return { case: "resume", value: { ...resumeToProto({ ...resumed, kernel }), health, healthDetail: detail } };
     },
   },
   drainPages: {

@@ -9,6 +9,7 @@ import type {
   SnapshotFactsSchema,
 } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import type { KernelFactsSchema } from "@aether/contract/gen/aether/v2/kernel_pb";
 import {
   type ManifestSchema,
   type MigrationPhaseSchema,
@@ -19,6 +20,7 @@ import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import { type WorkloadSpec as ProtoSpec, VolumeMode } from "@aether/contract/gen/aether/v2/workload_pb";
 import type {
   FreezeResult,
+  KernelFacts,
   Manifest,
   MigrationMode,
   MigrationRef,
@@ -160,6 +162,31 @@ export function freezeToProto(result: FreezeResult): MessageInitShape<typeof Fre
     frozenAt: instant(result.frozenAtMs),
     resetsSent: result.resetsSent,
     segmentsRetransmitted: result.segmentsRetransmitted,
+    kernel: kernelToProto(result.kernel),
+  };
+}
+
+/** What is not known stays absent. */
+function kernelToProto(
+  facts: KernelFacts,
+  blackout?: { readonly ms: number | null; readonly errorMs: number },
+): MessageInitShape<typeof KernelFactsSchema> {
+  const { stoppedAtMs, ranAtMs } = facts;
+  const numbers = {
+    resetsSent: facts.resetsSent,
+    resetsReceived: facts.resetsReceived,
+    segmentsRetransmitted: facts.segmentsRetransmitted,
+    runQueueP50Us: facts.runQueueP50Us,
+    runQueueP99Us: facts.runQueueP99Us,
+    observedMs: facts.observedMs,
+    blackoutMs: blackout?.ms ?? null,
+    blackoutErrorMs: blackout === undefined || blackout.ms === null ? null : blackout.errorMs,
+  };
+  return {
+    source: facts.source,
+    ...(stoppedAtMs !== null && { stoppedAt: instant(stoppedAtMs) }),
+    ...(ranAtMs !== null && { ranAt: instant(ranAtMs) }),
+    ...Object.fromEntries(Object.entries(numbers).filter(([, value]) => value !== null)),
   };
 }
 
@@ -170,6 +197,7 @@ export function resumeToProto(result: ResumeResult): MessageInitShape<typeof Res
     network: { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod },
     freezeMs: result.freezeMs,
     clockErrorMs: result.clockErrorMs,
+    kernel: kernelToProto(result.kernel, { ms: result.blackoutMs, errorMs: result.clockErrorMs }),
   };
 }
 

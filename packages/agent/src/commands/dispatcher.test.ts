@@ -36,10 +36,21 @@ const manifest = {
   tcpConnections: [],
   processDigest: "p",
 };
+const kernel = {
+  source: "ebpf" as const,
+  stoppedAtMs: 1,
+  ranAtMs: 2,
+  resetsSent: 0,
+  resetsReceived: 0,
+  segmentsRetransmitted: 0,
+  runQueueP50Us: 1,
+  runQueueP99Us: null,
+  observedMs: 9,
+};
 const answers: Record<string, unknown> = {
   prepare: { linkAddress: "10.0.0.2", linkPort: 1, holdMethod: "queue" },
   copy: { fileBytes: 5, fileCount: 2 },
-  freeze: { manifest, frozenAtMs: 1, resetsSent: 0, segmentsRetransmitted: 0 },
+  freeze: { manifest, frozenAtMs: 1, resetsSent: 0, segmentsRetransmitted: 0, kernel },
   restore: { manifest, areImagesEqual: true },
   resume: {
     resumedAtMs: 2,
@@ -50,7 +61,9 @@ const answers: Record<string, unknown> = {
     segmentsRetransmitted: 0,
     holdMethod: "queue",
     freezeMs: 3,
-    clockErrorMs: 0,
+    clockErrorMs: 0.5,
+    kernel,
+    blackoutMs: 2.5,
   },
 };
 const step =
@@ -70,6 +83,7 @@ const step =
   };
 const engine = {
   runtime: { list: async () => [], onExit: () => () => undefined },
+  kernel: { facts: async () => ({ ...kernel, ranAtMs: null, runQueueP99Us: 64 }) },
   source: { copy: step("copy"), freeze: step("freeze"), thaw: step("thaw"), release: step("release") },
   target: {
     prepare: step("prepare"),
@@ -172,7 +186,14 @@ describe("the dispatcher", () => {
     const resume = command("resume");
     dispatcher.take(resume);
     expect(await resultOf(resume.id)).toMatchObject({
-      facts: { case: "resume", value: { health: HealthState.PASSING, healthDetail: "up" } },
+      facts: {
+        case: "resume",
+        value: {
+          health: HealthState.PASSING,
+          healthDetail: "up",
+          kernel: { source: "ebpf", blackoutMs: 2.5, blackoutErrorMs: 0.5, runQueueP99Us: 64, resetsReceived: 0 },
+        },
+      },
     });
     expect(journal.highestEpoch("db")).toBe(2);
     for (const each of [command("resume"), command("drainPages", { epoch: 2n }), command("release")]) {

@@ -144,29 +144,4 @@ export const kernelChecks: readonly Check[] = [
       };
     },
   },
-  {
-    name: "tun",
-    title: "TUN device",
-    why: "packets that arrive while a workload moves are held in it and replayed; without it they are lost and clients wait for their retransmission",
-    async run() {
-      if (await isThere("/dev/net/tun", constants.R_OK | constants.W_OK)) return { status: "ok", detail: "/dev/net/tun can be opened" };
-      const isMade = await isThere("/dev/net/tun");
-      return isMade
-        ? { status: "warn", detail: "/dev/net/tun cannot be opened by this user", mend: "run as root" }
-        : { status: "warn", detail: "/dev/net/tun is not there", mend: "modprobe tun, or give the container --device /dev/net/tun" };
-    },
-  },
-  {
-    name: "ebpf",
-    title: "eBPF",
-    why: "kernel-measured blackouts and telemetry; moves work without it",
-    async run() {
-      const hasBtf = await isThere("/sys/kernel/btf/vmlinux", constants.R_OK);
-      const hasFs = / - bpf /.test(await readFile("/proc/self/mountinfo", "utf8"));
-      if (hasBtf && hasFs) return { status: "ok", detail: "type information and a bpf filesystem are there" };
-      const lacking = [...(hasBtf ? [] : ["no /sys/kernel/btf/vmlinux"]), ...(hasFs ? [] : ["no bpf filesystem is mounted"])].join(", ");
-      const mend = hasBtf ? "mount -t bpf bpf /sys/fs/bpf" : "use a kernel with CONFIG_DEBUG_INFO_BTF, as distributions have it";
-      return { status: "warn", detail: lacking, mend };
-    },
-  },
 ];

@@ -1,6 +1,7 @@
 // The agent's part of `aether doctor`: is this machine fit to run and move workloads?
 import type { Check } from "@aether/kit";
 import { type AgentConfig, findTools } from "../config.ts";
+import { holdChecks } from "./hold-checks.ts";
 import { kernelChecks } from "./kernel-checks.ts";
 import { placeChecks } from "./place-checks.ts";
 import { toolChecks } from "./tool-checks.ts";
@@ -13,5 +14,5 @@ export async function machineChecks(config: MachineCheckConfig = {}): Promise<Ch
   const tools = await findTools(config.tools ?? {});
   const stateDir = config.stateDir ?? "/var/lib/aether/agent";
   const snapshotDir = config.snapshotDir ?? "/var/lib/aether/snapshots";
-  return [...kernelChecks, ...toolChecks(tools), ...placeChecks({ stateDir, snapshotDir })];
+  return [...kernelChecks, ...toolChecks(tools), ...holdChecks(tools), ...placeChecks({ stateDir, snapshotDir })];
 }

@@ -2,7 +2,7 @@
 // the canary has run the node says so, and takes no move. What is missing is named with its reason and the way to mend it.
 import { access, constants } from "node:fs/promises";
 import type { CloudFacts, NodeCapabilitiesSchema, NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
-import type { CanaryResult, Tools } from "@aether/engine";
+import { type CanaryResult, type HoldMethod, holdMethods, type KernelProbe, type Tools } from "@aether/engine";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { InstanceFacts } from "../imds/client.ts";
 import { probeDirtyTracking } from "./dirty-tracking.ts";
@@ -15,17 +15,17 @@ export type NodeFacts = MessageInitShape<typeof NodeFactsSchema>;
 export interface Probes {
   readonly versions: Readonly<Partial<Record<keyof Tools, string>>>;
   readonly hasUserfaultfd: boolean;
-  readonly hasTun: boolean;
-  readonly hasBtf: boolean;
   readonly dirtyTracking: "wp_async" | "soft_dirty" | "none";
   readonly canary: CanaryResult | undefined;
+  /** Ways of holding packets and watching workloads, by doing; undefined until that was done. */
+  readonly kernel: KernelProbe | undefined;
 }
 
 /** Asks each tool for its version and looks for what the kernel offers. A few hundred ms, no privilege. */
 export async function probeHost(machine: Machine, tools: Tools, signal: AbortSignal): Promise<Probes> {
   const versions: Partial<Record<keyof Tools, string>> = {};
   await Promise.all(
-    (["criu", "runc", "ip", "nft", "rsync", "native"] as const).map(async (name) => {
+    (["criu", "runc", "ip", "nft", "rsync", "native", "bpf"] as const).map(async (name) => {
       const version = await versionOf(tools[name], versionArguments[name], signal);
       if (version !== undefined) versions[name] = version;
     }),
@@ -34,15 +34,14 @@ export async function probeHost(machine: Machine, tools: Tools, signal: AbortSig
   return {
     versions,
     hasUserfaultfd,
-    hasTun: await isThere("/dev/net/tun", constants.R_OK | constants.W_OK),
-    hasBtf: await isThere("/sys/kernel/btf/vmlinux", constants.R_OK),
     dirtyTracking: await probeDirtyTracking(machine.kernelVersion, hasUserfaultfd),
     canary: undefined,
+    kernel: undefined,
   };
 }
 
 /** The probes in the words of the contract. */
-export function capabilitiesOf(machine: Machine, probes: Probes): Capabilities {
+export function capabilitiesOf(machine: Machine, probes: Probes, ladder: readonly HoldMethod[] = holdMethods): Capabilities {
   const { versions, canary } = probes;
   const reason = canary === undefined ? "the canary has not run yet" : canary.reason;
   return {
@@ -59,9 +58,9 @@ export function capabilitiesOf(machine: Machine, probes: Probes): Capabilities {
     runcVersion: versions.runc ?? "",
     dirtyTracking: probes.dirtyTracking,
     lazyPages: canary?.lazyPages ?? false,
-    packetHold: probes.hasTun && versions.native !== undefined ? "queue" : "drop",
+    packetHold: ladder.find((method) => probes.kernel !== undefined && probes.kernel.holds[method] === undefined) ?? "none",
     supportsSnapshot: canary?.isAvailable ?? false,
-    ebpf: probes.hasBtf && process.getuid?.() === 0,
+    ebpf: probes.kernel !== undefined && probes.kernel.watch === undefined,
     missing: missingOf(probes, reason),
   };
 }
@@ -73,12 +72,17 @@ const toolPurposes: Readonly<Record<keyof Tools, { readonly why: string; readonl
   nft: { why: "CRIU closes the network with it while a workload is frozen", mend: "apt-get install nftables" },
   rsync: { why: "it copies a workload's files to another node", mend: "apt-get install rsync" },
   native: { why: "it keeps a workload's output, holds packets and announces addresses", mend: "make -C native (needs gcc), or reinstall" },
+  bpf: {
+    why: "it measures blackouts, resets and retransmissions in the kernel; moves work without it",
+    mend: "npm run prepare:machine (needs clang and libbpf), or reinstall",
+  },
 };
 
 function missingOf(probes: Probes, canaryReason: string) {
   const missing: { what: string; why: string; mend: string }[] = [];
   for (const [tool, purpose] of Object.entries(toolPurposes)) {
-    if (!Object.hasOwn(probes.versions, tool)) missing.push({ what: tool === "native" ? "aether-native" : tool, ...purpose });
+    if (!Object.hasOwn(probes.versions, tool))
+      missing.push({ what: tool === "native" || tool === "bpf" ? `aether-${tool}` : tool, ...purpose });
   }
   if (probes.canary !== undefined && !probes.canary.isAvailable && probes.versions.criu !== undefined) {
     missing.push({
@@ -87,11 +91,19 @@ function missingOf(probes: Probes, canaryReason: string) {
       mend: "run `aether doctor --target agent` on this node: it names the cause",
     });
   }
-  if (!probes.hasTun) {
+  const noQueue = probes.kernel?.holds.queue;
+  if (noQueue !== undefined) {
     missing.push({
-      what: "/dev/net/tun",
-      why: "packets that arrive during a move are dropped instead of held: clients wait longer",
-      mend: "modprobe tun",
+      what: "packet queue",
+      why: `packets that arrive during a move are dropped instead of held, and clients wait longer: ${noQueue}`,
+      mend: "modprobe tun, or give the container --device /dev/net/tun",
+    });
+  }
+  if (probes.kernel?.watch !== undefined && probes.versions.bpf !== undefined) {
+    missing.push({
+      what: "programs in the kernel",
+      why: `blackouts are measured by the agent's clock only: ${probes.kernel.watch}`,
+      mend: "use a kernel with CONFIG_DEBUG_INFO_BTF, and run the agent as root",
     });
   }
   if (probes.canary?.isAvailable && !probes.canary.lazyPages) {
@@ -111,6 +123,7 @@ export function factsOf(
   link: { readonly address: string; readonly port: number },
   instance: InstanceFacts | undefined,
   agentVersion: string,
+  ladder?: readonly HoldMethod[],
 ): NodeFacts {
   return {
     hostname: machine.hostname,
@@ -120,7 +133,7 @@ export function factsOf(
     cpuCount: machine.cpuCount,
     agentVersion,
     bootId: machine.bootId,
-    capabilities: capabilitiesOf(machine, probes),
+    capabilities: capabilitiesOf(machine, probes, ladder),
     ...(instance && { cloud: cloudOf(instance) }),
   };
 }

@@ -62,8 +62,10 @@ describe("capabilities", () => {
     memoryBytes: 1,
     bootId: "b",
   };
-  const versions = { criu: "4.2.1", runc: "1.1.5", ip: "6.1", nft: "1.0", rsync: "3.2", native: "0.1" };
-  const probes: Probes = { versions, hasUserfaultfd: true, hasTun: true, hasBtf: false, dirtyTracking: "wp_async", canary: undefined };
+  const versions = { criu: "4.2.1", runc: "1.1.5", ip: "6.1", nft: "1.0", rsync: "3.2", native: "0.1", bpf: "0.1" };
+  const works = { queue: undefined, xdp_icmp: undefined, tc_drop: undefined, nft_drop: undefined };
+  const kernel = { holds: works, watch: undefined };
+  const probes: Probes = { versions, hasUserfaultfd: true, dirtyTracking: "wp_async", canary: undefined, kernel };
   const canary = { isAvailable: true, criuVersion: "4.2.1", dumpMs: 30, restoreMs: 10, lazyPages: true, reason: "" };
 
   it("promise nothing before the canary has run, and what it did afterwards", () => {
@@ -83,10 +85,17 @@ describe("capabilities", () => {
   it("name what is missing, why it matters and how to mend it", () => {
     const { rsync: _, ...without } = versions;
     const failed = { ...canary, isAvailable: false, lazyPages: false, reason: "vdso: unexpected bounds" };
-    const { missing, packetHold } = capabilitiesOf(machine, { ...probes, versions: without, hasTun: false, canary: failed });
-    expect(missing?.map(({ what }) => what)).toEqual(["rsync", "checkpoint and restore", "/dev/net/tun"]);
+    const { missing, packetHold } = capabilitiesOf(machine, {
+      ...probes,
+      versions: without,
+      kernel: { holds: { ...works, queue: "no tun", xdp_icmp: "no" }, watch: "no BTF" },
+      canary: failed,
+    });
+    expect(missing?.map(({ what }) => what)).toEqual(["rsync", "checkpoint and restore", "packet queue", "programs in the kernel"]);
     expect(missing?.every(({ why, mend }) => why !== "" && mend !== "")).toBe(true);
     expect(missing?.[1]?.why).toBe("vdso: unexpected bounds");
-    expect(packetHold).toBe("drop");
+    expect(packetHold).toBe("tc_drop");
+    expect(capabilitiesOf(machine, { ...probes, kernel: undefined }).packetHold).toBe("none");
+    expect(capabilitiesOf(machine, probes, ["nft_drop", "queue"]).packetHold).toBe("nft_drop");
   });
 });

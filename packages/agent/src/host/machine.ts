@@ -58,4 +58,5 @@ export const versionArguments: Readonly<Record<keyof Tools, readonly string[]>> 
   nft: ["--version"],
   rsync: ["--version"],
   native: ["--version"],
+  bpf: ["--version"],
 };

@@ -1,6 +1,7 @@
 // One thing in full: a workload, a node, a migration with its receipt, a drill with its verdict.
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { type Drill, DrillKind, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
+import type { KernelFacts } from "@aether/contract/gen/aether/v2/kernel_pb";
 import {
   type Migration,
   MigrationMode,
@@ -116,12 +117,16 @@ export function describeReceipt(receipt: Receipt): string {
     ["mode", word(MigrationMode, receipt.mode)],
     ["committed", instant(receipt.committedAt)],
     ["freeze", duration(receipt.freezeMs)],
+    ["blackout", blackout(receipt.targetKernel)],
     ["total", duration(receipt.totalMs)],
     ["memory", sent && `${bytes(sent.memoryBytes)} in ${sent.pageCount} pages`],
     ["files", sent && `${sent.fileCount} (${bytes(sent.fileBytes)})`],
     ["connections", sent && String(sent.tcpConnections.length)],
     ["packets", net && `${net.packetsHeld} held, ${net.packetsReplayed} replayed, ${net.packetsDropped} dropped`],
     ["resets sent", net && String(net.resetsSent)],
+    ["resets received", count(receipt.sourceKernel?.resetsReceived, receipt.targetKernel?.resetsReceived)],
+    ["sent again", net && `${net.segmentsRetransmitted} segments`],
+    ["wait for a CPU", waits(receipt.targetKernel)],
     ["health after", word(HealthState, receipt.healthAfter)],
   ]);
   const comparisons = receipt.comparisons.map(
@@ -129,6 +134,20 @@ export function describeReceipt(receipt: Receipt): string {
   );
   const verdict = receipt.isWhole ? "Nothing was lost: what arrived is what left." : "NOT WHOLE: what arrived is not what left.";
   return [lines, "", ...comparisons, verdict].join("\n");
+}
+
+/** What was not measured is said to be unknown, never shown as 0. */
+function blackout(kernel: KernelFacts | undefined): string {
+  if (kernel?.blackoutMs === undefined) return "unknown (this node's kernel could not be asked; `aether doctor` says why)";
+  return `${duration(kernel.blackoutMs)} ± ${duration(kernel.blackoutErrorMs ?? 0)}, first stop to first run by both kernels`;
+}
+
+const count = (source: number | undefined, target: number | undefined): string =>
+  source === undefined || target === undefined ? "unknown" : String(source + target);
+
+function waits(kernel: KernelFacts | undefined): string {
+  if (kernel?.runQueueP50Us === undefined || kernel.runQueueP99Us === undefined) return "";
+  return `p50 up to ${kernel.runQueueP50Us} us, p99 up to ${kernel.runQueueP99Us} us after the resume`;
 }
 
 export function describeDrill(drill: Drill): string {

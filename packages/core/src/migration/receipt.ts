@@ -36,6 +36,8 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
     comparisons,
     isWhole: resume !== undefined && comparisons.every((each) => each.isEqual),
     healthAfter: resume?.health || HealthState.UNKNOWN,
+    ...(freeze?.kernel && { sourceKernel: freeze.kernel }),
+    ...(resume?.kernel && { targetKernel: resume.kernel }),
   });
 }
 

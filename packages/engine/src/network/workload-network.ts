@@ -92,9 +92,9 @@ export async function cutTowards(
   await ipBatch(routes, [`link set ${vethName(host, workload)} down`, `route replace ${address}/32 via ${peerAddress}`]);
 }
 
-/** The address leads to the packet hold. */
-export async function leadToDevice(host: Host, address: string, device: string): Promise<void> {
-  await ipBatch(readyRoutes(host), [`route replace ${address}/32 dev ${device}`]);
+/** The address leads to the packet hold, as that says. */
+export async function leadToHold(host: Host, route: string): Promise<void> {
+  await ipBatch(readyRoutes(host), [`route replace ${route}`]);
 }
 
 /** Tells the neighbours that the address is here now (gratuitous ARP). Best effort: neighbours learn it later by themselves. */

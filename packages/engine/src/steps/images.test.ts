@@ -14,6 +14,7 @@ const facts: SourceFacts = {
   stderr: 2,
   isLazy: false,
   cutAtMs: 3,
+  stoppedAtMs: 4,
   clockErrorMs: 0.1,
   linkAddress: "10.0.0.1",
   linkPort: 9,

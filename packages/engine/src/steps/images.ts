@@ -18,6 +18,8 @@ const facts = z.object({
   isLazy: z.boolean(),
   /** On the target's clock. */
   cutAtMs: z.number(),
+  /** On the target's clock: when the kernel stopped the first task; null where it was not asked. */
+  stoppedAtMs: z.number().nullable(),
   clockErrorMs: z.number(),
   linkAddress: z.ipv4(),
   linkPort: z.number().int(),

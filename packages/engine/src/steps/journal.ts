@@ -32,11 +32,13 @@ const migrationRecord = z.object({
   spec: workloadSpec.optional(),
   sourceNodeId: z.string().optional(),
   holdPid: z.number().optional(),
+  holdMethod: z.string().optional(),
   /** Target: when the source cut the workload off, on this host's clock, and how wrong that may be. */
   cutAtMs: z.number().optional(),
   clockErrorMs: z.number().optional(),
   /** Of an "oci:" rootfs, as the source told while files travelled. */
   image: imagePin.optional(),
+  stoppedAtMs: z.number().nullable().optional(),
   /** Kept so that a repeated resume answers the same. */
   result: z.unknown().optional(),
 });

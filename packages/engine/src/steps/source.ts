@@ -13,6 +13,7 @@ import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
 import { type Host, workloadDir } from "../host.ts";
 import { sendImage } from "../image/travel.ts";
+import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
@@ -35,7 +36,7 @@ interface Session {
   shut(): void;
 }
 
-export function createSourceSide(host: Host, link: Link, canLazy: () => boolean): SourceSide {
+export function createSourceSide(host: Host, link: Link, watch: KernelWatch, canLazy: () => boolean): SourceSide {
   const sessions = new Map<string, Session>();
 
   function sessionOf(ref: MigrationRef, peerNode: string): Session {
@@ -52,6 +53,7 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
   }
 
   function endSession(ref: MigrationRef): void {
+    watch.drop(ref.workload);
     const session = sessions.get(ref.migrationId);
     session?.lazy?.kill();
     session?.shut();
@@ -65,6 +67,7 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       const record = await requireRunning(host, ref);
       await writeMigration(host, { ...refOf(ref, "source"), stage: "copying", mode });
       const session = sessionOf(ref, peer.nodeId);
+      await watch.arm(ref.workload); // attached now, so that it costs the freeze nothing
       const trees = travellingTrees(host, record.spec);
       const roots = trees.map((tree) => tree.path);
       return phase(progress, "copy.files", async (facts) => {
@@ -107,6 +110,7 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
       let dumping: Promise<void> | undefined;
       try {
         const clock = await compareClocks(channel.socket, channel.reader);
+        await watch.arm(ref.workload);
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
         const cutAtMs = performance.timeOrigin + performance.now();
@@ -117,17 +121,20 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
           await freeze(host, ref.workload);
         });
         await faultpoint("freeze.after_freeze");
+        const stopped = watch.facts(ref.workload);
         const files = await phase(progress, "freeze.files", async (facts) => {
           const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(trees));
           facts.sent = String(!isUnchanged);
           if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, signal);
           return session.hasher.digest(trees);
         });
+        const stoppedAtMs = (await stopped)?.stoppedAtMs ?? null;
         await sender.begin({
           stdout: record.stdio?.stdout ?? 0,
           stderr: record.stdio?.stderr ?? 0,
           isLazy,
           cutAtMs: cutAtMs + clock.offsetMs,
+          stoppedAtMs: stoppedAtMs === null ? null : stoppedAtMs + clock.offsetMs,
           clockErrorMs: clock.errorMs,
           linkAddress: link.address,
           linkPort: link.port,
@@ -150,6 +157,7 @@ export function createSourceSide(host: Host, link: Link, canLazy: () => boolean)
           frozenAtMs: cutAtMs,
           resetsSent: after.resetsSent - counters.resetsSent,
           segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
+          kernel: (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - cutAtMs),
         };
         await writeMigration(host, { ...journal, stage: "frozen", result });
         return result;

@@ -12,10 +12,11 @@ import { attributeReader } from "../files/xattrs.ts";
 import { type Host, migrationDir, workloadDir } from "../host.ts";
 import type { ImagePin } from "../image/images.ts";
 import { receiveImage } from "../image/travel.ts";
+import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
-import { type Hold, openHold } from "../network/hold.ts";
-import { announce, leadHere, leadToDevice, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
+import { endHold, type Hold, openHold } from "../network/hold.ts";
+import { announce, leadHere, leadToHold, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
 import { manifestOf, observe } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
 import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
@@ -32,7 +33,7 @@ interface Session {
   readonly facts: Promise<SourceFacts>;
   readonly images: Promise<ReceivedImages>;
   readonly hasher: TreeHasher;
-  hold?: Hold;
+  hold?: Hold | undefined;
   /** Started ahead of the resume, so that only a write is left to do. */
   routes?: StandBy;
   lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
@@ -41,8 +42,10 @@ interface Session {
 
 const freezeDeadlineMs = 120_000;
 const imagesDeadlineMs = 120_000;
+/** Long enough to see whether the new node is too busy; watching costs a look at each change of tasks. */
+const watchAfterResumeMs = 10_000;
 
-export function createTargetSide(host: Host, link: Link): TargetSide {
+export function createTargetSide(host: Host, link: Link, watch: KernelWatch): TargetSide {
   const sessions = new Map<string, Session>();
 
   function open(ref: MigrationRef, spec: MigrationRecord["spec"] & object, sourceNodeId: string): Session {
@@ -146,11 +149,12 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         await faultpoint("prepare.after_namespace");
         const session = open(ref, plain(spec), sourceNodeId);
         session.hold = await openHold(host, ref.workload, spec.address, signal);
-        await leadToDevice(host, spec.address, session.hold.device);
+        const holdMethod = session.hold?.method ?? "none";
+        await leadToHold(host, session.hold?.route ?? `blackhole ${spec.address}/32`);
         await behindPrivateRun(host);
-        await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold.pid });
-        facts.hold = "queue";
-        return { linkAddress: link.address, linkPort: link.port, holdMethod: "queue" as const };
+        await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold?.pid, holdMethod });
+        facts.hold = holdMethod;
+        return { linkAddress: link.address, linkPort: link.port, holdMethod };
       });
     },
 
@@ -172,11 +176,18 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
           withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
         );
         images.catch(() => undefined); // heard below
-        const restoring: MigrationRecord = { ...known, stage: "restoring", cutAtMs: facts.cutAtMs, clockErrorMs: facts.clockErrorMs };
+        const restoring: MigrationRecord = {
+          ...known,
+          stage: "restoring",
+          cutAtMs: facts.cutAtMs,
+          clockErrorMs: facts.clockErrorMs,
+          stoppedAtMs: facts.stoppedAtMs,
+        };
         await writeMigration(host, restoring);
         const files = await phase(progress, "restore.files", async () => {
           const digest = await settleFiles(session, travellingTrees(host, spec), signal);
           await mountRootfs(host, spec, known.image);
+          await watch.arm(ref.workload);
           return digest;
         });
         const criu = await readyRestore(host, spec, imagesHere, { isLazy: facts.isLazy, stdio: facts, isLeftStopped: true });
@@ -238,12 +249,16 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
       const held = await phase(progress, "resume.network", async () => {
         await leadHere(host, ref.workload, record.spec.address, session?.routes);
         const released = await session?.hold?.release().catch(() => undefined);
-        if (session?.hold === undefined && known.holdPid !== undefined) await endHold(known.holdPid);
+        if (session?.hold === undefined) await endHold(host, ref.workload, known);
         return released ?? { held: 0, replayed: 0, dropped: 0 };
       });
       // Best effort, and nobody waits for it: neighbours that miss it learn the way with their next question.
       announce(host, record.spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
       const after = await tcpCounters(pid);
+      const kernel =
+        (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - resumedAtMs);
+      const { ranAtMs } = kernel;
+      const stoppedAtMs = known.stoppedAtMs ?? null;
       const result: ResumeResult = {
         resumedAtMs,
         packetsHeld: held.held,
@@ -251,10 +266,13 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
         packetsDropped: held.dropped,
         resetsSent: after.resetsSent - counters.resetsSent,
         segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
-        holdMethod: session?.hold === undefined ? "none" : "queue",
+        holdMethod: session?.hold?.method ?? "none",
         freezeMs: known.cutAtMs === undefined ? 0 : resumedAtMs - known.cutAtMs,
         clockErrorMs: known.clockErrorMs ?? 0,
+        kernel,
+        blackoutMs: ranAtMs === null || stoppedAtMs === null ? null : ranAtMs - stoppedAtMs,
       };
+      watch.drop(ref.workload, watchAfterResumeMs);
       const { migrationId: _, ...rest } = record;
       await writeRecord(host, { ...rest, phase: "running", epoch: ref.epoch + 1 });
       await writeMigration(host, { ...known, stage: "resumed", result });
@@ -287,7 +305,8 @@ export function createTargetSide(host: Host, link: Link): TargetSide {
       if (isOurs && record.phase === "running") throw fault("MIGRATION_PAST_COMMIT", `${ref.workload} runs on this node`);
       await phase(progress, "abort.target", async () => {
         close(ref);
-        if (known?.holdPid !== undefined) await endHold(known.holdPid);
+        watch.drop(ref.workload);
+        if (known !== undefined) await endHold(host, ref.workload, known);
         if (isOurs) {
           await destroy(host, ref.workload, record.spec.address, signal);
           await faultpoint("abort.half");
@@ -317,12 +336,6 @@ async function continueAll(host: Host, workload: string): Promise<void> {
     const states = await Promise.all(pids.map(async (pid) => (await statOf(pid))?.state));
     return states.every((state) => state !== "T") ? true : undefined;
   });
-}
-
-/** Ends a packet hold of an earlier life of this process, if that pid still is one. */
-export async function endHold(pid: number): Promise<void> {
-  const command = await readProc(pid, "cmdline");
-  if (command?.includes("\0hold\0")) signalPid(pid, "SIGKILL");
 }
 
 async function startLazyPages(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal) {
