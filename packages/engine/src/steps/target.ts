@@ -20,7 +20,7 @@ import { announce, leadHere, leadToHold, makeNetwork, readyRoutes, removeNetwork
 import { manifestOf, observe } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
 import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
-import { readProc, statOf } from "../runtime/process.ts";
+import { statOf } from "../runtime/process.ts";
 import { mountRootfs, prepareRootfs, rootfsPaths } from "../runtime/rootfs.ts";
 import { destroy, plain } from "../runtime/runtime.ts";
 import { type Launched, shimFiles } from "../runtime/shim.ts";
