@@ -13,13 +13,14 @@ import { npmPackages } from "./npm-packages.mjs";
 import { pipeLimits } from "./pipe-limits.mjs";
 import { StepError } from "./run.mjs";
 import { ask, canAsk, say, seconds } from "./say.mjs";
+import { schemathesis } from "./schemathesis.mjs";
 import { systemPackages } from "./system-packages.mjs";
 
 /** The clone that this script lies in. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** In the order in which they need each other. @type {readonly import("./step.mjs").Step[]} */
-const STEPS = [npmPackages, build, emptyDatabase, systemPackages, criu, nativeProgram, kernelProgram, pipeLimits];
+const STEPS = [npmPackages, build, emptyDatabase, systemPackages, criu, nativeProgram, kernelProgram, pipeLimits, schemathesis];
 
 /**
  * @typedef {object} Outcome

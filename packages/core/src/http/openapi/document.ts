@@ -6,7 +6,7 @@ import { roleName, roleOf } from "../../access/roles.ts";
 import { statusOf } from "../error-body.ts";
 import { isRead } from "../method-facts.ts";
 import { carriesSecret } from "../redact.ts";
-import { type Binding, bindingsOf } from "../rest/bindings.ts";
+import { type Binding, bindingsOf, resourceOf } from "../rest/bindings.ts";
 import { exampleOf } from "./example.ts";
 import { createSchemas, type Schema, type Schemas } from "./schema.ts";
 
@@ -16,9 +16,10 @@ type Json = { readonly [key: string]: unknown };
 export function openApiDocument(services: readonly DescService[], version: string): Json {
   const schemas = createSchemas();
   const paths: Record<string, Record<string, Json>> = {};
-  for (const binding of bindingsOf(services)) {
-    const path = binding.template.replace(/\{([^}=]+)=[^}]*\}/g, "{$1}");
-    paths[path] = { ...paths[path], [binding.verb.toLowerCase()]: operation(binding, schemas) };
+  const bindings = bindingsOf(services);
+  for (const binding of bindings) {
+    const path = binding.template.replace(/\{([^}=]+)(=[^}]*)?\}/g, (_, name: string) => `{${parameterName(name.split("."))}}`);
+    paths[path] = { ...paths[path], [binding.verb.toLowerCase()]: operation(binding, schemas, bindings) };
   }
   const tagged = services.filter(({ methods }) => methods.length > 0);
   return {
@@ -56,9 +57,11 @@ const introduction = `One contract, served as gRPC, gRPC-web, Connect and REST o
 - Streams are NDJSON, one \`{"result": …}\` a line, or server-sent events for \`Accept: text/event-stream\`; \`Last-Event-ID\` resumes.`;
 
 const tagOf = (service: DescService) => service.name.replace(/Service$/, "");
+/** Not with dots: some generators of clients take them for something else. */
+const parameterName = (path: readonly string[]) => path.join("_");
 const parameter = (name: string) => ({ $ref: `#/components/parameters/${name}` });
 
-function operation(binding: Binding, schemas: Schemas): Json {
+function operation(binding: Binding, schemas: Schemas, all: readonly Binding[]): Json {
   const { method } = binding;
   const role = roleOf(method);
   const text = comments[`${method.parent.typeName}.${method.name}`] ?? "";
@@ -76,7 +79,7 @@ function operation(binding: Binding, schemas: Schemas): Json {
       ...binding.variables.map((path) => pathParameter(method.input, path, schemas)),
       ...(binding.body === "" ? queryParameters(method.input, inPath, schemas) : []),
       ...(changes && role !== Role.NONE && !carriesSecret(method.input) ? [parameter("IdempotencyKey")] : []),
-      ...(changes && binding.variables.length > 0 ? [parameter("IfMatch")] : []),
+      ...(changes && resourceOf(all, binding) !== undefined ? [parameter("IfMatch")] : []),
       ...(binding.verb === "GET" && method.methodKind === "unary" ? [parameter("IfNoneMatch")] : []),
       ...(method.methodKind === "server_streaming" && method.input.fields.some(({ name }) => name === "after")
         ? [parameter("LastEventId")]
@@ -85,7 +88,7 @@ function operation(binding: Binding, schemas: Schemas): Json {
       parameter("RequestId"),
     ],
     ...(binding.body === "" ? {} : { requestBody: requestBody(binding, inPath, schemas) }),
-    responses: responses(binding, changes, schemas),
+    responses: responses(binding, changes, schemas, resourceOf(all, binding) !== undefined),
   };
 }
 
@@ -100,7 +103,7 @@ function requestBody({ body, method }: Binding, inPath: ReadonlySet<string>, sch
 function pathParameter(message: DescMessage, path: readonly string[], schemas: Schemas): Json {
   const field = fieldAt(message, path);
   const schema = field === undefined ? { type: "string" } : schemas.field(field);
-  return { name: path.join("."), in: "path", required: true, schema: { ...schema, minLength: 1 }, ...described(schema) };
+  return { name: parameterName(path), in: "path", required: true, schema: { ...schema, minLength: 1 }, ...described(schema) };
 }
 
 /** The leaves of the request, nested ones with dots. */
@@ -121,7 +124,7 @@ function fieldAt(message: DescMessage, path: readonly string[]): DescField | und
   return path.length > 1 && field?.message !== undefined ? fieldAt(field.message, path.slice(1)) : field;
 }
 
-function responses({ method, verb, body, variables }: Binding, changes: boolean, schemas: Schemas): Json {
+function responses({ method, verb, body }: Binding, changes: boolean, schemas: Schemas, isOfResource: boolean): Json {
   const schema = schemas.of(method.output);
   const isStream = method.methodKind === "server_streaming";
   const content = isStream
@@ -137,7 +140,7 @@ function responses({ method, verb, body, variables }: Binding, changes: boolean,
     ...(roleOf(method) === Role.NONE ? ["401"] : ["401", "403"]),
     "404",
     ...(changes ? ["409"] : []),
-    ...(changes && variables.length > 0 ? ["412"] : []),
+    ...(changes && isOfResource ? ["412"] : []),
     ...(body === "" ? [] : ["413", "415"]),
     "429",
     "500",
@@ -220,7 +223,12 @@ const parameters: Json = {
     description: "Resumes after this event.",
   },
   Traceparent: { name: "traceparent", in: "header", schema: { type: "string" }, description: "W3C Trace Context; continued." },
-  RequestId: { name: "X-Request-Id", in: "header", schema: printable, description: "Echoed." },
+  RequestId: {
+    name: "X-Request-Id",
+    in: "header",
+    schema: { type: "string" },
+    description: "Echoed, if it is 1 to 128 printable characters.",
+  },
 };
 const headers: Json = {
   ETag: { schema: { type: "string" }, description: "Of this representation." },

@@ -54,6 +54,12 @@ const wellKnown: Readonly<Record<string, Schema>> = {
   "google.protobuf.Empty": { type: "object" },
 };
 
+/** What http/page-request.ts demands of every list. */
+const bounds: Readonly<Record<string, Schema>> = {
+  "aether.v2.PageRequest.page_size": { minimum: 0, maximum: 1000 },
+  "aether.v2.PageRequest.page_token": { pattern: "^[A-Za-z0-9_-]{0,400}$" },
+};
+
 export function createSchemas(): Schemas {
   const found = new Map<string, Schema | undefined>();
   const refer = (type: DescMessage | DescEnum, make: () => Schema): Schema => {
@@ -89,7 +95,7 @@ export function createSchemas(): Schemas {
     return single(field);
   };
   const field = (each: DescField): Schema => {
-    const schema = shapeOf(each);
+    const schema = { ...shapeOf(each), ...bounds[`${each.parent.typeName}.${each.name}`] };
     const oneof = each.oneof === undefined ? "" : ` At most one of ${each.oneof.fields.map(({ jsonName }) => jsonName).join(", ")}.`;
     const description = `${comments[`${each.parent.typeName}.${each.name}`] ?? ""}${oneof}`.trim();
     return { ...schema, ...(description === "" ? {} : { description }), ...(isSecret(each) ? { format: "password" } : {}) };

@@ -7,7 +7,7 @@ import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { errorBody, faultOf, statusOf } from "../error-body.ts";
 import { type Origin, originOf, valuesWith } from "../origin.ts";
-import { type Binding, bindingsOf } from "./bindings.ts";
+import { type Binding, bindingsOf, resourceOf, withoutVerb } from "./bindings.ts";
 import { entityTag, fitsTag } from "./entity-tag.ts";
 import { inMemoryTransport } from "./in-memory.ts";
 import { fieldOf, parseRequest } from "./request-json.ts";
@@ -16,6 +16,8 @@ import { keepAlive, ndjson, serverSentEvents, writeChunk } from "./stream.ts";
 interface Found {
   readonly binding: Binding;
   readonly match: RegExpExecArray;
+  readonly pathname: string;
+  readonly query: URLSearchParams;
 }
 
 /** One request on its way through. */
@@ -32,6 +34,16 @@ interface Call {
 export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const bindings = bindingsOf(new Set(router.handlers.map(({ service }) => service)));
+  /** Found before the body is read: what is no route needs none. */
+  const routes = new WeakMap<FastifyRequest, Found>();
+  app.addHook("onRequest", async (request, reply) => {
+    try {
+      routes.set(request, findBinding(bindings, request.method, request.raw.url ?? "/"));
+    } catch (caught) {
+      return sendFault(reply, faultOf(caught), originOf(request.raw));
+    }
+    return undefined;
+  });
   const serve = async (request: FastifyRequest, reply: FastifyReply) => {
     const origin = originOf(request.raw);
     echo(reply, origin);
@@ -39,10 +51,10 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
     reply.raw.on("close", () => gone.abort(fault("CANCELLED", "the client closed the connection")));
     const call: Call = { request, reply, origin, transport: inMemoryTransport(handlers, valuesWith(origin)), gone: gone.signal };
     try {
-      const url = new URL(request.raw.url ?? "/", "http://local");
-      const found = findBinding(bindings, request.method, url.pathname);
-      const message = parseRequest(found.binding, found.match, url.searchParams, request.body as JsonValue | undefined);
-      await refuseIfChanged(bindings, call, url.pathname);
+      const found = routes.get(request);
+      if (found === undefined) throw fault("INTERNAL", "a request that did not pass the look for its route");
+      const message = parseRequest(found.binding, found.match, found.query, request.body as JsonValue | undefined);
+      await refuseIfChanged(bindings, call, found.binding, found.pathname);
       const method: DescMethodUnary | DescMethodStreaming = found.binding.method;
       if (method.methodKind === "unary") return sendMessage(call, await ask(call, method, message));
       if (method.methodKind !== "server_streaming") throw fault("ROUTE_NOT_FOUND", `${method.name} needs a gRPC client`);
@@ -62,13 +74,14 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
 }
 
 /** Throws METHOD_NOT_ALLOWED where only the verb is wrong, else ROUTE_NOT_FOUND. HEAD is a GET whose body the server leaves out. */
-function findBinding(bindings: readonly Binding[], verb: string, pathname: string): Found {
+function findBinding(bindings: readonly Binding[], verb: string, address: string): Found {
+  const { pathname, searchParams } = new URL(address, "http://local");
   const asked = verb === "HEAD" ? "GET" : verb;
   const allowed = new Set<string>();
   for (const binding of bindings) {
     const match = binding.regexp.exec(pathname);
     if (match === null) continue;
-    if (binding.verb === asked) return { binding, match };
+    if (binding.verb === asked) return { binding, match, pathname, query: searchParams };
     allowed.add(binding.verb);
     if (binding.verb === "GET") allowed.add("HEAD");
   }
@@ -92,13 +105,13 @@ async function ask({ request, reply, transport, gone }: Call, method: DescMethod
  * If-Match on a change: the resource that the path names must still be what the client has read. It is read through the same gate, so who
  * may not read learns nothing. Between this look and the act another change may come; what must never happen then is refused by the act itself.
  */
-async function refuseIfChanged(bindings: readonly Binding[], call: Call, pathname: string): Promise<void> {
+async function refuseIfChanged(bindings: readonly Binding[], call: Call, changing: Binding, pathname: string): Promise<void> {
   const wanted = call.request.headers["if-match"];
-  if (wanted === undefined || call.request.method === "GET" || call.request.method === "HEAD") return;
-  const resource = pathname.replace(/:[a-z-]+$/i, "");
-  const binding = bindings.find(({ verb, regexp, method }) => verb === "GET" && method.methodKind === "unary" && regexp.test(resource));
+  if (!wanted || call.request.method === "GET" || call.request.method === "HEAD") return;
+  const resource = withoutVerb(pathname);
+  const binding = resourceOf(bindings, changing);
   const match = binding?.regexp.exec(resource);
-  if (binding === undefined || !match || binding.variables.length === 0) {
+  if (binding === undefined || !match) {
     throw fault("INVALID_ARGUMENT", "If-Match needs a path that names one resource", { field: "If-Match" });
   }
   const message = parseRequest(binding, match, new URLSearchParams(), undefined);
