@@ -35,6 +35,7 @@ import { createCertificates } from "./certificate/certificates.ts";
 import { type CoreConfig, coreConfig } from "./config.ts";
 import { openDatabase } from "./db/database.ts";
 import { createDecisions } from "./decision/decisions.ts";
+import { createPlanService } from "./decision/plan-service.ts";
 import { createDrills } from "./drill/drills.ts";
 import { createInjector } from "./drill/injector.ts";
 import { createEvents } from "./events/events.ts";
@@ -115,8 +116,8 @@ async function assemble(
   await ensureFirstAdmin(tokens, config.adminTokenFile ?? join(config.dataDir, "admin.token"));
   const hoursMs = 3_600_000;
   const accounts = createAccounts(db, nowMs);
-  const limits = { maxMs: config.access.sessionHours * hoursMs, idleMs: config.access.sessionIdleHours * hoursMs };
-  const browserSessions = createSessions(db, limits, nowMs);
+  const sessionLimits = { maxMs: config.access.sessionHours * hoursMs, idleMs: config.access.sessionIdleHours * hoursMs };
+  const browserSessions = createSessions(db, sessionLimits, nowMs);
   const links = createSignInLinks(db, nowMs);
   const firstAdminCode = await offerFirstAccount(accounts, links, join(config.dataDir, firstAdminFile));
   if (database.engine === "embedded") await releaseKeys(db);
@@ -150,10 +151,22 @@ async function assemble(
   const retention = createRetention({ db, commands, ...config.events, nowMs, log });
 
   // Moves, what leads to them, and their rehearsal
-  const migrations = createMigrations({ db, events, sessions: gateway, log, nowMs });
+  const limits = railLimits(config.moves);
+  const migrations = createMigrations({ db, events, sessions: gateway, limits, log, nowMs });
   const { reconciler } = migrations;
-  const decisions = createDecisions({ db, events, audit, sessions: gateway, reconciler, policy: config.decision, nowMs, log });
-  const guards = createGuards({ db, events, limits: railLimits(config.moves), nowMs });
+  const decisions = createDecisions({
+    db,
+    events,
+    audit,
+    sessions: gateway,
+    reconciler,
+    policy: config.decision,
+    limits,
+    onSnapshotsWanted: snapshots.wake,
+    nowMs,
+    log,
+  });
+  const guards = createGuards({ db, events, limits, nowMs });
   const certificates = createCertificates({
     db,
     events,
@@ -191,6 +204,7 @@ async function assemble(
     migrations,
     guards,
     certificates,
+    createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,
     drills,
     snapshots,

@@ -18,6 +18,7 @@ import { registerLogs } from "./logs.ts";
 import { registerMigrate } from "./migrate.ts";
 import { registerMigrations } from "./migrations.ts";
 import { registerNodes } from "./nodes.ts";
+import { registerPlan } from "./plan.ts";
 import { registerPs } from "./ps.ts";
 import { registerReceipt } from "./receipt.ts";
 import { registerRestore } from "./restore.ts";
@@ -67,6 +68,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerDrill(program);
   registerNodes(program);
   registerDecisions(program);
+  registerPlan(program);
   registerGuards(program);
   registerEvents(program);
   registerAudit(program);

@@ -39,6 +39,12 @@ async function inspectWorkload({ core, output, signal }: Context, name: string):
           .preflightWorkload({ workload: name }, { signal, timeoutMs: 20_000 })
           .catch((caught: unknown) => Fault.from(caught))
       : undefined;
+  const { CertificateSchema, CertificateService } = await import("@aether/contract/gen/aether/v2/certificate_pb");
+  const certified = await way
+    .client(CertificateService)
+    .getCertificate({ workload: name }, { signal, timeoutMs: 15_000 })
+    .catch((caught: unknown) => unlessCode(caught, "WORKLOAD_NOT_FOUND"));
+  const certificate = certified?.certificate;
   const report = preflight instanceof Fault ? undefined : preflight?.report;
   const { describeWorkload } = await import("../render/describe.ts");
   output.result(
@@ -46,8 +52,13 @@ async function inspectWorkload({ core, output, signal }: Context, name: string):
       ...(toPlain(GetWorkloadResponseSchema, { workload }) as object),
       ...(report && { preflight: toPlain(PreflightReportSchema, report) }),
       ...(preflight instanceof Fault && { preflightError: { code: preflight.code, message: preflight.message } }),
+      ...(certificate && { certificate: toPlain(CertificateSchema, certificate) }),
     },
-    () => describeWorkload(workload, report, preflight instanceof Fault ? preflight.message : ""),
+    () =>
+      [
+        describeWorkload(workload, report, preflight instanceof Fault ? preflight.message : ""),
+        ...(certificate ? [`If its node were reclaimed now: ${certificate.summary}\n  aether certificate ${name}`] : []),
+      ].join("\n\n"),
   );
   return true;
 }
@@ -62,7 +73,18 @@ async function inspectNode({ core, output, signal }: Context, id: string): Promi
   const node = found?.node;
   if (node === undefined) return false;
   const { describeNode } = await import("../render/describe.ts");
-  output.result(toPlain(GetNodeResponseSchema, { node }), () => describeNode(node));
+  const { DecisionSchema, DecisionService } = await import("@aether/contract/gen/aether/v2/signal_pb");
+  const { decisions } = await (await core())
+    .client(DecisionService)
+    .listDecisions({ nodeId: id, page: { pageSize: 1 } }, { signal, timeoutMs: 15_000 });
+  const last = decisions[0];
+  output.result(
+    { ...(toPlain(GetNodeResponseSchema, { node }) as object), ...(last && { lastDecision: toPlain(DecisionSchema, last) }) },
+    () =>
+      last === undefined
+        ? describeNode(node)
+        : `${describeNode(node)}\n\nLast decision: ${last.rule}: ${last.reason}\n  aether decisions ${last.id}`,
+  );
   return true;
 }
 

@@ -63,6 +63,19 @@ describe("certificates", () => {
     expect((await cloud.core.call("GET", "/api/v2/guards")).body.guards.resting[0]).toMatchObject({ workload: "demo" });
   });
 
+  it("plans what a notice would lead to, changes nothing, and names what it does not know", async () => {
+    const { body } = await cloud.core.call("POST", "/api/v2/plans:wave", { nodeIds: ["n2"], windowSeconds: 60 });
+    expect(body.plan).toMatchObject({
+      windowMs: 60_000,
+      moves: [{ workload: "demo", action: "move", sourceNodeId: "n2", targetNodeId: "n1" }],
+    });
+    expect(body.plan.moves[0].safeAfterMs).toBeGreaterThan(0);
+    expect((await cloud.core.call("GET", "/api/v2/decisions")).body.decisions).toEqual([]);
+    const none = await cloud.core.call("POST", "/api/v2/plans:wave", { nodeIds: ["n9"] });
+    expect(none.body.error).toMatchObject({ code: "NODE_NOT_FOUND", field: "node_ids[0]" });
+    expect((await cloud.core.call("POST", "/api/v2/plans:wave", { pools: ["x/y"] })).body.error.field).toBe("pools[0]");
+  });
+
   it("has none for what does not exist", async () => {
     expect((await cloud.core.call("GET", "/api/v2/certificates/nobody")).body.error).toMatchObject({
       code: "WORKLOAD_NOT_FOUND",

@@ -71,6 +71,8 @@ export interface Certified {
   readonly freeze: Range;
   readonly timeToSafe: Range;
   readonly raw: Pick<Estimate, "freezeMs" | "timeToSafeMs">;
+  /** Of the time to safe, what the link is busy with it. */
+  readonly transferMs: number;
   readonly blockers: readonly Reason[];
   readonly warnings: readonly Reason[];
   readonly inputs: readonly Input[];
@@ -107,6 +109,7 @@ export function certify(facts: CertificateFacts): Certified {
     freeze,
     timeToSafe,
     raw,
+    transferMs: Math.min(timeToSafe.expected, (raw.bytes / facts.bandwidth.bytesPerSecond) * 1000),
     blockers,
     warnings,
     inputs: inputsOf(facts, best),

@@ -88,6 +88,7 @@ export async function saveCertificate(
     timeToSafeMs: made.timeToSafe.expected,
     rawFreezeMs: made.raw.freezeMs,
     rawTimeToSafeMs: made.raw.timeToSafeMs,
+    transferMs: made.transferMs,
   };
   const since = before === undefined || before.verdict !== made.verdict ? at : before.since;
   const row = {

@@ -1,8 +1,8 @@
 import { NodeCapabilitiesSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import type { NodeView } from "../migration/plan.ts";
-import { type DecisionInput, decide, type WorkloadView } from "./decide.ts";
+import { type NodeView, noContext, poolsUnderSignal } from "../migration/plan.ts";
+import { type DecisionInput, type DecisionPlan, decide, type RailsView, type SignalView, type WorkloadView } from "./decide.ts";
 
 const nowMs = 1_000_000;
 const node = (id: string, over: Partial<NodeView> = {}): NodeView => ({
@@ -21,64 +21,159 @@ const workload = (name: string, over: Partial<WorkloadView> = {}): WorkloadView 
   name,
   state: "running",
   memoryBytes: 600 << 20,
+  priority: 0,
+  needs: undefined,
+  hasSharedVolume: false,
+  times: { timeToSafeMs: 3_000, freezeMs: 400, transferMs: 1_000, snapshotMs: 2_000 },
   migration: undefined,
   ...over,
 });
+const signal = (over: Partial<SignalView> = {}): SignalView => ({
+  id: "sig-1",
+  kind: "notice",
+  nodeId: "n1",
+  effectiveAtMs: nowMs + 120_000,
+  ...over,
+});
+const rails = (over: Partial<RailsView> = {}): RailsView => ({
+  isPaused: false,
+  pausedReason: "",
+  isInWindow: true,
+  resting: new Map(),
+  leftRecently: new Map(),
+  limits: { movesAtOnce: 32, movesEach: 4, busy: new Map(), busyInAll: 0 },
+  ...over,
+});
 const input = (over: Partial<DecisionInput> = {}): DecisionInput => ({
-  signal: { kind: "notice", nodeId: "n1", effectiveAtMs: nowMs + 120_000 },
-  workloads: [workload("db")],
+  signals: [signal()],
+  workloads: new Map([["n1", [workload("db")]]]),
   nodes: [node("n1", { announced: "notice" }), node("n2")],
+  context: noContext,
+  rails: rails(),
   policy: { onRebalance: "migrate" },
   ...over,
 });
+const on = (...workloads: WorkloadView[]) => new Map([["n1", workloads]]);
+const rebalance = signal({ kind: "rebalance", effectiveAtMs: undefined });
+const rest = { workload: "db", untilMs: nowMs + 1, failures: 0, reason: "it moved 5 s ago" };
+
+function decided(given: DecisionInput): DecisionPlan {
+  const plan = decide(given, nowMs).get("sig-1");
+  if (plan === undefined) throw new Error("no decision");
+  return plan;
+}
 
 describe("decide", () => {
-  it("moves everything on a notice, and keeps the candidates", () => {
-    const plan = decide(input(), nowMs);
+  it("moves everything on a notice, and keeps the candidates, the inputs and what else could have been done", () => {
+    const plan = decided(input());
     expect(plan).toMatchObject({
       action: "migrate",
       rule: "notice-evacuate",
-      moves: [{ workload: "db", targetNodeId: "n2", refusal: "" }],
+      moves: [{ workload: "db", targetNodeId: "n2", refusal: "", action: "move" }],
     });
     expect(plan.moves[0]?.candidates.map((each) => each.nodeId)).toEqual(["n2", "n1"]);
     expect(plan.reason).toContain("gone in 120 s");
+    expect(plan.inputs.find((each) => each.name === "time left")?.value).toBe("120.0 s");
+    expect(plan.alternatives[0]).toContain("stay");
   });
 
   it("says for each workload why it stays, and moves the rest", () => {
-    const plan = decide(
+    const plan = decided(
       input({
-        workloads: [
+        workloads: on(
           workload("a"),
           workload("b"),
           workload("c", { state: "starting" }),
           workload("d", { state: "migrating", migration: { id: "mig-7", targetNodeId: "n3" } }),
-        ],
+        ),
       }),
-      nowMs,
     );
     const by = Object.fromEntries(plan.moves.map((move) => [move.workload, move]));
     expect(by.a).toMatchObject({ targetNodeId: "n2", refusal: "" });
     expect(by.b?.refusal).toContain("MiB needed");
+    expect(by.b?.action).toBe("snapshot");
     expect(by.c?.refusal).toBe("it does not run (starting)");
     expect(by.d).toMatchObject({ migrationId: "mig-7", targetNodeId: "n3", refusal: "" });
   });
 
-  it.each([
-    ["signal-withdrawn", "none", input({ signal: { kind: "withdrawn", nodeId: "n1", effectiveAtMs: undefined } })],
-    ["node-lost-hold", "hold", input({ signal: { kind: "node_lost", nodeId: "n1", effectiveAtMs: undefined } })],
-    ["nothing-to-move", "none", input({ workloads: [] })],
-    ["notice-expired", "hold", input({ signal: { kind: "notice", nodeId: "n1", effectiveAtMs: nowMs } })],
-    ["notice-no-target", "hold", input({ nodes: [node("n1"), node("n2", { announced: "notice" })] })],
-    ["notice-no-target", "hold", input({ nodes: [node("n1")] })],
-    ["rebalance-early-move", "migrate", input({ signal: { kind: "rebalance", nodeId: "n1", effectiveAtMs: undefined } })],
-    ["rebalance-no-target", "hold", input({ signal: { kind: "rebalance", nodeId: "n1", effectiveAtMs: undefined }, nodes: [node("n1")] })],
-    [
-      "rebalance-policy-hold",
-      "hold",
-      input({ signal: { kind: "rebalance", nodeId: "n1", effectiveAtMs: undefined }, policy: { onRebalance: "hold" } }),
-    ],
-  ] as const)("%s: %s", (rule, action, given) => {
-    const plan = decide(given, nowMs);
+  it("moves a small one in the last six seconds, and says at once what would not make it", () => {
+    const soon = [signal({ effectiveAtMs: nowMs + 6_000 })];
+    const small = workload("small", {
+      memoryBytes: 10 << 20,
+      times: { timeToSafeMs: 1_500, freezeMs: 400, transferMs: 100, snapshotMs: 1_000 },
+    });
+    const large = workload("large", { times: { timeToSafeMs: 20_000, freezeMs: 900, transferMs: 15_000, snapshotMs: 4_000 } });
+    const plan = decided(input({ signals: soon, workloads: on(small, large) }));
+    expect(plan.moves.map((move) => [move.workload, move.action])).toEqual([
+      ["large", "snapshot"],
+      ["small", "move"],
+    ]);
+    const hopeless = decided(input({ signals: [signal({ effectiveAtMs: nowMs + 2_000 })], workloads: on(large) }));
+    expect(hopeless).toMatchObject({ action: "hold", rule: "notice-no-target" });
+    expect(hopeless.reason).toContain("at the soonest");
+  });
+
+  it("plans a wave as one: two nodes do not get the same room twice, nor a pool that goes", () => {
+    const pool = { instanceType: "m5.large", zone: "a" };
+    const nodes = [
+      node("n1", { announced: "notice", ...pool }),
+      node("n2", { announced: "notice", ...pool }),
+      node("mate", pool),
+      node("t", { zone: "b", instanceType: "m5.large" }),
+    ];
+    const plans = decide(
+      input({
+        signals: [signal(), signal({ id: "sig-2", nodeId: "n2" })],
+        workloads: new Map([
+          ["n1", [workload("a")]],
+          ["n2", [workload("b", { priority: 5 })]],
+        ]),
+        nodes,
+        context: { ...noContext, poolsUnderSignal: poolsUnderSignal(nodes) },
+      }),
+      nowMs,
+    );
+    expect(plans.get("sig-2")?.moves[0]).toMatchObject({ targetNodeId: "t" });
+    expect(plans.get("sig-1")?.moves[0]).toMatchObject({ targetNodeId: "mate", guards: [{ guard: "pool_signal", effect: "overridden" }] });
+  });
+
+  it("names the rails that bit, and those that a notice did not wait for", () => {
+    const resting = rails({ resting: new Map([["db", rest]]) });
+    const nodes = [node("n1"), node("n2")];
+    expect(decided(input({ rails: resting })).guards).toMatchObject([{ guard: "resting", effect: "overridden" }]);
+    expect(decided(input({ signals: [rebalance], nodes, rails: resting }))).toMatchObject({
+      rule: "rebalance-resting",
+      guards: [{ guard: "resting", effect: "refused" }],
+    });
+    const two = decided(
+      input({ signals: [rebalance], nodes, workloads: on(workload("db"), workload("web", { memoryBytes: 1 << 20 })), rails: resting }),
+    );
+    expect(two.moves.map((move) => [move.workload, move.action])).toEqual([
+      ["db", "stay"],
+      ["web", "move"],
+    ]);
+    const few = rails({ limits: { movesAtOnce: 1, movesEach: 4, busy: new Map(), busyInAll: 0 } });
+    const late = decided(
+      input({ rails: few, workloads: on(workload("a", { memoryBytes: 1 << 20 }), workload("b", { memoryBytes: 1 << 20 })) }),
+    );
+    expect(late.guards).toMatchObject([{ guard: "moves_at_once", effect: "delayed" }]);
+  });
+
+  it.each<[string, string, DecisionInput]>([
+    ["signal-withdrawn", "none", input({ signals: [signal({ kind: "withdrawn" })] })],
+    ["node-lost-hold", "hold", input({ signals: [signal({ kind: "node_lost" })] })],
+    ["nothing-to-move", "none", input({ workloads: new Map() })],
+    ["notice-expired", "hold", input({ signals: [signal({ effectiveAtMs: nowMs })] })],
+    ["moves-paused", "hold", input({ rails: rails({ isPaused: true, pausedReason: "tonight" }) })],
+    ["notice-snapshot", "snapshot", input({ nodes: [node("n1"), node("n2", { announced: "notice" })] })],
+    ["notice-snapshot", "snapshot", input({ nodes: [node("n1")] })],
+    ["rebalance-early-move", "migrate", input({ signals: [rebalance] })],
+    ["rebalance-no-target", "hold", input({ signals: [rebalance], nodes: [node("n1")] })],
+    ["rebalance-policy-hold", "hold", input({ signals: [rebalance], policy: { onRebalance: "hold" } })],
+    ["rebalance-outside-window", "hold", input({ signals: [rebalance], rails: rails({ isInWindow: false }) })],
+    ["superseded", "none", input({ signals: [rebalance, signal({ id: "sig-2" })] })],
+  ])("%s: %s", (rule, action, given) => {
+    const plan = decided(given);
     expect(plan).toMatchObject({ rule, action });
     expect(plan.reason).not.toBe("");
     if (action === "hold") expect(plan.moves.every((move) => move.refusal !== "")).toBe(true);

@@ -1,9 +1,17 @@
-// What a signal means for a node's workloads: a pure function with named rules. It also says what was not moved and why, and which targets
+// What signals mean for the workloads of their nodes: a pure function with named rules, over one batch of signals, because a wave comes as many at
+// once and must be planned as one. It also says what was not moved and why, what else could have been done, which guard rails bit, and which targets
 // were looked at: a decision is kept for ever and must explain itself without the rest of the database.
+import type { GuardNote } from "@aether/contract/gen/aether/v2/guard_pb";
+import type { WorkloadNeeds } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type DecisionMove, DecisionMoveSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { create } from "@bufbuild/protobuf";
 import type { SignalKindText, WorkloadStateText } from "../db/schema.ts";
-import { type NodeView, planTargets } from "../migration/plan.ts";
+import type { Rest } from "../guard/rails.ts";
+import type { NodeView, ScoreContext } from "../migration/plan.ts";
+import { type MoveTimes, note, planWave, type WaveLimits, type WaveMove, type WaveNeed } from "../migration/wave.ts";
+
+/** Of the rules below: grows when one of them changes what it decides. */
+export const ruleVersion = "evacuation/2";
 
 export interface DecisionPolicy {
   /** What a rebalance recommendation leads to. A notice always leads to moves. */
@@ -11,6 +19,7 @@ export interface DecisionPolicy {
 }
 
 export interface SignalView {
+  readonly id: string;
   readonly kind: SignalKindText;
   readonly nodeId: string;
   /** When the node will be gone; undefined where the signal does not say. */
@@ -21,16 +30,32 @@ export interface WorkloadView {
   readonly name: string;
   readonly state: WorkloadStateText;
   readonly memoryBytes: number;
+  readonly priority: number;
+  readonly needs: WorkloadNeeds | undefined;
+  readonly hasSharedVolume: boolean;
+  readonly times: MoveTimes;
   /** The move in progress, and where to. */
   readonly migration: { readonly id: string; readonly targetNodeId: string } | undefined;
 }
 
+/** The guard rails as they stand. */
+export interface RailsView {
+  readonly isPaused: boolean;
+  readonly pausedReason: string;
+  readonly isInWindow: boolean;
+  readonly resting: ReadonlyMap<string, Rest>;
+  readonly leftRecently: ReadonlyMap<string, ReadonlySet<string>>;
+  readonly limits: WaveLimits;
+}
+
 export interface DecisionInput {
-  readonly signal: SignalView;
-  /** Of the signal's node. */
-  readonly workloads: readonly WorkloadView[];
-  /** All nodes, the signal's own included. */
+  readonly signals: readonly SignalView[];
+  /** By node, of the signals' nodes. */
+  readonly workloads: ReadonlyMap<string, readonly WorkloadView[]>;
+  /** All nodes, the signals' own included. */
   readonly nodes: readonly NodeView[];
+  readonly context: ScoreContext;
+  readonly rails: RailsView;
   readonly policy: DecisionPolicy;
 }
 
@@ -38,97 +63,279 @@ export type Rule =
   | "signal-withdrawn"
   | "node-lost-hold"
   | "nothing-to-move"
+  | "superseded"
   | "notice-expired"
+  | "moves-paused"
   | "notice-evacuate"
+  | "notice-snapshot"
   | "notice-no-target"
   | "rebalance-early-move"
   | "rebalance-no-target"
-  | "rebalance-policy-hold";
+  | "rebalance-policy-hold"
+  | "rebalance-outside-window"
+  | "rebalance-resting";
 
 export interface DecisionPlan {
-  readonly action: "migrate" | "hold" | "none";
+  readonly action: "migrate" | "snapshot" | "hold" | "none";
   readonly rule: Rule;
   readonly reason: string;
   /** One a workload of the node; without a refusal and without a migration id: to be moved to the target that is named. */
   readonly moves: readonly DecisionMove[];
+  readonly inputs: readonly Fact[];
+  readonly guards: readonly GuardNote[];
+  readonly alternatives: readonly string[];
 }
 
-/** @param nowMs core's clock, as is `effectiveAtMs`. */
-export function decide(input: DecisionInput, nowMs: number): DecisionPlan {
-  const { signal, workloads, policy } = input;
-  if (signal.kind === "withdrawn")
-    return none("signal-withdrawn", `what was announced for ${signal.nodeId} is withdrawn; moves under way go on`);
+export interface Fact {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** One plan a signal, by its id. @param nowMs core's clock, as is `effectiveAtMs`. */
+export function decide(input: DecisionInput, nowMs: number): Map<string, DecisionPlan> {
+  const plans = new Map<string, DecisionPlan>();
+  const open: { signal: SignalView; workloads: readonly WorkloadView[]; leftMs: number | undefined }[] = [];
+  const noticed = new Set(input.signals.filter(({ kind }) => kind === "notice").map(({ nodeId }) => nodeId));
+  const taken = new Set<string>();
+  for (const signal of input.signals) {
+    const workloads = input.workloads.get(signal.nodeId) ?? [];
+    const leftMs = signal.kind === "notice" && signal.effectiveAtMs !== undefined ? signal.effectiveAtMs - nowMs : undefined;
+    const isSuperseded = taken.has(signal.nodeId) || (signal.kind === "rebalance" && noticed.has(signal.nodeId));
+    const plan = withoutMoves(input, signal, workloads, leftMs, isSuperseded);
+    if (plan !== undefined) plans.set(signal.id, plan);
+    else {
+      taken.add(signal.nodeId);
+      open.push({ signal, workloads, leftMs });
+    }
+  }
+  const needs = open.flatMap(({ signal, workloads, leftMs }) => needsOf(input, signal, workloads, leftMs));
+  const wave = new Map(planWave(needs, input.nodes, input.context, input.rails.limits).map((move) => [move.need.name, move]));
+  for (const { signal, workloads, leftMs } of open) plans.set(signal.id, withMoves(input, signal, workloads, leftMs, wave));
+  return plans;
+}
+
+/** Signals that lead to no move whatever the plan would be. */
+function withoutMoves(
+  input: DecisionInput,
+  signal: SignalView,
+  workloads: readonly WorkloadView[],
+  leftMs: number | undefined,
+  isSuperseded: boolean,
+): DecisionPlan | undefined {
+  const { rails, policy } = input;
+  const { nodeId } = signal;
+  const inputs = inputsOf(input, signal, workloads, leftMs);
+  const none = (rule: Rule, reason: string): DecisionPlan => ({
+    action: "none",
+    rule,
+    reason,
+    moves: [],
+    inputs,
+    guards: [],
+    alternatives: [],
+  });
+  const hold = (rule: Rule, reason: string, why: string, guards: GuardNote[] = [], alternatives: string[] = []): DecisionPlan => ({
+    action: "hold",
+    rule,
+    reason,
+    moves: workloads.map((each) =>
+      create(DecisionMoveSchema, { workload: each.name, refusal: why, action: "stay", priority: each.priority }),
+    ),
+    inputs,
+    guards,
+    alternatives,
+  });
+  if (signal.kind === "withdrawn") return none("signal-withdrawn", `what was announced for ${nodeId} is withdrawn; moves under way go on`);
   if (signal.kind === "node_lost") {
     return hold(
       "node-lost-hold",
-      `${signal.nodeId} is not heard: what runs there may go on running, so nothing is started elsewhere`,
-      refuseAll(input, "its node is not heard"),
+      `${nodeId} is not heard: what runs there may go on running, so nothing is started elsewhere`,
+      "its node is not heard",
+      [],
+      [
+        "restore the newest snapshot elsewhere: only for workloads that say so (--on-node-lost restore), and only once the node is known to be gone",
+      ],
     );
   }
-  if (workloads.length === 0) return none("nothing-to-move", `nothing runs on ${signal.nodeId}`);
-  const leftMs = signal.effectiveAtMs === undefined ? undefined : signal.effectiveAtMs - nowMs;
-  if (leftMs !== undefined && leftMs <= 0) {
+  if (workloads.length === 0) return none("nothing-to-move", `nothing runs on ${nodeId}`);
+  if (isSuperseded) return none("superseded", `another signal of ${nodeId} is answered at the same time`);
+  if (leftMs !== undefined && leftMs <= 0)
+    return hold("notice-expired", `${nodeId} should be gone since ${Math.round(-leftMs / 1000)} s`, "the time is over");
+  if (rails.isPaused) {
+    const why = rails.pausedReason === "" ? "" : `: ${rails.pausedReason}`;
     return hold(
-      "notice-expired",
-      `${signal.nodeId} should be gone since ${Math.round(-leftMs / 1000)} s`,
-      refuseAll(input, "the time is over"),
+      "moves-paused",
+      `moves are paused${why}; ${signal.kind === "notice" ? `what runs on ${nodeId} is lost unless somebody moves it or resumes moves` : "a recommendation can wait"}`,
+      "moves are paused",
+      [note("paused", nodeId, "refused", `moves are paused${why}`)],
+      ["aether guards resume, and everything is looked at again", "aether migrate NAME, by hand"],
     );
   }
-  if (signal.kind === "rebalance" && policy.onRebalance === "hold") {
-    return hold("rebalance-policy-hold", "the policy waits for a notice", refuseAll(input, "the policy waits for a notice"));
+  if (signal.kind !== "rebalance") return undefined;
+  if (policy.onRebalance === "hold") {
+    return hold(
+      "rebalance-policy-hold",
+      "the policy waits for a notice",
+      "the policy waits for a notice",
+      [],
+      ["move now, while there is time: decision.onRebalance: migrate"],
+    );
   }
-  const moves = movesOf(input);
-  const moved = moves.filter((move) => move.refusal === "");
+  if (!rails.isInWindow) {
+    const detail = "no maintenance window is open, and a recommendation forces nothing";
+    return hold(
+      "rebalance-outside-window",
+      detail,
+      "outside of the maintenance windows",
+      [note("window", nodeId, "refused", detail)],
+      ["move now: aether migrate NAME", "a notice is answered whatever the window"],
+    );
+  }
+  const awake = workloads.filter((each) => !rails.resting.has(each.name));
+  if (awake.length > 0) return undefined;
+  const guards = workloads.map((each) => note("resting", each.name, "refused", rails.resting.get(each.name)?.reason ?? ""));
+  return hold("rebalance-resting", "everything there moved, or failed to, a short time ago", "it rests", guards, [
+    "move now: aether migrate NAME",
+  ]);
+}
+
+function needsOf(input: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[], leftMs: number | undefined): WaveNeed[] {
+  const isForced = signal.kind === "notice";
+  return workloads
+    .filter((each) => each.migration === undefined && each.state === "running" && (isForced || !input.rails.resting.has(each.name)))
+    .map(({ name, memoryBytes, priority, needs, hasSharedVolume, times }) => ({
+      name,
+      nodeId: signal.nodeId,
+      memoryBytes,
+      priority,
+      needs,
+      hasSharedVolume,
+      times,
+      leftRecently: input.rails.leftRecently.get(name) ?? new Set<string>(),
+      leftMs: isForced ? (leftMs ?? defaultNoticeMs) : undefined,
+    }));
+}
+
+/** AWS announces two minutes ahead; a notice that names no time is taken as that. */
+const defaultNoticeMs = 120_000;
+
+function withMoves(
+  input: DecisionInput,
+  signal: SignalView,
+  workloads: readonly WorkloadView[],
+  leftMs: number | undefined,
+  wave: ReadonlyMap<string, WaveMove>,
+): DecisionPlan {
   const isNotice = signal.kind === "notice";
+  const moves = [...workloads].sort((a, b) => (a.name < b.name ? -1 : 1)).map((each) => moveOf(input, each, wave.get(each.name), isNotice));
+  const moved = moves.filter((move) => move.refusal === "");
+  const kept = moves.filter((move) => move.action === "snapshot");
+  const guards = [...moves.flatMap((move) => move.guards), ...overriddenRest(input, workloads, isNotice)];
+  const common = { moves, guards, inputs: inputsOf(input, signal, workloads, leftMs) };
+  const alternatives = alternativesOf(signal, moves);
   if (moved.length === 0) {
-    const reason = `none of the ${moves.length} workloads of ${signal.nodeId} can be moved: ${moves.map((move) => `${move.workload}: ${move.refusal}`).join("; ")}`;
-    return hold(isNotice ? "notice-no-target" : "rebalance-no-target", reason, moves);
+    const why = moves.map((move) => `${move.workload}: ${move.refusal}`).join("; ");
+    if (kept.length > 0) {
+      return {
+        ...common,
+        action: "snapshot",
+        rule: "notice-snapshot",
+        reason: `none of the ${moves.length} workloads of ${signal.nodeId} would make it: ${why}`,
+        alternatives,
+      };
+    }
+    const reason = `none of the ${moves.length} workloads of ${signal.nodeId} can be moved: ${why}`;
+    return { ...common, action: "hold", rule: isNotice ? "notice-no-target" : "rebalance-no-target", reason, alternatives };
   }
-  const refused = moves.length - moved.length;
+  const left = moves.length - moved.length - kept.length;
   const why = isNotice
     ? `${signal.nodeId} will be gone${leftMs === undefined ? "" : ` in ${Math.round(leftMs / 1000)} s`}`
     : `a rebalance is recommended for ${signal.nodeId}, and healthy targets exist`;
+  const rest = `${kept.length === 0 ? "" : `, ${kept.length} are kept in snapshots first`}${left === 0 ? "" : `, ${left} cannot`}`;
   return {
+    ...common,
     action: "migrate",
     rule: isNotice ? "notice-evacuate" : "rebalance-early-move",
-    reason: `${why}: ${moved.length} of ${moves.length} workloads move${refused === 0 ? "" : `, ${refused} cannot`}`,
-    moves,
+    reason: `${why}: ${moved.length} of ${moves.length} workloads move${rest}`,
+    alternatives,
   };
 }
 
-function movesOf({ signal, workloads, nodes }: DecisionInput): DecisionMove[] {
-  const movable = workloads.filter((each) => each.migration === undefined && each.state === "running");
-  const plan = planTargets(
-    movable.map((each) => ({ name: each.name, nodeId: signal.nodeId, memoryBytes: each.memoryBytes })),
-    nodes,
-  );
-  return [...workloads]
-    .sort((a, b) => a.name.localeCompare(b.name))
-    .map((each) => {
-      if (each.migration !== undefined) {
-        return create(DecisionMoveSchema, {
-          workload: each.name,
-          targetNodeId: each.migration.targetNodeId,
-          migrationId: each.migration.id,
-        });
-      }
-      const candidates = plan.get(each.name);
-      if (candidates === undefined) return create(DecisionMoveSchema, { workload: each.name, refusal: `it does not run (${each.state})` });
-      const best = candidates[0];
-      if (best?.isEligible) return create(DecisionMoveSchema, { workload: each.name, targetNodeId: best.nodeId, candidates });
-      const reasons = candidates
-        .filter((node) => node.nodeId !== signal.nodeId)
-        .map((node) => `${node.nodeId}: ${node.reasons.join(", ")}`);
-      return create(DecisionMoveSchema, {
-        workload: each.name,
-        refusal: `no node can take it${reasons.length === 0 ? ": there is no other node" : ` (${reasons.join("; ")})`}`,
-        candidates,
-      });
+function moveOf(input: DecisionInput, each: WorkloadView, planned: WaveMove | undefined, isNotice: boolean): DecisionMove {
+  const base = { workload: each.name, priority: each.priority };
+  if (each.migration !== undefined)
+    return create(DecisionMoveSchema, {
+      ...base,
+      targetNodeId: each.migration.targetNodeId,
+      migrationId: each.migration.id,
+      action: "move",
     });
+  const rest = input.rails.resting.get(each.name);
+  if (planned === undefined && rest !== undefined && !isNotice)
+    return create(DecisionMoveSchema, {
+      ...base,
+      refusal: `it rests: ${rest.reason}`,
+      action: "stay",
+      guards: [note("resting", each.name, "refused", rest.reason)],
+    });
+  if (planned === undefined) return create(DecisionMoveSchema, { ...base, refusal: `it does not run (${each.state})`, action: "stay" });
+  const { action, candidates, startsAfterMs, safeAfterMs, targetNodeId, guards, reason } = planned;
+  const refusal = action === "move" ? "" : refusalOf(reason, planned);
+  return create(DecisionMoveSchema, {
+    ...base,
+    action,
+    targetNodeId,
+    candidates: [...candidates],
+    startsAfterMs,
+    safeAfterMs,
+    guards: [...guards],
+    refusal,
+  });
 }
 
-const refuseAll = ({ workloads }: DecisionInput, refusal: string): DecisionMove[] =>
-  workloads.map((each) => create(DecisionMoveSchema, { workload: each.name, refusal }));
+/** Where no node can take it, each says why. */
+function refusalOf(reason: string, { candidates, need }: WaveMove): string {
+  const others = candidates.filter((node) => node.nodeId !== need.nodeId && !node.isEligible);
+  if (!reason.startsWith("no node can take it") || others.length === 0) return reason;
+  return `no node can take it (${others.map((node) => `${node.nodeId}: ${node.reasons.join(", ")}`).join("; ")})${reason.slice("no node can take it".length)}`;
+}
 
-const none = (rule: Rule, reason: string): DecisionPlan => ({ action: "none", rule, reason, moves: [] });
-const hold = (rule: Rule, reason: string, moves: readonly DecisionMove[]): DecisionPlan => ({ action: "hold", rule, reason, moves });
+/** A notice does not wait for rest: that it would have is said. */
+function overriddenRest({ rails }: DecisionInput, workloads: readonly WorkloadView[], isNotice: boolean): GuardNote[] {
+  if (!isNotice) return [];
+  return workloads.flatMap((each) => {
+    const rest = rails.resting.get(each.name);
+    return rest === undefined ? [] : [note("resting", each.name, "overridden", `${rest.reason}; a notice does not wait`)];
+  });
+}
+
+function inputsOf(
+  { nodes, rails, policy }: DecisionInput,
+  signal: SignalView,
+  workloads: readonly WorkloadView[],
+  leftMs: number | undefined,
+): Fact[] {
+  const fit = nodes.filter((node) => node.isConnected && !node.isCordoned && node.announced === undefined).length;
+  return [
+    { name: "signal", value: signal.kind },
+    ...(leftMs === undefined ? [] : [{ name: "time left", value: `${(leftMs / 1000).toFixed(1)} s` }]),
+    { name: "workloads on the node", value: String(workloads.length) },
+    { name: "memory to carry", value: `${Math.round(workloads.reduce((sum, each) => sum + each.memoryBytes, 0) / 1_048_576)} MiB` },
+    { name: "nodes that are connected, not cordoned and not announced", value: `${fit} of ${nodes.length}` },
+    { name: "moves under way", value: `${rails.limits.busyInAll} of ${rails.limits.movesAtOnce}` },
+    { name: "policy on a rebalance recommendation", value: policy.onRebalance },
+  ];
+}
+
+function alternativesOf(signal: SignalView, moves: readonly DecisionMove[]): string[] {
+  const seconds = moves.flatMap(({ workload, targetNodeId, candidates }) => {
+    const second = candidates.find((each) => each.isEligible && each.nodeId !== targetNodeId);
+    const first = candidates.find((each) => each.nodeId === targetNodeId);
+    return second === undefined || first === undefined
+      ? []
+      : [`${workload} to ${second.nodeId}: score ${second.score} against ${first.score}`];
+  });
+  const stay =
+    signal.kind === "notice" ? "stay: everything there ends with the node" : "stay until a notice comes: two minutes instead of no hurry";
+  return [stay, ...seconds.slice(0, 10)];
+}

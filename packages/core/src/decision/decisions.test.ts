@@ -4,11 +4,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createAudit } from "../audit/audit.ts";
 import { openScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents, type Events } from "../events/events.ts";
+import { railLimits } from "../guard/rails.ts";
 import { createReconciler, type Reconciler } from "../migration/reconcile.ts";
 import { createScriptedFleet, insertNodes, insertWorkload, type ScriptedFleet } from "../migration/scripted-agents.ts";
 import type { Part } from "../part.ts";
 import { createDecisions } from "./decisions.ts";
-import { takeDecision } from "./take.ts";
+import { takeDecisions } from "./take.ts";
 
 let database: Awaited<ReturnType<typeof openScratchDatabase>>;
 let events: Events;
@@ -24,7 +25,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(() => database.close());
 
-const parts = () => ({ db: database.db, events, audit: createAudit(database.db, nowMs), nowMs, log: silentLogger, sweepMs: 30 });
+const limits = railLimits({ atOnce: 32, atOnceEachNode: 4, restSeconds: 600, circuitFailures: 3, circuitSeconds: 600 });
+const parts = () => ({ db: database.db, events, audit: createAudit(database.db, nowMs), limits, nowMs, log: silentLogger, sweepMs: 30 });
 async function startCore(): Promise<void> {
   reconciler = createReconciler({ ...parts(), sessions: fleet.gateway });
   decisions = createDecisions({ ...parts(), sessions: fleet.gateway, reconciler });
@@ -82,8 +84,8 @@ describe("decisions", () => {
     fleet.nodes.get("n1")!.signal(SignalKind.NOTICE, Date.now() + 120_000);
     await ended(2);
     const signal = await database.db.selectFrom("signals").selectAll().executeTakeFirstOrThrow();
-    const again = await takeDecision({ ...parts(), isConnected: () => true, policy: { onRebalance: "migrate" } }, signal);
-    expect(again).toBeUndefined();
+    const again = await takeDecisions({ ...parts(), isConnected: () => true, policy: { onRebalance: "migrate" } }, [signal]);
+    expect(again).toEqual([]);
     expect(await decided()).toHaveLength(1);
   });
 
@@ -126,7 +128,7 @@ describe("decisions", () => {
     await until("n2 to be gone", 5, 2_000, async () => (fleet.gateway.isConnected("n2") ? undefined : true));
     fleet.nodes.get("n1")!.signal(SignalKind.NOTICE, Date.now() + 120_000);
     await until("the decision", 5, 5_000, async () => ((await decided()).length > 0 ? true : undefined));
-    expect((await decided())[0]).toMatchObject({ action: "hold", rule: "notice-no-target" });
+    expect((await decided())[0]).toMatchObject({ action: "snapshot", rule: "notice-snapshot" });
     await fleet.nodes.get("n2")!.connect();
     const moves = await ended(2);
     expect(moves.map((move) => move.state)).toEqual(["done", "done"]);

@@ -7,13 +7,14 @@ import type { Db } from "../db/database.ts";
 import type { Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import type { RailLimits } from "../guard/rails.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import type { Reconciler } from "../migration/reconcile.ts";
 import type { Part } from "../part.ts";
 import type { DecisionPolicy } from "./decide.ts";
 import { evacuateAgain } from "./evacuate.ts";
 import { toDecision } from "./store.ts";
-import { takeDecision } from "./take.ts";
+import { type Taken, takeDecisions } from "./take.ts";
 
 export interface DecisionsOptions {
   readonly db: Db;
@@ -22,6 +23,9 @@ export interface DecisionsOptions {
   readonly sessions: AgentSessions;
   readonly reconciler: Pick<Reconciler, "wake">;
   readonly policy?: DecisionPolicy;
+  readonly limits: RailLimits;
+  /** Rows of snapshots were made that somebody must carry out. */
+  readonly onSnapshotsWanted?: () => void;
   readonly nowMs: () => number;
   readonly log: Logger;
   /** Default 1000. */
@@ -32,35 +36,46 @@ export interface DecisionsOptions {
 const missedAfterMs = 2_000;
 
 export function createDecisions(options: DecisionsOptions): Part & { stop(): Promise<void> } {
-  const { db, events, audit, sessions, reconciler, nowMs, log, policy = { onRebalance: "migrate" }, sweepMs = 1_000 } = options;
-  const parts = { db, events, audit, policy, nowMs, isConnected: sessions.isConnected };
+  const { db, events, audit, sessions, reconciler, limits, nowMs, log, policy = { onRebalance: "migrate" }, sweepMs = 1_000 } = options;
+  const parts = { db, events, audit, policy, limits, nowMs, isConnected: sessions.isConnected };
   const ends: (() => void)[] = [];
-  /** One after the other: two signals of one node must not plan past each other. */
+  /** What was heard and is not decided yet. Signals that come together are decided together: a wave is planned as one. */
+  let waiting: Row<"signals">[] = [];
   let last: Promise<void> = Promise.resolve();
+  let isTaking = false;
   let isStopped = false;
 
-  function take(signal: Row<"signals">): void {
-    last = last.then(async () => {
-      if (isStopped) return;
-      try {
-        const taken = await takeDecision(parts, signal);
-        await faultpoint("core.decision.before_moves");
-        for (const id of taken?.migrationIds ?? []) reconciler.wake(id);
-        if (taken)
-          log.info(
-            {
-              signal: signal.id,
-              node: signal.node_id,
-              decision: taken.decisionId,
-              rule: taken.plan.rule,
-              moves: taken.migrationIds.length,
-            },
-            "decision.taken",
-          );
-      } catch (caught) {
-        log.error({ err: caught, signal: signal.id }, "decision.failed");
-      }
+  function take(...signals: Row<"signals">[]): void {
+    waiting.push(...signals);
+    if (isTaking || isStopped) return;
+    isTaking = true;
+    last = takeAll().finally(() => {
+      isTaking = false;
     });
+  }
+
+  async function takeAll(): Promise<void> {
+    while (waiting.length > 0 && !isStopped) {
+      const batch = waiting;
+      waiting = [];
+      try {
+        await carryOut(await takeDecisions(parts, batch));
+      } catch (caught) {
+        log.error({ err: caught, signals: batch.map(({ id }) => id) }, "decision.failed");
+      }
+    }
+  }
+
+  async function carryOut(taken: readonly Taken[]): Promise<void> {
+    await faultpoint("core.decision.before_moves");
+    for (const { decisionId, signalId, plan, migrationIds, snapshotIds } of taken) {
+      for (const id of migrationIds) reconciler.wake(id);
+      if (snapshotIds.length > 0) options.onSnapshotsWanted?.();
+      log.info(
+        { signal: signalId, decision: decisionId, rule: plan.rule, moves: migrationIds.length, snapshots: snapshotIds.length },
+        "decision.taken",
+      );
+    }
   }
 
   async function sweep(receivedBefore: Date): Promise<void> {
@@ -71,9 +86,9 @@ export function createDecisions(options: DecisionsOptions): Part & { stop(): Pro
       .where("received_at", "<=", receivedBefore)
       .orderBy("received_at")
       .execute();
-    for (const signal of missed) take(signal);
+    if (missed.length > 0) take(...missed);
     await last;
-    for (const id of await evacuateAgain({ db, events, sessions, nowMs, log })) reconciler.wake(id);
+    for (const id of await evacuateAgain({ db, events, sessions, limits, nowMs, log })) reconciler.wake(id);
   }
 
   return {
@@ -100,7 +115,7 @@ export function createDecisions(options: DecisionsOptions): Part & { stop(): Pro
       });
     },
     async start() {
-      ends.push(sessions.onSignal(take));
+      ends.push(sessions.onSignal((signal) => take(signal)));
       await sweep(new Date(nowMs()));
       let isSweeping = false;
       const timer = setInterval(() => {

@@ -1,28 +1,31 @@
 // While a notice is in force, whatever still runs on the node and does not move is looked at again: a move that was rolled back gets another
-// try, a workload that nobody could take moves when somebody can. Level-based, so also right after a restart.
+// try, a workload that nobody could take moves when somebody can, and so does everything once paused moves are resumed. Level-based, so also
+// right after a restart.
 import { Fault, isFaultCode } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import { z } from "zod";
 import type { Db } from "../db/database.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import type { RailLimits } from "../guard/rails.ts";
+import { readGuards } from "../guard/store.ts";
 import { startMigration } from "../migration/start.ts";
-import { freezeMarginMs } from "./take.ts";
+import { freezeMarginMs, lateMs, type MoveTimes } from "../migration/wave.ts";
+import { readPlaced } from "./view.ts";
 
 export interface EvacuateParts {
   readonly db: Db;
   readonly events: Events;
   readonly sessions: Pick<AgentSessions, "isConnected">;
+  readonly limits: RailLimits;
   readonly nowMs: () => number;
   readonly log: Logger;
 }
 
-/** Moves of one workload for one decision. */
+/** Moves of one workload for one notice. */
 export const attemptsEach = 3;
 /** The pause after a move that was rolled back. */
 const pauseMs = 1_000;
-/** A move that begins with less time than this would not reach its freeze. */
-const leastTimeMs = freezeMarginMs + 5_000;
 
 /** Another try cannot help where the workload itself, or a person, said no. */
 const finalCodes: ReadonlySet<string> = new Set(["PREFLIGHT_REFUSED", "CANCELLED", "STALE_EPOCH"]);
@@ -35,35 +38,39 @@ export async function evacuateAgain(parts: EvacuateParts): Promise<string[]> {
   const nodes = await db
     .selectFrom("nodes")
     .select(["id", "interruption_at"])
-    .where("interruption_at", ">", new Date(nowMs() + leastTimeMs))
+    .where("interruption_at", ">", new Date(nowMs() + lateMs))
     .execute();
+  if (nodes.length === 0 || (await readGuards(db)).isPaused) return [];
+  const decisions = await db
+    .selectFrom("decisions")
+    .innerJoin("signals", "signals.id", "decisions.signal_id")
+    .distinctOn("decisions.node_id")
+    .select(["decisions.id", "decisions.node_id", "decisions.trace_id"])
+    .where("signals.kind", "=", "notice")
+    .where(
+      "decisions.node_id",
+      "in",
+      nodes.map(({ id }) => id),
+    )
+    .orderBy("decisions.node_id")
+    .orderBy("decisions.id", "desc")
+    .execute();
+  const byNode = new Map(decisions.map((decision) => [decision.node_id, decision]));
+  const { byNode: workloads } = await readPlaced(db, [...byNode.keys()]);
   const begun: string[] = [];
   for (const node of nodes) {
-    const decision = await db
-      .selectFrom("decisions")
-      .select(["id", "trace_id"])
-      .where("node_id", "=", node.id)
-      .where("rule", "in", ["notice-evacuate", "notice-no-target"])
-      .orderBy("id", "desc")
-      .limit(1)
-      .executeTakeFirst();
+    const decision = byNode.get(node.id);
     if (decision === undefined || node.interruption_at === null) continue;
-    const left = await db
-      .selectFrom("placements")
-      .innerJoin("workloads", "workloads.name", "placements.workload")
-      .select("workloads.name")
-      .where("placements.node_id", "=", node.id)
-      .where("placements.is_active", "=", true)
-      .where("workloads.state", "=", "running")
-      .where("workloads.migration_id", "is", null)
-      .execute();
-    for (const { name } of left) {
-      const id = await tryAgain(parts, {
-        workload: name,
+    for (const each of workloads.get(node.id) ?? []) {
+      if (each.state !== "running" || each.migration !== undefined) continue;
+      const again = {
+        workload: each.name,
+        times: each.times,
         decisionId: decision.id,
         traceId: decision.trace_id,
-        deadlineAtMs: node.interruption_at.getTime() - freezeMarginMs,
-      });
+        goneAtMs: node.interruption_at.getTime(),
+      };
+      const id = await tryAgain(parts, again);
       if (id !== undefined) begun.push(id);
     }
   }
@@ -72,13 +79,16 @@ export async function evacuateAgain(parts: EvacuateParts): Promise<string[]> {
 
 interface Again {
   readonly workload: string;
+  readonly times: MoveTimes;
   readonly decisionId: string;
   readonly traceId: string;
-  readonly deadlineAtMs: number;
+  readonly goneAtMs: number;
 }
 
-async function tryAgain(parts: EvacuateParts, { workload, decisionId, traceId, deadlineAtMs }: Again): Promise<string | undefined> {
-  const { db, nowMs, log } = parts;
+async function tryAgain(parts: EvacuateParts, { workload, times, decisionId, traceId, goneAtMs }: Again): Promise<string | undefined> {
+  const { db, events, nowMs, log } = parts;
+  // Less than this is not enough even when all goes well; a first guess of the time may be three times too long, so a third of it is enough to try.
+  if (goneAtMs - nowMs() < lateMs + times.timeToSafeMs / 3) return undefined;
   const cause = `decision/${decisionId}`;
   const before = await db
     .selectFrom("migrations")
@@ -89,7 +99,7 @@ async function tryAgain(parts: EvacuateParts, { workload, decisionId, traceId, d
     .execute();
   const last = before[0];
   if (before.length >= attemptsEach || finalCodes.has(errorColumn.parse(last?.error ?? null)?.code ?? "")) return undefined;
-  if (last?.ended_at && nowMs() - last.ended_at.getTime() < pauseMs * before.length) return undefined;
+  if (last?.ended_at && nowMs() - last.ended_at.getTime() < Math.min(pauseMs * before.length, (goneAtMs - nowMs()) / 10)) return undefined;
   try {
     const drillId = last?.drill_id;
     const id = await startMigration(parts, {
@@ -98,8 +108,15 @@ async function tryAgain(parts: EvacuateParts, { workload, decisionId, traceId, d
       mode: "auto",
       cause,
       traceId,
-      deadlineAtMs,
+      deadlineAtMs: goneAtMs - freezeMarginMs(times.freezeMs),
       ...(drillId ? { drillId } : {}),
+    });
+    await events.append(db, {
+      type: "decision.moved_again",
+      subject: `workload/${workload}`,
+      message: `${workload} is moved again (${before.length + 1} of ${attemptsEach}): the notice is still in force, ${Math.round((goneAtMs - nowMs()) / 1000)} s are left`,
+      data: { decisionId, migrationId: id, attempt: before.length + 1 },
+      traceId,
     });
     log.info({ workload, migration: id, decision: decisionId, attempt: before.length + 1 }, "decision.moved_again");
     return id;

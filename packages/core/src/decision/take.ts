@@ -1,20 +1,22 @@
-// From a signal to a decision on record with its moves, in one transaction: a crash leaves either nothing, and the signal is found undecided
-// at the next start, or all of it, and the moves are found planned. So a signal is decided once.
+// From signals to decisions on record with their moves, in one transaction for the whole batch: a crash leaves either nothing, and the signals are
+// found undecided at the next start, or all of it, and the moves are found planned. So a signal is decided once.
 import { Fault } from "@aether/contract";
-import { DecisionMoveSchema, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
+import { type DecisionMove, DecisionMoveSchema, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { create, toJson } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
-import type { Database, Row } from "../db/schema.ts";
+import type { Database, NewRow, Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
-import type { Events } from "../events/events.ts";
+import type { Events, NewEvent } from "../events/events.ts";
+import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
-import { memoryOf, readNodeViews } from "../migration/fleet-view.ts";
-import { insertMigration } from "../migration/store.ts";
+import { insertMigrations, type NewMigration } from "../migration/store.ts";
+import { freezeMarginMs } from "../migration/wave.ts";
 import { observedAtMs } from "../signals/store.ts";
 import { type DecisionPlan, type DecisionPolicy, decide, type WorkloadView } from "./decide.ts";
-import { movesColumn } from "./store.ts";
+import { planColumns } from "./store.ts";
+import { readDecisionInput } from "./view.ts";
 
 export interface TakeParts {
   readonly db: Db;
@@ -22,24 +24,28 @@ export interface TakeParts {
   readonly audit: Pick<Audit, "record">;
   readonly isConnected: (nodeId: string) => boolean;
   readonly policy: DecisionPolicy;
+  readonly limits: RailLimits;
   readonly nowMs: () => number;
 }
 
 export interface Taken {
+  readonly signalId: string;
   readonly decisionId: string;
   readonly plan: DecisionPlan;
-  /** Moves that were begun by it. */
+  /** Moves that were begun by it, in the order in which they are to go. */
   readonly migrationIds: readonly string[];
+  /** Snapshots that are to be made because a move would not make it. */
+  readonly snapshotIds: readonly string[];
 }
 
-/** No freeze begins later than this before the node is gone. */
-export const freezeMarginMs = 5_000;
+/** Signals of one wave come within this time (92 % of interruptions of one type and zone do, within three minutes). */
+const waveMs = 180_000;
 
-/** Undefined: it was decided already. */
-export async function takeDecision(parts: TakeParts, signal: Row<"signals">): Promise<Taken | undefined> {
+/** Without those that were decided already. */
+export async function takeDecisions(parts: TakeParts, signals: readonly Row<"signals">[]): Promise<Taken[]> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await parts.db.transaction().execute((tx) => takeIn(tx, parts, signal));
+      return await parts.db.transaction().execute((tx) => takeIn(tx, parts, signals));
     } catch (caught) {
       // A person began a move of the same workload in this very moment: the next look sees it.
       if (!isUniqueViolation(caught, "migrations_one_active") || attempt === 3) throw Fault.from(caught);
@@ -47,129 +53,240 @@ export async function takeDecision(parts: TakeParts, signal: Row<"signals">): Pr
   }
 }
 
-async function takeIn(tx: Kysely<Database>, parts: TakeParts, signal: Row<"signals">): Promise<Taken | undefined> {
+async function takeIn(tx: Kysely<Database>, parts: TakeParts, asked: readonly Row<"signals">[]): Promise<Taken[]> {
   const { events, audit, nowMs } = parts;
-  const undecided = await tx
+  const locked = await tx
     .selectFrom("signals")
     .select("id")
-    .where("id", "=", signal.id)
+    .where(
+      "id",
+      "in",
+      asked.map(({ id }) => id),
+    )
     .where("decided_at", "is", null)
+    .orderBy("id")
     .forUpdate()
-    .executeTakeFirst();
-  if (undecided === undefined) return undefined;
-  const placed = await readPlaced(tx, signal.node_id);
-  const effectiveAtMs = signal.effective_at?.getTime();
-  const drafted = decide(
-    {
-      signal: { kind: signal.kind, nodeId: signal.node_id, effectiveAtMs: signal.kind === "notice" ? effectiveAtMs : undefined },
-      workloads: placed.map((each) => each.view),
-      nodes: await readNodeViews(tx, parts.isConnected),
-      policy: parts.policy,
-    },
-    nowMs(),
-  );
-  const drill = await tx
-    .selectFrom("drills")
-    .select("id")
-    .where("node_id", "=", signal.node_id)
-    .where("state", "=", "running")
-    .executeTakeFirst();
-  const decisionId = newId("dec", nowMs());
-  const migrationIds: string[] = [];
-  const moves: DecisionPlan["moves"][number][] = [];
-  for (const move of drafted.moves) {
-    const from = placed.find((each) => each.view.name === move.workload);
-    if (drafted.action !== "migrate" || move.refusal !== "" || move.migrationId !== "" || from === undefined) {
-      moves.push(move);
-      continue;
-    }
-    const id = newId("mig", nowMs());
-    await insertMigration(
-      tx,
-      events,
-      {
-        id,
-        workload: move.workload,
-        sourceNodeId: signal.node_id,
-        targetNodeId: move.targetNodeId,
-        requestedMode: "auto",
-        epochBefore: from.epoch,
-        cause: `decision/${decisionId}`,
-        traceId: signal.trace_id,
-        ...(drill === undefined ? {} : { drillId: drill.id }),
-        ...(effectiveAtMs === undefined || signal.kind !== "notice" ? {} : { deadlineAtMs: effectiveAtMs - freezeMarginMs }),
-        plan: { candidates: move.candidates.map((score) => toJson(TargetScoreSchema, score)) },
-      },
-      nowMs(),
-    );
-    migrationIds.push(id);
-    moves.push(create(DecisionMoveSchema, { ...move, migrationId: id }));
-  }
-  const plan = { ...drafted, moves };
-  const atMs = nowMs();
-  await tx
-    .insertInto("decisions")
-    .values({
+    .execute();
+  const undecided = new Set(locked.map(({ id }) => id));
+  const signals = asked.filter(({ id }) => undecided.has(id));
+  if (signals.length === 0) return [];
+  const nodeIds = [...new Set(signals.map((signal) => signal.node_id))];
+  const beganMs = nowMs();
+  const { epochs, ...input } = await readDecisionInput(tx, { isConnected: parts.isConnected, limits: parts.limits, nodeIds }, beganMs);
+  const views = signals.map((signal) => ({
+    id: signal.id,
+    kind: signal.kind,
+    nodeId: signal.node_id,
+    effectiveAtMs: signal.kind === "notice" ? signal.effective_at?.getTime() : undefined,
+  }));
+  const plans = decide({ ...input, signals: views, policy: parts.policy }, beganMs);
+  const drills = await drillsOf(tx, nodeIds);
+  const waveId = await waveOf(tx, signals, beganMs);
+
+  const taken: Taken[] = [];
+  const migrations: { made: NewMigration; startsAfterMs: number }[] = [];
+  const snapshots: NewRow<"snapshots">[] = [];
+  const rows: NewRow<"decisions">[] = [];
+  const told: NewEvent[] = [];
+  for (const signal of signals) {
+    const drafted = plans.get(signal.id);
+    if (drafted === undefined) continue;
+    const decisionId = newId("dec", beganMs);
+    const placed = new Map((input.workloads.get(signal.node_id) ?? []).map((each) => [each.name, each]));
+    const begun = begin(signal, drafted, { decisionId, placed, epochs, drillId: drills.get(signal.node_id), nowMs: beganMs });
+    migrations.push(...begun.migrations);
+    const specs = begun.snapshots.length === 0 ? [] : await snapshotRows(tx, begun.snapshots, decisionId, epochs);
+    snapshots.push(...specs);
+    const plan = { ...drafted, moves: begun.moves };
+    const ids = { migrationIds: begun.migrations.map(({ made }) => made.id), snapshotIds: begun.snapshots.map(({ id }) => id) };
+    const atMs = nowMs();
+    rows.push({
       id: decisionId,
       at: new Date(atMs),
       node_id: signal.node_id,
       signal_id: signal.id,
-      action: plan.action,
-      rule: plan.rule,
-      reason: plan.reason,
-      moves: movesColumn(plan.moves),
+      ...planColumns(plan),
       latency_ms: atMs - signal.received_at.getTime(),
       since_observed_ms: atMs - observedAtMs(signal),
       trace_id: signal.trace_id,
-    })
-    .execute();
+      wave_id: signal.kind === "notice" ? (waveId ?? null) : null,
+    });
+    told.push({
+      type: `decision.${plan.action}`,
+      subject: `node/${signal.node_id}`,
+      message: `${plan.rule}: ${plan.reason}`,
+      data: { decisionId, signalId: signal.id, action: plan.action, rule: plan.rule, ...ids },
+      traceId: signal.trace_id,
+    });
+    taken.push({ signalId: signal.id, decisionId, plan, ...ids });
+  }
+  migrations.sort((a, b) => a.startsAfterMs - b.startsAfterMs);
+  await insertMigrations(
+    tx,
+    events,
+    migrations.map(({ made }) => made),
+    nowMs(),
+  );
+  if (snapshots.length > 0) await tx.insertInto("snapshots").values(snapshots).execute();
+  await tx.insertInto("decisions").values(rows).execute();
   await tx
     .updateTable("signals")
-    .set({ decided_at: new Date(atMs) })
-    .where("id", "=", signal.id)
+    .set({ decided_at: new Date(nowMs()) })
+    .where("id", "in", [...undecided])
     .execute();
-  const data = { decisionId, signalId: signal.id, action: plan.action, rule: plan.rule, migrationIds };
-  await events.append(tx, {
-    type: `decision.${plan.action}`,
-    subject: `node/${signal.node_id}`,
-    message: `${plan.rule}: ${plan.reason}`,
-    data,
-    traceId: signal.trace_id,
-  });
-  await audit.record(
-    { actor: "core", action: `decision.${plan.action}`, subject: `node/${signal.node_id}`, outcome: "ok", data, traceId: signal.trace_id },
-    tx,
-  );
-  return { decisionId, plan, migrationIds };
+  await events.append(tx, ...told);
+  await record(audit, tx, taken, signals, waveId);
+  return taken;
 }
 
-async function readPlaced(tx: Kysely<Database>, nodeId: string): Promise<{ view: WorkloadView; epoch: number }[]> {
-  const rows = await tx
-    .selectFrom("placements")
-    .innerJoin("workloads", "workloads.name", "placements.workload")
-    .leftJoin("migrations", "migrations.id", "workloads.migration_id")
-    .select([
-      "workloads.name",
-      "workloads.state",
-      "workloads.spec",
-      "workloads.usage",
-      "placements.epoch",
-      "migrations.id as migration_id",
-      "migrations.target_node_id",
-    ])
-    .where("placements.node_id", "=", nodeId)
-    .where("placements.is_active", "=", true)
-    .where("workloads.state", "not in", ["stopped", "exited", "failed"])
-    .orderBy("workloads.name")
-    .execute();
-  return rows.map((row) => ({
-    epoch: Number(row.epoch),
-    view: {
-      name: row.name,
-      state: row.state,
-      memoryBytes: memoryOf(row.spec, row.usage),
-      migration:
-        row.migration_id === null || row.target_node_id === null ? undefined : { id: row.migration_id, targetNodeId: row.target_node_id },
-    },
+interface Begun {
+  readonly moves: DecisionMove[];
+  readonly migrations: { made: NewMigration; startsAfterMs: number }[];
+  readonly snapshots: { id: string; workload: string; nodeId: string }[];
+}
+
+function begin(
+  signal: Row<"signals">,
+  plan: DecisionPlan,
+  about: {
+    readonly decisionId: string;
+    readonly placed: ReadonlyMap<string, WorkloadView>;
+    readonly epochs: ReadonlyMap<string, number>;
+    readonly drillId: string | undefined;
+    readonly nowMs: number;
+  },
+): Begun {
+  const begun: Begun = { moves: [], migrations: [], snapshots: [] };
+  for (const move of plan.moves) {
+    const from = about.placed.get(move.workload);
+    const epochBefore = about.epochs.get(move.workload);
+    if (from === undefined || epochBefore === undefined || move.migrationId !== "") begun.moves.push(move);
+    else if (move.action === "snapshot") {
+      const id = newId("snap", about.nowMs);
+      begun.snapshots.push({ id, workload: move.workload, nodeId: signal.node_id });
+      begun.moves.push(create(DecisionMoveSchema, { ...move, snapshotId: id }));
+    } else if (move.action === "move" && move.refusal === "") {
+      const id = newId("mig", about.nowMs);
+      const deadlineAtMs =
+        signal.kind === "notice" && signal.effective_at !== null
+          ? signal.effective_at.getTime() - freezeMarginMs(from.times.freezeMs)
+          : undefined;
+      begun.migrations.push({
+        startsAfterMs: move.startsAfterMs,
+        made: {
+          id,
+          workload: move.workload,
+          sourceNodeId: signal.node_id,
+          targetNodeId: move.targetNodeId,
+          requestedMode: "auto",
+          epochBefore,
+          cause: `decision/${about.decisionId}`,
+          traceId: signal.trace_id,
+          ...(about.drillId === undefined ? {} : { drillId: about.drillId }),
+          ...(deadlineAtMs === undefined ? {} : { deadlineAtMs }),
+          plan: {
+            candidates: move.candidates.map((score) => toJson(TargetScoreSchema, score)),
+            priority: move.priority,
+            startsAfterMs: move.startsAfterMs,
+          },
+        },
+      });
+      begun.moves.push(create(DecisionMoveSchema, { ...move, migrationId: id }));
+    } else begun.moves.push(move);
+  }
+  return begun;
+}
+
+async function snapshotRows(
+  tx: Kysely<Database>,
+  wanted: Begun["snapshots"],
+  decisionId: string,
+  epochs: ReadonlyMap<string, number>,
+): Promise<NewRow<"snapshots">[]> {
+  const names = wanted.map(({ workload }) => workload);
+  const specs = new Map(
+    (await tx.selectFrom("workloads").select(["name", "spec"]).where("name", "in", names).execute()).map((row) => [row.name, row.spec]),
+  );
+  return wanted.map(({ id, workload, nodeId }) => ({
+    id,
+    workload,
+    spec: JSON.stringify(specs.get(workload) ?? {}),
+    state: "creating",
+    node_id: nodeId,
+    epoch: epochs.get(workload) ?? 0,
+    cause: `decision/${decisionId}`,
   }));
+}
+
+async function drillsOf(tx: Kysely<Database>, nodeIds: readonly string[]): Promise<Map<string, string>> {
+  const rows = await tx
+    .selectFrom("drills")
+    .select(["id", "node_id"])
+    .where("state", "=", "running")
+    .where("node_id", "in", nodeIds)
+    .execute();
+  return new Map(rows.map((row) => [row.node_id, row.id]));
+}
+
+/** Notices that came together, or soon after another one, are one wave; undefined for a node alone. */
+async function waveOf(tx: Kysely<Database>, signals: readonly Row<"signals">[], nowMs: number): Promise<string | undefined> {
+  const notices = signals.filter(({ kind }) => kind === "notice");
+  if (notices.length === 0) return undefined;
+  const before = await tx
+    .selectFrom("decisions")
+    .innerJoin("signals", "signals.id", "decisions.signal_id")
+    .select(["decisions.id", "decisions.wave_id"])
+    .where("signals.kind", "=", "notice")
+    .where("decisions.at", ">", new Date(nowMs - waveMs))
+    .where(
+      "decisions.node_id",
+      "not in",
+      notices.map((signal) => signal.node_id),
+    )
+    .orderBy("decisions.id", "desc")
+    .limit(1)
+    .executeTakeFirst();
+  if (before !== undefined) return before.wave_id ?? before.id;
+  return notices.length > 1 ? newId("dec", nowMs) : undefined;
+}
+
+/** One entry a decision; of a large wave one for all, because entries are chained and so written one after the other. */
+async function record(
+  audit: Pick<Audit, "record">,
+  tx: Kysely<Database>,
+  taken: readonly Taken[],
+  signals: readonly Row<"signals">[],
+  waveId: string | undefined,
+): Promise<void> {
+  const bySignal = new Map(signals.map((signal) => [signal.id, signal]));
+  const entries = taken.map(({ signalId, decisionId, plan, migrationIds, snapshotIds }) => ({
+    signal: bySignal.get(signalId),
+    data: { decisionId, signalId, action: plan.action, rule: plan.rule, migrationIds: [...migrationIds], snapshotIds: [...snapshotIds] },
+  }));
+  if (entries.length > 10) {
+    await audit.record(
+      {
+        actor: "core",
+        action: "decision.wave",
+        subject: `wave/${waveId ?? entries[0]?.data.decisionId}`,
+        outcome: "ok",
+        data: { decisions: entries.map(({ data }) => data) },
+      },
+      tx,
+    );
+    return;
+  }
+  for (const { signal, data } of entries) {
+    await audit.record(
+      {
+        actor: "core",
+        action: `decision.${data.action}`,
+        subject: `node/${signal?.node_id}`,
+        outcome: "ok",
+        data,
+        traceId: signal?.trace_id ?? "",
+      },
+      tx,
+    );
+  }
 }

@@ -3,7 +3,7 @@
 
 import { fault } from "@aether/contract";
 import type { Hello } from "@aether/contract/gen/aether/v2/agent_pb";
-import { type NodeUsage, NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import { type NodeFacts, type NodeUsage, NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import type { Logger } from "@aether/kit";
 import type { Db } from "../db/database.ts";
 import { toColumn } from "../db/proto.ts";
@@ -11,7 +11,7 @@ import type { Events } from "../events/events.ts";
 import { newId } from "../ids.ts";
 import { compare, type OnRecord, type Reported } from "./compare.ts";
 import type { FleetMemory } from "./gateway.ts";
-import { saveFacts } from "./node-store.ts";
+import { factsOf, saveFacts } from "./node-store.ts";
 import type { AgentSessions } from "./sessions.ts";
 import type { WorkloadReports } from "./workload-reports.ts";
 
@@ -106,9 +106,16 @@ export function createMemory({ db, events, reports, sessions, nowMs, log }: Memo
       if (row === undefined) throw fault("NODE_NOT_FOUND", `${nodeId} is not registered any more`);
       await db.transaction().execute(async (tx) => {
         if (hello.facts) await saveFacts(tx, nodeId, hello.facts);
+        // An announcement was for the instance that it was made to: another one under the same name is not going.
+        const isAnother = hello.facts !== undefined && isOtherMachine(factsOf(row), hello.facts);
         await tx
           .updateTable("nodes")
-          .set({ seen_at: new Date(nowMs()), lost_at: null, clock_offset_ms: clockOffsetMs ?? null })
+          .set({
+            seen_at: new Date(nowMs()),
+            lost_at: null,
+            clock_offset_ms: clockOffsetMs ?? null,
+            ...(isAnother ? { interruption_at: null } : {}),
+          })
           .where("id", "=", nodeId)
           .execute();
         const isBack = row.lost_at !== null;
@@ -152,6 +159,13 @@ export function createMemory({ db, events, reports, sessions, nowMs, log }: Memo
     },
     usage: (nodeId) => usages.get(nodeId),
   };
+}
+
+/** By the cloud's id of the instance where both have one, else by the boot. */
+function isOtherMachine(before: NodeFacts, now: NodeFacts): boolean {
+  const ids = [before.cloud?.instanceId ?? "", now.cloud?.instanceId ?? ""];
+  if (ids.every((id) => id !== "")) return ids[0] !== ids[1];
+  return before.bootId !== "" && now.bootId !== "" && before.bootId !== now.bootId;
 }
 
 /** Heartbeats into rows; called every few seconds, because each second would be a write without a reader. */

@@ -63,7 +63,8 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
           .returningAll()
           .executeTakeFirst();
         if (row === undefined) return undefined;
-        if (kind === "notice" || kind === "withdrawn") {
+        // A recommendation that is withdrawn says nothing about a notice: the action names what is.
+        if (kind === "notice" || (kind === "withdrawn" && report.action !== "rebalance")) {
           const interruptionAt = kind === "notice" ? (effectiveAt ?? new Date(nowMs() + defaultNoticeMs)) : null;
           await tx.updateTable("nodes").set({ interruption_at: interruptionAt }).where("id", "=", nodeId).execute();
         }

@@ -2,7 +2,7 @@
 import { NodeFactsSchema, NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { WorkloadSpecSchema, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { JsonValue } from "@bufbuild/protobuf";
-import type { Kysely } from "kysely";
+import { type Kysely, sql } from "kysely";
 import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import type { NodeView } from "./plan.ts";
@@ -20,7 +20,8 @@ export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: 
     .selectFrom("signals")
     .distinctOn("node_id")
     .select(["node_id", "kind"])
-    .where("kind", "in", ["notice", "rebalance", "withdrawn"])
+    .where((eb) => eb.or([eb("kind", "=", "rebalance"), eb.and([eb("kind", "=", "withdrawn"), eb("action", "=", "rebalance")])]))
+    .where("received_at", ">", sql<Date>`now() - interval '7 days'`)
     .orderBy("node_id")
     .orderBy("received_at", "desc")
     .orderBy("id", "desc")

@@ -1,4 +1,5 @@
 // Moves as a part of the control plane: the reconciler and its service.
+import type { RailLimits } from "../guard/rails.ts";
 import type { Part } from "../part.ts";
 import { createReconciler, type Reconciler, type ReconcilerOptions } from "./reconcile.ts";
 import { addMigrationRoutes } from "./service.ts";
@@ -8,7 +9,7 @@ export interface Migrations extends Part {
   readonly reconciler: Reconciler;
 }
 
-export function createMigrations(options: ReconcilerOptions): Migrations {
+export function createMigrations(options: ReconcilerOptions & { readonly limits: RailLimits }): Migrations {
   const reconciler = createReconciler(options);
   const settler = createSettler({ ...options, payDebts: (nodeId) => reconciler.payDebts(nodeId) });
   return {

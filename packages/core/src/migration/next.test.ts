@@ -20,6 +20,8 @@ const record = (over: Partial<MigrationRecord> = {}): MigrationRecord => ({
   requestedMode: "auto",
   mode: "auto",
   epochBefore: 1,
+  priority: 0,
+  order: 0,
   cause: "operator",
   drillId: undefined,
   traceId: "",
@@ -63,6 +65,8 @@ class World {
   nowMs = startMs;
   source: "running" | "frozen" | "released" = "running";
   target: "nothing" | "prepared" | "restored" | "running" = "nothing";
+  /** What the target's restore found, whatever it answered. */
+  arrived: "nothing" | "equal" | "unequal" = "nothing";
   commits = 0;
   healthyResumes = 0;
   isDrained = false;
@@ -104,7 +108,10 @@ class World {
       }
       if (step.kind === "ended") return;
       if (wasEnded) this.stepsAfterEnd++;
-      if (step.kind === "commit") this.commits++;
+      if (step.kind === "commit") {
+        this.commits++;
+        expect(this.isVerifiable(), "commits what was not verified").toBe(true);
+      }
       const made = transition(this.record, step, this.nowMs, () => `cmd-${++this.ids}`);
       this.record = made.record;
       this.commands.push(...intendedAt(made.intents, this.nowMs));
@@ -115,6 +122,11 @@ class World {
       for (const intent of made.intents) this.send(intent.id, intent.step);
     }
     throw new Error(`no rest: ${this.record.state}`);
+  }
+
+  /** What must be so at a commit: all has left a source that stands still, and what the target holds, stopped, is the same. */
+  isVerifiable(): boolean {
+    return this.source === "frozen" && this.target === "restored" && this.arrived === "equal";
   }
 
   send(id: string, step: StepName): void {
@@ -161,6 +173,7 @@ class World {
     // A failure may come after the effect: only a freeze promises to run again when it fails, and only a crash breaks that promise.
     const isDone = fate === "ok" || fate === "unequal" || fate === "unhealthy" || fate === "late-failure" || fate === "late-crash";
     if (isDone && !(fate === "late-failure" && command.step === "freeze")) this.effect(command.step);
+    if (isDone && command.step === "restore") this.arrived = fate === "unequal" ? "unequal" : "equal";
     const outcome = fate === "early-crash" || fate === "late-crash" ? 5 : fate === "failure" || fate === "late-failure" ? 2 : 1;
     if (outcome !== 1) {
       this.keep(command, { outcome, error: { code: "TOOL_FAILED", message: fate } });

@@ -2,7 +2,7 @@ import { NodeCapabilitiesSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type NodeView, planTargets, scoreTargets } from "./plan.ts";
+import { type NodeView, scoreTargets } from "./plan.ts";
 
 const gibibyte = 2 ** 30;
 const node = (id: string, over: Partial<NodeView> = {}): NodeView => ({
@@ -60,24 +60,6 @@ describe("scoreTargets", () => {
         const all = { a: node("a", { cpuFraction: 0.9 }), b: node("b"), c: node("c", { workloadCount: 3 }) };
         const scores = scoreTargets(need, [node("n1"), ...order.map((id) => all[id as "a"])]);
         expect(scores.map((score) => score.nodeId)).toEqual(["b", "c", "a", "n1"]);
-      }),
-    );
-  });
-});
-
-describe("planTargets", () => {
-  it("promises no room twice", () => {
-    const amounts = fc.array(fc.integer({ min: 1, max: 3 }), { minLength: 1, maxLength: 6 });
-    fc.assert(
-      fc.property(amounts, amounts, (wants, rooms) => {
-        const needs = wants.map((gib, i) => ({ name: `w${i}`, nodeId: "n1", memoryBytes: gib * gibibyte }));
-        const nodes = [node("n1"), ...rooms.map((gib, i) => node(`t${i}`, { memoryAvailableBytes: gib * gibibyte + 70 * 1024 * 1024 }))];
-        const plan = planTargets(needs, nodes);
-        for (const target of nodes.slice(1)) {
-          const placed = needs.filter(({ name }) => plan.get(name)?.[0]?.isEligible && plan.get(name)?.[0]?.nodeId === target.id);
-          expect(placed.reduce((sum, each) => sum + each.memoryBytes, 0)).toBeLessThanOrEqual(target.memoryAvailableBytes);
-        }
-        expect(plan.size).toBe(needs.length);
       }),
     );
   });

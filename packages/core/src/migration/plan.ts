@@ -47,7 +47,7 @@ export interface WorkloadNeed {
 export interface ScoreContext {
   /** Pools of which a node is announced to be interrupted: AWS takes a pool at a time. */
   readonly poolsUnderSignal: ReadonlySet<string>;
-  /** Nodes to which moves from this source failed in a row. */
+  /** "source target" of pairs between which moves failed in a row. */
   readonly openCircuits: ReadonlySet<string>;
   /** Moves of the same plan into each pool so far. */
   readonly picksByPool: ReadonlyMap<string, number>;
@@ -62,114 +62,173 @@ export const spareMemoryBytes = 64 * 1024 * 1024;
 export const poolOf = (node: Pick<NodeView, "instanceType" | "zone">): string =>
   node.instanceType && node.zone ? `${node.instanceType}/${node.zone}` : "";
 
+/** Pools with a node that is given notice. A recommendation to rebalance is about one node only. */
+export function poolsUnderSignal(nodes: readonly NodeView[]): Set<string> {
+  return new Set(
+    nodes
+      .filter((node) => node.announced === "notice")
+      .map(poolOf)
+      .filter((pool) => pool !== ""),
+  );
+}
+
 /** All nodes for one workload, best first: eligible ones by score, then those that are not, by name. */
 export function scoreTargets(need: WorkloadNeed, nodes: readonly NodeView[], context: ScoreContext = noContext): TargetScore[] {
   const source = nodes.find((node) => node.id === need.nodeId);
-  return nodes.map((node) => scoreTarget(need, source, node, context)).sort(byScore);
+  return nodes.map((node) => explainTarget(need, source, node, context)).sort(byScore);
 }
 
 const byScore = (a: TargetScore, b: TargetScore): number =>
   Number(b.isEligible) - Number(a.isEligible) || b.score - a.score || (a.nodeId < b.nodeId ? -1 : 1);
 
-export function scoreTarget(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): TargetScore {
-  const refusals = refusalsOf(need, source, node);
-  if (refusals.length > 0) return create(TargetScoreSchema, { nodeId: node.id, score: 0, isEligible: false, reasons: refusals });
-  const free = Math.min(1, (node.memoryAvailableBytes - need.memoryBytes) / Math.max(1, node.memoryBytes));
-  const idle = 1 - Math.min(1, Math.max(0, node.cpuFraction));
-  const quiet = 1 / (1 + node.workloadCount);
-  // Unknown risk and price count as middling: neither punished nor rewarded.
-  const safe = 1 - Math.min(1, (node.riskPerHour ?? 0.05) * 10);
-  const cheap =
-    source?.usdPerHour && node.usdPerHour !== undefined ? Math.min(1, Math.max(0, 1 - node.usdPerHour / (2 * source.usdPerHour))) : 0.5;
-  const reasons = [
+/** The number alone, undefined for a node that cannot take it: for fleets where explaining every node would take too long. */
+export function rateTarget(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): number | undefined {
+  for (const refusal of refusals) if (refusal.is(need, source, node)) return undefined;
+  let score = 0;
+  for (const [weight, part] of parts) score += weight * part(need, source, node);
+  for (const penalty of penalties) score -= penalty.of(need, source, node, context);
+  return score;
+}
+
+/** The same with its reasons. */
+export function explainTarget(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): TargetScore {
+  const score = rateTarget(need, source, node, context);
+  const reasons =
+    score === undefined
+      ? refusals.filter((each) => each.is(need, source, node)).map((each) => each.say(need, source, node))
+      : [
+          ...describe(need, node),
+          ...penalties.filter((each) => each.of(need, source, node, context) > 0).map((each) => each.say(need, source, node, context)),
+        ];
+  return create(TargetScoreSchema, {
+    nodeId: node.id,
+    score: Math.round((score ?? 0) * 1000) / 1000,
+    isEligible: score !== undefined,
+    reasons,
+  });
+}
+
+const clamp = (value: number): number => Math.min(1, Math.max(0, value));
+
+/** Unknown risk and price count as middling: neither punished nor rewarded. */
+const parts: readonly (readonly [number, (need: WorkloadNeed, source: NodeView | undefined, node: NodeView) => number])[] = [
+  [0.35, (need, _source, node) => Math.min(1, (node.memoryAvailableBytes - need.memoryBytes) / Math.max(1, node.memoryBytes))],
+  [0.2, (_need, _source, node) => 1 - clamp(node.cpuFraction)],
+  [0.15, (_need, _source, node) => 1 / (1 + node.workloadCount)],
+  [0.2, (_need, _source, node) => 1 - clamp((node.riskPerHour ?? 0.05) * 10)],
+  [
+    0.1,
+    (_need, source, node) =>
+      source?.usdPerHour && node.usdPerHour !== undefined ? clamp(1 - node.usdPerHour / (2 * source.usdPerHour)) : 0.5,
+  ],
+];
+
+function describe(need: WorkloadNeed, node: NodeView): string[] {
+  return [
     `${mebibytes(node.memoryAvailableBytes - need.memoryBytes)} MiB stay free`,
-    `processors ${Math.round((1 - idle) * 100)} % busy`,
+    `processors ${Math.round(clamp(node.cpuFraction) * 100)} % busy`,
     `${node.workloadCount} workloads there`,
     ...(node.riskPerHour === undefined ? [] : [`${(node.riskPerHour * 100).toFixed(1)} % an hour to be interrupted`]),
     ...(node.usdPerHour === undefined ? [] : [`${node.usdPerHour.toFixed(4)} USD an hour`]),
   ];
-  let score = 0.35 * free + 0.2 * idle + 0.15 * quiet + 0.2 * safe + 0.1 * cheap;
-  for (const { minus, why } of penaltiesOf(need, source, node, context)) {
-    score -= minus;
-    reasons.push(why);
-  }
-  return create(TargetScoreSchema, { nodeId: node.id, score: Math.round(score * 1000) / 1000, isEligible: true, reasons });
 }
 
-function penaltiesOf(
-  need: WorkloadNeed,
-  source: NodeView | undefined,
-  node: NodeView,
-  context: ScoreContext,
-): { minus: number; why: string }[] {
-  const pool = poolOf(node);
-  const picks = context.picksByPool.get(pool) ?? 0;
-  const found: { minus: number; why: string }[] = [];
-  if (pool !== "" && context.poolsUnderSignal.has(pool)) found.push({ minus: 1, why: `its pool ${pool} is under a signal: a last resort` });
-  if (context.openCircuits.has(node.id)) found.push({ minus: 0.8, why: `moves from ${need.nodeId} to it failed in a row: a last resort` });
-  if (need.leftRecently?.has(node.id)) found.push({ minus: 0.5, why: "it came from there a short time ago" });
-  if (pool !== "" && source !== undefined && poolOf(source) === pool) found.push({ minus: 0.3, why: `the same pool, ${pool}` });
-  if (need.hasSharedVolume && source?.zone && node.zone && node.zone !== source.zone)
-    found.push({ minus: 0.2, why: `another zone, and it has a shared volume: ${node.zone}` });
-  if (picks > 0) found.push({ minus: Math.min(0.3, 0.1 * picks), why: `${picks} others of this plan go to its pool` });
-  return found;
+interface Penalty {
+  /** 0: does not apply. */
+  of(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): number;
+  say(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): string;
 }
 
-function refusalsOf(need: WorkloadNeed, source: NodeView | undefined, node: NodeView): string[] {
-  if (node.id === need.nodeId) return ["it runs there"];
-  const reasons: string[] = [];
-  if (!node.isConnected) reasons.push("not connected");
-  if (node.isCordoned) reasons.push("cordoned");
-  if (node.announced === "notice") reasons.push("its own interruption is announced");
-  if (node.announced === "rebalance") reasons.push("a rebalance is recommended for it");
-  const has = node.capabilities;
-  if (!has?.criu?.available) reasons.push(`cannot restore: ${has?.criu?.reason || "its checkpoint tool is not available"}`);
-  if (has) reasons.push(...lacks(need, source?.capabilities, has));
-  const wantedBytes = need.memoryBytes + spareMemoryBytes;
-  if (node.memoryAvailableBytes < wantedBytes) {
-    reasons.push(`${mebibytes(node.memoryAvailableBytes)} MiB free, ${mebibytes(wantedBytes)} MiB needed`);
-  }
-  return reasons;
+const penalties: readonly Penalty[] = [
+  {
+    of: (_need, _source, node, { poolsUnderSignal: pools }) => (pools.size > 0 && pools.has(poolOf(node)) ? 1 : 0),
+    say: (_need, _source, node) => `its pool ${poolOf(node)} is under a signal: a last resort`,
+  },
+  {
+    of: (need, _source, node, { openCircuits }) => (openCircuits.size > 0 && openCircuits.has(`${need.nodeId} ${node.id}`) ? 0.8 : 0),
+    say: (need) => `moves from ${need.nodeId} to it failed in a row: a last resort`,
+  },
+  { of: (need, _source, node) => (need.leftRecently?.has(node.id) ? 0.5 : 0), say: () => "it came from there a short time ago" },
+  {
+    of: (_need, source, node) => (source !== undefined && isSamePool(source, node) ? 0.3 : 0),
+    say: (_need, _source, node) => `the same pool, ${poolOf(node)}`,
+  },
+  {
+    of: (need, source, node) => (need.hasSharedVolume && source?.zone && node.zone && node.zone !== source.zone ? 0.2 : 0),
+    say: (_need, _source, node) => `another zone, and it has a shared volume: ${node.zone}`,
+  },
+  {
+    of: (_need, _source, node, { picksByPool }) => (picksByPool.size > 0 ? Math.min(0.3, 0.1 * (picksByPool.get(poolOf(node)) ?? 0)) : 0),
+    say: (_need, _source, node, { picksByPool }) => `${picksByPool.get(poolOf(node))} others of this plan go to its pool`,
+  },
+];
+
+export const isSamePool = (a: NodeView, b: NodeView): boolean =>
+  a.instanceType !== undefined && a.instanceType !== "" && a.instanceType === b.instanceType && a.zone !== "" && a.zone === b.zone;
+
+interface Refusal {
+  is(need: WorkloadNeed, source: NodeView | undefined, node: NodeView): boolean;
+  say(need: WorkloadNeed, source: NodeView | undefined, node: NodeView): string;
 }
+
+const refusals: readonly Refusal[] = [
+  { is: (need, _source, node) => node.id === need.nodeId, say: () => "it runs there" },
+  { is: (need, _source, node) => node.id !== need.nodeId && !node.isConnected, say: () => "not connected" },
+  { is: (need, _source, node) => node.id !== need.nodeId && node.isCordoned, say: () => "cordoned" },
+  { is: (need, _source, node) => node.id !== need.nodeId && node.announced === "notice", say: () => "its own interruption is announced" },
+  {
+    is: (need, _source, node) => node.id !== need.nodeId && node.announced === "rebalance",
+    say: () => "a rebalance is recommended for it",
+  },
+  {
+    is: (need, _source, node) => node.id !== need.nodeId && !node.capabilities?.criu?.available,
+    say: (_need, _source, node) => `cannot restore: ${node.capabilities?.criu?.reason || "its checkpoint tool is not available"}`,
+  },
+  {
+    is: (need, source, node) => node.id !== need.nodeId && lacks(need, source?.capabilities, node.capabilities).length > 0,
+    say: (need, source, node) => lacks(need, source?.capabilities, node.capabilities).join(", "),
+  },
+  {
+    is: (need, _source, node) => node.id !== need.nodeId && node.memoryAvailableBytes < need.memoryBytes + spareMemoryBytes,
+    say: (need, _source, node) =>
+      `${mebibytes(node.memoryAvailableBytes)} MiB free, ${mebibytes(need.memoryBytes + spareMemoryBytes)} MiB needed`,
+  },
+];
+
+const nothingLacks: readonly string[] = [];
 
 /** By what the workload needs where its node has found that out; else by all that its node has, which refuses too often but never too late. */
-function lacks(need: WorkloadNeed, there: NodeCapabilities | undefined, has: NodeCapabilities): string[] {
-  const reasons: string[] = [];
+function lacks(need: WorkloadNeed, there: NodeCapabilities | undefined, has: NodeCapabilities | undefined): readonly string[] {
+  if (has === undefined) return nothingLacks;
   const { needs } = need;
   const arch = needs?.arch || there?.arch;
   if (arch && has.arch !== arch) return [`processor ${has.arch || "unknown"}, not ${arch}`];
-  const missing = missingFrom(needs?.cpuFeatures ?? there?.cpuFeatures ?? [], has.cpuFeatures);
-  if (missing.length > 0) reasons.push(`lacks processor features ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}`);
-  if (needs && has.xsaveComponents.length > 0) {
-    const state = missingFrom(needs.xsaveComponents, has.xsaveComponents);
-    if (state.length > 0) reasons.push(`lacks processor state ${state.join(", ")}`);
-  }
-  if (needs?.timeNamespace && !has.timeNamespace) reasons.push("its kernel has no time namespaces");
-  return reasons;
+  const missing = missingFrom(needs?.cpuFeatures ?? there?.cpuFeatures ?? nothingLacks, has.cpuFeatures);
+  const state = needs && has.xsaveComponents.length > 0 ? missingFrom(needs.xsaveComponents, has.xsaveComponents) : nothingLacks;
+  const noTime = needs?.timeNamespace === true && !has.timeNamespace;
+  if (missing.length === 0 && state.length === 0 && !noTime) return nothingLacks;
+  return [
+    ...(missing.length === 0 ? [] : [`lacks processor features ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}`]),
+    ...(state.length === 0 ? [] : [`lacks processor state ${state.join(", ")}`]),
+    ...(noTime ? ["its kernel has no time namespaces"] : []),
+  ];
 }
 
-function missingFrom(wanted: readonly string[], has: readonly string[]): string[] {
-  if (wanted.length === 0) return [];
-  const there = new Set(has);
+/** The lists of a fleet are mostly the same one over and over: each is made into a set once. */
+const sets = new WeakMap<readonly string[], { readonly names: Set<string>; readonly text: string }>();
+
+function setOf(names: readonly string[]): { readonly names: Set<string>; readonly text: string } {
+  const known = sets.get(names);
+  if (known !== undefined) return known;
+  const made = { names: new Set(names), text: names.join() };
+  sets.set(names, made);
+  return made;
+}
+
+function missingFrom(wanted: readonly string[], has: readonly string[]): readonly string[] {
+  if (wanted.length === 0 || setOf(wanted).text === setOf(has).text) return nothingLacks;
+  const there = setOf(has).names;
   return wanted.filter((each) => !there.has(each));
 }
 
 const mebibytes = (bytes: number): number => Math.round(bytes / 1_048_576);
-
-/** A target for each workload, the largest first; what one takes is no longer there for the next. */
-export function planTargets(needs: readonly WorkloadNeed[], nodes: readonly NodeView[]): Map<string, TargetScore[]> {
-  let left = nodes;
-  const plan = new Map<string, TargetScore[]>();
-  for (const need of [...needs].sort((a, b) => b.memoryBytes - a.memoryBytes || a.name.localeCompare(b.name))) {
-    const scores = scoreTargets(need, left);
-    plan.set(need.name, scores);
-    const chosen = scores[0];
-    if (!chosen?.isEligible) continue;
-    left = left.map((node) =>
-      node.id === chosen.nodeId
-        ? { ...node, memoryAvailableBytes: node.memoryAvailableBytes - need.memoryBytes, workloadCount: node.workloadCount + 1 }
-        : node,
-    );
-  }
-  return plan;
-}

@@ -15,6 +15,8 @@ const record: MigrationRecord = {
   requestedMode: "auto",
   mode: "post_copy",
   epochBefore: 4,
+  priority: 0,
+  order: 0,
   cause: "operator",
   drillId: undefined,
   traceId: "",

@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Row } from "../db/schema.ts";
 import { openScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents } from "../events/events.ts";
+import { railLimits } from "../guard/rails.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { createScriptedFleet, type Fate, insertNodes, insertWorkload, type ScriptedFleet } from "./scripted-agents.ts";
 import { startMigration } from "./start.ts";
@@ -13,6 +14,7 @@ import { toMigration } from "./store.ts";
 let skewMs = 0;
 const nowMs = () => Date.now() + skewMs;
 
+const limits = railLimits({ atOnce: 32, atOnceEachNode: 4, restSeconds: 600, circuitFailures: 3, circuitSeconds: 600 });
 let database: Awaited<ReturnType<typeof openScratchDatabase>>;
 let fleet: ScriptedFleet;
 let reconciler: Reconciler;
@@ -32,6 +34,7 @@ const makeReconciler = () =>
     db: database.db,
     events: createEvents(database.db, database.notices),
     sessions: fleet.gateway,
+    limits,
     log,
     nowMs,
     sweepMs: 50,
@@ -50,7 +53,7 @@ async function begin(mode = MigrationMode.STOP_AND_COPY): Promise<string> {
 
 const start = (workload: string) =>
   startMigration(
-    { db: database.db, events: createEvents(database.db, database.notices), sessions: fleet.gateway, nowMs },
+    { db: database.db, events: createEvents(database.db, database.notices), sessions: fleet.gateway, limits, nowMs },
     { workload, targetNodeId: undefined, mode: "auto", cause: "operator", traceId: "ab".repeat(16) },
   );
 

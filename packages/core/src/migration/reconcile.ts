@@ -7,12 +7,13 @@ import { faultpoint, type Logger } from "@aether/kit";
 import type { Db } from "../db/database.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
 import { createDebts } from "./debts.ts";
 import { buildCommand, type Held, noteResult, readSurroundings } from "./held.ts";
 import { createJournal, type Lease } from "./journal.ts";
 import { next } from "./next.ts";
-import { type CommandFact, type Facts, isEnded, nodeOf } from "./state.ts";
+import { type CommandFact, type Facts, isEnded, type MigrationRecord, nodeOf } from "./state.ts";
 import type { Step } from "./step-state.ts";
 import { steps } from "./steps/index.ts";
 import { readCommands } from "./store.ts";
@@ -27,8 +28,8 @@ export interface ReconcilerOptions {
   readonly nowMs: () => number;
   /** Default: an owner of its own, 10 s, the only process on this database. */
   readonly lease?: Lease;
-  /** How many moves may leave one node at once. Default 4. */
-  readonly movesEach?: number;
+  /** How many moves may be under way at once, in all and from or to one node. */
+  readonly limits: Pick<RailLimits, "movesAtOnce" | "movesEach">;
   /** Default 1000. */
   readonly sweepMs?: number;
 }
@@ -50,11 +51,15 @@ export interface Reconciler {
   stop(): Promise<void>;
 }
 
+/** Does this waiting move come before that one? */
+const goesBefore = (a: MigrationRecord, b: MigrationRecord): boolean =>
+  a.id !== b.id && (a.priority - b.priority || b.createdAtMs - a.createdAtMs || b.order - a.order || (a.id < b.id ? 1 : -1)) > 0;
+
 /** Agents find a control plane that has started again within this. */
 const comeBackMs = 8_000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { db, events, sessions, log, nowMs, movesEach = 4, sweepMs = 1_000 } = options;
+  const { db, events, sessions, log, nowMs, limits, sweepMs = 1_000 } = options;
   const lease = options.lease ?? { owner: newId("ses"), leaseMs: 10_000, isExclusive: true };
   const journal = createJournal(db, events, lease);
   const debts = createDebts({ db, sessions, log, nowMs });
@@ -212,9 +217,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     drop(id);
     refuseCancels(id, held.record.committedAtMs === undefined ? "MIGRATION_NOT_FOUND" : "MIGRATION_PAST_COMMIT");
     for (const listener of ended) listener(id);
-    // Whoever waited for its turn on this node may have it now.
-    for (const other of helds.values())
-      if (other.record.sourceNodeId === sourceNodeId && other.record.state === "planned") wake(other.record.id);
+    // Whoever waited for its turn may have it now.
+    for (const other of helds.values()) if (other.record.state === "planned") wake(other.record.id);
     for (const node of [sourceNodeId, held.record.targetNodeId]) if (held.record.debts.length > 0) debts.pay(node);
   }
 
@@ -225,16 +229,21 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       awaySinceMs: away.get(id) ?? begunAtMs + comeBackMs,
       isInterrupted: interrupted.has(id),
     });
-    const busy = [...helds.values()].filter(
-      ({ record }) => record.sourceNodeId === sourceNodeId && record.state !== "planned" && !isEnded(record.state),
-    );
     return {
       commands: held.commands,
       source: node(sourceNodeId),
       target: node(targetNodeId),
       isPlaced: held.isPlaced,
-      isItsTurn: busy.length < movesEach,
+      isItsTurn: held.record.state !== "planned" || isItsTurn(held.record),
     };
+  }
+
+  /** Slots are given by priority, then in the order of the plan. */
+  function isItsTurn(record: MigrationRecord): boolean {
+    const all = [...helds.values()].map((each) => each.record).filter(({ state }) => !isEnded(state));
+    const before = all.filter((each) => each.state !== "planned" || goesBefore(each, record));
+    const on = (nodeId: string) => before.filter((each) => each.sourceNodeId === nodeId || each.targetNodeId === nodeId).length;
+    return before.length < limits.movesAtOnce && on(record.sourceNodeId) < limits.movesEach && on(record.targetNodeId) < limits.movesEach;
   }
 
   async function noteCancels(held: Held): Promise<void> {

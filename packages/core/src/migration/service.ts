@@ -9,6 +9,7 @@ import { fromColumn } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import type { RailLimits } from "../guard/rails.ts";
 import { callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
@@ -26,6 +27,7 @@ export interface MigrationServiceParts {
   readonly sessions: AgentSessions;
   readonly reconciler: Reconciler;
   readonly settler: Settler;
+  readonly limits: RailLimits;
   readonly log: Logger;
   readonly nowMs: () => number;
 }

@@ -2,11 +2,13 @@ import { armFaultpoint, silentLogger, until } from "@aether/kit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents } from "../events/events.ts";
+import { railLimits } from "../guard/rails.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { createScriptedFleet, insertNodes, insertWorkload, type Script, type ScriptedFleet } from "./scripted-agents.ts";
 import { createSettler, type Settler } from "./settle.ts";
 import { startMigration } from "./start.ts";
 
+const limits = railLimits({ atOnce: 32, atOnceEachNode: 4, restSeconds: 600, circuitFailures: 3, circuitSeconds: 600 });
 let database: Awaited<ReturnType<typeof openScratchDatabase>>;
 let fleet: ScriptedFleet;
 let reconciler: Reconciler;
@@ -30,6 +32,7 @@ const parts = () => ({
   db: database.db,
   events: createEvents(database.db, database.notices),
   sessions: fleet.gateway,
+  limits,
   log: silentLogger,
   nowMs,
 });

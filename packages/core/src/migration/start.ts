@@ -8,11 +8,13 @@ import type { Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import { openCircuits, type RailLimits } from "../guard/rails.ts";
+import { readPastMoves } from "../guard/store.ts";
 import { newId } from "../ids.ts";
 import { memoryOf, readNodeViews } from "./fleet-view.ts";
-import { scoreTargets } from "./plan.ts";
+import { poolsUnderSignal, scoreTargets } from "./plan.ts";
 import type { Mode } from "./state.ts";
-import { insertMigration } from "./store.ts";
+import { insertMigrations } from "./store.ts";
 
 export interface StartRequest {
   readonly workload: string;
@@ -25,6 +27,14 @@ export interface StartRequest {
   readonly deadlineAtMs?: number;
 }
 
+export interface StartParts {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: Pick<AgentSessions, "isConnected">;
+  readonly limits: RailLimits;
+  readonly nowMs: () => number;
+}
+
 /** A move begun by hand has this long until its freeze begins, copying included. */
 const byHandMs = 60 * 60_000;
 
@@ -32,11 +42,8 @@ const byHandMs = 60 * 60_000;
  * Answers the id of the new move. Throws WORKLOAD_NOT_FOUND, WORKLOAD_NOT_RUNNING, NODE_NOT_FOUND, NODE_NOT_CONNECTED, MIGRATION_SAME_NODE,
  * MIGRATION_IN_PROGRESS (`details.migrationId`), NODE_LACKS_CAPABILITY, NO_TARGET (`details`: the reasons by node).
  */
-export async function startMigration(
-  parts: { readonly db: Db; readonly events: Events; readonly sessions: Pick<AgentSessions, "isConnected">; readonly nowMs: () => number },
-  request: StartRequest,
-): Promise<string> {
-  const { db, events, sessions, nowMs } = parts;
+export async function startMigration(parts: StartParts, request: StartRequest): Promise<string> {
+  const { db, events, sessions, limits, nowMs } = parts;
   const { workload, placement } = await requirePlaced(db, request.workload);
   if (workload.migration_id !== null) throw inProgress(workload.name, workload.migration_id);
   if (workload.state !== "running") throw fault("WORKLOAD_NOT_RUNNING", `${workload.name} is ${workload.state}`, { field: "workload" });
@@ -49,7 +56,14 @@ export async function startMigration(
   if (request.targetNodeId !== undefined && !nodes.some((node) => node.id === request.targetNodeId)) {
     throw fault("NODE_NOT_FOUND", `there is no node ${JSON.stringify(request.targetNodeId)}`, { field: "target_node_id" });
   }
-  const scores = scoreTargets({ name: workload.name, nodeId: source, memoryBytes: memoryOf(workload.spec, workload.usage) }, nodes);
+  const past = await readPastMoves(db, nowMs());
+  const context = {
+    poolsUnderSignal: poolsUnderSignal(nodes),
+    openCircuits: new Set(openCircuits(past, limits, nowMs()).map((pair) => `${pair.sourceNodeId} ${pair.targetNodeId}`)),
+    picksByPool: new Map<string, number>(),
+  };
+  const need = { name: workload.name, nodeId: source, memoryBytes: memoryOf(workload.spec, workload.usage) };
+  const scores = scoreTargets(need, nodes, context);
   const wanted = request.targetNodeId;
   const chosen = wanted === undefined ? scores.find((score) => score.isEligible) : scores.find((score) => score.nodeId === wanted);
   if (chosen === undefined) throw noTarget(workload.name, source, scores);
@@ -70,7 +84,7 @@ export async function startMigration(
     plan: { candidates: scores.map((score) => toJson(TargetScoreSchema, score)) },
   };
   try {
-    await db.transaction().execute((tx) => insertMigration(tx, events, made, nowMs()));
+    await db.transaction().execute((tx) => insertMigrations(tx, events, [made], nowMs()));
   } catch (caught) {
     if (!isUniqueViolation(caught, "migrations_one_active")) throw caught;
     const running = await db

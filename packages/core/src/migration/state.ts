@@ -70,6 +70,9 @@ export interface MigrationRecord {
   /** When the target's word came that the workload runs there. */
   readonly resumedAtMs: number | undefined;
   readonly endedAtMs: number | undefined;
+  /** Who goes first when not all can: the higher priority, then the order of the plan. */
+  readonly priority: number;
+  readonly order: number;
   readonly error: Problem | undefined;
   readonly debts: readonly Debt[];
 }

@@ -27,6 +27,8 @@ const factsColumn = z.object({
   debts: z.array(z.enum(["abort", "thaw", "release"])).default([]),
 });
 
+const planColumn = z.object({ priority: z.number().catch(0), order: z.number().catch(0) }).catch({ priority: 0, order: 0 });
+
 const problemColumn = z.object({
   code: z.string(),
   message: z.string(),
@@ -56,6 +58,7 @@ export function toRecord(row: Row<"migrations">): MigrationRecord {
     committedAtMs: facts.committedAtMs,
     resumedAtMs: facts.resumedAtMs,
     endedAtMs: row.ended_at?.getTime(),
+    ...planColumn.parse(row.plan),
     error: row.error === null ? undefined : toProblem(row.error),
     debts: facts.debts,
   };
@@ -127,48 +130,63 @@ export interface NewMigration {
   readonly drillId?: string;
   readonly traceId: string;
   readonly deadlineAtMs?: number;
-  /** The candidates that were looked at; ProtoJSON of TargetScore. */
-  readonly plan?: JsonValue;
+  /** The candidates that were looked at (ProtoJSON of TargetScore), and where in its plan it stands. */
+  readonly plan?: { readonly [key: string]: JsonValue };
 }
 
 /**
- * Puts a move on record, as planned, and the workload under it, in the caller's transaction. A second open move of the same workload is
+ * Puts moves on record, as planned, and their workloads under them, in the caller's transaction. A second open move of the same workload is
  * refused by the unique index `migrations_one_active`: the caller decides what that means.
  */
-export async function insertMigration(tx: Kysely<Database>, events: Events, made: NewMigration, nowMs: number): Promise<void> {
-  const row: NewRow<"migrations"> = {
-    id: made.id,
-    workload: made.workload,
-    source_node_id: made.sourceNodeId,
-    target_node_id: made.targetNodeId,
-    state: "planned",
-    requested_mode: made.requestedMode,
-    epoch_before: made.epochBefore,
-    cause: made.cause,
-    drill_id: made.drillId ?? null,
-    trace_id: made.traceId,
-    plan: JSON.stringify(made.plan ?? {}),
-    facts: JSON.stringify({ stateAtMs: nowMs, debts: [] }),
-    created_at: new Date(nowMs),
-    updated_at: new Date(nowMs),
-    deadline_at: made.deadlineAtMs === undefined ? null : new Date(made.deadlineAtMs),
-  };
-  await tx.insertInto("migrations").values(row).execute();
+export async function insertMigrations(tx: Kysely<Database>, events: Events, made: readonly NewMigration[], nowMs: number): Promise<void> {
+  if (made.length === 0) return;
+  const at = new Date(nowMs);
+  const rows = made.map(
+    (each, order): NewRow<"migrations"> => ({
+      id: each.id,
+      workload: each.workload,
+      source_node_id: each.sourceNodeId,
+      target_node_id: each.targetNodeId,
+      state: "planned",
+      requested_mode: each.requestedMode,
+      epoch_before: each.epochBefore,
+      cause: each.cause,
+      drill_id: each.drillId ?? null,
+      trace_id: each.traceId,
+      plan: JSON.stringify({ ...each.plan, order }),
+      facts: JSON.stringify({ stateAtMs: nowMs, debts: [] }),
+      created_at: at,
+      updated_at: at,
+      deadline_at: each.deadlineAtMs === undefined ? null : new Date(each.deadlineAtMs),
+    }),
+  );
+  await tx.insertInto("migrations").values(rows).execute();
+  const ids = made.map(({ id }) => id);
   // What the certificate says now is what this move will be measured against.
-  await sql`update migrations set plan = plan || jsonb_build_object('predicted', predicted) from certificates
-    where migrations.id = ${made.id} and certificates.workload = ${made.workload}`.execute(tx);
+  await tx
+    .updateTable("migrations")
+    .from("certificates")
+    .set({ plan: sql<string>`migrations.plan || jsonb_build_object('predicted', certificates.predicted)` })
+    .whereRef("certificates.workload", "=", "migrations.workload")
+    .where("migrations.id", "in", ids)
+    .execute();
   await tx
     .updateTable("workloads")
-    .set({ state: "migrating", migration_id: made.id, reason: "" })
-    .where("name", "=", made.workload)
+    .from("migrations")
+    .set((eb) => ({ state: "migrating" as const, migration_id: eb.ref("migrations.id"), reason: "" }))
+    .whereRef("migrations.workload", "=", "workloads.name")
+    .where("migrations.id", "in", ids)
     .execute();
-  await events.append(tx, {
-    type: "migration.planned",
-    subject: `migration/${made.id}`,
-    message: `${made.workload} moves from ${made.sourceNodeId} to ${made.targetNodeId}`,
-    data: { workload: made.workload, sourceNodeId: made.sourceNodeId, targetNodeId: made.targetNodeId, cause: made.cause },
-    traceId: made.traceId,
-  });
+  await events.append(
+    tx,
+    ...made.map((each) => ({
+      type: "migration.planned",
+      subject: `migration/${each.id}`,
+      message: `${each.workload} moves from ${each.sourceNodeId} to ${each.targetNodeId}`,
+      data: { workload: each.workload, sourceNodeId: each.sourceNodeId, targetNodeId: each.targetNodeId, cause: each.cause },
+      traceId: each.traceId,
+    })),
+  );
 }
 
 const stateToProto = (state: State): MigrationState => MigrationState[state.toUpperCase() as Uppercase<State>];

@@ -40,7 +40,12 @@ export interface SnapshotOptions {
 const createDeadlineMs = 600_000;
 const deleteDeadlineMs = 60_000;
 
-export function createSnapshots(options: SnapshotOptions): Part {
+export interface Snapshots extends Part {
+  /** Rows of snapshots that are to be made were written: they are made now. */
+  readonly wake: () => void;
+}
+
+export function createSnapshots(options: SnapshotOptions): Snapshots {
   const { db, events, sessions, log } = options;
 
   async function requireSnapshot(id: string): Promise<Row<"snapshots">> {
@@ -210,6 +215,26 @@ export function createSnapshots(options: SnapshotOptions): Part {
   };
   let retiring: Promise<void> = Promise.resolve();
   const life = new AbortController();
+  const making = new Set<string>();
+
+  /** Everything that is to be made on nodes that are there: also what a restart left half done. The command's id follows from the row. */
+  async function makeAll(): Promise<void> {
+    const rows = await db.selectFrom("snapshots").selectAll().where("state", "=", "creating").execute();
+    for (const row of rows) {
+      if (making.has(row.id) || !sessions.isConnected(row.node_id)) continue;
+      making.add(row.id);
+      carryOut(row, AbortSignal.any([life.signal, AbortSignal.timeout(createDeadlineMs)]))
+        .catch((caught: unknown) => {
+          if (!life.signal.aborted) log.warn({ err: caught, snapshot: row.id }, "an unfinished snapshot was not made");
+        })
+        .finally(() => making.delete(row.id));
+    }
+  }
+  const wake = () => {
+    makeAll().catch((caught: unknown) => {
+      if (!life.signal.aborted) log.error({ err: caught }, "unfinished snapshots were not looked for");
+    });
+  };
 
   return {
     async stop() {
@@ -218,17 +243,11 @@ export function createSnapshots(options: SnapshotOptions): Part {
     },
     async start(signal) {
       retiring = catalogue.run(AbortSignal.any([signal, life.signal]));
-      const finishAll = async (nodeId: string) => {
-        const rows = await db.selectFrom("snapshots").selectAll().where("state", "=", "creating").where("node_id", "=", nodeId).execute();
-        for (const row of rows) await carryOut(row, AbortSignal.any([signal, AbortSignal.timeout(createDeadlineMs)]));
-      };
-      const unlisten = sessions.onHello((nodeId) => {
-        finishAll(nodeId).catch((caught: unknown) => {
-          if (!signal.aborted) log.warn({ err: caught, nodeId }, "an unfinished snapshot was not asked about");
-        });
-      });
-      signal.addEventListener("abort", unlisten, { once: true });
+      const unlisten = sessions.onHello(() => wake());
+      AbortSignal.any([signal, life.signal]).addEventListener("abort", unlisten, { once: true });
+      wake();
     },
+    wake,
     routes: (router: ConnectRouter) => {
       router.service(SnapshotService, {
         createSnapshot: async ({ workload }, context) => ({ snapshot: await make(workload, callerOf(context), context.signal) }),
