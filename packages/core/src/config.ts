@@ -99,6 +99,8 @@ export const coreConfig = z.strictObject({
     .strictObject({
       perTokenPerSecond: z.number().positive().default(50),
       perAddressPerSecond: z.number().positive().default(100),
+      /** What is refused to one address is on the audit log this often, after a burst; the rest is only counted. */
+      auditedDenialsPerSecond: z.number().positive().default(1),
       /** Requests that may come at once before the rate counts. */
       burst: z.int().positive().default(300),
     })

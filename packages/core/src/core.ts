@@ -28,6 +28,7 @@ import { accessRoutes } from "./access/service.ts";
 import { createSessions } from "./access/sessions.ts";
 import { signInRoutes } from "./access/sign-in-service.ts";
 import { createTokens } from "./access/tokens.ts";
+import { createActs } from "./audit/act.ts";
 import { createAudit } from "./audit/audit.ts";
 import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
@@ -58,6 +59,7 @@ import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
 import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
 import { referenceRoutes } from "./http/openapi/routes.ts";
 import { createPeopleServer } from "./http/people-server.ts";
+import { createResourceReader } from "./http/rest/resource-reader.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { createMigrations } from "./migration/migrations.ts";
 import { pageRoutes } from "./page/routes.ts";
@@ -102,8 +104,9 @@ async function assemble(
 ): Promise<RunningCore> {
   const clock = systemClock;
   const nowMs = () => clock.nowMs();
+  const acts = createActs();
   const database = await openDatabase(
-    { dataDir: config.dataDir, postgres: config.database, isDurable: config.embeddedDatabase.isDurable, log },
+    { dataDir: config.dataDir, postgres: config.database, isDurable: config.embeddedDatabase.isDurable, hook: acts, log },
     signal,
   );
   stack.add("database", database.close);
@@ -112,6 +115,7 @@ async function assemble(
 
   const events = createEvents(db, notices);
   const audit = createAudit(db, nowMs);
+  acts.useAudit(audit);
   const tokens = createTokens(db, nowMs);
   await ensureFirstAdmin(tokens, config.adminTokenFile ?? join(config.dataDir, "admin.token"));
   const hoursMs = 3_600_000;
@@ -224,13 +228,18 @@ async function assemble(
     audit,
     perToken: limit(config.rateLimit.perTokenPerSecond),
     perAddress: limit(config.rateLimit.perAddressPerSecond),
+    denials: limit(config.rateLimit.auditedDenialsPerSecond),
   });
   const routes = (router: ConnectRouter) => {
     for (const part of parts) part.routes?.(router);
   };
   const rpc = {
     requestGate: gate,
-    interceptors: [faultInterceptor(log, counter.count), auditInterceptor(audit), idempotencyInterceptor(db, nowMs)],
+    interceptors: [
+      faultInterceptor(log, counter.count),
+      idempotencyInterceptor(db, nowMs),
+      auditInterceptor(audit, acts, createResourceReader(routes)),
+    ],
     shutdownSignal: stopping.signal,
   };
   const services = servicesOf(routes);

@@ -1,26 +1,43 @@
 // aether audit
 import type { AuditEntry } from "@aether/contract/gen/aether/v2/signal_pb";
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import { ExitWith } from "../exit-with.ts";
 import { action, wholeNumber, withCommon } from "../options.ts";
+
+interface KnownPlace {
+  readonly knownSequence: bigint;
+  readonly knownHash: string;
+}
+
+function knownPlace(text: string): KnownPlace {
+  const match = /^([1-9]\d{0,14}):([0-9a-f]{64})$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("SEQUENCE:HASH, as --verify prints it");
+  return { knownSequence: BigInt(match[1] ?? ""), knownHash: match[2] ?? "" };
+}
 
 export function registerAudit(program: Command): void {
   withCommon(program.command("audit"))
     .description("who did what: an append-only chain, each entry's hash over the one before")
     .option("--verify", "walk the chain instead; exit 1 if it is broken")
+    .option("--known <sequence:hash>", "with --verify: a place that --verify printed before, kept elsewhere", knownPlace)
     .option("--limit <count>", "at most so many", wholeNumber(1, 10_000), 50)
-    .addHelpText("after", "\nExamples:\n  $ aether audit\n  $ aether audit --verify --json")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ aether audit\n  $ aether audit --verify --json\n  $ aether audit --verify --known 812:5f2c…   # also finds a chain that was written anew",
+    )
     .action(
-      action(async ({ core, output, signal }, options: { verify?: boolean; limit: number }) => {
+      action(async ({ core, output, signal }, options: { verify?: boolean; known?: KnownPlace; limit: number }) => {
         const { AuditService, ListAuditResponseSchema, VerifyAuditResponseSchema } = await import(
           "@aether/contract/gen/aether/v2/signal_pb"
         );
         const { toPlain } = await import("../plain.ts");
         const client = (await core()).client(AuditService);
         if (options.verify === true) {
-          const answer = await client.verifyAudit({}, { signal, timeoutMs: 120_000 });
+          const answer = await client.verifyAudit(options.known ?? {}, { signal, timeoutMs: 120_000 });
           output.result(toPlain(VerifyAuditResponseSchema, answer), () =>
-            answer.isIntact ? `intact: ${answer.entryCount} entries` : `BROKEN at entry ${answer.brokenAtSequence} of ${answer.entryCount}`,
+            answer.isIntact
+              ? `intact: ${answer.entryCount} entries\nlast: ${answer.entryCount}:${answer.lastHash}`
+              : `BROKEN at entry ${answer.brokenAtSequence}: ${answer.reason}`,
           );
           if (!answer.isIntact) throw new ExitWith(1);
           return;

@@ -19,6 +19,8 @@ export interface GateOptions {
   readonly audit: Pick<Audit, "record">;
   readonly perToken: RateLimit;
   readonly perAddress: RateLimit;
+  /** Entries on the audit log of what is refused to one address. */
+  readonly denials: RateLimit;
 }
 
 export type Gate = (context: HandlerContext) => Promise<void>;
@@ -40,7 +42,7 @@ export function createGate(options: GateOptions): Gate {
 }
 
 async function admit(
-  { tokens, sessions, audit, perToken, perAddress }: GateOptions,
+  { tokens, sessions, audit, perToken, perAddress, denials }: GateOptions,
   context: HandlerContext,
   origin: Origin,
 ): Promise<Caller> {
@@ -48,6 +50,8 @@ async function admit(
   const required = roleOf(context.method);
   const isRenewal = context.method.name === "RenewIdentity";
   const deny = async (problem: Fault, actor: string) => {
+    // Who knocks a thousand times must not fill the disk: each address has so many entries, and the counts are in the metrics.
+    if (denials.take(origin.sourceAddress) > 0) return problem;
     await audit.record({
       actor,
       sourceAddress: origin.sourceAddress,

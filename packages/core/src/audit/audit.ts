@@ -1,15 +1,16 @@
-// Who did what, also who was refused. Append-only and hash-chained: each entry's hash covers its fields and the hash before it, so a
-// change, a removal or an insertion in the middle is found by walking the chain. Removing the newest entries is not: keep the last hash elsewhere.
+// Who did what, also who was refused. Append-only (sql/0006) and hash-chained: each entry's hash covers its fields and the hash before it, and the
+// head holds the newest, so a change, a removal, an insertion and a cut at the end are found by walking the chain. Whoever may rewrite
+// the whole database may rewrite the whole chain: keep its last hash elsewhere too (`aether audit --verify` prints it, and compares with one).
 // Calls of operators and admins are recorded by the interceptor; parts record only what the control plane does by itself.
 import { createHash } from "node:crypto";
 import { type AuditEntry, AuditEntrySchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { create, type JsonValue } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type Kysely, sql } from "kysely";
+import { CompiledQuery, type Kysely } from "kysely";
 import type { Database, Row } from "../db/schema.ts";
 
 export interface NewAuditEntry {
-  /** token/NAME, node/ID, core, anonymous. */
+  /** token/NAME, account/NAME, node/ID, core, anonymous. */
   readonly actor: string;
   readonly sourceAddress?: string;
   /** workload.run, migration.start, access.denied … */
@@ -23,29 +24,39 @@ export interface NewAuditEntry {
 export interface AuditVerdict {
   readonly isIntact: boolean;
   readonly entryCount: number;
-  /** The first entry that does not follow from the one before; 0 when none. */
+  /** The first entry that does not follow from the one before, or that is missing; 0 when none. */
   readonly brokenAtSequence: number;
+  /** What is wrong there, in a sentence; empty when nothing is. */
+  readonly reason: string;
+  /** Of the last entry that follows. */
+  readonly lastHash: string;
+}
+
+/** A connection or a transaction. */
+interface Target {
+  executeQuery(query: CompiledQuery): Promise<{ readonly rows: readonly unknown[] }>;
 }
 
 export interface Audit {
   /** In a transaction of its own, or in the one that is given. */
-  record(entry: NewAuditEntry, transaction?: Kysely<Database>): Promise<void>;
+  record(entry: NewAuditEntry, transaction?: Target): Promise<void>;
   /** Newest first; `before` 0: from the newest. */
   list(options: { before: number; limit: number }): Promise<AuditEntry[]>;
-  /** Walks the whole chain. */
-  verify(): Promise<AuditVerdict>;
+  /** Walks the whole chain. `known`: a place that somebody noted earlier, elsewhere. */
+  verify(known?: { readonly sequence: number; readonly hash: string }): Promise<AuditVerdict>;
 }
 
 const genesis = "0".repeat(64);
-/** Any number, the same in every process: one writer of the chain at a time. */
-const chainLock = 4_150_001;
+const pageSize = 500;
 
 export function createAudit(db: Kysely<Database>, nowMs: () => number): Audit {
-  const append = async (tx: Kysely<Database>, entry: NewAuditEntry) => {
-    await sql`select pg_advisory_xact_lock(${chainLock}::bigint)`.execute(tx);
-    const last = await tx.selectFrom("audit").select(["sequence", "hash"]).orderBy("sequence", "desc").limit(1).executeTakeFirst();
+  const append = async (target: Target, entry: NewAuditEntry) => {
+    // The row is locked until the end of the transaction: one writer of the chain at a time.
+    const head = await target.executeQuery(CompiledQuery.raw("select sequence, hash from audit_head for update"));
+    const last = head.rows[0] as Row<"audit_head"> | undefined;
+    if (last === undefined) throw new Error("the audit has no head");
     const row = {
-      sequence: Number(last?.sequence ?? 0) + 1,
+      sequence: Number(last.sequence) + 1,
       at_ms: Math.round(nowMs()),
       actor: entry.actor,
       source_address: entry.sourceAddress ?? "",
@@ -54,12 +65,14 @@ export function createAudit(db: Kysely<Database>, nowMs: () => number): Audit {
       outcome: entry.outcome,
       data: JSON.stringify(entry.data ?? {}),
       trace_id: entry.traceId ?? "",
-      previous_hash: last?.hash ?? genesis,
+      previous_hash: last.hash,
     };
-    await tx
-      .insertInto("audit")
-      .values({ ...row, hash: hashOf(row) })
-      .execute();
+    const whole = { ...row, hash: hashOf(row) };
+    const columns = Object.keys(whole);
+    const places = columns.map((_, i) => `$${i + 1}`);
+    const insert = `insert into audit (${columns.join(", ")}) values (${places.join(", ")})`;
+    await target.executeQuery(CompiledQuery.raw(insert, Object.values(whole)));
+    await target.executeQuery(CompiledQuery.raw("update audit_head set sequence = $1, hash = $2", [whole.sequence, whole.hash]));
   };
 
   return {
@@ -72,22 +85,40 @@ export function createAudit(db: Kysely<Database>, nowMs: () => number): Audit {
       if (before > 0) query = query.where("sequence", "<", before);
       return (await query.execute()).map(toEntry);
     },
-    async verify() {
+    async verify(known) {
+      // The head first: what is appended during the walk comes after it.
+      const head = await db.selectFrom("audit_head").selectAll().executeTakeFirst();
       let entryCount = 0;
-      let previous = genesis;
-      for (let after = 0; ; ) {
-        const page = await db.selectFrom("audit").selectAll().where("sequence", ">", after).orderBy("sequence").limit(500).execute();
-        if (page.length === 0) return { isIntact: true, entryCount, brokenAtSequence: 0 };
+      let lastHash = genesis;
+      const broken = (brokenAtSequence: number, reason: string) => ({ isIntact: false, entryCount, brokenAtSequence, reason, lastHash });
+      let headHash: string | undefined = genesis;
+      for (;;) {
+        const page = await db
+          .selectFrom("audit")
+          .selectAll()
+          .where("sequence", ">", entryCount)
+          .orderBy("sequence")
+          .limit(pageSize)
+          .execute();
         for (const row of page) {
-          const sequence = Number(row.sequence);
-          if (sequence !== entryCount + 1 || row.previous_hash !== previous || row.hash !== hashOf(row)) {
-            return { isIntact: false, entryCount, brokenAtSequence: sequence };
-          }
-          entryCount++;
-          previous = row.hash;
-          after = sequence;
+          const expected = entryCount + 1;
+          if (Number(row.sequence) !== expected) return broken(expected, `entry ${expected} is missing`);
+          if (row.previous_hash !== lastHash) return broken(expected, `entry ${expected} does not follow entry ${entryCount}`);
+          if (row.hash !== hashOf(row)) return broken(expected, `entry ${expected} was changed`);
+          if (expected === known?.sequence && row.hash !== known.hash)
+            return broken(expected, `entry ${expected} is not the one that was noted`);
+          entryCount = expected;
+          lastHash = row.hash;
+          if (expected === Number(head?.sequence ?? 0)) headHash = row.hash;
         }
+        if (page.length < pageSize) break;
       }
+      if (head === undefined || Number(head.sequence) > entryCount)
+        return broken(entryCount + 1, `entries after ${entryCount} were removed`);
+      if (known !== undefined && known.sequence > entryCount)
+        return broken(entryCount + 1, `entry ${known.sequence}, which was noted, does not exist`);
+      if (headHash !== head.hash) return broken(Number(head.sequence), "the head does not fit the chain");
+      return { isIntact: true, entryCount, brokenAtSequence: 0, reason: "", lastHash };
     },
   };
 }

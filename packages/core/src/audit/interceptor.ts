@@ -1,18 +1,23 @@
-// Records every call that needs an operator or an admin, with its outcome. Secrets are not in it: of a request only the fields that
-// name what it is about are kept.
+// Records every call that needs an operator or an admin, with its outcome, in the transaction that it makes. Secrets are not in it: of a
+// request only the fields that name what it is about are kept, and of the resource what differs before and after.
 import { Role } from "@aether/contract";
-import type { JsonValue, Message } from "@bufbuild/protobuf";
-import type { Interceptor } from "@connectrpc/connect";
+import type { DescMethodUnary, JsonValue, Message } from "@bufbuild/protobuf";
+import type { Interceptor, UnaryRequest } from "@connectrpc/connect";
 import { roleOf } from "../access/roles.ts";
 import { callerOf } from "../http/caller.ts";
 import { faultOf } from "../http/error-body.ts";
+import type { Acts } from "./act.ts";
 import { actionName } from "./action-name.ts";
 import type { Audit } from "./audit.ts";
 
 /** A client with an oracle reports every second: facts, not acts. */
 const notActs = new Set(["drill.report-oracle"]);
 
-export function auditInterceptor(audit: Pick<Audit, "record">): Interceptor {
+/** Reads the resource that a changing request is about, as JSON without secrets; undefined: none, or it does not exist. */
+export type ReadResource = (method: DescMethodUnary, message: Message, request: UnaryRequest) => Promise<JsonValue | undefined>;
+
+/** The innermost: what it sees is the act itself, not its repetition by an Idempotency-Key. */
+export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, read: ReadResource): Interceptor {
   return (next) => async (request) => {
     const action = actionName(request.method);
     const role = roleOf(request.method);
@@ -20,17 +25,18 @@ export function auditInterceptor(audit: Pick<Audit, "record">): Interceptor {
     const caller = callerOf({ values: request.contextValues });
     const about = request.stream ? { subject: "", data: {} } : describe(action, request.message as Message);
     const entry = { actor: caller.actor, sourceAddress: caller.sourceAddress, action, ...about, traceId: caller.traceId };
-    try {
-      const response = await next(request);
-      await audit.record({ ...entry, outcome: "ok" });
-      return response;
-    } catch (caught) {
-      await audit.record({ ...entry, outcome: "failed", data: { ...about.data, code: faultOf(caught).code } });
-      throw caught;
+    const resource = async () => (request.stream ? undefined : read(request.method, request.message as Message, request));
+    const act = { entry, before: await resource(), read: resource };
+    const { isOnRecord, result } = await acts.run(act, () => next(request));
+    if (result.status === "rejected") {
+      // Also where its first step is on record: what it was to lead to did not come.
+      await audit.record({ ...entry, outcome: "failed", data: { ...about.data, code: faultOf(result.reason).code } });
+      throw result.reason;
     }
+    if (!isOnRecord) await audit.record({ ...entry, outcome: "ok" });
+    return result.value;
   };
 }
-
 const subjectFields = ["name", "workload", "id", "nodeId"];
 const keptFields = ["name", "workload", "id", "nodeId", "targetNodeId", "role", "force", "reason", "kind", "windowSeconds", "argv"];
 

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Fault } from "@aether/contract";
 import { type Logger, silentLogger } from "@aether/kit";
 import { Kysely } from "kysely";
+import { type CommitHook, withCommitHook } from "./commit-hook.ts";
 import type { Engine, Notices } from "./engine.ts";
 import { acquireLock } from "./lock-file.ts";
 import { migrateSchema, readSchemaFiles } from "./migrate.ts";
@@ -35,12 +36,14 @@ export interface DatabaseOptions {
   readonly postgres?: PostgresConfig | undefined;
   /** Of the embedded one: a commit waits for the disk. Without it a kill -9 loses nothing, a loss of power may. Default true. */
   readonly isDurable?: boolean;
+  /** Says something more with transactions before they commit. */
+  readonly hook?: CommitHook;
   readonly log?: Logger;
 }
 
 /** Opens (and makes, and migrates) the database. Throws LOCKED, STORAGE_FAILED, DISK_FULL, CONFIG_INVALID. */
 export async function openDatabase(options: DatabaseOptions, signal?: AbortSignal): Promise<OpenDatabase> {
-  const { dataDir, postgres, isDurable = true, log = silentLogger } = options;
+  const { dataDir, postgres, isDurable = true, hook, log = silentLogger } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const lock = await acquireLock(join(dataDir, "core.lock"));
   try {
@@ -55,7 +58,7 @@ export async function openDatabase(options: DatabaseOptions, signal?: AbortSigna
       await engine.close();
       throw caught;
     }
-    const db = new Kysely<Database>({ dialect: engine.dialect });
+    const db = new Kysely<Database>({ dialect: hook === undefined ? engine.dialect : withCommitHook(engine.dialect, hook) });
     return {
       db,
       engine: engine.name,

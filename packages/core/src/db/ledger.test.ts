@@ -1,13 +1,14 @@
 // What is written to the database and must be trusted later: schema files, the event stream, the audit chain.
 
 import { silentLogger } from "@aether/kit";
-import { sql } from "kysely";
+import { sql, type Transaction } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAudit } from "../audit/audit.ts";
 import { createEvents } from "../events/events.ts";
 import { createRetention } from "../events/retention.ts";
 import { createCommandStore } from "../fleet/command-store.ts";
 import { migrateSchema, readSchemaFiles } from "./migrate.ts";
+import type { Database } from "./schema.ts";
 import { openScratchDatabase } from "./scratch-database.ts";
 
 let open: Awaited<ReturnType<typeof openScratchDatabase>>;
@@ -84,16 +85,80 @@ describe("the audit chain", () => {
         audit.record({ actor: "core", action: "test.act", subject: `n/${i}`, outcome: "ok", data: { i } }),
       ),
     );
-    expect(await audit.verify()).toEqual({ isIntact: true, entryCount: 12, brokenAtSequence: 0 });
+    const whole = await audit.verify();
+    expect(whole).toMatchObject({ isIntact: true, entryCount: 12, brokenAtSequence: 0, reason: "" });
+    expect((await audit.list({ before: 0, limit: 1 }))[0]?.hash).toBe(whole.lastHash);
 
-    const original = await db.selectFrom("audit").selectAll().where("sequence", "=", 5).executeTakeFirstOrThrow();
-    await db.updateTable("audit").set({ data: '{"i":99}' }).where("sequence", "=", 5).execute();
-    expect(await audit.verify()).toMatchObject({ isIntact: false, brokenAtSequence: 5 });
-    await db.updateTable("audit").set({ data: original.data }).where("sequence", "=", 5).execute();
-    expect((await audit.verify()).isIntact).toBe(true);
+    await expect(db.updateTable("audit").set({ actor: "nobody" }).where("sequence", "=", 5).execute()).rejects.toThrow(/append-only/);
+    await expect(db.deleteFrom("audit").execute()).rejects.toThrow(/append-only/);
+    await expect(sql`truncate audit`.execute(db)).rejects.toThrow(/append-only/);
 
-    await db.deleteFrom("audit").where("sequence", "=", 7).execute();
-    expect(await audit.verify()).toMatchObject({ isIntact: false, brokenAtSequence: 8 });
+    /** Whoever owns the tables may take the guard away; the chain then tells. Each change is taken back by a roll-back. */
+    const verdictAfter = async (change: (tx: Transaction<Database>) => Promise<unknown>, known?: { sequence: number; hash: string }) => {
+      let verdict: unknown;
+      await db
+        .transaction()
+        .execute(async (tx) => {
+          await sql`alter table audit disable trigger all`.execute(tx);
+          await change(tx);
+          verdict = await createAudit(tx, () => 0).verify(known);
+          throw new Error("taken back");
+        })
+        .catch((caught: unknown) => {
+          if (!(caught instanceof Error) || caught.message !== "taken back") throw caught;
+        });
+      return verdict;
+    };
+    const row = (sequence: number) => db.selectFrom("audit").selectAll().where("sequence", "=", sequence).executeTakeFirstOrThrow();
+    const fifth = await row(5);
+    for (const [field, value] of Object.entries({
+      actor: "x",
+      source_address: "x",
+      action: "x",
+      subject: "x",
+      outcome: "denied",
+      data: "{}",
+      trace_id: "x",
+      at_ms: 1,
+    })) {
+      expect([
+        field,
+        await verdictAfter((tx) =>
+          tx
+            .updateTable("audit")
+            .set({ [field]: value })
+            .where("sequence", "=", 5)
+            .execute(),
+        ),
+      ]).toEqual([field, expect.objectContaining({ isIntact: false, brokenAtSequence: 5, reason: "entry 5 was changed" })]);
+    }
+    expect(await verdictAfter((tx) => tx.deleteFrom("audit").where("sequence", "=", 7).execute())).toMatchObject({
+      brokenAtSequence: 7,
+      reason: "entry 7 is missing",
+    });
+    expect(await verdictAfter((tx) => tx.deleteFrom("audit").where("sequence", "=", 1).execute())).toMatchObject({ brokenAtSequence: 1 });
+    expect(await verdictAfter((tx) => tx.deleteFrom("audit").where("sequence", ">", 10).execute())).toMatchObject({
+      brokenAtSequence: 11,
+      reason: "entries after 10 were removed",
+    });
+    expect(await verdictAfter((tx) => tx.deleteFrom("audit").execute())).toMatchObject({ isIntact: false, brokenAtSequence: 1 });
+    const swapped = await verdictAfter(async (tx) => {
+      await tx.updateTable("audit").set({ sequence: 100 }).where("sequence", "=", 3).execute();
+      await tx.updateTable("audit").set({ sequence: 3 }).where("sequence", "=", 4).execute();
+      await tx.updateTable("audit").set({ sequence: 4 }).where("sequence", "=", 100).execute();
+    });
+    expect(swapped).toMatchObject({ isIntact: false, brokenAtSequence: 3, reason: "entry 3 does not follow entry 2" });
+    // A chain that was written anew from some entry on fits itself; only a place that was kept elsewhere tells.
+    expect(await verdictAfter(async () => undefined, { sequence: 5, hash: fifth.hash })).toMatchObject({ isIntact: true });
+    expect(await verdictAfter(async () => undefined, { sequence: 5, hash: "0".repeat(64) })).toMatchObject({
+      isIntact: false,
+      brokenAtSequence: 5,
+    });
+    expect(await verdictAfter(async () => undefined, { sequence: 99, hash: fifth.hash })).toMatchObject({
+      isIntact: false,
+      brokenAtSequence: 13,
+    });
+    expect(await audit.verify()).toEqual(whole);
   });
 
   it("has no entry for an act that was rolled back", async () => {

@@ -231,6 +231,11 @@ export interface AuditTable {
   hash: string;
 }
 
+export interface AuditHeadTable {
+  sequence: number;
+  hash: string;
+}
+
 export type TokenRole = "viewer" | "operator" | "admin" | "agent";
 
 export interface CertificatesTable {
@@ -372,6 +377,7 @@ export interface Database {
   events: EventsTable;
   events_cut: EventsCutTable;
   audit: AuditTable;
+  audit_head: AuditHeadTable;
   certificates: CertificatesTable;
   certificate_changes: CertificateChangesTable;
   move_measurements: MoveMeasurementsTable;

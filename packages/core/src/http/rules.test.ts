@@ -262,6 +262,9 @@ describe("If-Match", () => {
     const tag = (await ask("GET", "/api/v2/nodes/matched", { token })).headers.get("etag") ?? "";
     const cordon = (headers: Record<string, string>) => ask("POST", "/api/v2/nodes/matched:cordon", { token, body: "{}", headers });
     expect((await cordon({ "if-match": `"older", ${tag}` })).status).toBe(200);
+    const [entry] = (await ask("GET", "/api/v2/audit?page.pageSize=1", { token })).body.entries;
+    expect([entry.action, entry.subject, entry.outcome, entry.traceId]).toEqual(["node.cordon", "node/matched", "ok", traceId]);
+    expect(JSON.parse(entry.dataJson)).toMatchObject({ before: { "node.isCordoned": false }, after: { "node.isCordoned": true } });
     const late = await cordon({ "if-match": tag });
     expect([late.status, late.body.error.code, misshapen(late)]).toEqual([412, "PRECONDITION_FAILED", undefined]);
     expect((await cordon({ "if-match": "*" })).status).toBe(200);

@@ -41,12 +41,12 @@ function collect(method: DescMethod, rule: HttpRule, found: Binding[], isAdditio
   for (const extra of rule.additionalBindings) collect(method, extra, found, true);
 }
 
-/** The reading of the one resource that this change's path names: `…/nodes/{id}` for `…/nodes/{id}:cordon`. */
+/** The reading of the one resource that this change's path names: `…/nodes/{id}` for `…/nodes/{id}:cordon`, `…/guards` for `…/guards:pause`. */
 export function resourceOf(all: readonly Binding[], { template }: Pick<Binding, "template">): Binding | undefined {
-  const resource = withoutVerb(template);
-  if (!/\}$/.test(resource)) return undefined;
-  const probe = resource.replace(/\{[^}]+\}/g, "x");
-  return all.find(({ verb, method, regexp }) => verb === "GET" && method.methodKind === "unary" && regexp.test(probe));
+  const probe = withoutVerb(template).replace(/\{[^}]+\}/g, "x");
+  return all.find(
+    ({ verb, method, regexp }) => verb === "GET" && /^Get/.test(method.name) && method.methodKind === "unary" && regexp.test(probe),
+  );
 }
 
 export const withoutVerb = (path: string): string => path.replace(/:[a-z-]+$/i, "");
