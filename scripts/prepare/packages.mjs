@@ -36,6 +36,7 @@ const SYSTEM_PACKAGES = [
     testsOnly: true,
     service: "postgresql",
   },
+  { name: "chromium", command: "chromium", why: "the dashboard is tested in a real browser", testsOnly: true },
 ];
 
 /** @param {boolean} withTests */

@@ -260,7 +260,7 @@ async function assemble(
     plain: [
       healthRoutes(readiness),
       metricsRoutes({ db, sessions: gateway, tokens, requests: counter }),
-      pageRoutes,
+      (app) => pageRoutes(app),
       referenceRoutes([...services]),
     ],
   });

@@ -1,5 +1,6 @@
 // Every command, in the order of the help.
 import type { Command } from "commander";
+import { registerAccount } from "./account.ts";
 import { registerAgent } from "./agent.ts";
 import { registerAudit } from "./audit.ts";
 import { registerCertificate } from "./certificate.ts";
@@ -79,6 +80,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   program.commandsGroup("Daemons and access:");
   registerCore(program);
   registerAgent(program);
+  registerAccount(program);
   registerToken(program);
   registerCompletion(program);
 }

@@ -18,20 +18,23 @@ import { ExitWith } from "../exit-with.ts";
 import { machineChecks } from "../machine-checks.ts";
 import type { Context } from "../options.ts";
 import { detach } from "./detach.ts";
+import { signInLink } from "./sign-in-link.ts";
 
 export async function up(context: Context, flags: UpFlags): Promise<void> {
   const { output } = context;
   const dir = cloudPaths(await context.dir()).dir;
   const record = await readRecord(dir);
   if (record !== undefined && isSupervised(record) && record.state !== "failed") {
-    output.result(summary(dir, record, true), () => `a cloud runs already: ${record.url}`);
+    const link = await signInLink(dir, context.signal);
+    output.result({ ...summary(dir, record, true), signInUrl: link }, () => `a cloud runs already: ${link ?? record.url}`);
     return;
   }
   // Children of a supervisor that was killed would be in the way of a new one.
   if (record !== undefined) await closeCloud({ dir, prefix: flags.prefix, say: () => undefined });
   if (flags.detach === true) {
     const ready = await detach(dir, flags, output.say, context.signal);
-    output.result(summary(dir, ready, false), () => farewell(ready));
+    const link = await signInLink(dir, context.signal);
+    output.result({ ...summary(dir, ready, false), signInUrl: link }, () => farewell(ready, link));
     return;
   }
   await stay(context, dir, flags);
@@ -66,8 +69,11 @@ async function stay({ output }: Context, dir: string, flags: UpFlags): Promise<v
     throw new ExitWith(130);
   });
   const record = await readRecord(dir);
-  if (record !== undefined)
-    output.result(summary(dir, record, false), () => `${farewell(record)}\nCtrl-C stops it and removes everything.`);
+  if (record !== undefined) {
+    // To a terminal only: what goes to a file may be read by others.
+    const link = process.stdout.isTTY ? await signInLink(dir, ending.signal) : undefined;
+    output.result(summary(dir, record, false), () => `${farewell(record, link)}\nCtrl-C stops it and removes everything.`);
+  }
   await untilAborted(ending.signal);
   output.say("stopping");
   await cloud.stop();
@@ -90,14 +96,18 @@ function summary(dir: string, record: CloudRecord, wasRunning: boolean) {
   return { dir, url, state, nodeCount, missing, wasRunning };
 }
 
-function farewell(record: CloudRecord): string {
+function farewell(record: CloudRecord, link: string | undefined): string {
   const next =
     record.nodeCount > 0
       ? "Interrupt a node and watch:  aether drill start --kind notice --node n1 --wait"
       : record.missing.length > 0
         ? "It has no nodes. What is missing is said above and by:  aether doctor"
         : "It has no nodes.";
-  return `Open ${record.url}\n${next}`;
+  const open =
+    link === undefined
+      ? `Open ${record.url}   (for a link that signs your browser in: aether up, once more)`
+      : `Open ${link}\n  (signs your browser in, once, within the hour)`;
+  return `${open}\n${next}`;
 }
 
 /** One signal for Ctrl-C and SIGTERM. A second one ends the process at once; `aether down` cleans then. */

@@ -211,6 +211,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.KernelFacts.source": "ebpf: by programs in the kernel. proc: by counters of /proc, read before and after. unknown: not measured.",
   "aether.v2.KernelFacts.stopped_at": "On the source: when the first task of the workload was stopped. On the target: when the first one ran again.",
   "aether.v2.ListAssessmentsRequest.kind": "node | pool; empty: both.",
+  "aether.v2.ListEventsRequest.newest_first": "From the newest back; else from the oldest on.",
   "aether.v2.ListFeedsResponse.feeds": "Empty: none is configured.",
   "aether.v2.ListOraclesRequest.seconds": "How far back the slices go; 0 means 120.",
   "aether.v2.ListSignInMethodsResponse.has_accounts": "An account exists: names and passwords are accepted.",

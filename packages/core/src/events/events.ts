@@ -31,8 +31,8 @@ export interface Events {
    * Throws EVENTS_GONE when events after `after` were cut: nobody follows a stream with a hole in it without knowing.
    */
   watch(options: { after?: number; subject?: string }, signal: AbortSignal): AsyncIterable<Event>;
-  /** A page, oldest first, of events after `after`. */
-  list(options: { after: number; subject?: string; limit: number }): Promise<Event[]>;
+  /** A page, oldest first, of events after `after`; newest first of those before it, 0 being the end. */
+  list(options: { after: number; subject?: string; limit: number; isNewestFirst?: boolean }): Promise<Event[]>;
   /** The sequence of the newest event; 0 when there is none. */
   newest(): Promise<number>;
 }
@@ -48,8 +48,14 @@ export function createEvents(db: Kysely<Database>, notices: Notices): Events {
   // Told by the database after each commit, of this process or of another.
   notices.listen("events", wake);
 
-  const list: Events["list"] = async ({ after, subject, limit }) => {
-    let query = db.selectFrom("events").selectAll().where("sequence", ">", after).orderBy("sequence").limit(limit);
+  const list: Events["list"] = async ({ after, subject, limit, isNewestFirst = false }) => {
+    let query = db
+      .selectFrom("events")
+      .selectAll()
+      .orderBy("sequence", isNewestFirst ? "desc" : "asc")
+      .limit(limit);
+    if (!isNewestFirst) query = query.where("sequence", ">", after);
+    else if (after > 0) query = query.where("sequence", "<", after);
     if (subject !== undefined && subject !== "") query = query.where("subject", "=", subject);
     return (await query.execute()).map(toEvent);
   };

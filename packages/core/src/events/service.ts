@@ -11,7 +11,7 @@ export function eventRoutes(events: Events): (router: ConnectRouter) => void {
     router.service(EventService, {
       async listEvents(request) {
         const { limit, after } = parseNumberPage(request.page);
-        const found = await events.list({ after, subject: request.subject, limit: limit + 1 });
+        const found = await events.list({ after, subject: request.subject, limit: limit + 1, isNewestFirst: request.newestFirst });
         const { rows, nextPageToken } = cutPage(found, limit, ({ sequence }) => String(sequence));
         return { events: rows, nextPageToken };
       },

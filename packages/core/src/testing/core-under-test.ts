@@ -11,6 +11,7 @@ import {
   SessionRequestSchema,
   type SessionResponse,
 } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { createLogger, silentLogger } from "@aether/kit";
 import {
   coreSpiffeId,
@@ -167,6 +168,7 @@ export async function connectAgent(
   answer: (command: Command) => Answer | undefined | Promise<Answer | undefined> = () => ({ outcome: CommandOutcome.OK }),
   workloads: { name: string; epoch: bigint; phase: string; migrationId?: string }[] = [],
   onQuery?: (commandId: string) => Answer,
+  facts: MessageInitShape<typeof NodeFactsSchema> = factsOf("x"),
 ): Promise<ConnectedAgent> {
   const { client, close } = agentClient(core, identity);
   const outbox = createOutbox<SessionRequest>(1000);
@@ -191,7 +193,7 @@ export async function connectAgent(
       }
     }
   })().catch(() => undefined);
-  say({ case: "hello", value: { facts: factsOf("x"), workloads, agentTime: timestampNow() } });
+  say({ case: "hello", value: { facts, workloads, agentTime: timestampNow() } });
   const hears: ConnectedAgent["hears"] = (what) =>
     new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -1,0 +1,106 @@
+// Every page and what of it is in the URL. Pages are loaded when they are first gone to, but for the overview.
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { OverviewPage } from "../overview/overview-page.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { Page } from "../ui/page.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { Shell } from "./shell.tsx";
+
+const root = createRootRoute({
+  component: Shell,
+  notFoundComponent: () => (
+    <Page title="Nothing here">
+      <Empty>There is no such page. What you look for may have another name.</Empty>
+    </Page>
+  ),
+  errorComponent: ({ error, reset }) => (
+    <Page title="This page failed">
+      <ProblemNote error={error} onRetry={reset} />
+    </Page>
+  ),
+});
+
+type Search = Readonly<Record<string, unknown>>;
+const text = (search: Search, key: string): string | undefined =>
+  typeof search[key] === "string" && search[key] !== "" ? search[key].slice(0, 200) : undefined;
+const tab = (search: Search): { tab?: string } => optional({ tab: text(search, "tab") });
+
+/** Leaves out what is undefined, so that URLs stay short. */
+function optional<Value extends Record<string, unknown>>(value: Value): { [Key in keyof Value]?: NonNullable<Value[Key]> } {
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
+    [Key in keyof Value]?: NonNullable<Value[Key]>;
+  };
+}
+
+const page = <Path extends string>(path: Path) => ({ getParentRoute: () => root, path });
+
+const routes = [
+  createRoute({ ...page("/"), component: OverviewPage }),
+  createRoute({
+    ...page("/nodes"),
+    validateSearch: (search: Search) =>
+      optional({ q: text(search, "q"), state: text(search, "state"), pool: text(search, "pool"), sort: text(search, "sort") }),
+    component: lazyRouteComponent(() => import("../node/nodes-page.tsx"), "NodesPage"),
+  }),
+  createRoute({
+    ...page("/nodes/$id"),
+    validateSearch: tab,
+    component: lazyRouteComponent(() => import("../node/node-page.tsx"), "NodePage"),
+  }),
+  createRoute({
+    ...page("/workloads"),
+    validateSearch: (search: Search) => optional({ q: text(search, "q"), state: text(search, "state") }),
+    component: lazyRouteComponent(() => import("../workload/workloads-page.tsx"), "WorkloadsPage"),
+  }),
+  createRoute({
+    ...page("/workloads/$name"),
+    validateSearch: tab,
+    component: lazyRouteComponent(() => import("../workload/workload-page.tsx"), "WorkloadPage"),
+  }),
+  createRoute({
+    ...page("/migrations"),
+    component: lazyRouteComponent(() => import("../migration/migrations-page.tsx"), "MigrationsPage"),
+  }),
+  createRoute({
+    ...page("/migrations/$id"),
+    component: lazyRouteComponent(() => import("../migration/migration-page.tsx"), "MigrationPage"),
+  }),
+  createRoute({ ...page("/drills"), component: lazyRouteComponent(() => import("../drill/drills-page.tsx"), "DrillsPage") }),
+  createRoute({ ...page("/drills/$id"), component: lazyRouteComponent(() => import("../drill/drill-page.tsx"), "DrillPage") }),
+  createRoute({
+    ...page("/decisions"),
+    component: lazyRouteComponent(() => import("../decision/decisions-page.tsx"), "DecisionsPage"),
+  }),
+  createRoute({
+    ...page("/decisions/$id"),
+    component: lazyRouteComponent(() => import("../decision/decision-page.tsx"), "DecisionPage"),
+  }),
+  createRoute({
+    ...page("/snapshots"),
+    component: lazyRouteComponent(() => import("../snapshot/snapshots-page.tsx"), "SnapshotsPage"),
+  }),
+  createRoute({
+    ...page("/events"),
+    validateSearch: (search: Search) => optional({ subject: text(search, "subject") }),
+    component: lazyRouteComponent(() => import("../event/events-page.tsx"), "EventsPage"),
+  }),
+  createRoute({ ...page("/audit"), component: lazyRouteComponent(() => import("../audit/audit-page.tsx"), "AuditPage") }),
+  createRoute({
+    ...page("/settings"),
+    validateSearch: tab,
+    component: lazyRouteComponent(() => import("../settings/settings-page.tsx"), "SettingsPage"),
+  }),
+] as const;
+
+export const router = createRouter({
+  routeTree: root.addChildren(routes),
+  defaultPreload: "intent",
+  scrollRestoration: true,
+  defaultPendingMs: 300,
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

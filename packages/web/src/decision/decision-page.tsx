@@ -1,0 +1,114 @@
+// Why did it, or did it not? The rule, its inputs, each workload's target among its alternatives with the reasons, and the guard rails that bit.
+import type { Decision, DecisionMove } from "@aether/contract/gen/aether/v2/signal_pb";
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { queries } from "../api/queries.ts";
+import { duration } from "../format/units.ts";
+import { Badge } from "../ui/badge.tsx";
+import { Facts } from "../ui/facts.tsx";
+import { MigrationLink, NodeLink, WorkloadLink } from "../ui/links.tsx";
+import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { Cell, Row, Table } from "../ui/table.tsx";
+import { Time } from "../ui/time.tsx";
+import { ActionBadge } from "./table.tsx";
+
+export function DecisionPage() {
+  const { id } = useParams({ from: "/decisions/$id" });
+  const { data: decision, error, refetch } = useQuery(queries.decision(id));
+  if (decision === undefined)
+    return <Page title="Decision">{error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}</Page>;
+  return (
+    <Page
+      title={`Decision about ${decision.nodeId}`}
+      heading={
+        <span className="flex flex-wrap items-center gap-2">
+          Decision about <NodeLink id={decision.nodeId} /> <ActionBadge action={decision.action} />
+        </span>
+      }
+    >
+      <div className="grid gap-4">
+        <Panel title="Why">
+          <p className="mb-3 text-base break-words">{decision.reason}</p>
+          <Why decision={decision} />
+        </Panel>
+        {decision.moves.map((move) => (
+          <Alternatives key={move.workload} move={move} />
+        ))}
+        {decision.moves.length === 0 && <p className="text-soft">Nothing was moved by this decision.</p>}
+      </div>
+    </Page>
+  );
+}
+
+function Why({ decision }: { decision: Decision }) {
+  const { data: signals = [] } = useQuery(queries.signals(decision.nodeId));
+  const signal = signals.find(({ id }) => id === decision.signalId);
+  return (
+    <Facts
+      facts={[
+        ["rule", <code className="font-mono text-xs">{decision.rule}</code>],
+        ["at", <Time at={decision.at} />],
+        signal !== undefined && ["heard from", `${signal.source}${signal.action === "" ? "" : `: ${signal.action}`}`],
+        signal?.effectiveAt !== undefined && ["takes effect", <Time at={signal.effectiveAt} />],
+        [
+          "decided in",
+          `${duration(decision.latencyMs)} after the control plane had it${decision.sinceObservedMs > 0 ? `, ${duration(decision.sinceObservedMs)} after the agent saw it` : ""}`,
+        ],
+        ["id", <span className="font-mono text-xs">{decision.id}</span>],
+        ["trace", <span className="font-mono text-xs">{decision.traceId || "—"}</span>],
+      ]}
+    />
+  );
+}
+
+function Alternatives({ move }: { move: DecisionMove }) {
+  const candidates = [...move.candidates].sort((a, b) => Number(b.isEligible) - Number(a.isEligible) || b.score - a.score);
+  return (
+    <Panel
+      title={
+        <>
+          <WorkloadLink name={move.workload} />
+          {move.targetNodeId !== "" && (
+            <>
+              {" "}
+              goes to <NodeLink id={move.targetNodeId} />
+            </>
+          )}
+        </>
+      }
+      aside={
+        <>
+          {move.migrationId !== "" && <MigrationLink id={move.migrationId}>see the move</MigrationLink>}
+          {move.refusal !== "" && <Badge tone="bad">not moved</Badge>}
+        </>
+      }
+      isFlush
+    >
+      {move.refusal !== "" && <p className="px-4 py-3 break-words text-bad">{move.refusal}</p>}
+      {candidates.length > 0 && (
+        <Table label={`Targets for ${move.workload}`} head={["target", "", "score", "reasons"]}>
+          {candidates.map((candidate) => (
+            <Row key={candidate.nodeId}>
+              <Cell>
+                <NodeLink id={candidate.nodeId} />
+              </Cell>
+              <Cell>
+                {candidate.nodeId === move.targetNodeId ? (
+                  <Badge tone="good">chosen</Badge>
+                ) : candidate.isEligible ? (
+                  <Badge>possible</Badge>
+                ) : (
+                  <Badge tone="bad">not possible</Badge>
+                )}
+              </Cell>
+              <Cell className="nums">{candidate.isEligible ? Number(candidate.score.toFixed(2)) : "—"}</Cell>
+              <Cell className="break-words text-soft">{candidate.reasons.join(" · ")}</Cell>
+            </Row>
+          ))}
+        </Table>
+      )}
+    </Panel>
+  );
+}

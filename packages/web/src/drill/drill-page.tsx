@@ -1,0 +1,176 @@
+import { type Drill, DrillKind, DrillSchema, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
+import { toJsonString } from "@bufbuild/protobuf";
+import { useQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { api } from "../api/clients.ts";
+import { queries } from "../api/queries.ts";
+import { useAct } from "../app/act.ts";
+import { For } from "../app/caller.tsx";
+import { msOf } from "../format/time.ts";
+import { count, duration, words } from "../format/units.ts";
+import { MoveTimeline } from "../migration/move-timeline.tsx";
+import { ReceiptPanel } from "../migration/receipt.tsx";
+import { ClientGraph } from "../oracle/client-graph.tsx";
+import { Badge } from "../ui/badge.tsx";
+import { Button } from "../ui/button.tsx";
+import { Stat } from "../ui/facts.tsx";
+import { MigrationLink, NodeLink, SubjectLink } from "../ui/links.tsx";
+import { useNow } from "../ui/now.ts";
+import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { DrillBadge } from "../ui/states.tsx";
+import { Cell, Row, Table } from "../ui/table.tsx";
+import { Time } from "../ui/time.tsx";
+
+export function DrillPage() {
+  const { id } = useParams({ from: "/drills/$id" });
+  const { data: drill, error, refetch } = useQuery(queries.drill(id));
+  if (drill === undefined)
+    return <Page title="Drill">{error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}</Page>;
+  const isRunning = drill.state === DrillState.RUNNING;
+  return (
+    <Page
+      title={`Drill on ${drill.nodeId}`}
+      heading={
+        <span className="flex flex-wrap items-center gap-2">
+          Drill: {words(DrillKind[drill.kind])} for <NodeLink id={drill.nodeId} /> <DrillBadge drill={drill} />
+        </span>
+      }
+      aside={<Acts drill={drill} />}
+    >
+      <div className="grid gap-4">
+        <Numbers drill={drill} />
+        {isRunning && <Clients />}
+        {drill.checks.length > 0 && (
+          <Panel title="Checks" isFlush>
+            <Table label="Checks" head={["check", "", "what was seen"]}>
+              {drill.checks.map((check) => (
+                <Row key={check.name}>
+                  <Cell className="whitespace-nowrap">{check.name}</Cell>
+                  <Cell>{check.isPassed ? <Badge tone="good">passed</Badge> : <Badge tone="bad">failed</Badge>}</Cell>
+                  <Cell className="break-words text-soft">{check.detail}</Cell>
+                </Row>
+              ))}
+            </Table>
+          </Panel>
+        )}
+        {drill.oracles.length > 0 && !isRunning && <Seen drill={drill} />}
+        {drill.migrationIds.map((migrationId) => (
+          <Moved key={migrationId} id={migrationId} />
+        ))}
+        {isRunning && drill.migrationIds.length === 0 && (
+          <p className="pulse text-soft">The announcement is out. The agent asks its metadata service once a second…</p>
+        )}
+      </div>
+    </Page>
+  );
+}
+
+function Numbers({ drill }: { drill: Drill }) {
+  const nowMs = useNow();
+  const startMs = msOf(drill.startedAt) ?? nowMs;
+  const endMs = msOf(drill.endedAt) ?? nowMs;
+  const wrong = drill.oracles.reduce((sum, { errorCount, wrongCount }) => sum + Number(errorCount + wrongCount), 0);
+  const requests = drill.oracles.reduce((sum, { requestCount }) => sum + Number(requestCount), 0);
+  return (
+    <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
+      <Stat
+        name="Notice to decision"
+        value={drill.noticeToDecisionMs > 0 ? duration(drill.noticeToDecisionMs) : "—"}
+        note={drill.decisionId === "" ? "not decided yet" : <SubjectLink subject={`decision/${drill.decisionId}`} />}
+      />
+      <Stat
+        name="Notice to safe"
+        value={drill.noticeToSafeMs > 0 ? duration(drill.noticeToSafeMs) : "—"}
+        note={`of ${duration(drill.windowSeconds * 1000)}`}
+      />
+      <Stat
+        name="Client errors"
+        value={drill.oracles.length === 0 ? "—" : count(wrong)}
+        note={drill.oracles.length === 0 ? "no client with an oracle yet" : `in ${count(requests)} requests`}
+      />
+      <Stat
+        name={drill.endedAt === undefined ? "Runs for" : "Took"}
+        value={duration(Math.max(0, endMs - startMs))}
+        note={<Time at={drill.startedAt} />}
+      />
+    </div>
+  );
+}
+
+function Clients() {
+  const { data: oracles = [] } = useQuery(queries.oracles());
+  const { data: migrations = [] } = useQuery(queries.migrations());
+  if (oracles.length === 0) return null;
+  return (
+    <Panel title="What clients see" isFlush>
+      {oracles.map((report) => (
+        <ClientGraph key={report.name} report={report} migrations={migrations} />
+      ))}
+    </Panel>
+  );
+}
+
+function Seen({ drill }: { drill: Drill }) {
+  return (
+    <Panel title="What clients saw during the drill" isFlush>
+      <Table label="Clients" head={["client", "requests", "errors", "wrong answers", "reconnects", "median", "p99", "longest pause"]}>
+        {drill.oracles.map((oracle) => (
+          <Row key={oracle.name}>
+            <Cell>{oracle.name}</Cell>
+            <Cell className="nums">{count(oracle.requestCount)}</Cell>
+            <Cell className="nums">{count(oracle.errorCount)}</Cell>
+            <Cell className="nums">{count(oracle.wrongCount)}</Cell>
+            <Cell className="nums">{count(oracle.reconnectCount)}</Cell>
+            <Cell className="nums">{duration(oracle.latencyP50Ms)}</Cell>
+            <Cell className="nums">{duration(oracle.latencyP99Ms)}</Cell>
+            <Cell className="nums">{duration(oracle.longestGapMs)}</Cell>
+          </Row>
+        ))}
+      </Table>
+    </Panel>
+  );
+}
+
+function Moved({ id }: { id: string }) {
+  const { data: migration } = useQuery(queries.migration(id));
+  if (migration === undefined) return null;
+  return (
+    <section className="grid gap-3" aria-label={`Move of ${migration.workload}`}>
+      <h2 className="font-semibold">
+        <MigrationLink id={id}>
+          {migration.workload}: {migration.sourceNodeId} → {migration.targetNodeId}
+        </MigrationLink>
+      </h2>
+      <MoveTimeline migration={migration} isShort />
+      {migration.receipt !== undefined && <ReceiptPanel receipt={migration.receipt} />}
+    </section>
+  );
+}
+
+function Acts({ drill }: { drill: Drill }) {
+  const stop = useAct(() => api.drills.stopDrill({ id: drill.id }), {
+    touches: ["drill"],
+    done: () => "The announcement is withdrawn; moves under way go on.",
+  });
+  if (drill.state === DrillState.RUNNING) {
+    return (
+      <For as="operator">
+        <Button onClick={() => stop.mutate(undefined)} isBusy={stop.isPending}>
+          Stop the drill
+        </Button>
+      </For>
+    );
+  }
+  return <Button onClick={() => download(drill)}>Download the report</Button>;
+}
+
+function download(drill: Drill): void {
+  const url = URL.createObjectURL(new Blob([toJsonString(DrillSchema, drill, { prettySpaces: 2 })], { type: "application/json" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = `${drill.id}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}

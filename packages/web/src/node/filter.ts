@@ -1,0 +1,46 @@
+// Which nodes are shown, and in which order. Pure: 10,000 rows are filtered and sorted here at each letter typed.
+import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
+import { msOf } from "../format/time.ts";
+
+export const poolOf = (node: Node): string => {
+  const { instanceType = "", zone = "" } = node.facts?.cloud ?? {};
+  return [instanceType, zone].filter((part) => part !== "").join("/");
+};
+
+export const stateKey = (node: Node): string => (NodeState[node.state] ?? "unknown").toLowerCase();
+
+export interface NodeSearch {
+  readonly q?: string;
+  readonly state?: string;
+  readonly pool?: string;
+  readonly sort?: string;
+}
+
+const orders: Readonly<Record<string, (a: Node, b: Node) => number>> = {
+  name: (a, b) => collator.compare(a.id, b.id),
+  state: (a, b) => b.state - a.state,
+  pool: (a, b) => collator.compare(poolOf(a), poolOf(b)),
+  workloads: (a, b) => b.workloads.length - a.workloads.length,
+  cpu: (a, b) => (b.usage?.cpuFraction ?? -1) - (a.usage?.cpuFraction ?? -1),
+  free: (a, b) => Number((a.usage?.memoryAvailableBytes ?? 1n << 60n) - (b.usage?.memoryAvailableBytes ?? 1n << 60n)),
+  seen: (a, b) => (msOf(a.seenAt) ?? 0) - (msOf(b.seenAt) ?? 0),
+};
+const collator = new Intl.Collator("en", { numeric: true });
+
+export function filterNodes(nodes: readonly Node[], { q = "", state, pool, sort = "name" }: NodeSearch): Node[] {
+  const wanted = q.trim().toLowerCase();
+  const found = nodes.filter(
+    (node) =>
+      (state === undefined || stateKey(node) === state) &&
+      (pool === undefined || poolOf(node) === pool) &&
+      (wanted === "" ||
+        node.id.toLowerCase().includes(wanted) ||
+        poolOf(node).toLowerCase().includes(wanted) ||
+        (node.facts?.cloud?.instanceId ?? "").includes(wanted) ||
+        node.workloads.some((name) => name.includes(wanted))),
+  );
+  const isBackwards = sort.startsWith("-");
+  const order = orders[isBackwards ? sort.slice(1) : sort] ?? orders.name;
+  if (order === undefined) return found;
+  return found.sort((a, b) => (isBackwards ? -1 : 1) * (order(a, b) || collator.compare(a.id, b.id)));
+}

@@ -1,0 +1,201 @@
+import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
+import { useQuery } from "@tanstack/react-query";
+import { useParams, useSearch } from "@tanstack/react-router";
+import { api } from "../api/clients.ts";
+import { queries } from "../api/queries.ts";
+import { useAct } from "../app/act.ts";
+import { For } from "../app/caller.tsx";
+import { DecisionTable } from "../decision/table.tsx";
+import { Interrupt } from "../drill/interrupt.tsx";
+import { useRecentEvents } from "../event/recent.ts";
+import { bytes, duration, plural, words } from "../format/units.ts";
+import { MigrationTable } from "../migration/table.tsx";
+import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
+import { Badge } from "../ui/badge.tsx";
+import { Button } from "../ui/button.tsx";
+import { EventList } from "../ui/events.tsx";
+import { Facts } from "../ui/facts.tsx";
+import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { NodeBadge } from "../ui/states.tsx";
+import { Tabs } from "../ui/tabs.tsx";
+import { Time } from "../ui/time.tsx";
+import { WorkloadTable } from "../workload/table.tsx";
+
+const tabs = [
+  { id: "now", title: "Now" },
+  { id: "moves", title: "Moves and decisions" },
+  { id: "events", title: "Events" },
+];
+
+export function NodePage() {
+  const { id } = useParams({ from: "/nodes/$id" });
+  const { tab = "now" } = useSearch({ from: "/nodes/$id" });
+  const { data: node, error, refetch } = useQuery(queries.node(id));
+  if (node === undefined) {
+    return <Page title={id}>{error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}</Page>;
+  }
+  return (
+    <Page
+      title={id}
+      heading={
+        <span className="flex flex-wrap items-center gap-2">
+          {id} <NodeBadge node={node} />
+        </span>
+      }
+      aside={<Acts node={node} />}
+    >
+      {node.interruptionAt !== undefined && (
+        <div role="alert" className="mb-4 rounded-lg border border-warn/40 bg-warn-ground px-4 py-3 text-warn">
+          Its end is announced for <Time at={node.interruptionAt} /> (<Time at={node.interruptionAt} isAgo />
+          ). What runs here is moved away.
+        </div>
+      )}
+      <Tabs tabs={tabs} current={tab} />
+      {tab === "now" && <Now node={node} />}
+      {tab === "moves" && <Moves id={id} />}
+      {tab === "events" && <Happened id={id} />}
+    </Page>
+  );
+}
+
+function Acts({ node }: { node: Node }) {
+  const { id, isCordoned } = node;
+  const cordon = useAct(
+    async () => (isCordoned ? (await api.nodes.uncordonNode({ id })).node : (await api.nodes.cordonNode({ id, reason: "by hand" })).node),
+    {
+      touches: ["node"],
+      done: () => (isCordoned ? `${id} takes workloads again.` : `${id} takes no new workload. What runs there stays.`),
+    },
+  );
+  return (
+    <For as="operator">
+      <Button
+        onClick={() => cordon.mutate(undefined)}
+        isBusy={cordon.isPending}
+        title={isCordoned ? "Takes workloads again" : "Takes no new workload; what runs there stays"}
+      >
+        {isCordoned ? "Uncordon" : "Cordon"}
+      </Button>
+      <Interrupt node={node} />
+    </For>
+  );
+}
+
+function Now({ node }: { node: Node }) {
+  const { data: workloads = [] } = useQuery(queries.workloads());
+  const { facts, usage } = node;
+  const capabilities = facts?.capabilities;
+  const cloud = facts?.cloud;
+  const criu = capabilities?.criu;
+  return (
+    <div className="grid gap-4">
+      <Panel title="Workloads" isFlush>
+        <WorkloadTable workloads={workloads.filter(({ nodeId }) => nodeId === node.id)} withNode={false} />
+      </Panel>
+      <NodeTelemetry id={node.id} />
+      <div className="grid items-start gap-4 lg:grid-cols-2">
+        <Panel
+          title="What it can do"
+          aside={criu?.available ? <Badge tone="good">moves workloads</Badge> : <Badge tone="bad">cannot move workloads</Badge>}
+        >
+          <Facts
+            facts={[
+              [
+                "CRIU",
+                criu?.available
+                  ? `${criu.version}, tried: dumped in ${duration(criu.canaryDumpMs)}, restored in ${duration(criu.canaryRestoreMs)}`
+                  : criu?.reason || "not tried yet",
+              ],
+              ["runc", capabilities?.runcVersion || "none"],
+              ["kernel", `${capabilities?.kernelVersion ?? ""} ${capabilities?.arch ?? ""}`],
+              ["written memory", trackers[capabilities?.dirtyTracking ?? ""] ?? capabilities?.dirtyTracking ?? "not known"],
+              [
+                "packets",
+                capabilities?.packetHold === "none"
+                  ? "not held during a freeze"
+                  : `held during a freeze (${words(capabilities?.packetHold)})`,
+              ],
+              ["post-copy", capabilities?.lazyPages ? "yes" : "no"],
+              ["eBPF", capabilities?.ebpf ? "yes" : "no"],
+            ]}
+          />
+          {capabilities !== undefined && capabilities.missing.length > 0 && (
+            <div className="mt-4">
+              <h3 className="mb-1 font-medium">{plural(capabilities.missing.length, "thing")} missing</h3>
+              <ul className="grid gap-2">
+                {capabilities.missing.map(({ what, why, mend }) => (
+                  <li key={what} className="rounded-md bg-raised px-3 py-2">
+                    <p className="font-medium wrap-anywhere">{what}</p>
+                    <p className="wrap-anywhere text-soft">{why}</p>
+                    <p className="wrap-anywhere">
+                      <span className="text-soft">To mend: </span>
+                      {mend}
+                    </p>
+                  </li>
+                ))}
+              </ul>
+            </div>
+          )}
+        </Panel>
+        <Panel title="Facts">
+          <Facts
+            facts={[
+              ["host", facts?.hostname || "—"],
+              ["processors", facts?.cpuCount ? String(facts.cpuCount) : "—"],
+              [
+                "memory",
+                usage === undefined
+                  ? bytes(facts?.memoryBytes ?? 0n)
+                  : `${bytes(usage.memoryAvailableBytes)} free of ${bytes(facts?.memoryBytes ?? 0n)}`,
+              ],
+              ["agent", `${facts?.agentVersion || "—"}${usage === undefined ? "" : `, ${bytes(usage.agentResidentBytes)} resident`}`],
+              cloud !== undefined && ["instance", `${cloud.instanceId || "—"} ${cloud.instanceType} ${cloud.lifecycle}`],
+              cloud !== undefined && ["zone", `${cloud.zone || "—"} ${cloud.zoneId}`],
+              ["link", `${facts?.linkAddress ?? ""}:${facts?.linkPort ?? ""}`],
+              ["joined", <Time at={node.registeredAt} />],
+              ["last heard", <Time at={node.seenAt} isAgo />],
+            ]}
+          />
+        </Panel>
+      </div>
+    </div>
+  );
+}
+
+const trackers: Readonly<Record<string, string>> = {
+  wp_async: "tracked by the kernel (write protection)",
+  soft_dirty: "tracked by the kernel (soft-dirty bits)",
+  none: "not tracked: memory travels in the freeze",
+};
+
+function Moves({ id }: { id: string }) {
+  const { data: migrations = [] } = useQuery(queries.migrations());
+  const { data: decisions = [] } = useQuery(queries.decisions(id));
+  return (
+    <div className="grid gap-4">
+      <Panel title="Moves from and to it, of the last hundred" isFlush>
+        <MigrationTable migrations={migrations.filter(({ sourceNodeId, targetNodeId }) => sourceNodeId === id || targetNodeId === id)} />
+      </Panel>
+      <Panel title="Why it did, or did not" isFlush>
+        <DecisionTable decisions={decisions} />
+      </Panel>
+    </div>
+  );
+}
+
+const always = () => true;
+
+function Happened({ id }: { id: string }) {
+  const { events } = useRecentEvents(always, `node/${id}`);
+  return (
+    <Panel title="Events" isFlush>
+      {events.length === 0 ? (
+        <p className="px-4 py-6 text-soft">Nothing is on record.</p>
+      ) : (
+        <EventList events={events} withSubject={false} />
+      )}
+    </Panel>
+  );
+}

@@ -1,0 +1,205 @@
+import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { mostNodes, queries } from "../api/queries.ts";
+import { bytes, count, percent, plural } from "../format/units.ts";
+import { Empty } from "../ui/empty.tsx";
+import { inputLook } from "../ui/fields.tsx";
+import { NodeLink, WorkloadLink } from "../ui/links.tsx";
+import { Page } from "../ui/page.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { NodeBadge } from "../ui/states.tsx";
+import { Time } from "../ui/time.tsx";
+import { filterNodes, poolOf, stateKey } from "./filter.ts";
+
+export function NodesPage() {
+  const search = useSearch({ from: "/nodes" });
+  const navigate = useNavigate({ from: "/nodes" });
+  const { data: nodes, error, refetch } = useQuery({ ...queries.nodes(), structuralSharing: false });
+  const deferred = useDeferredValue(search);
+  const shown = useMemo(() => filterNodes(nodes ?? [], deferred), [nodes, deferred]);
+  const states = useMemo(() => countBy(nodes ?? [], stateKey), [nodes]);
+  const pools = useMemo(() => countBy(nodes ?? [], poolOf), [nodes]);
+  const set = (change: { [Key in keyof typeof search]?: string | undefined }) =>
+    void navigate({
+      search: (before) =>
+        Object.fromEntries(Object.entries({ ...before, ...change }).filter(([, value]) => value !== undefined && value !== "")),
+      replace: true,
+    });
+  return (
+    <Page title="Nodes" about="Machines with an agent. Each is told of its own end by its cloud, and moves what runs on it.">
+      {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
+      <search className="mb-3 flex flex-wrap items-center gap-2">
+        <input
+          type="search"
+          aria-label="Search nodes by name, pool, instance or workload"
+          placeholder="Name, pool, instance or workload"
+          className={`${inputLook} sm:max-w-72`}
+          value={search.q ?? ""}
+          onChange={(event) => set({ q: event.target.value })}
+        />
+        <Choice label="State" value={search.state} options={states} onChange={(state) => set({ state })} />
+        <Choice label="Pool" value={search.pool} options={pools} onChange={(pool) => set({ pool })} />
+        <output className="nums ml-auto text-soft">
+          {nodes === undefined
+            ? ""
+            : shown.length === nodes.length
+              ? plural(nodes.length, "node")
+              : `${count(shown.length)} of ${plural(nodes.length, "node")}`}
+          {nodes?.length === mostNodes && " (no more are read)"}
+        </output>
+      </search>
+      {nodes?.length === 0 ? (
+        <div className="rounded-lg border border-line bg-surface">
+          <Empty command="aether token create --role agent">
+            No node has joined yet. The token works once; put it on the instance, and the node is here within seconds.
+          </Empty>
+        </div>
+      ) : (
+        <NodeTable nodes={shown} sort={search.sort ?? "name"} onSort={(sort) => set({ sort: sort === "name" ? undefined : sort })} />
+      )}
+    </Page>
+  );
+}
+
+function countBy(nodes: readonly Node[], keyOf: (node: Node) => string): [string, number][] {
+  const counts = new Map<string, number>();
+  for (const node of nodes) counts.set(keyOf(node), (counts.get(keyOf(node)) ?? 0) + 1);
+  return [...counts].filter(([key]) => key !== "").sort(([a], [b]) => a.localeCompare(b));
+}
+
+interface ChoiceProps {
+  readonly label: string;
+  readonly value: string | undefined;
+  readonly options: readonly (readonly [string, number])[];
+  readonly onChange: (value: string | undefined) => void;
+}
+
+function Choice({ label, value, options, onChange }: ChoiceProps) {
+  return (
+    <select
+      aria-label={label}
+      className={`${inputLook} !w-auto`}
+      value={value ?? ""}
+      onChange={(event) => onChange(event.target.value || undefined)}
+    >
+      <option value="">{label}: all</option>
+      {options.map(([key, own]) => (
+        <option key={key} value={key}>
+          {key} ({count(own)})
+        </option>
+      ))}
+    </select>
+  );
+}
+
+const grid =
+  "grid grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(4rem,1.6fr)] sm:grid-cols-[minmax(8rem,1.4fr)_minmax(6.5rem,1fr)_minmax(8rem,1.3fr)_minmax(6rem,1.6fr)_4.5rem_6rem_5.5rem] items-center gap-x-3 px-4";
+const wide = "hidden sm:block";
+const rowHeight = 40;
+
+const columns: readonly { key: string; title: string; isWide: boolean }[] = [
+  { key: "name", title: "Node", isWide: false },
+  { key: "state", title: "State", isWide: false },
+  { key: "pool", title: "Pool", isWide: true },
+  { key: "workloads", title: "Workloads", isWide: false },
+  { key: "cpu", title: "CPU", isWide: true },
+  { key: "free", title: "Free", isWide: true },
+  { key: "seen", title: "Seen", isWide: true },
+];
+
+/** Only the rows in view exist: ten thousand nodes scroll as ten do. */
+function NodeTable({ nodes, sort, onSort }: { nodes: readonly Node[]; sort: string; onSort: (sort: string) => void }) {
+  const place = useRef<HTMLDivElement>(null);
+  const [offset, setOffset] = useState(0);
+  useLayoutEffect(() => setOffset(place.current?.offsetTop ?? 0), []);
+  const virtual = useWindowVirtualizer({ count: nodes.length, estimateSize: () => rowHeight, overscan: 12, scrollMargin: offset });
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a table element cannot have rows that are not there
+    <div role="table" aria-label="Nodes" aria-rowcount={nodes.length + 1} className="rounded-lg border border-line bg-surface">
+      {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+      <div
+        role="row"
+        tabIndex={-1}
+        className={`${grid} sticky top-0 z-10 h-9 rounded-t-lg border-b border-line bg-surface text-xs text-soft`}
+      >
+        {columns.map(({ key, title, isWide }) => (
+          // biome-ignore lint/a11y/useSemanticElements: see above
+          <div
+            key={key}
+            role="columnheader"
+            tabIndex={-1}
+            aria-sort={sort === key ? "ascending" : sort === `-${key}` ? "descending" : "none"}
+            className={isWide ? wide : ""}
+          >
+            <button
+              type="button"
+              className="-ml-1 h-6 rounded px-1 font-medium hover:text-text"
+              onClick={() => onSort(sort === key ? `-${key}` : key)}
+            >
+              {title} <span aria-hidden="true">{sort === key ? "↑" : sort === `-${key}` ? "↓" : ""}</span>
+            </button>
+          </div>
+        ))}
+      </div>
+      {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+      <div ref={place} role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
+        {virtual.getVirtualItems().map(({ index, start }) => {
+          const node = nodes[index];
+          return node === undefined ? null : <NodeRow key={node.id} node={node} index={index} top={start - offset} />;
+        })}
+      </div>
+      {nodes.length === 0 && <p className="px-4 py-6 text-soft">No node fits.</p>}
+    </div>
+  );
+}
+
+function NodeRow({ node, index, top }: { node: Node; index: number; top: number }) {
+  const { usage } = node;
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: a table element cannot have rows that are not there
+    <div
+      role="row"
+      tabIndex={-1}
+      aria-rowindex={index + 2}
+      className={`${grid} absolute inset-x-0 border-b border-line hover:bg-raised/50`}
+      style={{ height: rowHeight, transform: `translateY(${top}px)` }}
+    >
+      <Part>
+        <NodeLink id={node.id} />
+      </Part>
+      <Part>
+        <NodeBadge node={node} />
+      </Part>
+      <Part isWide>
+        <span className="text-soft">{poolOf(node) || "—"}</span>
+      </Part>
+      <Part>
+        {node.workloads.length === 0 ? (
+          <span className="text-soft">none</span>
+        ) : (
+          <>
+            <WorkloadLink name={node.workloads[0] ?? ""} />
+            {node.workloads.length > 1 && <span className="text-soft"> +{node.workloads.length - 1}</span>}
+          </>
+        )}
+      </Part>
+      <Part isWide>{usage === undefined ? "—" : percent(usage.cpuFraction)}</Part>
+      <Part isWide>{usage === undefined ? "—" : bytes(usage.memoryAvailableBytes)}</Part>
+      <Part isWide>
+        <span className="text-soft">
+          <Time at={node.seenAt} isAgo />
+        </span>
+      </Part>
+    </div>
+  );
+}
+
+const Part = ({ isWide = false, children }: { isWide?: boolean; children: ReactNode }) => (
+  // biome-ignore lint/a11y/useSemanticElements: see above
+  <div role="cell" tabIndex={-1} className={`nums truncate ${isWide ? wide : ""}`}>
+    {children}
+  </div>
+);

@@ -1,0 +1,59 @@
+// What a client sees that checks every answer: its worst latency over the last two minutes, with moves and pauses marked.
+import type { OracleReport } from "@aether/contract/gen/aether/v2/drill_pb";
+import type { Migration } from "@aether/contract/gen/aether/v2/migration_pb";
+import { msOf } from "../format/time.ts";
+import { count, duration } from "../format/units.ts";
+import { Badge } from "../ui/badge.tsx";
+import { WorkloadLink } from "../ui/links.tsx";
+import { Plot } from "../ui/plot.tsx";
+import { gapsIn, pointsOf } from "./points.ts";
+
+const windowMs = 120_000;
+
+interface Props {
+  readonly report: OracleReport;
+  readonly migrations: readonly Migration[];
+}
+
+export function ClientGraph({ report, migrations }: Props) {
+  const untilMs = msOf(report.until) ?? Date.now();
+  const fromMs = untilMs - windowMs;
+  const { times, worst } = pointsOf(report);
+  const moves = migrations
+    .filter(({ workload }) => workload === report.workload)
+    .map(({ createdAt, endedAt }) => ({ fromMs: msOf(createdAt) ?? 0, toMs: msOf(endedAt) ?? untilMs, color: "--source" }))
+    .filter((band) => band.toMs > fromMs);
+  const gaps = gapsIn(report, fromMs, untilMs).map((gap) => ({ ...gap, color: "--bad" }));
+  const problems = Number(report.errorCount + report.wrongCount);
+  return (
+    <div>
+      <div className="flex flex-wrap items-center gap-x-3 gap-y-1 px-4 py-2">
+        <span>
+          <strong className="font-medium">{report.name}</strong> asks <WorkloadLink name={report.workload} />
+        </span>
+        {problems === 0 ? (
+          <Badge tone="good">every answer right</Badge>
+        ) : (
+          <Badge tone="bad">
+            {count(report.errorCount)} errors, {count(report.wrongCount)} wrong answers
+          </Badge>
+        )}
+        {report.longestGapMs > 0 && <Badge tone="warn">longest pause {duration(report.longestGapMs)}</Badge>}
+        <span className="nums ml-auto text-xs text-soft">
+          {count(report.requestCount)} requests in 2 min · median {duration(report.latencyP50Ms)}
+        </span>
+      </div>
+      <Plot
+        label={`Worst latency of ${report.workload} as ${report.name} sees it, over the last two minutes`}
+        height={168}
+        fromMs={fromMs}
+        toMs={untilMs}
+        times={times}
+        series={[{ name: "worst latency", values: worst, color: "--accent", format: duration }]}
+        bands={[...moves, ...gaps]}
+        isLog
+      />
+      {report.lastError !== "" && <p className="px-4 pb-3 break-words text-bad">Last error: {report.lastError}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,20 @@
+import { useQuery } from "@tanstack/react-query";
+import { queries } from "../api/queries.ts";
+import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { SnapshotTable } from "./table.tsx";
+
+export function SnapshotsPage() {
+  const { data, error, refetch } = useQuery(queries.snapshots());
+  return (
+    <Page title="Snapshots" about="Checkpoints in the store: memory, files and connections of a workload as they were at one moment.">
+      {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
+      {data !== undefined && (
+        <Panel title={`The last ${data.length}`} isFlush>
+          <SnapshotTable snapshots={data} />
+        </Panel>
+      )}
+    </Page>
+  );
+}

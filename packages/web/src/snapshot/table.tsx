@@ -1,0 +1,112 @@
+import { type Snapshot, SnapshotState } from "@aether/contract/gen/aether/v2/snapshot_pb";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate } from "@tanstack/react-router";
+import { useState } from "react";
+import { api } from "../api/clients.ts";
+import { queries } from "../api/queries.ts";
+import { useAct } from "../app/act.ts";
+import { For } from "../app/caller.tsx";
+import { bytes, duration } from "../format/units.ts";
+import { Badge } from "../ui/badge.tsx";
+import { Button } from "../ui/button.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { NodeLink, WorkloadLink } from "../ui/links.tsx";
+import { SnapshotBadge } from "../ui/states.tsx";
+import { Cell, Row, Table } from "../ui/table.tsx";
+import { Time } from "../ui/time.tsx";
+
+export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Snapshot[]; workload?: string }) {
+  if (snapshots.length === 0) return <Empty command={`aether checkpoint ${workload ?? "NAME"}`}>No snapshot was taken.</Empty>;
+  return (
+    <Table
+      label="Snapshots"
+      head={["taken", ...(workload === undefined ? ["workload"] : []), "state", "size", "frozen for", "on", "epoch", "id", ""]}
+    >
+      {snapshots.map((snapshot) => (
+        <Row key={snapshot.id}>
+          <Cell>
+            <Time at={snapshot.createdAt} />
+          </Cell>
+          {workload === undefined && (
+            <Cell>
+              <WorkloadLink name={snapshot.spec?.name ?? ""} />
+            </Cell>
+          )}
+          <Cell>
+            <span className="inline-flex gap-1">
+              <SnapshotBadge state={snapshot.state} />
+              {snapshot.isPinned && <Badge tone="accent">pinned</Badge>}
+            </span>
+            {snapshot.error !== undefined && <span className="block max-w-72 text-xs break-words text-bad">{snapshot.error.message}</span>}
+          </Cell>
+          <Cell className="nums whitespace-nowrap">{bytes(snapshot.bytes)}</Cell>
+          <Cell className="nums whitespace-nowrap">{snapshot.freezeMs > 0 ? duration(snapshot.freezeMs) : "—"}</Cell>
+          <Cell>
+            <NodeLink id={snapshot.nodeId} />
+          </Cell>
+          <Cell className="nums">{String(snapshot.epoch)}</Cell>
+          <Cell className="font-mono text-xs whitespace-nowrap text-soft">{snapshot.id}</Cell>
+          <Cell className="text-right whitespace-nowrap">
+            <Acts snapshot={snapshot} />
+          </Cell>
+        </Row>
+      ))}
+    </Table>
+  );
+}
+
+function Acts({ snapshot: { id, spec, state, createdAt } }: { snapshot: Snapshot }) {
+  const name = spec?.name ?? "";
+  const navigate = useNavigate();
+  const [asking, setAsking] = useState<"restore" | "delete">();
+  const { data: workloads = [] } = useQuery(queries.workloads());
+  const exists = workloads.some((workload) => workload.spec?.name === name);
+  const restore = useAct(() => api.snapshots.restoreSnapshot({ id }), {
+    touches: ["workload", "snapshot"],
+    onDone: () => void navigate({ to: "/workloads/$name", params: { name } }),
+  });
+  const remove = useAct(() => api.snapshots.deleteSnapshot({ id }), {
+    touches: ["snapshot"],
+    onDone: () => setAsking(undefined),
+    done: () => "The snapshot is deleted.",
+  });
+  return (
+    <For as="operator">
+      <span className="inline-flex gap-1">
+        {state === SnapshotState.READY && <Button onClick={() => setAsking("restore")}>Restore</Button>}
+        {state !== SnapshotState.CREATING && (
+          <Button tone="quiet" onClick={() => setAsking("delete")}>
+            Delete
+          </Button>
+        )}
+      </span>
+      {asking === "restore" && (
+        <Dialog title={`Restore ${name}?`} onClose={() => setAsking(undefined)}>
+          <p>
+            It goes on from where it was at <Time at={createdAt} />. What it did since is not in it, and clients that saw later answers will
+            see older ones.
+          </p>
+          {exists && <p className="mt-2 text-warn">{name} exists now. It must be removed first: two of one workload never run.</p>}
+          <div className="mt-4 flex justify-end gap-2">
+            <Button onClick={() => setAsking(undefined)}>Not now</Button>
+            <Button tone="primary" isBusy={restore.isPending} onClick={() => restore.mutate(undefined)}>
+              Restore it
+            </Button>
+          </div>
+        </Dialog>
+      )}
+      {asking === "delete" && (
+        <Dialog title="Delete this snapshot?" onClose={() => setAsking(undefined)}>
+          <p>Its bytes are removed from the store. Nobody can bring them back.</p>
+          <div className="mt-4 flex justify-end gap-2">
+            <Button onClick={() => setAsking(undefined)}>Not now</Button>
+            <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
+              Delete it
+            </Button>
+          </div>
+        </Dialog>
+      )}
+    </For>
+  );
+}

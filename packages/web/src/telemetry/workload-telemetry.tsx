@@ -1,0 +1,54 @@
+import type { WorkloadSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
+import { useQuery } from "@tanstack/react-query";
+import { queries } from "../api/queries.ts";
+import { bytes, count, duration, percent } from "../format/units.ts";
+import { type GraphSpec, Graphs } from "./graphs.tsx";
+import { useWindowSeconds } from "./window.tsx";
+
+const rate = (value: number) => `${bytes(value)}/s`;
+const micros = (value: number) => (value < 1000 ? `${Math.round(value)} µs` : duration(value / 1000));
+
+const graphs: readonly GraphSpec<WorkloadSample>[] = [
+  { title: "CPU", format: percent, lines: [{ name: "of one CPU", color: "--accent", read: (sample) => sample.cpuFraction }] },
+  { title: "Memory to carry", format: bytes, lines: [{ name: "memory", color: "--accent", read: (sample) => sample.memoryBytes }] },
+  { title: "Memory written", format: rate, lines: [{ name: "dirty rate", color: "--warn", read: (sample) => sample.dirtyBytesPerSecond }] },
+  { title: "TCP connections", format: count, lines: [{ name: "established", color: "--accent", read: (sample) => sample.tcpEstablished }] },
+  {
+    title: "Network",
+    format: rate,
+    lines: [
+      { name: "in", color: "--accent", read: (sample) => sample.receivedBytesPerSecond },
+      { name: "out", color: "--source", read: (sample) => sample.sentBytesPerSecond },
+    ],
+  },
+  { title: "Round trip", format: duration, lines: [{ name: "median", color: "--accent", read: (sample) => sample.roundTripMs }] },
+  {
+    title: "Pressure",
+    format: percent,
+    lines: [
+      { name: "CPU", color: "--accent", read: (sample) => sample.cpuPressure },
+      { name: "memory", color: "--source", read: (sample) => sample.memoryPressure },
+      { name: "I/O", color: "--target", read: (sample) => sample.ioPressure },
+    ],
+  },
+  {
+    title: "Retransmits",
+    format: (value) => `${count(value)}/s`,
+    lines: [{ name: "segments", color: "--bad", read: (sample) => sample.retransmitsPerSecond }],
+  },
+  {
+    title: "Waiting for a CPU",
+    format: micros,
+    lines: [
+      { name: "median", color: "--accent", read: (sample) => sample.runQueueP50Us },
+      { name: "p99", color: "--warn", read: (sample) => sample.runQueueP99Us },
+    ],
+  },
+];
+
+export function WorkloadTelemetry({ name }: { name: string }) {
+  const { seconds, choice } = useWindowSeconds();
+  const { data } = useQuery(queries.workloadTelemetry(name, seconds));
+  if (data === undefined) return null;
+  return <Graphs title="Measured" aside={choice} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
+}

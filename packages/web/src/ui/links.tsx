@@ -1,0 +1,46 @@
+// A thing is always a link to its page.
+import { Link } from "@tanstack/react-router";
+
+const look = "font-medium hover:underline underline-offset-2 wrap-anywhere";
+
+export const NodeLink = ({ id }: { id: string }) =>
+  id === "" ? (
+    <span className="text-soft">no node</span>
+  ) : (
+    <Link to="/nodes/$id" params={{ id }} className={look}>
+      {id}
+    </Link>
+  );
+
+export const WorkloadLink = ({ name }: { name: string }) => (
+  <Link to="/workloads/$name" params={{ name }} className={look}>
+    {name}
+  </Link>
+);
+
+export const MigrationLink = ({ id, children }: { id: string; children?: React.ReactNode }) => (
+  <Link to="/migrations/$id" params={{ id }} className={children === undefined ? `${look} font-mono text-xs` : look}>
+    {children ?? id}
+  </Link>
+);
+
+/** "decision/dec-…", "drill/…", "migration/…", "node/…", "workload/…" as links; anything else as it is. */
+export function SubjectLink({ subject, text }: { subject: string; text?: string }) {
+  const [noun = "", ...rest] = subject.split("/");
+  const id = rest.join("/");
+  if (noun === "node" && id !== "") return <NodeLink id={id} />;
+  if (noun === "workload" && id !== "") return <WorkloadLink name={id} />;
+  const to = placesOfIds[noun];
+  if (to === undefined || id === "") return <span className="wrap-anywhere">{text ?? subject}</span>;
+  return (
+    <Link to={to} params={{ id }} className={text === undefined ? `${look} font-mono text-xs` : look}>
+      {text ?? id}
+    </Link>
+  );
+}
+
+const placesOfIds: Readonly<Record<string, "/migrations/$id" | "/decisions/$id" | "/drills/$id">> = {
+  migration: "/migrations/$id",
+  decision: "/decisions/$id",
+  drill: "/drills/$id",
+};

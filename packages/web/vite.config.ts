@@ -1,0 +1,26 @@
+// One build, no development server of its own: `npm run build:web`, then reload the page of a running control plane.
+import tailwindcss from "@tailwindcss/vite";
+import { defaultClientConditions, defineConfig } from "vite";
+
+export default defineConfig({
+  plugins: [tailwindcss()],
+  // The contract's sources, so that nothing must be built before the page.
+  resolve: { conditions: ["@source", ...defaultClientConditions] },
+  build: {
+    target: "es2023",
+    // The content security policy allows no data: for scripts and fonts, and small files cost nothing on a kept connection.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    reportCompressedSize: false,
+    rolldownOptions: {
+      // Marks for servers that render pages; this one does not.
+      checks: { moduleLevelDirective: false },
+      output: {
+        codeSplitting: {
+          // What only some pages need is not in it.
+          groups: [{ name: "vendor", test: /node_modules[\\/](?!uplot|@tanstack[\\/](react-)?virtual)/ }],
+        },
+      },
+    },
+  },
+});

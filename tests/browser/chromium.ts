@@ -1,0 +1,86 @@
+// The distribution's own Chromium, headless, driven over its protocol. Whatever the page complains about in its console fails the test.
+import { accessSync, constants } from "node:fs";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
+
+const places = [process.env.AETHER_CHROMIUM ?? "", "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+
+export const chromiumPath = places.find((path) => {
+  try {
+    accessSync(path, constants.X_OK);
+    return path !== "";
+  } catch {
+    return false;
+  }
+});
+
+export const chromiumMissing = chromiumPath === undefined ? "there is no Chromium: apt-get install chromium" : undefined;
+
+const quiet = [
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export const launch = (): Promise<Browser> => chromium.launch({ executablePath: chromiumPath ?? "", args: quiet });
+
+export interface Tab {
+  readonly page: Page;
+  /** What the console said that is an error, less what the test expects. */
+  readonly complaints: string[];
+  close(): Promise<void>;
+}
+
+interface TabOptions {
+  readonly theme?: "dark" | "light";
+  readonly width?: number;
+  readonly height?: number;
+}
+
+/** A tab with cookies of its own. */
+export async function openTab(
+  browser: Browser,
+  url: string,
+  { theme = "dark", width = 1280, height = 900 }: TabOptions = {},
+): Promise<Tab> {
+  const context: BrowserContext = await browser.newContext({ viewport: { width, height }, colorScheme: theme, baseURL: url });
+  context.setDefaultTimeout(15_000);
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => complaints.push(error.message));
+  page.on("dialog", (dialog) => {
+    complaints.push(`a dialog: ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+  return { page, complaints, close: () => context.close() };
+}
+
+/** No violation of WCAG 2.2 A and AA that axe finds on what is shown now. */
+export async function expectAccessible(page: Page): Promise<void> {
+  const { default: axe } = await import("axe-core");
+  // The content security policy lets no script in; the debugger's own evaluation is not under it.
+  await page.evaluate(axe.source);
+  const violations = await page.evaluate(async () => {
+    const run = (
+      globalThis as unknown as {
+        axe: { run(options: object): Promise<{ violations: { id: string; nodes: { html: string; failureSummary?: string }[] }[] }> };
+      }
+    ).axe.run;
+    const answer = await run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] });
+    return answer.violations.map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes
+          .slice(0, 3)
+          .map(({ html, failureSummary }) => `${html.slice(0, 200)} (${(failureSummary ?? "").slice(0, 300)})`)
+          .join("; ")}`,
+    );
+  });
+  expect(violations).toEqual([]);
+}

@@ -1,0 +1,240 @@
+// The dashboard in a real browser against a real control plane, without nodes of its own: what needs no root. Agents here speak the real
+// protocol over mutual TLS and say what the test wants; the moves of real workloads are in cloud.test.ts.
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type CoreUnderTest, connectAgent, enrol, startCore } from "../../packages/core/src/testing/core-under-test.ts";
+import { chromiumMissing, expectAccessible, launch, openTab, type Tab } from "./chromium.ts";
+import { connection, enter, linkFor } from "./people.ts";
+
+const dist = fileURLToPath(new URL("../../packages/web/dist/", import.meta.url));
+const missing = chromiumMissing ?? (existsSync(join(dist, "index.html")) ? undefined : "the dashboard is not built: npm run build:web");
+if (missing !== undefined) console.log(`skipped: ${missing}`);
+
+/** The beginning of an element that makes the page scroll sideways; empty when none does. */
+const tooWide = `(() => {
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth <= clientWidth) return "";
+  const scrolls = (element) => element !== null && (getComputedStyle(element).overflowX !== "visible" || scrolls(element.parentElement));
+  const wide = [...document.body.querySelectorAll("*")].filter((each) => each.getBoundingClientRect().right > clientWidth + 1 && !scrolls(each.parentElement));
+  return wide.at(-1)?.outerHTML.slice(0, 300) ?? "something";
+})()`;
+
+const hostile = `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>"'\u202e{{7*7}}`;
+
+describe.skipIf(missing !== undefined)("the dashboard", () => {
+  let core: CoreUnderTest;
+  let browser: Browser;
+  const tabs: Tab[] = [];
+  const open = async (options?: Parameters<typeof openTab>[2]) => {
+    const tab = await openTab(browser, core.url, options);
+    tabs.push(tab);
+    return tab;
+  };
+  beforeAll(async () => {
+    [core, browser] = await Promise.all([startCore({ heartbeat: { intervalMs: 500, lostAfterMs: 60_000 } }), launch()]);
+  }, 90_000);
+  afterAll(async () => {
+    await browser?.close();
+    await core?.stop();
+  });
+
+  it("makes the first admin by the link of the first start, with a password that is good enough, and keeps no code in the address", async () => {
+    const code = readFileSync(join(core.dir, "first-admin.link"), "utf8").trim();
+    const { page, complaints } = await open();
+    await page.goto("/");
+    await page.getByRole("heading", { name: "Nobody has an account yet" }).waitFor();
+    await expectAccessible(page);
+    await page.goto(`/first-admin#${code}`);
+    await page.getByRole("textbox", { name: "Name" }).fill("ada");
+    await page.getByLabel("Password").fill("adaadaadaada");
+    await page.getByRole("button", { name: "Make the account" }).click();
+    await page.getByText("repeats more than a few characters").waitFor();
+    await expectAccessible(page);
+    await page.getByLabel("Password").fill("correct horse battery");
+    await page.getByRole("button", { name: "Make the account" }).click();
+    await page.getByRole("heading", { name: "Overview" }).waitFor();
+    expect(page.url()).toBe(`${core.url}/`);
+    const cookies = await page.context().cookies();
+    expect(cookies).toMatchObject([{ httpOnly: true, sameSite: "Strict" }]);
+    expect(await page.evaluate("document.cookie")).toBe("");
+    expect(complaints.filter((text) => !/40[01]/.test(text))).toEqual([]);
+  });
+
+  it("signs in by name and password at the address that was asked for, and out again", async () => {
+    const { page } = await open();
+    await page.goto("/audit");
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    await page.getByRole("textbox", { name: "Name" }).fill("ada");
+    await page.getByLabel("Password").fill("not the password at all");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByText("Name or password is wrong").waitFor();
+    await page.getByLabel("Password").fill("correct horse battery");
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Audit" }).waitFor();
+    await page.getByText("session.sign-in").first().waitFor();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  });
+
+  it("shows hostile words as words, everywhere", async () => {
+    const facts = {
+      hostname: hostile,
+      agentVersion: hostile,
+      memoryBytes: 8n << 30n,
+      cloud: { instanceType: hostile, zone: hostile, instanceId: hostile },
+      capabilities: {
+        runcVersion: "1",
+        criu: { available: true, version: hostile },
+        missing: [{ what: hostile, why: hostile, mend: hostile }],
+      },
+    };
+    const agent = await connectAgent(core, await enrol(core, "evil"), undefined, [], undefined, facts);
+    const made = await core.call("POST", "/api/v2/workloads", {
+      spec: { name: "hostile", argv: ["/bin/echo", hostile], env: { X: hostile } },
+      nodeId: "evil",
+    });
+    expect(made.status, JSON.stringify(made.body)).toBe(200);
+    await core.call("POST", "/api/v2/nodes/evil:cordon", { reason: hostile });
+    const now = Date.now();
+    const report = {
+      workload: "hostile",
+      since: new Date(now - 10_000).toISOString(),
+      until: new Date(now).toISOString(),
+      requestCount: "10",
+      errorCount: "1",
+      lastError: hostile,
+      sliceMs: 1000,
+      worstLatencyMs: [1, 2, 3],
+    };
+    await core.call("POST", `/api/v2/oracles/client:report`, report);
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    for (const path of [
+      "/",
+      "/nodes",
+      "/nodes/evil",
+      "/nodes/evil?tab=events",
+      "/workloads",
+      "/workloads/hostile",
+      "/events",
+      "/audit",
+      "/drills",
+      `/nodes/${encodeURIComponent(hostile)}`,
+    ]) {
+      await page.goto(path);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.waitForTimeout(150);
+      expect(await page.evaluate(() => (globalThis as { pwned?: number }).pwned), path).toBeUndefined();
+    }
+    await page.goto("/nodes/evil");
+    await page.getByText("{{7*7}}").first().waitFor();
+    expect(complaints.filter((text) => !/404/.test(text))).toEqual([]);
+    await agent.disconnect();
+  }, 60_000);
+
+  it("gives a viewer nothing to press that the control plane would refuse, and the control plane refuses it", async () => {
+    const [viewer, operator] = [await open(), await open()];
+    await enter(viewer.page, await linkFor(core.call, "vic", "ROLE_VIEWER"));
+    await enter(operator.page, await linkFor(core.call, "otto", "ROLE_OPERATOR"));
+    for (const [path, button] of [
+      ["/nodes/evil", "Uncordon"],
+      ["/nodes/evil", "Interrupt this node"],
+      ["/workloads/hostile", "Remove"],
+    ] as const) {
+      for (const { page } of [viewer, operator]) {
+        await page.goto(path);
+        await page.getByRole("navigation", { name: "Parts of this page" }).waitFor();
+      }
+      await operator.page.getByRole("button", { name: button }).first().waitFor();
+      expect(await viewer.page.getByRole("button", { name: button }).count(), button).toBe(0);
+    }
+    await viewer.page.goto("/settings");
+    await viewer.page.getByRole("heading", { name: "Who you are" }).waitFor();
+    expect(await viewer.page.getByRole("link", { name: "Tokens" }).count()).toBe(0);
+    const refused = await viewer.page.evaluate(async () => {
+      const answer = await fetch("/api/v2/nodes/evil:uncordon", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: "{}",
+      });
+      return [answer.status, ((await answer.json()) as { error: { code: string } }).error.code];
+    });
+    expect(refused).toEqual([403, "PERMISSION_DENIED"]);
+  }, 60_000);
+
+  it("goes by keyboard: the palette, a place by two letters, and back to where the focus was", async () => {
+    const { page } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.keyboard.press("Control+k");
+    await page.getByRole("combobox").fill("evi");
+    await page.getByRole("option", { name: "evil" }).first().waitFor();
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: /^evil/ }).waitFor();
+    await page.keyboard.press("g");
+    await page.keyboard.press("d");
+    await page.getByRole("heading", { level: 1, name: "Drills" }).waitFor();
+    await page.goBack();
+    await page.getByRole("heading", { name: /^evil/ }).waitFor();
+  });
+
+  it("says quietly that the control plane is away, and goes on where it was", async () => {
+    const { page } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.goto("/events");
+    await connection(page).getByText("live").first().waitFor();
+    await core.restart();
+    // The same session: it is in the database, not in the process.
+    await page.getByText("the control plane listens").nth(1).waitFor();
+    await connection(page).getByText("live").first().waitFor();
+    expect(await page.getByRole("heading", { level: 1, name: "Events" }).count()).toBe(1);
+  }, 60_000);
+
+  it("is accessible, in both themes and on a telephone, without scrolling sideways", async () => {
+    for (const options of [{ theme: "dark" }, { theme: "light" }, { theme: "light", width: 375, height: 800 }] as const) {
+      const { page } = await open(options);
+      await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+      for (const path of [
+        "/",
+        "/nodes",
+        "/nodes/evil",
+        "/workloads",
+        "/workloads/hostile",
+        "/drills",
+        "/decisions",
+        "/snapshots",
+        "/events",
+        "/audit",
+        "/settings",
+        "/settings?tab=accounts",
+        "/settings?tab=tokens",
+      ]) {
+        await page.goto(path);
+        await page.getByRole("heading", { level: 1 }).waitFor();
+        await page.waitForTimeout(200);
+        await expectAccessible(page);
+        const overflow = await page.evaluate(tooWide);
+        expect(overflow, path).toBe("");
+      }
+    }
+  }, 120_000);
+
+  it("needs less than 200 kB of script for the first view, compressed", async () => {
+    const { page } = await open();
+    const sizes: number[] = [];
+    page.on("response", (answer) => {
+      if (/\.js$/.test(new URL(answer.url()).pathname))
+        void answer
+          .request()
+          .sizes()
+          .then(({ responseBodySize }) => sizes.push(responseBodySize));
+    });
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.waitForTimeout(500);
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    expect(total).toBeGreaterThan(50_000);
+    expect(total).toBeLessThan(200_000);
+  });
+});
