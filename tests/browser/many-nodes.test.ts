@@ -24,7 +24,7 @@ describe.skipIf(missing !== undefined)("ten thousand nodes", () => {
   let browser: Browser;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), "aether-many-"));
-    const database = await openDatabase(dir, new AbortController().signal);
+    const database = await openDatabase({ dataDir: dir }, new AbortController().signal);
     for (let from = 0; from < nodeCount; from += 1000) {
       await database.db
         .insertInto("nodes")
