@@ -16,6 +16,7 @@ const wholeServices = [
   "packages/core/src/http/rules.test.ts",
   "packages/core/src/identity/identity.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
+  "packages/core/src/risk/risk.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",
   "packages/core/src/migration/settle.test.ts",
   "packages/kit/src/identity/rotate.test.ts",
@@ -25,6 +26,7 @@ const onBothEngines = [
   "packages/core/src/db/ledger.test.ts",
   "packages/core/src/decision/decisions.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
+  "packages/core/src/risk/risk.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
 

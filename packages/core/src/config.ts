@@ -1,6 +1,7 @@
 // The control plane's configuration: a YAML file, AETHER_CORE_* variables, and what the caller gives, in rising order.
 import { z } from "zod";
 import { databaseConfig } from "./db/postgres-config.ts";
+import { riskConfig, weighingConfig } from "./risk/config.ts";
 import { parsePool } from "./workload/address-pool.ts";
 
 const port = z.int().min(0).max(65_535);
@@ -48,7 +49,9 @@ export const coreConfig = z.strictObject({
     })
     .prefault({}),
   /** What a rebalance recommendation leads to; a notice always leads to moves. */
-  decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate") }).prefault({}),
+  decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate"), weighing: weighingConfig }).prefault({}),
+  /** Assessments of nodes and pools. */
+  risk: riskConfig,
   /** Snapshots: the last good one of a workload, pinned ones and those in use are never removed; of the others the oldest go first. */
   snapshots: z
     .strictObject({

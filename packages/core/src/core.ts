@@ -64,6 +64,9 @@ import { createCoreIdentity } from "./identity/core-identity.ts";
 import { createMigrations } from "./migration/migrations.ts";
 import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
+import { createAssessments } from "./risk/assessments.ts";
+import { assessSettings } from "./risk/config.ts";
+import { weighingOf } from "./risk/weigh.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { createSnapshots } from "./snapshot/service.ts";
 import { createTelemetry } from "./telemetry/telemetry.ts";
@@ -180,6 +183,15 @@ async function assemble(
     log,
     ...config.certificates,
   });
+  const assessments = createAssessments({
+    db,
+    events,
+    sessions: gateway,
+    settings: { assess: assessSettings(config.risk), thresholds: config.risk.rules, ...config.risk },
+    weighing: weighingOf(config.decision.weighing),
+    nowMs,
+    log,
+  });
   const injector = createInjector(config.drill.injector);
   const drills = createDrills({ db, events, sessions: gateway, injector, canAnnounce: config.drill.injector !== undefined, nowMs, log });
 
@@ -210,6 +222,7 @@ async function assemble(
     certificates,
     createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,
+    assessments,
     drills,
     snapshots,
     converge,

@@ -1,0 +1,122 @@
+// Price tables: written by the fetchers, read by assessments, savings and the price service.
+import type { Kysely } from "kysely";
+import type { Database, Row } from "../db/schema.ts";
+import { type PoolKey, poolName } from "./pool.ts";
+
+/** A price that was not confirmed for this long is not used: the market may have moved. */
+export const priceStaleMs = 86_400_000;
+const scoreStaleMs = 86_400_000;
+const advisorStaleMs = 90 * 86_400_000;
+
+/** The price in force from a time on, ms and USD per hour. */
+export interface PriceStep {
+  readonly atMs: number;
+  readonly usdPerHour: number;
+}
+
+export interface Sourced<Value> {
+  readonly value: Value;
+  /** e.g. DescribeSpotPriceHistory, spot-advisor, configured. */
+  readonly source: string;
+  readonly origin: string;
+  readonly fetchedAt: Date;
+}
+
+/** All that is known of the pools, in memory: one read for a pass over the fleet. */
+export interface PriceBook {
+  /** Steps that cover the asked time, oldest first; empty when unknown. */
+  spot(pool: PoolKey): readonly PriceStep[];
+  spotSource(pool: PoolKey): Omit<Sourced<number>, "value"> | undefined;
+  onDemand(pool: PoolKey): Sourced<number> | undefined;
+  placementScore(pool: PoolKey): Sourced<number> | undefined;
+  advisorBand(pool: PoolKey): Sourced<number> | undefined;
+  readonly pools: readonly PoolKey[];
+}
+
+export const spotPriceFetch = (region: string): string => `DescribeSpotPriceHistory ${region}`;
+
+/** Reads everything that is needed to price the time since `sinceMs`. */
+export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs: number): Promise<PriceBook> {
+  const [before, after, onDemand, scores, bands, fetches] = await Promise.all([
+    // The price in force at the beginning was set before it.
+    db
+      .selectFrom("spot_prices")
+      .distinctOn(["region", "zone", "instance_type"])
+      .selectAll()
+      .where("at", "<=", new Date(sinceMs))
+      .orderBy("region")
+      .orderBy("zone")
+      .orderBy("instance_type")
+      .orderBy("at", "desc")
+      .execute(),
+    db.selectFrom("spot_prices").selectAll().where("at", ">", new Date(sinceMs)).orderBy("at").execute(),
+    db.selectFrom("on_demand_prices").selectAll().execute(),
+    db
+      .selectFrom("placement_scores")
+      .selectAll()
+      .where("fetched_at", ">", new Date(nowMs - scoreStaleMs))
+      .execute(),
+    db
+      .selectFrom("advisor_bands")
+      .selectAll()
+      .where("fetched_at", ">", new Date(nowMs - advisorStaleMs))
+      .execute(),
+    db.selectFrom("fetches").select(["name", "last_success_at"]).where("kind", "=", "price").execute(),
+  ]);
+  const confirmed = new Map(fetches.map((row) => [row.name, row.last_success_at]));
+  const steps = new Map<string, PriceStep[]>();
+  const sources = new Map<string, Omit<Sourced<number>, "value">>();
+  const pools = new Map<string, PoolKey>();
+  for (const row of [...before, ...after]) {
+    const pool = { region: row.region, zone: row.zone, instanceType: row.instance_type };
+    const name = poolName(pool);
+    const fetchedAt = confirmed.get(spotPriceFetch(row.region)) ?? row.fetched_at;
+    const list = steps.get(name) ?? [];
+    list.push({ atMs: row.at.getTime(), usdPerHour: row.usd_per_hour });
+    steps.set(name, list);
+    pools.set(name, pool);
+    sources.set(name, { source: "DescribeSpotPriceHistory", origin: row.origin, fetchedAt });
+  }
+  const byType = (region: string, instanceType: string): string => `${region} ${instanceType}`;
+  const onDemandBy = new Map<string, Row<"on_demand_prices">>();
+  for (const row of onDemand) {
+    const key = byType(row.region, row.instance_type);
+    // What the operator has set wins over what was derived.
+    if (row.source === "configured" || !onDemandBy.has(key)) onDemandBy.set(key, row);
+  }
+  const bandBy = new Map(bands.map((row) => [byType(row.region, row.instance_type), row]));
+  const scoreBy = new Map(scores.map((row) => [poolName({ region: row.region, zone: row.zone, instanceType: row.instance_type }), row]));
+  return {
+    pools: [...pools.values()],
+    spot: (pool) => steps.get(poolName(pool)) ?? [],
+    spotSource: (pool) => sources.get(poolName(pool)),
+    onDemand(pool) {
+      const row = onDemandBy.get(byType(pool.region, pool.instanceType));
+      return row && { value: row.usd_per_hour, source: row.source, origin: row.origin, fetchedAt: row.fetched_at };
+    },
+    placementScore(pool) {
+      const row = scoreBy.get(poolName(pool));
+      return row && { value: row.score, source: "GetSpotPlacementScores", origin: row.origin, fetchedAt: row.fetched_at };
+    },
+    advisorBand(pool) {
+      const row = bandBy.get(byType(pool.region, pool.instanceType));
+      return row && { value: row.band, source: "spot-advisor", origin: row.origin, fetchedAt: row.fetched_at };
+    },
+  };
+}
+
+/** The price in force at a time; undefined before the first that is known. */
+export function priceAt(steps: readonly PriceStep[], atMs: number): number | undefined {
+  let found: number | undefined;
+  for (const step of steps) {
+    if (step.atMs > atMs) break;
+    found = step.usdPerHour;
+  }
+  return found;
+}
+
+/** The price now, if the source has confirmed it lately. */
+export function freshPrice(book: PriceBook, pool: PoolKey, nowMs: number): number | undefined {
+  const source = book.spotSource(pool);
+  return source && nowMs - source.fetchedAt.getTime() <= priceStaleMs ? priceAt(book.spot(pool), nowMs) : undefined;
+}

@@ -1,0 +1,153 @@
+// Assesses every node and pool each minute and at once when a signal comes, keeps the newest answer of each and, when it changed by enough
+// to matter, the answer in their history. A pass reads everything in a few queries, so its cost hardly depends on the size of the fleet.
+import { type Assessment, AssessmentSchema } from "@aether/contract/gen/aether/v2/risk_pb";
+import { faultpoint, type Logger, sleep } from "@aether/kit";
+import { type Assessment as Answer, type AssessSettings, assess, DEFAULT_HAZARD_MODEL } from "@aether/risk";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Db } from "../db/database.ts";
+import type { Events } from "../events/events.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { newId } from "../ids.ts";
+import type { Part } from "../part.ts";
+import { poolName } from "../prices/pool.ts";
+import { type RiskSubject, readSubjects } from "./evidence.ts";
+import { levelOf, type RiskLevel } from "./level.ts";
+import { riskRoutes } from "./service.ts";
+import { appendHistory, cutHistory, forgetOthers, isNews, readNewest, writeNewest } from "./store.ts";
+import type { Weighing } from "./weigh.ts";
+
+export interface AssessmentsOptions {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: Pick<AgentSessions, "onSignal">;
+  readonly settings: RiskSettings;
+  readonly weighing: Weighing;
+  readonly nowMs: () => number;
+  readonly log: Logger;
+  /** Called after each pass with what was found: where moves are weighed. Must not throw. */
+  readonly onPass?: (assessments: readonly Assessment[]) => void;
+}
+
+export interface RiskSettings {
+  readonly assess: AssessSettings;
+  readonly thresholds: { readonly trend: number; readonly volatilityUsd: number };
+  readonly everyMs: number;
+  readonly keepDays: number;
+}
+
+export interface Assessments extends Part {
+  /** Assesses everything now and keeps it. Passes never overlap. */
+  pass(cause: "timer" | "signal" | "start"): Promise<readonly Assessment[]>;
+  stop(): Promise<void>;
+}
+
+const cutEveryMs = 3_600_000;
+
+export function createAssessments(options: AssessmentsOptions): Assessments {
+  const { db, events, sessions, settings, weighing, nowMs, log, onPass } = options;
+  const stopping = new AbortController();
+  let loop: Promise<void> = Promise.resolve();
+  let last: Promise<unknown> = Promise.resolve();
+  let cutAtMs = 0;
+  const levels = new Map<string, RiskLevel>();
+
+  const pass: Assessments["pass"] = (cause) => {
+    const turn = last.then(() => passOnce(cause));
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+
+  async function passOnce(cause: string): Promise<readonly Assessment[]> {
+    const atMs = nowMs();
+    const before = await readNewest(db);
+    const assessments = (await readSubjects(db, atMs)).map((subject) =>
+      messageOf(subject, assess(DEFAULT_HAZARD_MODEL, subject.evidence, settings.assess), atMs, cause),
+    );
+    await faultpoint("core.risk.before_write");
+    await db.transaction().execute(async (tx) => {
+      await writeNewest(tx, assessments);
+      await forgetOthers(tx, assessments);
+      await appendHistory(
+        tx,
+        assessments.filter((each) => isNews(each, before.get(each.subject))),
+      );
+      await tellLevels(tx, assessments, before);
+    });
+    if (atMs - cutAtMs >= cutEveryMs) {
+      cutAtMs = atMs;
+      await cutHistory(db, new Date(atMs - settings.keepDays * 86_400_000));
+    }
+    onPass?.(assessments);
+    return assessments;
+  }
+
+  async function tellLevels(
+    tx: Parameters<Events["append"]>[0],
+    assessments: readonly Assessment[],
+    before: ReadonlyMap<string, Assessment>,
+  ) {
+    for (const each of assessments) {
+      const known = before.get(each.subject);
+      const was = levels.get(each.subject) ?? (known && levelOf(hourOf(known), undefined)) ?? "low";
+      const is = levelOf(hourOf(each), was);
+      levels.set(each.subject, is);
+      if (is === was) continue;
+      const first = each.contributions[0];
+      await events.append(tx, {
+        type: `risk.${is}`,
+        subject: each.subject,
+        message: `${each.subject}: ${(100 * hourOf(each)).toFixed(1)} % within an hour, ${was} before${first ? `; first reason: ${first.words}` : ""}`,
+        data: { assessmentId: each.id, probability: hourOf(each), was },
+      });
+    }
+  }
+
+  const attempt = (cause: Parameters<Assessments["pass"]>[0]) =>
+    pass(cause).catch((caught: unknown) => {
+      if (!stopping.signal.aborted) log.error({ err: caught }, "risk.pass.failed");
+    });
+
+  return {
+    pass,
+    routes: riskRoutes({ db, settings, weighing, nowMs }),
+    async start(outer) {
+      const signal = AbortSignal.any([outer, stopping.signal]);
+      const unhear = sessions.onSignal(() => void attempt("signal"));
+      signal.addEventListener("abort", unhear, { once: true });
+      loop = (async () => {
+        await attempt("start");
+        while (!signal.aborted) {
+          await sleep(settings.everyMs, signal).catch(() => undefined);
+          if (!signal.aborted) await attempt("timer");
+        }
+      })();
+    },
+    async stop() {
+      stopping.abort();
+      await loop;
+      await last;
+    },
+  };
+}
+
+/** The probability within the explained horizon (an hour by default). */
+export const hourOf = (assessment: Assessment): number =>
+  assessment.horizons.find(({ horizonSeconds }) => horizonSeconds === assessment.explainedHorizonSeconds)?.probability ?? 0;
+
+function messageOf(subject: RiskSubject, answer: Answer, atMs: number, cause: string): Assessment {
+  return create(AssessmentSchema, {
+    id: newId("asm", atMs),
+    at: timestampFromMs(atMs),
+    subject: subject.subject,
+    pool: subject.pool === undefined ? "" : poolName(subject.pool),
+    modelVersion: answer.modelVersion,
+    horizons: answer.horizons.map((each) => ({ ...each })),
+    explainedHorizonSeconds: answer.explainedHorizonSeconds,
+    startingProbability: answer.startingProbability,
+    contributions: answer.contributions.map((each) => ({ ...each })),
+    missing: [...answer.missing],
+    inputs: [...subject.inputs],
+    cause,
+  });
+}

@@ -1,0 +1,335 @@
+import { Fault } from "@aether/contract";
+import { AnalyzeRequestSchema, RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
+import { silentLogger } from "@aether/kit";
+import { DEFAULT_ASSESS_SETTINGS, DEFAULT_RULE_THRESHOLDS } from "@aether/risk";
+import { create } from "@bufbuild/protobuf";
+import { createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { openScratchDatabase, type ScratchDatabase } from "../db/scratch-database.ts";
+import { createEvents } from "../events/events.ts";
+import { spotPriceFetch } from "../prices/store.ts";
+import { answerAnalyze } from "./analyze.ts";
+import { createAssessments, hourOf } from "./assessments.ts";
+import { weighingConfig } from "./config.ts";
+import { probabilityWithin } from "./horizon.ts";
+import { levelOf } from "./level.ts";
+import { survivalCurve } from "./survival.ts";
+import { weighingOf } from "./weigh.ts";
+
+const sayFaults: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (caught) {
+    throw Fault.from(caught).toConnectError();
+  }
+};
+const pool = "pool/us-east-1/us-east-1a/m5.large";
+const hour = 3_600_000;
+let database: ScratchDatabase;
+let nowMs = Date.parse("2026-05-04T12:00:00Z");
+let assessments: ReturnType<typeof createAssessments>;
+let client: ReturnType<typeof createClient<typeof RiskService>>;
+
+beforeAll(async () => {
+  database = await openScratchDatabase();
+  assessments = createAssessments({
+    db: database.db,
+    events: createEvents(database.db, database.notices),
+    sessions: { onSignal: () => () => undefined },
+    settings: { assess: DEFAULT_ASSESS_SETTINGS, thresholds: DEFAULT_RULE_THRESHOLDS, everyMs: 60_000, keepDays: 14 },
+    weighing: weighingOf(weighingConfig.parse({})),
+    nowMs: () => nowMs,
+    log: silentLogger,
+  });
+  client = createClient(
+    RiskService,
+    createRouterTransport((router) => assessments.routes?.(router), {
+      router: { interceptors: [sayFaults] },
+    }),
+  );
+}, 60_000);
+afterAll(() => database.close());
+
+beforeEach(async () => {
+  nowMs = Date.parse("2026-05-04T12:00:00Z");
+  for (const table of [
+    "assessments",
+    "assessment_history",
+    "signals",
+    "drills",
+    "nodes",
+    "events",
+    "spot_prices",
+    "on_demand_prices",
+    "advisor_bands",
+    "placement_scores",
+    "incidents",
+    "fetches",
+  ] as const)
+    await database.db.deleteFrom(table).execute();
+  await node("n1");
+  await node("n2");
+  await node("n3", { zone: "us-east-1b" });
+  await node("od", { lifecycle: "on-demand" });
+});
+
+const node = (id: string, cloud: { zone?: string; lifecycle?: string } = {}) =>
+  database.db
+    .insertInto("nodes")
+    .values({
+      id,
+      facts: JSON.stringify({
+        hostname: id,
+        cloud: { region: "us-east-1", zone: cloud.zone ?? "us-east-1a", instanceType: "m5.large", lifecycle: cloud.lifecycle ?? "spot" },
+      }),
+      registered_at: new Date(nowMs - 5 * hour),
+    })
+    .execute();
+const signal = (id: string, nodeId: string, kind: "notice" | "rebalance" | "withdrawn", agoMs: number) =>
+  database.db
+    .insertInto("signals")
+    .values({ id, node_id: nodeId, kind, observed_at: new Date(nowMs - agoMs), received_at: new Date(nowMs - agoMs), source: "imds" })
+    .execute();
+const of = async (subject: string) => {
+  const found = (await assessments.pass("timer")).find((each) => each.subject === subject);
+  if (!found) throw new Error(`no assessment of ${subject}`);
+  return found;
+};
+
+describe("assessments", () => {
+  it("assesses spot nodes and their pools, the most endangered first, and leaves on-demand alone", async () => {
+    await database.db
+      .updateTable("nodes")
+      .set({ interruption_at: new Date(nowMs + 90_000) })
+      .where("id", "=", "n3")
+      .execute();
+    await assessments.pass("timer");
+    const { assessments: list } = await client.listAssessments({});
+    expect(list.map(({ subject }) => subject).sort()).toEqual(
+      ["node/n1", "node/n2", "node/n3", pool, "pool/us-east-1/us-east-1b/m5.large"].sort(),
+    );
+    expect(list[0]?.subject).toBe("node/n3");
+    expect(list[0]?.horizons.map(({ probability }) => probability)).toEqual([1, 1, 1, 1, 1]);
+    expect(list[0]?.contributions[0]).toMatchObject({ name: "notice", source: "certain" });
+    const { assessments: nodes, nextPageToken } = await client.listAssessments({ kind: "node", page: { pageSize: 2 } });
+    expect(nodes).toHaveLength(2);
+    const rest = await client.listAssessments({ kind: "node", page: { pageSize: 2, pageToken: nextPageToken } });
+    expect(rest.assessments).toHaveLength(1);
+  });
+
+  it("counts another node's loss in the pool as evidence, but neither a drill nor what was withdrawn", async () => {
+    const quiet = hourOf(await of("node/n1"));
+    await signal("sig-1", "n2", "notice", 600_000);
+    const worse = hourOf(await of("node/n1"));
+    expect(worse).toBeGreaterThan(quiet);
+    await database.db
+      .insertInto("drills")
+      .values({ id: "drl-1", kind: "notice", node_id: "n2", state: "passed", window_seconds: 60, signal_id: "sig-1" })
+      .execute();
+    expect(hourOf(await of("node/n1"))).toBeCloseTo(quiet, 12);
+    await database.db.deleteFrom("drills").execute();
+    await signal("sig-2", "n2", "withdrawn", 300_000);
+    expect(hourOf(await of("node/n1"))).toBeCloseTo(quiet, 12);
+  });
+
+  it("lets each live input change the answer, and says where each came from", async () => {
+    const base = await of("node/n1");
+    expect(base.missing).toEqual(expect.arrayContaining(["price-level", "price-trend", "advisor-band", "placement-score"]));
+    const fetched = { origin: "test", fetched_at: new Date(nowMs - 60_000) };
+    const at = (hoursAgo: number, usd: number) => ({
+      region: "us-east-1",
+      zone: "us-east-1a",
+      instance_type: "m5.large",
+      at: new Date(nowMs - hoursAgo * hour),
+      usd_per_hour: usd,
+      ...fetched,
+    });
+    const steps: [string, () => Promise<unknown>][] = [
+      ["rebalance", () => signal("sig-3", "n1", "rebalance", 60_000)],
+      [
+        "spot-price",
+        async () => {
+          await database.db
+            .insertInto("on_demand_prices")
+            .values({ region: "us-east-1", instance_type: "m5.large", usd_per_hour: 0.096, source: "configured", ...fetched })
+            .execute();
+          await database.db
+            .insertInto("spot_prices")
+            .values([at(30, 0.03), at(10, 0.05), at(2, 0.09)])
+            .execute();
+        },
+      ],
+      [
+        "advisor-band",
+        () =>
+          database.db
+            .insertInto("advisor_bands")
+            .values({ region: "us-east-1", instance_type: "m5.large", band: 4, savings_percent: 60, ...fetched })
+            .execute(),
+      ],
+      [
+        "placement-score",
+        () =>
+          database.db
+            .insertInto("placement_scores")
+            .values({ region: "us-east-1", zone: "us-east-1a", instance_type: "m5.large", score: 1, ...fetched })
+            .execute(),
+      ],
+      [
+        "incident",
+        () =>
+          database.db
+            .insertInto("incidents")
+            .values({
+              feed: "f",
+              item_id: "1",
+              region: "us-east-1",
+              title: "Launch errors",
+              last_word_at: new Date(nowMs - 60_000),
+              is_resolved: false,
+            })
+            .execute(),
+      ],
+    ];
+    let before = hourOf(base);
+    for (const [name, add] of steps) {
+      await add();
+      const after = await of("node/n1");
+      expect(hourOf(after), name).toBeGreaterThan(before);
+      expect(after.inputs.find((input) => input.name === name)?.source, name).not.toBe("");
+      before = hourOf(after);
+    }
+    const whole = await of("node/n1");
+    expect(whole.missing).toEqual(["share-last-day"]);
+    const sum = whole.startingProbability + whole.contributions.reduce((total, { points }) => total + points, 0);
+    expect(sum).toBeCloseTo(hourOf(whole), 9);
+  });
+
+  it("does not use a price that nobody has confirmed for a day", async () => {
+    await database.db
+      .insertInto("spot_prices")
+      .values({
+        region: "us-east-1",
+        zone: "us-east-1a",
+        instance_type: "m5.large",
+        at: new Date(nowMs - 40 * hour),
+        usd_per_hour: 0.05,
+        origin: "test",
+        fetched_at: new Date(nowMs - 40 * hour),
+      })
+      .execute();
+    expect((await of("node/n1")).inputs.some(({ name }) => name === "spot-price")).toBe(false);
+    await database.db
+      .insertInto("fetches")
+      .values({
+        kind: "price",
+        name: spotPriceFetch("us-east-1"),
+        origin: "test",
+        last_success_at: new Date(nowMs - 60_000),
+        next_try_at: new Date(nowMs),
+      })
+      .execute();
+    expect((await of("node/n1")).inputs.some(({ name }) => name === "spot-price")).toBe(true);
+  });
+
+  it("keeps what changed, not every minute, and tells a level once", async () => {
+    await assessments.pass("start");
+    nowMs += 60_000;
+    await assessments.pass("timer");
+    expect((await client.listRiskHistory({ subject: "node/n1" })).assessments).toHaveLength(1);
+    await signal("sig-4", "n1", "rebalance", 0);
+    await assessments.pass("signal");
+    nowMs += 1_000;
+    await assessments.pass("timer");
+    const { assessments: history } = await client.listRiskHistory({ subject: "node/n1" });
+    expect(history.map(({ cause }) => cause)).toEqual(["signal", "start"]);
+    const told = await database.db
+      .selectFrom("events")
+      .selectAll()
+      .where("type", "like", "risk.%")
+      .where("subject", "=", "node/n1")
+      .execute();
+    expect(told).toHaveLength(1);
+    const explained = await client.explainRisk({ subject: "node/n1" });
+    expect(explained.lines.join("\n")).toContain("rebalance recommendation (set by policy, not learnt)");
+    expect(explained.survival.at(-1)?.afterSeconds).toBe(86_400);
+  });
+
+  it("forgets a node that is gone, and keeps its history", async () => {
+    await assessments.pass("timer");
+    await database.db.deleteFrom("nodes").where("id", "=", "n3").execute();
+    nowMs += 60_000;
+    await assessments.pass("timer");
+    await expect(client.explainRisk({ subject: "node/n3" })).rejects.toThrow(/no assessment/);
+    expect((await client.listRiskHistory({ subject: "node/n3" })).assessments).toHaveLength(1);
+    await expect(client.explainRisk({ subject: "n3" })).rejects.toThrow(/subject is node/);
+  });
+
+  it("replays a policy over what was recorded, and names what it could not know", async () => {
+    for (let i = 0; i < 6; i++) {
+      await assessments.pass("timer");
+      nowMs += 900_000;
+    }
+    await signal("sig-5", "n1", "notice", 0);
+    await assessments.pass("signal");
+    nowMs += 900_000;
+    await assessments.pass("timer");
+    const report = await client.replayPolicy({ policy: { moveAboveRatio: 1.2 } });
+    expect(report.summary).toMatch(/^this policy would have moved \d+ times, saved -?\d+ of 1 losses, (cost|saved) [\d.]+ USD$/);
+    expect(report.sittingStill?.losses).toBe(1);
+    expect(report.unknown[0]).toContain("no spot price");
+    await expect(client.replayPolicy({ policy: { moveAboveRatio: 0 } })).rejects.toThrow(/policy.move_above_ratio is 1 to 100/);
+  });
+});
+
+describe("POST /analyze", () => {
+  const ask = (init: { spotPriceHistory?: number[]; rebalanceSignal?: boolean; capacityScore?: number }) =>
+    answerAnalyze(create(AnalyzeRequestSchema, init), DEFAULT_RULE_THRESHOLDS);
+  const prices = [1, 1, 1, 1, 1, 1, 1, 1, 1, 2];
+  it.each([
+    [{ spotPriceHistory: prices, rebalanceSignal: true, capacityScore: 1 }, "CRITICAL", "Cloud Provider Signal"],
+    [{ spotPriceHistory: prices, rebalanceSignal: false, capacityScore: 1 }, "CRITICAL", "Price Spike Detected"],
+    [{ spotPriceHistory: [20, 1, 20, 1, 10], rebalanceSignal: false, capacityScore: 1 }, "CRITICAL", "Market Instability"],
+    [{ spotPriceHistory: [1, 1, 1], rebalanceSignal: false, capacityScore: 1 }, "LOW", "Stable"],
+  ])("answers by the named rules in their order %#", (request, status, rca) => {
+    expect(ask(request)).toMatchObject({ status, rca, prediction: status === "LOW" ? 0 : 100, horizonSeconds: 3600 });
+  });
+  it("names each field that is wrong", () => {
+    expect(() => ask({ spotPriceHistory: [1, Number.NaN] })).toThrow(/spotPriceHistory\[1\].*rebalanceSignal.*capacityScore/);
+    try {
+      ask({ rebalanceSignal: true, capacityScore: 2 });
+    } catch (caught) {
+      expect(caught).toMatchObject({ code: "INVALID_ARGUMENT", field: "capacityScore", details: { capacityScore: expect.any(String) } });
+    }
+  });
+});
+
+describe("of one answer", () => {
+  const horizons = [
+    { horizonSeconds: 120, probability: 0.1, low: 0.05, high: 0.2 },
+    { horizonSeconds: 600, probability: 1, low: 1, high: 1 },
+  ].map((each) => ({ $typeName: "aether.v2.HorizonRisk" as const, ...each }));
+  it("survival falls, its range holds it, and a certain loss ends it", () => {
+    const curve = survivalCurve({ horizons });
+    for (const [i, point] of curve.entries()) {
+      expect(point.low).toBeLessThanOrEqual(point.probability);
+      expect(point.high).toBeGreaterThanOrEqual(point.probability);
+      expect(point.probability).toBeLessThanOrEqual(curve[i - 1]?.probability ?? 1);
+    }
+    expect(curve.at(-1)?.probability).toBe(0);
+  });
+  it("is read between horizons by a constant hazard", () => {
+    expect(probabilityWithin({ horizons }, 60)).toBeCloseTo(1 - Math.sqrt(0.9), 12);
+    expect(probabilityWithin({ horizons }, 599)).toBe(0.1);
+    expect(probabilityWithin({ horizons }, 600)).toBe(1);
+  });
+  it("has a level that does not flutter at its border", () => {
+    expect([
+      levelOf(0.21, "low"),
+      levelOf(0.17, "elevated"),
+      levelOf(0.15, "elevated"),
+      levelOf(0.5, "critical"),
+      levelOf(0.47, "critical"),
+    ]).toEqual(["elevated", "elevated", "low", "critical", "elevated"]);
+  });
+});

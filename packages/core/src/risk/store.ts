@@ -1,0 +1,75 @@
+// Assessments as rows: the newest of each subject, and those that changed by enough to matter.
+import { type Assessment, AssessmentSchema } from "@aether/contract/gen/aether/v2/risk_pb";
+import { timestampDate } from "@bufbuild/protobuf/wkt";
+import type { Kysely } from "kysely";
+import { fromColumn, toColumn } from "../db/proto.ts";
+import type { Database, NewRow } from "../db/schema.ts";
+
+const rowsAtOnce = 200;
+/** An answer that did not change is kept so often all the same, so that a graph has points. */
+const keepEveryMs = 900_000;
+
+const probabilityOf = (assessment: Assessment): number =>
+  assessment.horizons.find(({ horizonSeconds }) => horizonSeconds === assessment.explainedHorizonSeconds)?.probability ?? 0;
+
+const dateOf = (assessment: Assessment): Date => (assessment.at ? timestampDate(assessment.at) : new Date(0));
+
+const rowOf = (assessment: Assessment): NewRow<"assessments"> => ({
+  subject: assessment.subject,
+  at: dateOf(assessment),
+  probability: probabilityOf(assessment),
+  body: toColumn(AssessmentSchema, assessment),
+});
+
+export async function readNewest(db: Kysely<Database>): Promise<Map<string, Assessment>> {
+  const rows = await db.selectFrom("assessments").select(["subject", "body"]).execute();
+  return new Map(rows.map((row) => [row.subject, fromColumn(AssessmentSchema, row.body)]));
+}
+
+export async function writeNewest(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {
+  for (let i = 0; i < assessments.length; i += rowsAtOnce) {
+    await db
+      .insertInto("assessments")
+      .values(assessments.slice(i, i + rowsAtOnce).map(rowOf))
+      .onConflict((conflict) =>
+        conflict.column("subject").doUpdateSet((eb) => ({
+          at: eb.ref("excluded.at"),
+          probability: eb.ref("excluded.probability"),
+          body: eb.ref("excluded.body"),
+        })),
+      )
+      .execute();
+  }
+}
+
+/** What is not assessed any more (a node that is gone) has no newest answer; its history stays. */
+export async function forgetOthers(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {
+  const at = assessments[0]?.at;
+  const query = db.deleteFrom("assessments");
+  await (at === undefined ? query : query.where("at", "<", timestampDate(at))).execute();
+}
+
+/** The probability moved by half a point or a tenth, a reason or a missing input came or went, or a quarter of an hour has passed. */
+export function isNews(now: Assessment, before: Assessment | undefined): boolean {
+  if (before === undefined || before.modelVersion !== now.modelVersion) return true;
+  const [p, q] = [probabilityOf(now), probabilityOf(before)];
+  const names = (assessment: Assessment): string =>
+    [...assessment.contributions.filter(({ source }) => source !== "learnt").map(({ name }) => name), "|", ...assessment.missing]
+      .sort()
+      .join();
+  const quarter = (assessment: Assessment): number => Math.floor(dateOf(assessment).getTime() / keepEveryMs);
+  return Math.abs(p - q) > Math.max(0.005, 0.1 * q) || names(now) !== names(before) || quarter(now) !== quarter(before);
+}
+
+export async function appendHistory(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {
+  for (let i = 0; i < assessments.length; i += rowsAtOnce) {
+    await db
+      .insertInto("assessment_history")
+      .values(assessments.slice(i, i + rowsAtOnce).map((assessment) => ({ id: assessment.id, ...rowOf(assessment) })))
+      .execute();
+  }
+}
+
+export async function cutHistory(db: Kysely<Database>, before: Date): Promise<void> {
+  await db.deleteFrom("assessment_history").where("at", "<", before).execute();
+}
