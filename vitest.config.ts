@@ -15,6 +15,7 @@ const wholeServices = [
   "packages/core/src/drill/drills.test.ts",
   "packages/core/src/http/rules.test.ts",
   "packages/core/src/identity/identity.test.ts",
+  "packages/core/src/leader/leadership.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",

@@ -19,6 +19,7 @@ import { createTelemetry } from "./host/telemetry.ts";
 import { createUsageMeter } from "./host/usage.ts";
 import { createImdsClient } from "./imds/client.ts";
 import { findInstance, watchWhenThere } from "./imds/watching.ts";
+import { createCoreAddresses } from "./link/addresses.ts";
 import { createNodeIdentity, nodeIdIn } from "./link/enrol.ts";
 import { type Session, startSession } from "./link/session.ts";
 import { openSpool } from "./link/spool.ts";
@@ -124,8 +125,9 @@ async function assemble(
   let probes = await probeHost(machine, tools, signal);
   let link = { address: linkAddress, port: config.linkPort };
   const facts = () => factsOf(machine, probes, link, instance, agentVersion, config.packetHold);
+  const addresses = createCoreAddresses(config.coreAddress);
   const identity = createNodeIdentity({
-    ...{ coreAddress: config.coreAddress, joinToken: config.joinToken, joinTokenFile: config.joinTokenFile, stateDir, log },
+    ...{ addresses, joinToken: config.joinToken, joinTokenFile: config.joinTokenFile, stateDir, log },
     nodeId: chooseNodeId(config.nodeId, instance?.instanceId),
     facts: async () => facts(),
     onRegistered: ({ config: next }) => takeConfig(next),
@@ -169,7 +171,10 @@ async function assemble(
   const dispatcher = createDispatcher({ engine, board, journal, nodeId, log, session: () => session });
   await dispatcher.settleInterrupted();
   session = startSession({
-    connect: () => openCoreLink(config.coreAddress, identity),
+    connect: () => openCoreLink(addresses.next(), identity),
+    onWelcome: () => addresses.keep(),
+    // With another one to ask, waiting for this one is no use.
+    ...(addresses.count > 1 ? { backoff: { firstMs: 200, maxMs: 1_000 } } : {}),
     hello: async () => ({
       facts: facts(),
       workloads: board.reports(),

@@ -14,8 +14,13 @@ const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "must be 
 
 /** What an operator may set. Unknown keys are refused. */
 export const agentConfigSchema = z.strictObject({
-  /** HOST:PORT of the control plane's port for agents. */
-  coreAddress: z.string().regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}$/, "must be HOST:PORT"),
+  /** HOST:PORT of the control plane's port for agents; of several control planes all, separated by commas. */
+  coreAddress: z
+    .string()
+    .regex(
+      /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}(,(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}){0,9}$/,
+      "must be HOST:PORT, or up to ten of them separated by commas",
+    ),
   /** aj_SECRET.PIN; needed once. */
   joinToken: z.string().optional(),
   joinTokenFile: absolutePath.optional(),

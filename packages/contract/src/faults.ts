@@ -134,6 +134,12 @@ export const faults = {
   ),
   HEALTH_FAILED: row(Code.FailedPrecondition, "The health check failed", "The detail is what the check answered."),
   STALE_EPOCH: row(Code.Aborted, "The command is for an epoch that is over", "Nothing to do: a newer placement exists."),
+  LEADERSHIP_LOST: row(
+    Code.Unavailable,
+    "Another control plane leads now",
+    "Nothing to do: this one stands by and takes over when it is needed.",
+    "backoff",
+  ),
   STALE_FENCE: row(Code.Aborted, "The command comes from a control plane whose lease is over", "Nothing to do: another one took over."),
   COMMAND_EXPIRED: row(Code.DeadlineExceeded, "The command arrived too late", "It was not begun; it is sent again if still wanted.", "now"),
   STEP_INTERRUPTED: row(Code.Aborted, "The agent restarted in the middle of the step", "The migration is rolled back by itself.", "now"),

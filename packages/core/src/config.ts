@@ -32,6 +32,10 @@ export const coreConfig = z.strictObject({
     .default("aether.local"),
   /** Addresses for workloads that do not ask for one. */
   addressPool: pool.default("10.77.1.0/24"),
+  /** Of authority.pem, the key of the trust domain; the same on every control plane of a database. Default: dataDir. */
+  authorityDir: z.string().startsWith("/").optional(),
+  /** Several control planes on one PostgreSQL: one leads, and another takes over when it was not heard by the database for so long. */
+  leadership: z.strictObject({ leaseMs: z.int().min(500).max(60_000).default(3_000) }).prefault({}),
   /** Life of a node's certificate; renewed at half of it. */
   identityTtlMs: z
     .int()

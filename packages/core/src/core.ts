@@ -34,7 +34,7 @@ import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
 import { createCertificates } from "./certificate/certificates.ts";
 import { type CoreConfig, coreConfig } from "./config.ts";
-import { openDatabase } from "./db/database.ts";
+import { type OpenDatabase, openDatabase } from "./db/database.ts";
 import { createDecisions } from "./decision/decisions.ts";
 import { createPlanService } from "./decision/plan-service.ts";
 import { createDrills } from "./drill/drills.ts";
@@ -61,6 +61,9 @@ import { referenceRoutes } from "./http/openapi/routes.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { createResourceReader } from "./http/rest/resource-reader.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
+import { newId } from "./ids.ts";
+import { type Leadership, takeLeadership } from "./leader/leadership.ts";
+import { type StandbyServer, startStandbyServer } from "./leader/standby-server.ts";
 import { createMigrations } from "./migration/migrations.ts";
 import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
@@ -107,14 +110,19 @@ async function assemble(
 ): Promise<RunningCore> {
   const clock = systemClock;
   const nowMs = () => clock.nowMs();
+  const owner = newId("ses");
   const acts = createActs();
   const database = await openDatabase(
-    { dataDir: config.dataDir, postgres: config.database, isDurable: config.embeddedDatabase.isDurable, hook: acts, log },
+    { dataDir: config.dataDir, postgres: config.database, isDurable: config.embeddedDatabase.isDurable, hook: acts, log, owner },
     signal,
   );
   stack.add("database", database.close);
   const { db, notices } = database;
   await faultpoint("core.database_open");
+  const authority = await openAuthority(config.authorityDir ?? config.dataDir, { trustDomain: config.trustDomain });
+  const leadership =
+    database.engine === "embedded" ? undefined : await lead(config, { ...database, owner }, authority.spkiPin(), signal, log);
+  if (leadership) stack.add("leadership", leadership);
 
   const events = createEvents(db, notices);
   const audit = createAudit(db, nowMs);
@@ -129,7 +137,6 @@ async function assemble(
   const firstAdminCode = await offerFirstAccount(accounts, links, join(config.dataDir, firstAdminFile));
   if (database.engine === "embedded") await releaseKeys(db);
 
-  const authority = await openAuthority(config.dataDir, { trustDomain: config.trustDomain });
   const identity = createCoreIdentity(config.dataDir, authority, config.identityTtlMs, clock, log);
   stack.add("identity", identity);
   await identity.start(signal);
@@ -292,7 +299,39 @@ async function assemble(
   });
   await events.append(db, { type: "core.started", subject: "core", message: `the control plane listens on ${http.address}:${http.port}` });
   log.info({ http, agents, dataDir: config.dataDir }, "core.started");
-  return { http, agents, firstAdminCode, services: [...services], died: database.died, stop: () => stack.stop() };
+  return {
+    http,
+    agents,
+    firstAdminCode,
+    services: [...services],
+    died: Promise.race([database.died, ...(leadership ? [leadership.lost] : [])]),
+    stop: () => stack.stop(),
+  };
+}
+
+/** Waits as a standby until this process leads; its port says so meanwhile. */
+async function lead(
+  { http, leadership: { leaseMs } }: CoreConfig,
+  database: Pick<OpenDatabase, "db" | "claim" | "evict"> & { readonly owner: string },
+  authorityPin: string,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<Leadership> {
+  let standby: StandbyServer | undefined;
+  let opening: Promise<void> = Promise.resolve();
+  try {
+    const parts = { ...database, leaseMs, authorityPin, address: `http://${http.host}:${http.port}`, log };
+    return await takeLeadership(parts, signal, (leader) => {
+      opening = opening.then(async () => {
+        standby ??= await startStandbyServer(http.port, http.host);
+        standby.tell(leader);
+      });
+      opening.catch((caught: unknown) => log.warn({ err: caught }, "leadership.standby_port"));
+    });
+  } finally {
+    await opening.catch(() => undefined);
+    await standby?.stop();
+  }
 }
 
 /** The link itself goes to a terminal only: a log would keep it. */
@@ -329,6 +368,16 @@ export interface CoreRunOptions {
 export async function run(options: CoreRunOptions = {}): Promise<void> {
   const log = options.log ?? createLogger({ name: "core" });
   const config = await loadConfig(coreConfig, { file: options.configFile, prefix: "AETHER_CORE", overrides: options.overrides ?? {} });
+  for (;;) {
+    const died = await runOnce(config, log, options);
+    if (died === undefined) return;
+    if (died.code !== "LEADERSHIP_LOST") throw died;
+    log.warn({ reason: died.message }, "leadership.lost; this control plane stands by from now on");
+  }
+}
+
+/** Answers why it could not go on; undefined: it was told to stop. */
+async function runOnce(config: CoreConfig, log: Logger, options: CoreRunOptions): Promise<Fault | undefined> {
   const ending = new AbortController();
   let died: Fault | undefined;
   const outer = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
@@ -338,7 +387,7 @@ export async function run(options: CoreRunOptions = {}): Promise<void> {
       const core = await runCore(config, signal, log);
       core.died.then((reason) => {
         died = reason;
-        log.fatal({ err: reason }, "core cannot go on");
+        if (reason.code !== "LEADERSHIP_LOST") log.fatal({ err: reason }, "core cannot go on");
         ending.abort(reason);
       });
       tellFirstAdmin(core, config);
@@ -347,5 +396,5 @@ export async function run(options: CoreRunOptions = {}): Promise<void> {
     },
     outer,
   );
-  if (died) throw died;
+  return died;
 }

@@ -3,7 +3,7 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fault } from "@aether/contract";
+import { Fault, fault } from "@aether/contract";
 import { AgentService, type Identity, type RegisterResponse } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import type { Logger } from "@aether/kit";
@@ -21,10 +21,11 @@ import {
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
+import type { CoreAddresses } from "./addresses.ts";
 import { openCoreLink } from "./transport.ts";
 
 export interface EnrolOptions {
-  readonly coreAddress: string;
+  readonly addresses: CoreAddresses;
   readonly joinToken: string | undefined;
   readonly joinTokenFile: string | undefined;
   readonly stateDir: string;
@@ -47,16 +48,27 @@ export function createNodeIdentity(options: EnrolOptions): RotatingIdentity {
     ...identityFile(join(options.stateDir, "identity.json")),
     log: options.log,
     renew: async (current, signal) => {
-      if (current === undefined) return register(options, signal);
+      if (current === undefined) return anyOf(options, () => register(options, signal));
       try {
-        return await renew(options, current, signal);
+        return await anyOf(options, () => renew(options, current, signal));
       } catch (caught) {
         if (current.expiresAtMs > Date.now() || !hasJoinToken(options)) throw caught;
         options.log.warn({ err: caught }, "the certificate is over and was not renewed; joining again");
-        return register(options, signal);
+        return anyOf(options, () => register(options, signal));
       }
     },
   });
+}
+
+/** Of several control planes one leads, and only that one answers. Throws what the last one said, or what is no question of the address. */
+async function anyOf<T>({ addresses }: EnrolOptions, ask: () => Promise<T>): Promise<T> {
+  for (let i = 1; ; i++) {
+    try {
+      return await ask();
+    } catch (caught) {
+      if (i >= addresses.count || Fault.from(caught).code !== "UNAVAILABLE") throw caught;
+    }
+  }
 }
 
 /** The node that an identity names. Throws IDENTITY_REJECTED for one that names no node. */
@@ -68,10 +80,11 @@ export function nodeIdIn(material: IdentityMaterial): string {
 
 async function register(options: EnrolOptions, signal: AbortSignal): Promise<IdentityMaterial> {
   const joinToken = await readJoinToken(options);
-  const { host, port } = parseAddress(options.coreAddress);
+  const address = options.addresses.next();
+  const { host, port } = parseAddress(address);
   const trust = await pinnedTrust({ host, port, pin: parseJoinToken(joinToken).pin, deadlineMs: callMs, alpn: ["h2"] }, signal);
   const { csrPem, privateKeyPem } = await createIdentityRequest();
-  const link = openCoreLink(options.coreAddress, trust);
+  const link = openCoreLink(address, trust);
   try {
     const client = createClient(AgentService, link.transport);
     const facts = await options.facts();
@@ -79,6 +92,7 @@ async function register(options: EnrolOptions, signal: AbortSignal): Promise<Ide
     const material = materialOf(response.identity, privateKeyPem);
     options.log.info({ nodeId: response.nodeId, spiffeId: material.spiffeId }, "node.registered");
     options.onRegistered?.(response);
+    options.addresses.keep();
     return material;
   } finally {
     link.close();
@@ -87,13 +101,14 @@ async function register(options: EnrolOptions, signal: AbortSignal): Promise<Ide
 
 async function renew(options: EnrolOptions, current: IdentityMaterial, signal: AbortSignal): Promise<IdentityMaterial> {
   const { csrPem, privateKeyPem } = await createIdentityRequest();
-  const link = openCoreLink(options.coreAddress, { current: () => current, onRotate: () => () => undefined });
+  const link = openCoreLink(options.addresses.next(), { current: () => current, onRotate: () => () => undefined });
   try {
     const response = await createClient(AgentService, link.transport).renewIdentity({ csrPem }, { signal, timeoutMs: callMs });
     const next = materialOf(response.identity, privateKeyPem);
     if (next.spiffeId !== current.spiffeId) {
       throw fault("IDENTITY_REJECTED", `the control plane renewed ${current.spiffeId} as ${next.spiffeId}`);
     }
+    options.addresses.keep();
     return next;
   } finally {
     link.close();

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { Fault } from "@aether/contract";
 import { type Logger, silentLogger } from "@aether/kit";
 import { Kysely } from "kysely";
+import { newId } from "../ids.ts";
 import { type CommitHook, withCommitHook } from "./commit-hook.ts";
 import type { Engine, Notices } from "./engine.ts";
 import { acquireLock } from "./lock-file.ts";
@@ -26,6 +27,9 @@ export interface OpenDatabase {
   readonly notices: Notices;
   /** Resolves with the reason if the database ends by itself; the process must then end too. */
   readonly died: Promise<Fault>;
+  /** See leader/leadership.ts. */
+  readonly claim: Engine["claim"];
+  readonly evict: Engine["evict"];
   close(): Promise<void>;
 }
 
@@ -39,17 +43,19 @@ export interface DatabaseOptions {
   /** Says something more with transactions before they commit. */
   readonly hook?: CommitHook;
   readonly log?: Logger;
+  /** Names this process among those on the database. */
+  readonly owner?: string;
 }
 
 /** Opens (and makes, and migrates) the database. Throws LOCKED, STORAGE_FAILED, DISK_FULL, CONFIG_INVALID. */
 export async function openDatabase(options: DatabaseOptions, signal?: AbortSignal): Promise<OpenDatabase> {
-  const { dataDir, postgres, isDurable = true, hook, log = silentLogger } = options;
+  const { dataDir, postgres, isDurable = true, hook, log = silentLogger, owner = newId("ses") } = options;
   await mkdir(dataDir, { recursive: true, mode: 0o700 });
   const lock = await acquireLock(join(dataDir, "core.lock"));
   try {
     const files = await readSchemaFiles();
     const engine =
-      postgres === undefined ? await openEmbedded(join(dataDir, "database"), isDurable, signal) : await openPostgres(postgres, log);
+      postgres === undefined ? await openEmbedded(join(dataDir, "database"), isDurable, signal) : await openPostgres(postgres, owner, log);
     try {
       await engine.alone(async (connection) => {
         for (const name of await migrateSchema(connection, files)) log.info({ file: name }, "database.migrated");
@@ -64,6 +70,8 @@ export async function openDatabase(options: DatabaseOptions, signal?: AbortSigna
       engine: engine.name,
       notices: engine.notices,
       died: engine.died,
+      claim: (term) => engine.claim(term),
+      evict: (other) => engine.evict(other),
       async close() {
         try {
           await db.destroy();

@@ -26,6 +26,10 @@ export interface Engine {
   readonly notices: Notices;
   /** Resolves with the reason if the database has ended for good; a server that is away is waited for instead. */
   readonly died: Promise<Fault>;
+  /** From here on every connection carries the term of this process's leadership; the schema's triggers compare it. */
+  claim(term: number): void;
+  /** Ends every connection of another process to this database. */
+  evict(owner: string): Promise<void>;
   /** Runs with one connection of its own while no other process does the same. */
   alone(work: (connection: Statements) => Promise<void>): Promise<void>;
   close(): Promise<void>;

@@ -165,6 +165,8 @@ export async function openPglite(data: WorkerData): Promise<Engine> {
     dialect: pgliteDialect(thread),
     notices: thread.notices,
     died: thread.died,
+    claim() {},
+    evict: async () => {},
     alone: (work) => work(thread),
     close: thread.close,
   };

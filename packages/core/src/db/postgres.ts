@@ -23,11 +23,29 @@ const types: pg.CustomTypesConfig = {
 };
 
 /** Connects once, so that a wrong address or password is said at the start. Throws STORAGE_FAILED, CONFIG_INVALID. */
-export async function openPostgres(config: PostgresConfig, log: Logger): Promise<Engine> {
-  const options = await connectionOptions(config);
+/** @param owner names this process among those on the database. */
+export async function openPostgres(config: PostgresConfig, owner: string, log: Logger): Promise<Engine> {
+  const options = await connectionOptions(config, owner);
+  /** Of this process's leadership, and the connections that carry it already. */
+  let term: number | undefined;
+  const carriers = new WeakMap<pg.PoolClient, number>();
+  const connect = async () => {
+    const connection = await pool.connect();
+    if (term !== undefined && carriers.get(connection) !== term) {
+      const carried = term;
+      await connection.query("select set_config('aether.term', $1, false)", [String(carried)]).catch((caught: unknown) => {
+        connection.release(true);
+        throw caught;
+      });
+      carriers.set(connection, carried);
+    }
+    return connection;
+  };
   const pool = new pg.Pool({ ...options, max: config.poolSize, idleTimeoutMillis: 60_000, maxLifetimeSeconds: 3600 });
   // A connection that dies while idle is replaced by the next request.
   pool.on("error", (error) => log.warn({ err: error }, "database.connection_lost"));
+  // One that dies while it is used fails its statement, and says so here as well: without a listener that would end the process.
+  pool.on("connect", (connection) => connection.on("error", () => {}));
   const where = `${config.host}:${config.port}/${config.name}`;
   try {
     await checkServer(pool, where);
@@ -41,8 +59,20 @@ export async function openPostgres(config: PostgresConfig, log: Logger): Promise
     died: new Promise<Fault>(() => {}),
     notices,
     dialect: new PostgresDialect({
-      pool: { connect: async () => client(await pool.connect().catch(translate)), end: () => pool.end(), options: {} },
+      pool: { connect: async () => client(await connect().catch(translate)), end: () => pool.end(), options: {} },
     }),
+    claim(now) {
+      term = now;
+    },
+    async evict(other) {
+      const name = applicationName(other);
+      const gone = () =>
+        pool.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = $1", [
+          name,
+        ]);
+      // Until none is left: a process that is alive makes new ones, which carry its old term and are refused.
+      for (let i = 0; i < 20 && (await gone().catch(translate)).rows.length > 0; i++) await sleep(50);
+    },
     async alone(work) {
       const connection = await pool.connect().catch(translate);
       try {
@@ -62,7 +92,9 @@ export async function openPostgres(config: PostgresConfig, log: Logger): Promise
   };
 }
 
-async function connectionOptions(config: PostgresConfig): Promise<pg.ClientConfig> {
+const applicationName = (owner: string): string => `aether-core/${owner}`;
+
+async function connectionOptions(config: PostgresConfig, owner: string): Promise<pg.ClientConfig> {
   const { passwordFile, caFile } = config;
   if (passwordFile !== undefined) await readSecret(passwordFile); // a file that is not there is said now, not when a server asks
   return {
@@ -74,7 +106,7 @@ async function connectionOptions(config: PostgresConfig): Promise<pg.ClientConfi
     // connection, so a rotated password needs no restart.
     password: async () => (passwordFile === undefined ? "" : readSecret(passwordFile)),
     ssl: config.tls === "off" ? false : { rejectUnauthorized: true, ...(caFile === undefined ? {} : { ca: await readSecret(caFile) }) },
-    application_name: "aether-core",
+    application_name: applicationName(owner),
     connectionTimeoutMillis: connectDeadlineMs,
     statement_timeout: statementDeadlineMs,
     // A transaction whose process is stuck must not hold its locks for ever.

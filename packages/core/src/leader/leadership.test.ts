@@ -1,0 +1,153 @@
+// Several control planes on one PostgreSQL: one leads, another takes over, an old one can do no harm.
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { silentLogger, until } from "@aether/kit";
+import { sql } from "kysely";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { coreConfig } from "../config.ts";
+import { type RunningCore, runCore } from "../core.ts";
+import { type OpenDatabase, openDatabase } from "../db/database.ts";
+import type { PostgresConfig } from "../db/postgres-config.ts";
+import { postgresIsMissing } from "../testing/postgres-programs.ts";
+import { type PostgresServer, startPostgres } from "../testing/postgres-server.ts";
+import { takeLeadership } from "./leadership.ts";
+
+describe("leadership", () => {
+  let server: PostgresServer;
+  let dir: string;
+  const never = new AbortController().signal;
+  beforeAll(async () => {
+    if (postgresIsMissing !== undefined) return;
+    dir = await mkdtemp(join(tmpdir(), "aether-core-"));
+    server = await startPostgres();
+  }, 60_000);
+  afterAll(async () => {
+    await server?.stop();
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+  });
+  const test = (name: string, body: () => Promise<void>) =>
+    it(name, async (context) => {
+      if (postgresIsMissing !== undefined) context.skip(postgresIsMissing);
+      await body();
+    });
+
+  let count = 0;
+  const open = (owner: string, postgres: PostgresConfig) => openDatabase({ dataDir: join(dir, `${owner}${++count}`), postgres, owner });
+  const parts = (owner: string, database: OpenDatabase, authorityPin = "pin") => ({
+    ...{ db: database.db, claim: database.claim, evict: database.evict },
+    ...{ owner, leaseMs: 1_000, address: `http://${owner}`, authorityPin, log: silentLogger },
+  });
+  const note = (database: OpenDatabase, id: string) => database.db.insertInto("nodes").values({ id, facts: {} }).execute();
+
+  test("passes to a standby when the leader is not heard, and the old leader writes nothing any more", async () => {
+    const postgres = await server.createDatabase();
+    const [a, b] = [await open("a", postgres), await open("b", postgres)];
+    const first = await takeLeadership(parts("a", a), never, () => {});
+    await note(a, "by-a");
+    const told: string[] = [];
+    const second = takeLeadership(parts("b", b), never, (leader) => told.push(leader.address));
+    await until("b to stand by", 10, 5_000, async () => (told.length > 0 ? true : undefined));
+    expect(told).toEqual(["http://a"]);
+    // The leader's way to the database is cut: its statements fail from now on, as after a kill or in a partition.
+    const startedMs = performance.now();
+    await a.close();
+    const lost = await first.lost;
+    expect(lost.code).toBe("LEADERSHIP_LOST");
+    const taken = await second;
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    expect(taken.term).toBe(first.term + 1);
+    // It comes back believing that it leads.
+    const old = await open("a", postgres);
+    old.claim(first.term);
+    await expect(note(old, "by-old")).rejects.toMatchObject({ code: "AE001" });
+    await expect(old.db.transaction().execute((tx) => tx.updateTable("guards").set({ is_paused: true }).execute())).rejects.toMatchObject({
+      code: "AE001",
+    });
+    await note(b, "by-b");
+    expect((await b.db.selectFrom("nodes").select("id").orderBy("id").execute()).map(({ id }) => id)).toEqual(["by-a", "by-b"]);
+    await taken.stop();
+    await Promise.all([old.close(), b.close()]);
+  });
+
+  test("ends what an old leader had begun and not committed", async () => {
+    const postgres = await server.createDatabase();
+    const [a, b] = [await open("a", postgres), await open("b", postgres)];
+    const first = await takeLeadership(parts("a", a), never, () => {});
+    const begun = Promise.withResolvers<void>();
+    const half = a.db.transaction().execute(async (tx) => {
+      await tx.insertInto("nodes").values({ id: "half", facts: {} }).execute();
+      begun.resolve();
+      await sql`select pg_sleep(20)`.execute(tx);
+    });
+    half.catch(() => undefined);
+    await begun.promise;
+    // Its lease runs out while it hangs.
+    await sql`update leadership set until = clock_timestamp() - interval '1 second'`.execute(b.db);
+    const second = await takeLeadership(parts("b", b), never, () => {});
+    await expect(half).rejects.toThrow();
+    expect((await first.lost).code).toBe("LEADERSHIP_LOST");
+    expect(await b.db.selectFrom("nodes").select("id").execute()).toEqual([]);
+    await second.stop();
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  test("is refused to a control plane that speaks for another authority", async () => {
+    const postgres = await server.createDatabase();
+    const [a, b] = [await open("a", postgres), await open("b", postgres)];
+    const first = await takeLeadership(parts("a", a), never, () => {});
+    await expect(takeLeadership(parts("b", b, "other"), never, () => {})).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      field: "authorityDir",
+    });
+    await first.stop();
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  test("passes at once when a whole control plane stops, and the other one knows everything", async () => {
+    const database = await server.createDatabase();
+    const ports = { http: { host: "127.0.0.1", port: 0 }, agents: { host: "127.0.0.1", port: 0 } };
+    const config = (name: string, http = ports.http) =>
+      coreConfig.parse({
+        ...ports,
+        http,
+        database,
+        trustDomain: "test.local",
+        dataDir: join(dir, `core-${name}`),
+        authorityDir: join(dir, "authority"),
+      });
+    const first = await runCore(config("a"), never, silentLogger);
+    const token = (await readFile(join(dir, "core-a", "admin.token"), "utf8")).trim();
+    const nodes = (core: { http: { port: number } }) =>
+      fetch(`http://127.0.0.1:${core.http.port}/api/v2/guards`, { headers: { authorization: `Bearer ${token}` } });
+    expect((await nodes(first)).status).toBe(200);
+
+    const port = await freePort();
+    const second: Promise<RunningCore> = runCore(config("b", { host: "127.0.0.1", port }), never, silentLogger);
+    const standby = await until("the standby to answer", 50, 5_000, async () =>
+      fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined),
+    );
+    expect(standby.status).toBe(503);
+    expect(await standby.json()).toMatchObject({ status: "standby" });
+    expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+    const refused = await nodes({ http: { port } });
+    expect(refused.status).toBe(503);
+    expect((await refused.json()) as object).toMatchObject({ error: { code: "UNAVAILABLE" } });
+
+    const stoppedMs = performance.now();
+    await first.stop();
+    const leader = await second;
+    expect(performance.now() - stoppedMs).toBeLessThan(5_000);
+    expect((await nodes(leader)).status).toBe(200);
+    await leader.stop();
+  });
+});
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === "object" && address !== null ? address.port : 0;
+}
