@@ -168,7 +168,15 @@ function scriptedEngine() {
       },
     },
     canary: () =>
-      sleep(200).then(() => ({ isAvailable: true, criuVersion: "4.2.1", dumpMs: 30, restoreMs: 10, lazyPages: true, reason: "" })),
+      sleep(200).then(() => ({
+        isAvailable: true,
+        criuVersion: "4.2.1",
+        dumpMs: 30,
+        restoreMs: 10,
+        lazyPages: true,
+        noTracking: "",
+        reason: "",
+      })),
     link: { address: "127.0.0.1", port: 4444 },
     kernel: {
       probe: async () => ({ holds: { queue: undefined, xdp_icmp: undefined, tc_drop: undefined, nft_drop: undefined }, watch: undefined }),

@@ -239,7 +239,15 @@ async function assemble(
       log.error({ err: caught }, "canary.failed");
       probes = {
         ...probes,
-        canary: { isAvailable: false, criuVersion: probes.versions.criu ?? "", dumpMs: 0, restoreMs: 0, lazyPages: false, reason },
+        canary: {
+          isAvailable: false,
+          criuVersion: probes.versions.criu ?? "",
+          dumpMs: 0,
+          restoreMs: 0,
+          lazyPages: false,
+          noTracking: reason,
+          reason,
+        },
       };
       session?.reconnect();
     },

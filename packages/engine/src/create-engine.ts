@@ -12,6 +12,7 @@ import { createKernelWatch, nothingKnown } from "./kernel/facts.ts";
 import { createKernelHelper } from "./kernel/helper.ts";
 import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
+import { noAbilities } from "./memory/mode.ts";
 import { endHold } from "./network/hold.ts";
 import { forgetRecord, listRecords } from "./record.ts";
 import { emptyDir } from "./runtime/bundle.ts";
@@ -20,6 +21,9 @@ import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
 import { createSourceSide } from "./steps/source.ts";
 import { createTargetSide } from "./steps/target.ts";
+
+/** The parts of a freeze that are not criu: the cut, the commit, the resume; ms. */
+const betweenCriuMs = 40;
 
 /** Opens the engine of this host: makes its folders and listens for other engines. Call `recover` before anything else. */
 export async function createEngine(options: EngineOptions): Promise<Engine> {
@@ -39,11 +43,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const link = await openLink(host);
   const runtime = createRuntime(host);
   const watch = createKernelWatch(host);
-  let canLazy = false;
+  let abilities = noAbilities;
 
   return {
     runtime,
-    source: createSourceSide(host, link, watch, () => canLazy),
+    source: createSourceSide(host, link, watch, () => abilities),
     target: createTargetSide(host, link, watch),
     snapshots: createSnapshots(host),
     kernel: {
@@ -58,7 +62,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         await sleep(2000, signal);
         result = await canary(host, runtime, signal);
       }
-      canLazy = result.isAvailable && result.lazyPages;
+      abilities = {
+        lazyPages: result.isAvailable && result.lazyPages,
+        noTracking: result.noTracking,
+        costs: {
+          ...noAbilities.costs,
+          fixedMs: result.isAvailable ? result.dumpMs + result.restoreMs + betweenCriuMs : noAbilities.costs.fixedMs,
+        },
+      };
       return result;
     },
     link: { address: link.address, port: link.port },

@@ -6,6 +6,7 @@ import type { IdentitySource } from "@aether/kit/identity";
 import type { KernelFacts } from "./kernel/facts.ts";
 import type { Answer } from "./kernel/helper.ts";
 import type { KernelProbe } from "./kernel/probe.ts";
+import type { CopyEnd, Forecast, Round } from "./memory/rounds.ts";
 import type { HoldMethod } from "./network/hold.ts";
 
 /** What the engine needs of its host. */
@@ -112,6 +113,27 @@ export interface MigrationRef {
   readonly epoch: number;
 }
 
+/** What a freeze would cost; see memory/rounds.ts. */
+export type { Forecast } from "./memory/rounds.ts";
+
+/** Memory copied while the workload runs. */
+export interface CopyReport {
+  readonly forecast: Forecast;
+  readonly rounds: readonly (Round & { readonly forecast: Forecast })[];
+  readonly end?: CopyEnd;
+  readonly endDetail?: string;
+  /** At the freeze, pages: the target has them already; of these, sent inside the freeze; left to criu's images. */
+  readonly keptPages?: number;
+  readonly lastPages?: number;
+  readonly imagePages?: number;
+}
+
+/** What the caller grants a copy. */
+export interface CopyLimits {
+  /** Until the freeze must begin, ms from now. */
+  readonly timeLeftMs?: number;
+}
+
 /** A phase, reported when it ends. Names are those of the control plane's vocabulary: freeze.network_cut, freeze.dump, transfer.images, … */
 export interface Phase {
   readonly name: string;
@@ -124,6 +146,8 @@ export interface Phase {
 export interface Progress {
   phase(phase: Phase): void;
   bytes(phase: string, done: number, total: number): void;
+  /** All passes so far, after each. */
+  memory?(report: CopyReport): void;
 }
 
 export interface Finding {
@@ -142,6 +166,7 @@ export interface PreflightReport {
   readonly fileBytes: number;
   readonly chosenMode: Exclude<MigrationMode, "auto">;
   readonly modeReason: string;
+  readonly forecast: Forecast;
 }
 
 export interface ManifestEntry {
@@ -175,6 +200,7 @@ export interface FreezeResult {
   readonly resetsSent: number;
   readonly segmentsRetransmitted: number;
   readonly kernel: KernelFacts;
+  readonly memory?: CopyReport;
 }
 
 export interface RestoreResult {
@@ -237,9 +263,10 @@ export interface SourceSide {
     ref: MigrationRef,
     peer: Peer,
     mode: Exclude<MigrationMode, "auto">,
+    limits: CopyLimits,
     progress: Progress,
     signal: AbortSignal,
-  ): Promise<{ fileBytes: number; fileCount: number }>;
+  ): Promise<{ fileBytes: number; fileCount: number; memory?: CopyReport }>;
   /** Cuts the network, freezes, dumps, sends. The workload is frozen when this returns; when it throws, it runs again. */
   freeze(
     ref: MigrationRef,
@@ -295,6 +322,8 @@ export interface CanaryResult {
   readonly restoreMs: number;
   readonly lazyPages: boolean;
   readonly reason: string;
+  /** Why memory cannot be tracked here; empty when it can. */
+  readonly noTracking: string;
 }
 
 export type { KernelFacts } from "./kernel/facts.ts";

@@ -36,7 +36,7 @@ const calls: Record<string, (args: any[], signal: AbortSignal) => Promise<unknow
   },
   preflight: ([name, mode, target], signal) => engine.source.preflight(name, mode, target, signal),
   prepare: ([ref, spec, node, mode], signal) => engine.target.prepare(ref, spec, node, mode, progress, signal),
-  copy: ([ref, peer, mode], signal) => engine.source.copy(ref, peer, mode, progress, signal),
+  copy: ([ref, peer, mode, limits], signal) => engine.source.copy(ref, peer, mode, limits ?? {}, progress, signal),
   freeze: ([ref, peer, mode], signal) => engine.source.freeze(ref, peer, mode, progress, signal),
   restore: ([ref, mode], signal) => engine.target.restore(ref, mode, progress, signal),
   resume: ([ref], signal) => engine.target.resume(ref, progress, signal),

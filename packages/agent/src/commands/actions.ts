@@ -4,11 +4,13 @@ import { fault, parseLabel } from "@aether/contract";
 import type { Command, CommandResultSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { Engine, Progress } from "@aether/engine";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Board } from "../workloads/board.ts";
 import {
   chosenModeFromProto,
   freezeToProto,
   manifestToProto,
+  memoryToProto,
   modeFromProto,
   peerFromProto,
   preflightToProto,
@@ -135,11 +137,13 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
         refOf(command),
         peerFromProto(action.peer),
         chosenModeFromProto(action.mode),
+        action.timeLeft === undefined ? {} : { timeLeftMs: durationMs(action.timeLeft) },
         progress,
         signal,
       );
+      const memory = copied.memory === undefined ? {} : { memory: memoryToProto(copied.memory) };
       const seconds = (performance.now() - startedMs) / 1000;
-      return { case: "copy", value: { fileBytes: BigInt(copied.fileBytes), fileCount: BigInt(copied.fileCount), seconds } };
+      return { case: "copy", value: { fileBytes: BigInt(copied.fileBytes), fileCount: BigInt(copied.fileCount), seconds, ...memory } };
     },
   },
   freeze: {
@@ -174,8 +178,8 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
       const startedAtMs = Date.now();
       const startedMs = performance.now();
       const { health, detail } = await board.untilHealthy(command.workload, healthAfterResumeMs, signal);
-      const durationMs = performance.now() - startedMs;
-      progress.phase({ name: "resume.health", startedAtMs, durationMs, outcome: "ok", facts: { detail } });
+      const tookMs = performance.now() - startedMs;
+      progress.phase({ name: "resume.health", startedAtMs, durationMs: tookMs, outcome: "ok", facts: { detail } });
       // The health check has taken a while: by now the kernel has seen more of the workload's first moments here.
       const seen = await engine.kernel.facts(command.workload);
       const kernel = seen.source === "unknown" ? resumed.kernel : { ...seen, ranAtMs: resumed.kernel.ranAtMs };

@@ -10,6 +10,7 @@ import type {
 } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import type { KernelFactsSchema } from "@aether/contract/gen/aether/v2/kernel_pb";
+import { CopyEnd, type MemoryCopySchema, type MoveForecastSchema } from "@aether/contract/gen/aether/v2/memory_pb";
 import {
   type ManifestSchema,
   type MigrationPhaseSchema,
@@ -19,6 +20,8 @@ import {
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import { type WorkloadSpec as ProtoSpec, VolumeMode } from "@aether/contract/gen/aether/v2/workload_pb";
 import type {
+  CopyReport,
+  Forecast,
   FreezeResult,
   KernelFacts,
   Manifest,
@@ -139,6 +142,39 @@ export function preflightToProto(report: PreflightReport): MessageInitShape<type
     fileBytes: bigintOf(report.fileBytes),
     chosenMode: protoModes[report.chosenMode],
     modeReason: report.modeReason,
+    forecast: forecastToProto(report.forecast),
+  };
+}
+
+const copyEnds = {
+  converged: CopyEnd.CONVERGED,
+  "no-gain": CopyEnd.NO_GAIN,
+  deadline: CopyEnd.DEADLINE,
+  failed: CopyEnd.FAILED,
+} as const;
+
+function forecastToProto(forecast: Forecast): MessageInitShape<typeof MoveForecastSchema> {
+  return { ...forecast, memoryBytes: bigintOf(forecast.memoryBytes), freezeBytes: bigintOf(forecast.freezeBytes) };
+}
+
+export function memoryToProto(report: CopyReport): MessageInitShape<typeof MemoryCopySchema> {
+  return {
+    forecast: forecastToProto(report.forecast),
+    rounds: report.rounds.map((round) => ({
+      number: round.number,
+      startedAt: instant(round.startedAtMs),
+      durationMs: round.durationMs,
+      writtenPages: bigintOf(round.writtenPages),
+      sentPages: bigintOf(round.sentPages),
+      zeroPages: bigintOf(round.zeroPages),
+      sentBytes: bigintOf(round.sentBytes),
+      forecast: forecastToProto(round.forecast),
+    })),
+    end: report.end === undefined ? CopyEnd.UNSPECIFIED : copyEnds[report.end],
+    endDetail: report.endDetail ?? "",
+    keptPages: bigintOf(report.keptPages ?? 0),
+    lastPages: bigintOf(report.lastPages ?? 0),
+    imagePages: bigintOf(report.imagePages ?? 0),
   };
 }
 
@@ -163,6 +199,7 @@ export function freezeToProto(result: FreezeResult): MessageInitShape<typeof Fre
     resetsSent: result.resetsSent,
     segmentsRetransmitted: result.segmentsRetransmitted,
     kernel: kernelToProto(result.kernel),
+    ...(result.memory === undefined ? {} : { memory: memoryToProto(result.memory) }),
   };
 }
 

@@ -9,7 +9,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Session } from "../link/session.ts";
 import type { Board } from "../workloads/board.ts";
 import { type ActionContext, actions, type Facts } from "./actions.ts";
-import { epochOf, errorToProto, phaseToProto } from "./convert.ts";
+import { epochOf, errorToProto, memoryToProto, phaseToProto } from "./convert.ts";
 import { refusalOf } from "./gate.ts";
 import type { CommandHead, CommandJournal } from "./journal.ts";
 import { createLanes } from "./lanes.ts";
@@ -157,6 +157,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       phase(phase) {
         phases.push(phase);
         options.session()?.offer({ case: "progress", value: { commandId: command.id, phase: phaseToProto(phase, nodeId), fraction: 1 } });
+      },
+      memory(report) {
+        options.session()?.offer({ case: "progress", value: { commandId: command.id, memory: memoryToProto(report) } });
       },
       bytes(name, done, total) {
         const nowMs = clock.monotonicMs();

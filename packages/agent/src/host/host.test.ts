@@ -66,7 +66,7 @@ describe("capabilities", () => {
   const works = { queue: undefined, xdp_icmp: undefined, tc_drop: undefined, nft_drop: undefined };
   const kernel = { holds: works, watch: undefined };
   const probes: Probes = { versions, hasUserfaultfd: true, dirtyTracking: "wp_async", canary: undefined, kernel };
-  const canary = { isAvailable: true, criuVersion: "4.2.1", dumpMs: 30, restoreMs: 10, lazyPages: true, reason: "" };
+  const canary = { isAvailable: true, criuVersion: "4.2.1", dumpMs: 30, restoreMs: 10, lazyPages: true, noTracking: "", reason: "" };
 
   it("promise nothing before the canary has run, and what it did afterwards", () => {
     expect(capabilitiesOf(machine, probes)).toMatchObject({

@@ -56,7 +56,7 @@ export function createDebts(options: {
       const commands = await readCommands(db, record.id);
       const pending = commands.findLast((command) => command.step === debt && command.outcome === undefined);
       const held = { record, commands, news: new Set<string>(), ...surroundings, flights: new Map(), livePhases: [] };
-      const command = buildCommand(held, pending?.id ?? newId("cmd"), debt);
+      const command = buildCommand(held, pending?.id ?? newId("cmd"), debt, nowMs());
       const what = `paying ${debt} of ${record.id} to ${nodeId}`;
       const result = await withDeadline(what, steps[debt].deadlineMs, (signal) => sessions.send(nodeId, command, signal), stopped.signal);
       // REFUSED: the node knows of something newer, so this is not its to do any more.

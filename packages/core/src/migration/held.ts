@@ -1,6 +1,7 @@
 // A move in this process's hands: the record as the lease guarantees it, what is known of its commands, and those that are under way.
 
 import { type Command, CommandOutcome, type CommandResult, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
 import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
@@ -26,6 +27,8 @@ export interface Held {
   readonly flights: Map<string, AbortController>;
   /** Phases that ended while their command still runs; for people, lost with the process. */
   livePhases: MigrationPhase[];
+  /** All passes of a copy under way. */
+  liveMemory?: MemoryCopy;
 }
 
 /** Reads what a step may need beside the record. */
@@ -53,7 +56,7 @@ export async function readSurroundings(
  * The command of a step. Its epoch is that of the placement which its node has: E until the resume, on the source also after it;
  * E+1 for what the target does once it has resumed. RESUME itself is sent in E and carries E+1.
  */
-export function buildCommand(held: Held, id: string, step: StepName): Command {
+export function buildCommand(held: Held, id: string, step: StepName, nowMs: number): Command {
   const { record } = held;
   const definition = steps[step];
   return create(CommandSchema, {
@@ -64,7 +67,7 @@ export function buildCommand(held: Held, id: string, step: StepName): Command {
     fence: BigInt(record.fence),
     validFor: durationFromMs(definition.deadlineMs),
     traceparent: record.traceId === "" ? "" : continueTrace(`00-${record.traceId}-0000000000000001-01`).traceparent,
-    action: definition.action({ record, commands: held.commands, spec: held.spec, targetCapabilities: held.targetCapabilities }),
+    action: definition.action({ record, commands: held.commands, spec: held.spec, targetCapabilities: held.targetCapabilities, nowMs }),
   });
 }
 
@@ -85,5 +88,6 @@ export function noteResult(held: Held, result: CommandResult, nowMs: number): bo
   held.news.add(command.id);
   const ended = new Set(result.phases.map((phase) => phase.name));
   held.livePhases = held.livePhases.filter((phase) => !ended.has(phase.name));
+  delete held.liveMemory; // the result has it
   return true;
 }

@@ -8,6 +8,7 @@ import { toColumn } from "../db/proto.ts";
 import type { Database, Row } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 import { type AccountRow, commit, type MigrationChange, type WrittenRows } from "./commit.ts";
+import { memoryOf } from "./memory.ts";
 import { assembleReceipt } from "./receipt.ts";
 import { type CommandFact, isEnded, type MigrationRecord, nodeOf } from "./state.ts";
 import type { Step } from "./step-state.ts";
@@ -110,7 +111,7 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
       state: after.state,
       mode: after.mode,
       fence: after.fence,
-      facts: factsColumnOf(after),
+      facts: factsColumnOf(after, memoryOf(commands)),
       phases: phasesColumn(phasesOf(commands, (command) => nodeOf(before, steps[command.step].side))),
       updated_at: new Date(nowMs),
       lease_until: new Date(nowMs + lease.leaseMs),

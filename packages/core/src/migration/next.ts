@@ -182,7 +182,7 @@ function committed(record: MigrationRecord, facts: Facts, nowMs: number): Step {
           `Its frozen copy of before the move is kept on ${record.sourceNodeId} and does not run.`,
       });
     }
-    const send = record.mode === "post_copy" ? ("drain_pages" as const) : ("release" as const);
+    const send = mayLackPages(record) ? ("drain_pages" as const) : ("release" as const);
     return { kind: "move", to: "resumed", send: [send], why: "the target runs" };
   }
   const dueAtMs = (record.committedAtMs ?? record.stateAtMs) + resumeWindowMs;
@@ -203,8 +203,11 @@ function committed(record: MigrationRecord, facts: Facts, nowMs: number): Step {
   return { kind: "move", to: "committed", send: ["resume"], why: "the resume is tried again" };
 }
 
+/** Until it is drained, the workload waits for pages: of the source in post-copy, of the target's own copies in pre-copy. */
+const mayLackPages = (record: MigrationRecord): boolean => record.mode === "post_copy" || record.mode === "pre_copy";
+
 function resumed(record: MigrationRecord, facts: Facts, nowMs: number): Step {
-  if (record.mode === "post_copy") {
+  if (mayLackPages(record)) {
     const drain = stateOf(facts, "drain_pages");
     if (drain.is !== "ok") return draining(record, facts, nowMs);
   }
@@ -231,7 +234,7 @@ function resumed(record: MigrationRecord, facts: Facts, nowMs: number): Step {
 
 function draining(record: MigrationRecord, facts: Facts, nowMs: number): Step {
   const drain = stateOf(facts, "drain_pages");
-  if (drain.is === "absent") return { kind: "move", to: "resumed", send: ["drain_pages"], why: "pages remain on the source" };
+  if (drain.is === "absent") return { kind: "move", to: "resumed", send: ["drain_pages"], why: "not every page is in place yet" };
   const first = facts.commands.find((command) => command.step === "drain_pages");
   const dueAtMs = (first?.intendedAtMs ?? record.stateAtMs) + steps.drain_pages.deadlineMs;
   const isLost = drain.is === "bad" && drain.command.outcome === "failed";

@@ -5,6 +5,7 @@ import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { type Receipt, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { memoryOf } from "./memory.ts";
 import { modeToProto } from "./mode.ts";
 import type { CommandFact, MigrationRecord } from "./state.ts";
 import { okResult } from "./steps/step.ts";
@@ -19,6 +20,7 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
   const freeze = left?.case === "freeze" ? left.value : undefined;
   const restore = reached?.case === "restore" ? reached.value : undefined;
   const resume = resumed?.case === "resume" ? resumed.value : undefined;
+  const memory = memoryOf(commands);
   const comparisons = [...compareManifests(freeze, restore), ...compareNetwork(freeze, resume)];
   return create(ReceiptSchema, {
     migrationId: record.id,
@@ -34,6 +36,7 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
     ...sides(freeze, restore),
     ...(resume === undefined ? {} : { network: networkOf(freeze, resume) }),
     comparisons,
+    ...(memory === undefined ? {} : { memory }),
     isWhole: resume !== undefined && comparisons.every((each) => each.isEqual),
     healthAfter: resume?.health || HealthState.UNKNOWN,
     ...(freeze?.kernel && { sourceKernel: freeze.kernel }),

@@ -2,6 +2,7 @@
 // until there is nothing to do before something else becomes known. Between the answer to RESTORE and the sending of RESUME lies exactly one
 // transaction: the holder of the lease keeps the record in memory, and the fence in each write proves that nobody else changed it.
 import { Fault, fault } from "@aether/contract";
+import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
 import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
 import { faultpoint, type Logger } from "@aether/kit";
 import type { Db } from "../db/database.ts";
@@ -41,6 +42,8 @@ export interface Reconciler {
   cancel(id: string, actor: string): Promise<void>;
   /** Phases that have ended within a command that has not. */
   livePhases(id: string): readonly MigrationPhase[];
+  /** Of a copy under way. */
+  liveMemory(id: string): MemoryCopy | undefined;
   /** Pays in the background what ended moves owe to this node. */
   payDebts(nodeId: string): void;
   /** Called after every transition and progress. */
@@ -149,7 +152,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     await faultpoint(`core.${state}.before_write`);
     // Commands carry the fence and the mode of the record that they are written with.
     held.record = made.record;
-    const intents = made.intents.map((intent) => buildCommand(held, intent.id, intent.step));
+    const intents = made.intents.map((intent) => buildCommand(held, intent.id, intent.step, nowMs()));
     const news = [...held.news];
     const isWritten = await journal.write({ before, step, made, commands: held.commands, news, intents }, atMs);
     if (!isWritten) return false;
@@ -175,7 +178,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       if (command.outcome !== undefined || held.flights.has(command.id)) continue;
       if (held.record.state === "rolling_back" && command.step !== "abort" && command.step !== "thaw") continue;
       if (!sessions.isConnected(nodeOf(held.record, steps[command.step].side))) continue;
-      launch(held, command, buildCommand(held, command.id, command.step), false);
+      launch(held, command, buildCommand(held, command.id, command.step, nowMs()), false);
     }
   }
 
@@ -303,6 +306,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     payDebts: (nodeId) => debts.pay(nodeId),
     livePhases: (id) => helds.get(id)?.livePhases ?? [],
+    liveMemory: (id) => helds.get(id)?.liveMemory,
     onChange(listener) {
       changed.add(listener);
       return () => changed.delete(listener);
@@ -323,10 +327,12 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
           away.set(nodeId, nowMs());
           wakeNode(nodeId);
         }),
-        sessions.onProgress((nodeId, { commandId, phase }) => {
+        sessions.onProgress((nodeId, { commandId, phase, memory }) => {
           const held = [...helds.values()].find(({ flights }) => flights.has(commandId));
-          if (held === undefined || phase === undefined || phase.outcome === "") return;
-          held.livePhases.push(phase.nodeId === "" ? { ...phase, nodeId } : phase);
+          if (held === undefined) return;
+          if (memory !== undefined) held.liveMemory = memory;
+          else if (phase !== undefined && phase.outcome !== "") held.livePhases.push(phase.nodeId === "" ? { ...phase, nodeId } : phase);
+          else return;
           for (const listener of changed) listener(held.record.id);
         }),
       );

@@ -43,7 +43,7 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
     if (row === undefined) throw fault("MIGRATION_NOT_FOUND", `there is no migration ${JSON.stringify(id.slice(0, 60))}`, { field: "id" });
     return row;
   };
-  const show = (row: Row<"migrations">): Migration => toMigration(row, reconciler.livePhases(row.id));
+  const show = (row: Row<"migrations">): Migration => toMigration(row, reconciler.livePhases(row.id), reconciler.liveMemory(row.id));
 
   router.service(MigrationService, {
     async startMigration(request, context) {

@@ -19,6 +19,7 @@
 
 import type { CommandResult } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { ErrorDetail } from "@aether/contract/gen/aether/v2/common_pb";
+import type { JsonValue } from "@bufbuild/protobuf";
 import type { MigrationModeText, MigrationStateText } from "../db/schema.ts";
 
 export type State = MigrationStateText;
@@ -75,6 +76,8 @@ export interface MigrationRecord {
   readonly order: number;
   readonly error: Problem | undefined;
   readonly debts: readonly Debt[];
+  /** Memory that was copied ahead, ProtoJSON of MemoryCopy. */
+  readonly memory?: JsonValue | undefined;
 }
 
 /** Why a move did not end well: a row of the error table and what happened. */

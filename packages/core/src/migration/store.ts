@@ -1,6 +1,7 @@
 // Migrations as rows: how a record is read, written for the first time, and shown. What changes a record later is journal.ts.
 import { CommandResultSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import { type MemoryCopy, MemoryCopySchema } from "@aether/contract/gen/aether/v2/memory_pb";
 import {
   type Migration,
   type MigrationPhase,
@@ -25,6 +26,7 @@ const factsColumn = z.object({
   committedAtMs: z.number().optional(),
   resumedAtMs: z.number().optional(),
   debts: z.array(z.enum(["abort", "thaw", "release"])).default([]),
+  memory: z.json().optional(),
 });
 
 const planColumn = z.object({ priority: z.number().catch(0), order: z.number().catch(0) }).catch({ priority: 0, order: 0 });
@@ -61,6 +63,7 @@ export function toRecord(row: Row<"migrations">): MigrationRecord {
     ...planColumn.parse(row.plan),
     error: row.error === null ? undefined : toProblem(row.error),
     debts: facts.debts,
+    memory: facts.memory,
   };
 }
 
@@ -69,8 +72,10 @@ function toProblem(column: JsonValue): Problem {
   return { code, message, ...(hint === undefined ? {} : { hint }), ...(details === undefined ? {} : { details }) };
 }
 
-export const factsColumnOf = (record: MigrationRecord): string =>
+/** @param memory where it is newer than what the record has. */
+export const factsColumnOf = (record: MigrationRecord, memory?: MemoryCopy): string =>
   JSON.stringify({
+    memory: memory === undefined ? record.memory : toJson(MemoryCopySchema, memory),
     stateAtMs: record.stateAtMs,
     committedAtMs: record.committedAtMs,
     resumedAtMs: record.resumedAtMs,
@@ -192,13 +197,15 @@ export async function insertMigrations(tx: Kysely<Database>, events: Events, mad
 const stateToProto = (state: State): MigrationState => MigrationState[state.toUpperCase() as Uppercase<State>];
 
 /** For people and programs. `live`: phases that are known before the command that they belong to has answered. */
-export function toMigration(row: Row<"migrations">, live: readonly MigrationPhase[] = []): Migration {
+export function toMigration(row: Row<"migrations">, live: readonly MigrationPhase[] = [], liveMemory?: MemoryCopy): Migration {
   const record = toRecord(row);
   const phases = z
     .array(z.json())
     .catch([])
     .parse(row.phases)
     .map((phase) => fromJson(MigrationPhaseSchema, phase, { ignoreUnknownFields: true }));
+  const memory =
+    liveMemory ?? (record.memory === undefined ? undefined : fromJson(MemoryCopySchema, record.memory, { ignoreUnknownFields: true }));
   const known = new Set(phases.map((phase) => `${phase.nodeId}/${phase.name}`));
   return create(MigrationSchema, {
     id: record.id,
@@ -217,6 +224,7 @@ export function toMigration(row: Row<"migrations">, live: readonly MigrationPhas
     ...(record.error === undefined ? {} : { error: create(ErrorDetailSchema, { ...record.error, traceId: record.traceId }) }),
     phases: [...phases, ...live.filter((phase) => !known.has(`${phase.nodeId}/${phase.name}`))],
     ...(row.receipt === null ? {} : { receipt: fromColumn(ReceiptSchema, row.receipt) }),
+    ...(memory === undefined ? {} : { memory }),
     traceId: record.traceId,
     drillId: record.drillId ?? "",
   });

@@ -5,6 +5,7 @@ import { Fault } from "@aether/contract";
 import { run } from "@aether/kit";
 import type { CanaryResult, WorkloadSpec } from "../engine.ts";
 import { type Host, workloadDir } from "../host.ts";
+import { probeTracking } from "../memory/probe.ts";
 import { makeNetwork } from "../network/workload-network.ts";
 import { requireRecord } from "../record.ts";
 import { freeze, killAll, makeCgroups, signalPid, thaw } from "../runtime/cgroup.ts";
@@ -37,6 +38,7 @@ export async function canary(host: Host, runtime: OwnedRuntime, signal: AbortSig
     await runtime.remove(spec.name, signal);
     await runtime.start(spec, 1, signal);
     const record = await requireRecord(host, spec.name);
+    const noTracking = await probeTracking(host, spec.name, signal);
     for (let round = 0; round < 2; round++) {
       // The first round fills criu's feature cache; the second is what a move will pay.
       await rm(images, { recursive: true, force: true });
@@ -61,9 +63,17 @@ export async function canary(host: Host, runtime: OwnedRuntime, signal: AbortSig
     );
     restoreMs = performance.now() - began;
     signalPid(back.pid, "SIGCONT");
-    return { isAvailable: true, criuVersion, dumpMs, restoreMs, lazyPages: await hasLazyPages(host, signal), reason: "" };
+    return { isAvailable: true, criuVersion, dumpMs, restoreMs, lazyPages: await hasLazyPages(host, signal), noTracking, reason: "" };
   } catch (caught) {
-    return { isAvailable: false, criuVersion, dumpMs, restoreMs, lazyPages: false, reason: Fault.from(caught).message };
+    return {
+      isAvailable: false,
+      criuVersion,
+      dumpMs,
+      restoreMs,
+      lazyPages: false,
+      noTracking: "the canary failed",
+      reason: Fault.from(caught).message,
+    };
   } finally {
     await runtime
       .remove(spec.name, AbortSignal.timeout(20_000))

@@ -21,19 +21,31 @@ const restoreDeadlineMs = 60_000;
 
 /**
  * criu behind a private /run on a tmpfs, where it keeps what it learnt about the kernel. With `goFd` it is started ahead: it becomes criu when a byte
- * comes on that descriptor.
+ * comes on that descriptor. `answers`: where a tracker answers its question for pages.
  */
 export async function behindPrivateRun(
   host: Host,
-  { cgroups = [], goFd }: { readonly cgroups?: readonly string[]; readonly goFd?: number } = {},
+  { cgroups = [], goFd, answers }: { readonly cgroups?: readonly string[]; readonly goFd?: number; readonly answers?: string } = {},
 ): Promise<[string, ...string[]]> {
   const runDir = join(host.memoryDir, "run");
   await mkdir(runDir, { recursive: true, mode: 0o700 });
   const inCgroups = cgroups.length === 0 ? [] : ["--cgroup-procs", cgroups.map((dir) => join(dir, "cgroup.procs")).join(":")];
   const held = goFd === undefined ? [] : ["--go-fd", String(goFd)];
+  const answered = answers === undefined ? [] : ["--page-answers", answers];
   // While criu works, clients wait: it goes before other work of a busy node. What it restores gets the niceness that it had.
   const first = ["--nice", "-10"];
-  return [host.options.tools.native, "launch", "--run-dir", runDir, ...inCgroups, ...first, ...held, "--", host.options.tools.criu];
+  return [
+    host.options.tools.native,
+    "launch",
+    "--run-dir",
+    runDir,
+    ...inCgroups,
+    ...first,
+    ...held,
+    ...answered,
+    "--",
+    host.options.tools.criu,
+  ];
 }
 
 const common = ["-v2", "--tcp-established", "--network-lock", "skip", "--manage-cgroups=ignore", "--file-locks"];
@@ -78,8 +90,8 @@ export interface Ready<T> {
 }
 
 /** Makes the dump of a workload into `images` ready; it must be frozen when it goes. `go` throws CHECKPOINT_FAILED with the reason in plain words. */
-export async function readyDump(host: Host, record: WorkloadRecord, images: string): Promise<Ready<RunResult>> {
-  const [file, ...before] = await behindPrivateRun(host, { goFd: 0 });
+export async function readyDump(host: Host, record: WorkloadRecord, images: string, answers?: string): Promise<Ready<RunResult>> {
+  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, ...(answers === undefined ? {} : { answers }) });
   const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images))]);
   return {
     async go(signal) {

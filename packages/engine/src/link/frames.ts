@@ -6,11 +6,13 @@ const maxLineBytes = 1 << 20;
 
 /** Reads lines and counted bytes from a stream, in order. Throws TRANSFER_FAILED when the stream ends early. */
 export class LinkReader {
+  readonly #stream: Readable;
   readonly #iterator: AsyncIterator<Buffer>;
   #pending: Buffer = Buffer.alloc(0);
 
   constructor(stream: Readable) {
-    this.#iterator = stream[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    this.#stream = stream;
+    this.#iterator = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
   }
 
   async #more(): Promise<void> {
@@ -48,6 +50,13 @@ export class LinkReader {
       if (next.done) return;
       yield next.value;
     }
+  }
+
+  /** The stream itself from where the reader stands, which reads nothing any more. For bulk: reading by chunks costs as much as deciphering. */
+  async detach(): Promise<Readable> {
+    await this.#iterator.return?.();
+    if (this.#pending.length > 0) this.#stream.unshift(this.#pending);
+    return this.#stream;
   }
 
   /** Exactly `count` bytes, as they come. */

@@ -1,7 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Finding } from "../engine.ts";
 import { judgeOpenFile, type OpenFile } from "./descriptors.ts";
-import { chooseMode, stopAndCopyMaxBytes } from "./preflight.ts";
 
 const file = (more: Partial<OpenFile>): OpenFile => ({
   pid: 7,
@@ -36,28 +34,4 @@ describe("judgeOpenFile", () => {
     { link: "/memfd:cache (deleted)", isMountKnown: false },
   ])("lets $link pass", (more) => expect(judgeOpenFile(file(more))).toEqual({ blockers: [], warnings: [] }));
   it("warns of inotify", () => expect(judgeOpenFile(file({ link: "anon_inode:inotify" })).warnings).toHaveLength(1));
-});
-
-describe("chooseMode", () => {
-  const choose = (requested: Parameters<typeof chooseMode>[0], bytes: number, here: boolean, there: boolean) => {
-    const blockers: Finding[] = [];
-    return { ...chooseMode(requested, bytes, here, there, blockers), blockers: blockers.map((one) => one.code) };
-  };
-  it("sends small memory inside the freeze, large memory lazily where both nodes can", () => {
-    expect(choose("auto", stopAndCopyMaxBytes, true, true).mode).toBe("stop-and-copy");
-    expect(choose("auto", stopAndCopyMaxBytes + 1, true, true).mode).toBe("post-copy");
-    expect(choose("auto", stopAndCopyMaxBytes + 1, true, false)).toMatchObject({
-      mode: "stop-and-copy",
-      reason: expect.stringContaining("target"),
-    });
-    expect(choose("auto", stopAndCopyMaxBytes + 1, false, true)).toMatchObject({
-      mode: "stop-and-copy",
-      reason: expect.stringContaining("source"),
-    });
-  });
-  it("refuses a mode that cannot be had instead of taking another", () => {
-    expect(choose("post-copy", 1, true, false).blockers).toEqual(["MODE_UNAVAILABLE"]);
-    expect(choose("pre-copy", 1, true, true).blockers).toEqual(["MODE_UNAVAILABLE"]);
-    expect(choose("post-copy", 1, true, true).blockers).toEqual([]);
-  });
 });

@@ -2,6 +2,8 @@
 import { readdir, readlink, stat } from "node:fs/promises";
 import type { Finding, MigrationMode, PreflightReport, TargetCapabilities } from "../engine.ts";
 import type { Host } from "../host.ts";
+import { type Abilities, chooseMode } from "../memory/mode.ts";
+import { untrackable } from "../memory/pins.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { requireRecord } from "../record.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
@@ -9,15 +11,13 @@ import { readProc, residentBytes } from "../runtime/process.ts";
 import { writableBytes } from "../runtime/rootfs.ts";
 import { judgeOpenFile, type OpenFile } from "./descriptors.ts";
 
-/** Below this, sending the memory inside the freeze takes less than what lazy pages cost in set-up and in faults afterwards. */
-export const stopAndCopyMaxBytes = 96 << 20;
-
 export async function preflight(
   host: Host,
   workload: string,
   requested: MigrationMode,
   target: TargetCapabilities,
-  canLazyHere: boolean,
+  here: Abilities,
+  knownLinkRate: number | undefined,
   signal: AbortSignal,
 ): Promise<PreflightReport> {
   const record = await requireRecord(host, workload);
@@ -54,7 +54,10 @@ export async function preflight(
   if (first !== undefined) blockers.push(...(await socketFindings(first)));
   const memoryBytes = await residentBytes(pids);
   const files = await writableBytes(host, workload);
-  const { mode, reason } = chooseMode(requested, memoryBytes, canLazyHere, target.lazyPages, blockers);
+  const chosen = chooseMode(
+    { requested, memoryBytes, here, canLazyThere: target.lazyPages, untrackable: await untrackable(pids), knownLinkRate },
+    blockers,
+  );
   if (record.spec.volumes.some((volume) => volume.mode === "sync"))
     warnings.push({ code: "SYNC_VOLUME", message: "a sync volume is copied to the same path on the target", mend: "", subject: workload });
   return {
@@ -64,47 +67,10 @@ export async function preflight(
     processCount: pids.length,
     tcpEstablished: first === undefined ? 0 : (await tcpTable(first)).established.length,
     fileBytes: files.bytes,
-    chosenMode: mode,
-    modeReason: reason,
+    chosenMode: chosen.mode,
+    modeReason: chosen.reason,
+    forecast: chosen.forecast,
   };
-}
-
-/** The mode, and why. A mode that was asked for and cannot be had is a blocker. */
-export function chooseMode(
-  requested: MigrationMode,
-  memoryBytes: number,
-  canLazyHere: boolean,
-  canLazyThere: boolean,
-  blockers: Finding[],
-): { mode: Exclude<MigrationMode, "auto">; reason: string } {
-  const canLazy = canLazyHere && canLazyThere;
-  const noLazy = `lazy pages do not work on the ${canLazyHere ? "target" : "source"}`;
-  if (requested === "pre-copy") {
-    blockers.push({
-      code: "MODE_UNAVAILABLE",
-      message: "pre-copied memory is not in this version",
-      mend: "Use --mode auto.",
-      subject: "mode",
-    });
-    return { mode: "stop-and-copy", reason: "pre-copy was asked for" };
-  }
-  if (requested === "post-copy") {
-    if (!canLazy)
-      blockers.push({
-        code: "MODE_UNAVAILABLE",
-        message: noLazy,
-        mend: "Use --mode stop-and-copy; `aether inspect NODE` says what is missing.",
-        subject: "mode",
-      });
-    return { mode: "post-copy", reason: "asked for" };
-  }
-  if (requested === "stop-and-copy") return { mode: "stop-and-copy", reason: "asked for" };
-  const mib = Math.round(memoryBytes / (1 << 20));
-  if (memoryBytes <= stopAndCopyMaxBytes)
-    return { mode: "stop-and-copy", reason: `${mib} MiB travel faster inside the freeze than by lazy pages` };
-  return canLazy
-    ? { mode: "post-copy", reason: `${mib} MiB would make the freeze long; lazy pages work on both nodes` }
-    : { mode: "stop-and-copy", reason: noLazy };
 }
 
 async function openFilesOf(pid: number): Promise<OpenFile[]> {

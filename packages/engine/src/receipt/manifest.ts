@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import type { Manifest, ManifestEntry } from "../engine.ts";
 import type { TreeDigest } from "../files/tree-digest.ts";
 import type { Host } from "../host.ts";
+import type { SpaceDigest } from "../memory/tracker.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
 import { processTree, residentBytes } from "../runtime/process.ts";
@@ -29,14 +30,25 @@ export async function observe(host: Host, workload: string): Promise<Observed> {
   };
 }
 
-/** `images` are those that travelled. */
-export function manifestOf(images: readonly ManifestEntry[], files: TreeDigest, observed: Observed): Manifest {
+/** `images` are those that travelled; `spaces` the memory that was copied ahead, process by process. */
+export function manifestOf(
+  images: readonly ManifestEntry[],
+  files: TreeDigest,
+  observed: Observed,
+  spaces: readonly SpaceDigest[] = [],
+): Manifest {
   const { residentBytes, ...shown } = observed;
   const pages = images.filter((image) => image.name.startsWith("pages-")).reduce((sum, image) => sum + image.bytes, 0);
+  const ahead = spaces.map(({ space, pages: count, digest }) => ({
+    name: `memory-${space}`,
+    bytes: count * pageBytes,
+    sha256: `nh128:${digest}`,
+  }));
+  const aheadBytes = ahead.reduce((sum, one) => sum + one.bytes, 0);
   return {
-    images: [...images].sort((a, b) => (a.name < b.name ? -1 : 1)),
-    memoryBytes: pages > 0 ? pages : residentBytes,
-    pageCount: Math.round(pages / pageBytes),
+    images: [...images, ...ahead].sort((a, b) => (a.name < b.name ? -1 : 1)),
+    memoryBytes: pages + aheadBytes > 0 ? pages + aheadBytes : residentBytes,
+    pageCount: Math.round((pages + aheadBytes) / pageBytes),
     filesDigest: files.digest,
     fileCount: files.count,
     fileBytes: files.bytes,

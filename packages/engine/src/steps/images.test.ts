@@ -13,6 +13,7 @@ const facts: SourceFacts = {
   stdout: 1,
   stderr: 2,
   isLazy: false,
+  isPreCopied: false,
   cutAtMs: 3,
   stoppedAtMs: 4,
   clockErrorMs: 0.1,

@@ -16,6 +16,8 @@ const facts = z.object({
   stdout: z.number(),
   stderr: z.number(),
   isLazy: z.boolean(),
+  /** Its memory was copied ahead: the images lack those pages, and this host must have them. */
+  isPreCopied: z.boolean(),
   /** On the target's clock. */
   cutAtMs: z.number(),
   /** On the target's clock: when the kernel stopped the first task; null where it was not asked. */

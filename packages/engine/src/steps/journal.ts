@@ -33,6 +33,8 @@ const migrationRecord = z.object({
   sourceNodeId: z.string().optional(),
   holdPid: z.number().optional(),
   holdMethod: z.string().optional(),
+  /** Target, pre-copy: who puts the memory in place. */
+  memoryPid: z.number().optional(),
   /** Target: when the source cut the workload off, on this host's clock, and how wrong that may be. */
   cutAtMs: z.number().optional(),
   clockErrorMs: z.number().optional(),

@@ -15,13 +15,16 @@ import { type Host, workloadDir } from "../host.ts";
 import { sendImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
+import { type Ahead, copyAhead } from "../memory/ahead.ts";
+import { type Abilities, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { cutTowards, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
 import { preflight } from "../preflight/preflight.ts";
 import { manifestOf, observe } from "../receipt/manifest.ts";
 import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
-import { freeze, thaw } from "../runtime/cgroup.ts";
+import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
+import { residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { outputTail } from "../runtime/shim.ts";
 import { compareClocks, createImageSender, outputTailName } from "./images.ts";
@@ -33,10 +36,13 @@ interface Session {
   /** State of the trees before the last copy began: equal at the freeze means that nothing has to be sent. */
   stamp?: string;
   lazy?: LazyDump;
+  ahead?: Ahead;
   shut(): void;
 }
 
-export function createSourceSide(host: Host, link: Link, watch: KernelWatch, canLazy: () => boolean): SourceSide {
+export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abilities: () => Abilities): SourceSide {
+  /** Bytes a second to a node, as the last move found it. */
+  const rates = new Map<string, number>();
   const sessions = new Map<string, Session>();
 
   function sessionOf(ref: MigrationRef, peerNode: string): Session {
@@ -56,21 +62,23 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, can
     watch.drop(ref.workload);
     const session = sessions.get(ref.migrationId);
     session?.lazy?.kill();
+    session?.ahead?.close();
     session?.shut();
     sessions.delete(ref.migrationId);
   }
 
   const side: SourceSide = {
-    preflight: (workload, requested, target, signal) => preflight(host, workload, requested, target, canLazy(), signal),
+    preflight: (workload, requested, target, signal) =>
+      preflight(host, workload, requested, target, abilities(), rates.values().next().value, signal),
 
-    async copy(ref, peer, mode, progress, signal) {
+    async copy(ref, peer, mode, limits, progress, signal) {
       const record = await requireRunning(host, ref);
       await writeMigration(host, { ...refOf(ref, "source"), stage: "copying", mode });
       const session = sessionOf(ref, peer.nodeId);
       await watch.arm(ref.workload); // attached now, so that it costs the freeze nothing
       const trees = travellingTrees(host, record.spec);
       const roots = trees.map((tree) => tree.path);
-      return phase(progress, "copy.files", async (facts) => {
+      const files = await phase(progress, "copy.files", async (facts) => {
         // Written pages of mapped files become read-only again by the sync, so that a later write changes the file's times: the stamp sees it.
         for (const root of roots) await run("sync", ["-f", root], { deadlineMs: 120_000, signal });
         const stamp = await session.hasher.stamp(trees);
@@ -85,6 +93,15 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, can
         facts.bytes = String(files?.bytes ?? 0);
         return { fileBytes: files?.bytes ?? 0, fileCount: files?.count ?? 0 };
       });
+      if (mode !== "pre-copy") return files;
+      session.ahead?.close();
+      const ahead = await phase(progress, "copy.memory", async (facts) => {
+        const done = await copyAhead(host, link, ref, peer, limits, abilities().costs, rates, progress, signal);
+        facts.end = `${done.report.end ?? ""}: ${done.report.endDetail ?? ""}`;
+        return done;
+      });
+      session.ahead = ahead;
+      return { ...files, memory: ahead.report };
     },
 
     async freeze(ref, peer, mode, progress, signal) {
@@ -102,10 +119,14 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, can
       // All that can be there before the workload stops: the way to the target, criu, and whoever changes the routes.
       const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "images" }, signal);
       const sender = createImageSender(channel.socket, channel.reader, images);
-      const isLazy = mode === "post-copy";
+      const tracker = await session.ahead?.ready(signal);
+      await faultpoint("freeze.after_last_pass");
+      // Memory that could not be copied ahead travels as if nobody had tried: the target hears which way.
+      const isLate = mode === "pre-copy" && tracker === undefined;
+      const isLazy = mode === "post-copy" || (isLate && abilities().lazyPages && (await residentBytesOf(host, ref)) > stopAndCopyMaxBytes);
       const [lazyDump, wholeDump] = isLazy
         ? [await readyLazyDump(host, record, images), undefined]
-        : [undefined, await readyDump(host, record, images)];
+        : [undefined, await readyDump(host, record, images, tracker?.answers)];
       const routes = readyRoutes(host);
       let dumping: Promise<void> | undefined;
       try {
@@ -122,6 +143,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, can
         });
         await faultpoint("freeze.after_freeze");
         const stopped = watch.facts(ref.workload);
+        const kept = tracker && phase(progress, "freeze.memory", tracker.frozen);
+        kept?.catch(() => undefined); // heard below, after the files
         const files = await phase(progress, "freeze.files", async (facts) => {
           const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(trees));
           facts.sent = String(!isUnchanged);
@@ -133,12 +156,16 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, can
           stdout: record.stdio?.stdout ?? 0,
           stderr: record.stdio?.stderr ?? 0,
           isLazy,
+          isPreCopied: tracker !== undefined,
           cutAtMs: cutAtMs + clock.offsetMs,
           stoppedAtMs: stoppedAtMs === null ? null : stoppedAtMs + clock.offsetMs,
           clockErrorMs: clock.errorMs,
           linkAddress: link.address,
           linkPort: link.port,
         });
+        const { keptPages, lastPages } = (await kept) ?? { keptPages: 0, lastPages: 0 };
+        const sealing = tracker?.sealed();
+        sealing?.catch(() => undefined); // heard below, after the dump
         dumping = phase(progress, "freeze.dump", async () => {
           if (lazyDump !== undefined) session.lazy = await lazyDump.go(signal);
           else await wholeDump?.go(signal);
@@ -152,8 +179,12 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, can
         await faultpoint("freeze.after_dump");
         const after = await tcpCounters(pid);
         const sent = await phase(progress, "transfer.images", () => sender.finish());
+        const sealed = await sealing;
+        const manifest = manifestOf(sent, files, observed, sealed?.spaces);
+        const memory = session.ahead && { ...session.ahead.report, keptPages, lastPages, imagePages: manifest.pageCount - keptPages };
         const result: FreezeResult = {
-          manifest: manifestOf(sent, files, observed),
+          manifest,
+          ...(memory === undefined ? {} : { memory }),
           frozenAtMs: cutAtMs,
           resetsSent: after.resetsSent - counters.resetsSent,
           segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
@@ -209,6 +240,8 @@ async function requireRunning(host: Host, ref: MigrationRef): Promise<WorkloadRe
   if (record.phase !== "running") throw fault("WORKLOAD_NOT_RUNNING", `${ref.workload} is ${record.phase}`);
   return record;
 }
+
+const residentBytesOf = async (host: Host, ref: MigrationRef) => residentBytes(await pidsOf(host, ref.workload));
 
 /** The workload runs again with its network. Safe when it was never frozen; where a person has decided for this copy, it must be there. */
 async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<SourceSide["thaw"]>[1], newEpoch?: number): Promise<void> {

@@ -14,6 +14,7 @@ import type { ImagePin } from "../image/images.ts";
 import { receiveImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
+import { type Arrival, awaitFilled, isArrival, openArrival } from "../memory/arrival.ts";
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import { endHold, type Hold, openHold } from "../network/hold.ts";
 import { announce, leadHere, leadToHold, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
@@ -36,6 +37,8 @@ interface Session {
   hold?: Hold | undefined;
   /** Started ahead of the resume, so that only a write is left to do. */
   routes?: StandBy;
+  /** Pre-copy: what keeps the memory, and puts it in place. */
+  arrival?: Arrival;
   lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
   shut(): void;
 }
@@ -80,6 +83,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         };
         return receiveImage(host, spec, socket, reader, door, gone.signal);
       }
+      if (header.channel === "memory" && session.arrival !== undefined) return session.arrival.take(reader);
       if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
       try {
         images.resolve(await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve));
@@ -107,6 +111,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
     session?.shut();
     session?.hold?.quit();
     session?.routes?.drop();
+    session?.arrival?.kill();
     if (session?.lazy !== undefined) {
       killGroup(session.lazy.daemon);
       session.lazy.tunnel.close();
@@ -152,7 +157,13 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         const holdMethod = session.hold?.method ?? "none";
         await leadToHold(host, session.hold?.route ?? `blackhole ${spec.address}/32`);
         await behindPrivateRun(host);
-        await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold?.pid, holdMethod });
+        if (mode === "pre-copy") {
+          const images = imagesDir(host, ref.migrationId);
+          await mkdir(images, { recursive: true, mode: 0o700 });
+          session.arrival = await openArrival(host, ref.migrationId, images, signal);
+        }
+        const memoryPid = session.arrival === undefined ? {} : { memoryPid: session.arrival.pid };
+        await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold?.pid, holdMethod, ...memoryPid });
         facts.hold = holdMethod;
         return { linkAddress: link.address, linkPort: link.port, holdMethod };
       });
@@ -176,8 +187,20 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
           withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
         );
         images.catch(() => undefined); // heard below
+        if (!facts.isPreCopied) {
+          session.arrival?.kill(); // the source could not: all memory comes with the images, or is fetched
+          delete session.arrival;
+          await rm(join(imagesHere, "lazy-pages.socket"), { force: true }); // criu's own daemon makes it anew
+        }
+        const { arrival } = session;
+        if (facts.isPreCopied && arrival === undefined)
+          throw fault("STEP_INTERRUPTED", "the memory that was copied ahead is not on this node any more");
+        const { memoryPid: _, ...others } = known;
+        const kept = arrival === undefined ? others : known;
+        const sealing = arrival && phase(progress, "restore.memory", () => arrival.sealed(signal));
+        sealing?.catch(() => undefined); // heard below, with the images
         const restoring: MigrationRecord = {
-          ...known,
+          ...kept,
           stage: "restoring",
           cutAtMs: facts.cutAtMs,
           clockErrorMs: facts.clockErrorMs,
@@ -190,10 +213,15 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
           await watch.arm(ref.workload);
           return digest;
         });
-        const criu = await readyRestore(host, spec, imagesHere, { isLazy: facts.isLazy, stdio: facts, isLeftStopped: true });
+        const criu = await readyRestore(host, spec, imagesHere, {
+          isLazy: facts.isLazy || facts.isPreCopied,
+          stdio: facts,
+          isLeftStopped: true,
+        });
         ready = criu;
         session.routes = readyRoutes(host);
         const { entries, areEqual } = await images;
+        const sealed = await sealing;
         if (!areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
         await faultpoint("restore.before");
         const launched = await phase(progress, "restore.criu", async () => {
@@ -203,6 +231,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
           const [done] = await Promise.all([
             criu.go(signal),
             copyFile(join(imagesHere, outputTailName), shimFiles(host, ref.workload).log),
+            arrival?.restored(signal),
           ]);
           return done;
         });
@@ -220,7 +249,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         });
         await faultpoint("restore.after");
         const result: RestoreResult = await phase(progress, "restore.verify", async () => {
-          const manifest = manifestOf(entries, files, await observe(host, ref.workload));
+          const manifest = manifestOf(entries, files, await observe(host, ref.workload), sealed?.spaces);
           return { manifest, areImagesEqual: areEqual };
         });
         await writeMigration(host, { ...restoring, stage: "restored", result });
@@ -277,7 +306,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       await writeRecord(host, { ...rest, phase: "running", epoch: ref.epoch + 1 });
       await writeMigration(host, { ...known, stage: "resumed", result });
       session?.hold?.quit();
-      if (session?.lazy === undefined) {
+      if (session?.lazy === undefined && session?.arrival === undefined) {
         close(ref);
         await dropImages(host, ref.migrationId);
       }
@@ -288,6 +317,17 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
     async drainPages(ref, progress, signal) {
       const session = sessions.get(ref.migrationId);
       const lazy = session?.lazy;
+      const memoryPid = (await readMigration(host, ref.migrationId))?.memoryPid;
+      if (memoryPid !== undefined) {
+        await phase(progress, "drain.pages", async (facts) => {
+          const { ms, faults, worstFaultMs } = await (session?.arrival?.filled(signal) ??
+            awaitFilled(host, ref.migrationId, memoryPid, signal));
+          Object.assign(facts, { fillMs: ms.toFixed(1), faults: String(faults), worstFaultMs: worstFaultMs.toFixed(3) });
+        });
+        close(ref);
+        await dropImages(host, ref.migrationId);
+        return;
+      }
       if (lazy === undefined) return;
       await phase(progress, "drain.pages", async () => {
         const code = await withDeadline("every page to arrive", 600_000, () => lazy.ended, signal);
@@ -307,6 +347,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         close(ref);
         watch.drop(ref.workload);
         if (known !== undefined) await endHold(host, ref.workload, known);
+        if (known?.memoryPid !== undefined && (await isArrival(known.memoryPid))) signalPid(known.memoryPid, "SIGKILL");
         if (isOurs) {
           await destroy(host, ref.workload, record.spec.address, signal);
           await faultpoint("abort.half");

@@ -1,3 +1,4 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { modeToProto } from "../mode.ts";
 import { peerOf } from "./peer.ts";
 import type { StepDefinition } from "./step.ts";
@@ -7,5 +8,9 @@ export const copy: StepDefinition = {
   name: "copy",
   side: "source",
   deadlineMs: 15 * 60_000,
-  action: (context) => ({ case: "copy", value: { peer: peerOf(context), mode: modeToProto(context.record.mode) } }),
+  action: (context) => {
+    const { deadlineAtMs, mode } = context.record;
+    const timeLeft = deadlineAtMs === undefined ? {} : { timeLeft: durationFromMs(Math.max(0, deadlineAtMs - context.nowMs)) };
+    return { case: "copy", value: { peer: peerOf(context), mode: modeToProto(mode), ...timeLeft } };
+  },
 };

@@ -13,6 +13,8 @@ export interface StepContext {
   readonly commands: readonly CommandFact[];
   readonly spec: WorkloadSpec;
   readonly targetCapabilities: NodeCapabilities | undefined;
+  /** When the command is made. */
+  readonly nowMs: number;
 }
 
 export interface StepDefinition {

@@ -1,0 +1,94 @@
+// Target: the copies that a source sends, and the daemon that puts them in place while criu restores and after (native/src/memory/target.c).
+import { join } from "node:path";
+import { fault } from "@aether/contract";
+import { readTextIfThere, until, withDeadline } from "@aether/kit";
+import { z } from "zod";
+import { type Host, migrationDir } from "../host.ts";
+import type { LinkReader } from "../link/frames.ts";
+import { readProc } from "../runtime/process.ts";
+import { startHelper } from "./helper.ts";
+import { pump } from "./pump.ts";
+
+const count = z.number().nonnegative();
+const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
+const sealedLine = z.object({ keptPages: count, receivedPages: count });
+const filledLine = z.object({
+  event: z.literal("filled"),
+  ms: count,
+  filledPages: count,
+  faults: count,
+  zeroFaults: count,
+  worstFaultMs: count,
+});
+const statusFile = z.union([filledLine, z.object({ event: z.literal("failed"), reason: z.string() })]);
+
+/** How the filling went after the restore. */
+export type Filled = z.infer<typeof filledLine>;
+
+export interface Arrival {
+  readonly pid: number;
+  /** Takes the stream of a source. Once. */
+  take(reader: LinkReader): Promise<void>;
+  /** All is here, and its digest is the source's. Rejects with the reason where not. */
+  sealed(signal: AbortSignal): Promise<{ readonly keptPages: number; readonly spaces: readonly z.infer<typeof spaceLine>[] }>;
+  /** criu has handed its processes over, and every mapping can take its pages. */
+  restored(signal: AbortSignal): Promise<void>;
+  /** Every page is in place. */
+  filled(signal: AbortSignal): Promise<Filled>;
+  kill(): void;
+}
+
+const restoredDeadlineMs = 30_000;
+const filledDeadlineMs = 600_000;
+
+const statusPath = (host: Host, migrationId: string) => join(migrationDir(host, migrationId), "memory.json");
+
+/** Starts it for the images in `images`, which must be there. It ends with this process until the restore; afterwards when it has done its work. */
+export async function openArrival(host: Host, migrationId: string, images: string, signal: AbortSignal): Promise<Arrival> {
+  const helper = startHelper(host, ["memory-target", "--images", images, "--status", statusPath(host, migrationId), "--data-fd", "3"]);
+  try {
+    await withDeadline("the keeper of memory to be ready", 10_000, () => helper.next("ready"), signal);
+  } catch (caught) {
+    helper.kill();
+    throw caught;
+  }
+  helper.letGo();
+  return {
+    pid: helper.pid,
+    take: async (reader) => pump(await reader.detach(), helper.data),
+    async sealed(waiting) {
+      const line = await withDeadline("the last pages to arrive", 60_000, () => helper.next("sealed"), waiting);
+      return { keptPages: sealedLine.parse(line).keptPages, spaces: helper.take("space").map((space) => spaceLine.parse(space)) };
+    },
+    async restored(waiting) {
+      await withDeadline("the restored processes to be handed over", restoredDeadlineMs, () => helper.next("restored"), waiting);
+    },
+    async filled(waiting) {
+      return filledLine.parse(await withDeadline("every page to be in place", filledDeadlineMs, () => helper.next("filled"), waiting));
+    },
+    kill: helper.kill,
+  };
+}
+
+/** Waits for a filling that an earlier life of this process began. Throws TRANSFER_FAILED where pages are missing. */
+export async function awaitFilled(host: Host, migrationId: string, pid: number, signal: AbortSignal): Promise<Filled> {
+  const done = await until(
+    "every page to be in place",
+    50,
+    filledDeadlineMs,
+    async () => {
+      const isThere = await isArrival(pid);
+      const text = await readTextIfThere(statusPath(host, migrationId));
+      if (text !== undefined) return statusFile.parse(JSON.parse(text));
+      return isThere ? undefined : ({ event: "failed", reason: "it ended without a word" } as const);
+    },
+    signal,
+  );
+  if (done.event === "failed") throw fault("TRANSFER_FAILED", `pages are missing: ${done.reason}`);
+  return done;
+}
+
+/** Is this pid still one of ours? */
+export async function isArrival(pid: number): Promise<boolean> {
+  return ((await readProc(pid, "cmdline")) ?? "").includes("\0memory-target\0");
+}

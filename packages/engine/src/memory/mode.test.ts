@@ -1,0 +1,57 @@
+import { describe, expect, it } from "vitest";
+import type { Finding } from "../engine.ts";
+import { type Abilities, chooseMode, type ModeQuestion, stopAndCopyMaxBytes } from "./mode.ts";
+
+const able: Abilities = { lazyPages: true, noTracking: "", costs: { fixedMs: 100, perGibibyteMs: 30 } };
+const large = stopAndCopyMaxBytes + 1;
+
+function choose(question: Partial<ModeQuestion>) {
+  const blockers: Finding[] = [];
+  const answer = chooseMode(
+    {
+      requested: "auto",
+      memoryBytes: large,
+      here: able,
+      canLazyThere: true,
+      untrackable: undefined,
+      knownLinkRate: undefined,
+      ...question,
+    },
+    blockers,
+  );
+  return { ...answer, blockers: blockers.map((one) => one.code) };
+}
+
+describe("chooseMode", () => {
+  it("sends small memory inside the freeze, and copies large memory ahead where both nodes can", () => {
+    expect(choose({ memoryBytes: stopAndCopyMaxBytes }).mode).toBe("stop-and-copy");
+    expect(choose({}).mode).toBe("pre-copy");
+  });
+
+  it.each([
+    [{ here: { ...able, noTracking: "no userfaultfd" } }, "post-copy", "no userfaultfd"],
+    [{ untrackable: "process 7 reads with O_DIRECT" }, "post-copy", "O_DIRECT"],
+    [{ here: { ...able, lazyPages: false } }, "stop-and-copy", "source"],
+    [{ canLazyThere: false }, "stop-and-copy", "target"],
+  ] as const)("takes the next best mode and says why: %#", (question, mode, says) => {
+    expect(choose(question)).toMatchObject({ mode, reason: expect.stringContaining(says), blockers: [] });
+  });
+
+  it("refuses a mode that cannot be had instead of taking another", () => {
+    expect(choose({ requested: "post-copy", canLazyThere: false }).blockers).toEqual(["MODE_UNAVAILABLE"]);
+    expect(choose({ requested: "pre-copy", untrackable: "O_DIRECT" }).blockers).toEqual(["MODE_UNAVAILABLE"]);
+    expect(choose({ requested: "pre-copy", here: { ...able, noTracking: "old kernel" } }).blockers).toEqual(["MODE_UNAVAILABLE"]);
+    expect(choose({ requested: "pre-copy" })).toMatchObject({ mode: "pre-copy", blockers: [] });
+  });
+
+  it("forecasts the shortest freeze for memory copied ahead, and says where its numbers are from", () => {
+    const of = (requested: ModeQuestion["requested"]) => choose({ requested, memoryBytes: 2 ** 30 }).forecast;
+    expect(of("pre-copy").freezeMs).toBeLessThan(of("post-copy").freezeMs);
+    expect(of("post-copy").freezeMs).toBeLessThan(of("stop-and-copy").freezeMs);
+    expect(of("auto").basis).toContain("assumed");
+    expect(choose({ knownLinkRate: 2 ** 30 }).forecast).toMatchObject({
+      linkBytesPerSecond: 2 ** 30,
+      basis: expect.stringContaining("last move"),
+    });
+  });
+});

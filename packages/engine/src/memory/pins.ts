@@ -1,0 +1,19 @@
+// Memory that the kernel or a device writes without going through the process's page tables leaves no mark that a tracker could see.
+import { readdir } from "node:fs/promises";
+import { readProc } from "../runtime/process.ts";
+
+/** O_DIRECT, which differs by architecture (include/uapi/asm-generic/fcntl.h, arch/arm64/include/uapi/asm/fcntl.h). */
+const directFlag = process.arch === "arm64" ? 0o200000 : 0o40000;
+const writeOnly = 1;
+
+/** Why the memory of these processes cannot be tracked; undefined where it can. */
+export async function untrackable(pids: readonly number[]): Promise<string | undefined> {
+  for (const pid of pids) {
+    for (const fd of await readdir(`/proc/${pid}/fd`).catch(() => [])) {
+      const flags = Number.parseInt(/^flags:\s*(\d+)$/m.exec((await readProc(pid, `fdinfo/${fd}`)) ?? "")?.[1] ?? "0", 8);
+      if ((flags & directFlag) !== 0 && (flags & 3) !== writeOnly)
+        return `process ${pid} reads file descriptor ${fd} with O_DIRECT: devices write into its memory unseen`;
+    }
+  }
+  return undefined;
+}

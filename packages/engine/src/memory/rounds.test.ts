@@ -1,0 +1,102 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { dirtyRate, forecast, judge, linkRate, pageBytes, type Round } from "./rounds.ts";
+
+const costs = { fixedMs: 100, perGibibyteMs: 30 };
+const assumed = { linkBytesPerSecond: 4e8, dirtyBytesPerSecond: 0, basis: "assumed" };
+
+/** What a tracker would tell of a workload that writes `dirty` bytes a second over a link of `link`: a fluid model. */
+function simulate(memoryBytes: number, dirty: number, link: number, dueAtMs?: number) {
+  const rounds: Round[] = [];
+  let nowMs = 0;
+  let bytes = memoryBytes;
+  for (;;) {
+    const durationMs = (bytes / link) * 1000 + 1;
+    const pages = Math.ceil(bytes / pageBytes);
+    rounds.push({
+      number: rounds.length,
+      startedAtMs: nowMs,
+      durationMs,
+      writtenPages: pages,
+      sentPages: pages,
+      zeroPages: 0,
+      sentBytes: bytes,
+    });
+    nowMs += durationMs;
+    const verdict = judge(rounds, nowMs, dueAtMs);
+    if (!verdict.again) return { rounds, verdict, nowMs };
+    if (rounds.length > 100) throw new Error("never ends");
+    bytes = Math.min(memoryBytes, (dirty * durationMs) / 1000);
+  }
+}
+
+const rate = fc.double({ min: 1e6, max: 4e9, noNaN: true });
+const size = fc.integer({ min: 2 ** 22, max: 2 ** 36 });
+
+describe("judge", () => {
+  it("always ends, and in a state that it can explain", () => {
+    fc.assert(
+      fc.property(size, rate, rate, (memory, dirty, link) => {
+        const { verdict, rounds } = simulate(memory, dirty, link);
+        expect(verdict.end).toBeDefined();
+        expect(verdict.detail).not.toBe("");
+        expect(rounds.length).toBeLessThanOrEqual(30);
+      }),
+    );
+  });
+
+  it("converges where the link is twice as fast as the writes, with little left", () => {
+    fc.assert(
+      fc.property(size, fc.double({ min: 1e6, max: 2e9, noNaN: true }), (memory, dirty) => {
+        const { verdict, rounds } = simulate(memory, dirty, dirty * 2.5);
+        expect(verdict.end).toBe("converged");
+        expect(rounds.at(-1)?.sentBytes).toBeLessThanOrEqual(Math.max(2 << 20, dirty * 2.5 * 0.01) + pageBytes);
+      }),
+    );
+  });
+
+  it("gives up soon where the writes are faster than the link", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 2 ** 26, max: 2 ** 36 }), fc.double({ min: 1e6, max: 2e8, noNaN: true }), (memory, link) => {
+        const { verdict, rounds } = simulate(memory, link * 1.5, link);
+        expect(verdict.end).toBe("no-gain");
+        expect(rounds.length).toBeLessThanOrEqual(4);
+      }),
+    );
+  });
+
+  it("begins no pass that would end behind the deadline", () => {
+    fc.assert(
+      fc.property(size, rate, rate, fc.double({ min: 1, max: 1e5, noNaN: true }), (memory, dirty, link, dueAtMs) => {
+        const { rounds } = simulate(memory, dirty, link, dueAtMs);
+        for (const round of rounds.slice(1)) expect(round.startedAtMs).toBeLessThanOrEqual(dueAtMs);
+      }),
+    );
+  });
+});
+
+describe("forecast", () => {
+  it("never promises less than the fixed cost, nor a freeze that carries more than all memory", () => {
+    fc.assert(
+      fc.property(size, rate, rate, (memory, dirty, link) => {
+        const { rounds } = simulate(memory, dirty, link);
+        const seen = forecast(memory, rounds, costs, assumed);
+        expect(seen.freezeMs).toBeGreaterThanOrEqual(costs.fixedMs);
+        expect(seen.freezeBytes).toBeLessThanOrEqual(memory);
+        expect(seen.totalMs).toBeGreaterThanOrEqual(seen.freezeMs);
+      }),
+    );
+  });
+
+  it("measures the link over long passes and the writes between passes", () => {
+    const { rounds } = simulate(2 ** 30, 5e7, 5e8);
+    expect(linkRate(rounds)).toBeGreaterThan(4.5e8);
+    expect(linkRate(rounds)).toBeLessThan(5.1e8);
+    expect(dirtyRate(rounds)).toBeGreaterThan(4e7);
+    expect(dirtyRate(rounds)).toBeLessThan(7e7);
+    expect(linkRate([])).toBeUndefined();
+    expect(dirtyRate(rounds.slice(0, 1))).toBeUndefined();
+    expect(forecast(2 ** 30, [], costs, assumed).basis).toBe("assumed");
+    expect(forecast(2 ** 30, rounds, costs, assumed).basis).toContain("measured");
+  });
+});

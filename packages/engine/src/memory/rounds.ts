@@ -1,0 +1,126 @@
+// When to stop copying, and what the freeze would cost: pure. The passes themselves are the tracker's (native/src/memory), which tells of each what it did.
+
+/** One pass over the written pages. Times in ms, on one clock. */
+export interface Round {
+  readonly number: number;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  /** Written since the pass before began; all present pages in pass 0. */
+  readonly writtenPages: number;
+  readonly sentPages: number;
+  readonly zeroPages: number;
+  readonly sentBytes: number;
+}
+
+/** Why no further pass was made. */
+export type CopyEnd = "converged" | "no-gain" | "deadline" | "failed";
+
+export interface Costs {
+  /** Of a freeze in which no memory travels: from cut to resume, ms. */
+  readonly fixedMs: number;
+  /** criu walks the page tables of all memory (smaps), however little it dumps. */
+  readonly perGibibyteMs: number;
+}
+
+export interface Forecast {
+  readonly freezeMs: number;
+  readonly totalMs: number;
+  readonly memoryBytes: number;
+  readonly freezeBytes: number;
+  readonly dirtyBytesPerSecond: number;
+  readonly linkBytesPerSecond: number;
+  readonly basis: string;
+}
+
+export const pageBytes = 4096;
+const gibibyte = 2 ** 30;
+
+/** Little enough for the freeze: this much, or what the link carries in so many milliseconds. */
+const enoughBytes = 2 << 20;
+const enoughMs = 10;
+/** A pass shorter than this says nothing of the link. */
+const measurableBytes = 4 << 20;
+const maxRounds = 30;
+/** From the last pass while it runs to the last look when it is frozen, ms: the cut and the freezer. */
+const gapMs = 20;
+
+/** Bytes a second that went out over passes long enough to tell; undefined where none was. */
+export function linkRate(rounds: readonly Round[]): number | undefined {
+  const long = rounds.filter((round) => round.sentBytes >= measurableBytes && round.durationMs > 0);
+  const bytes = long.reduce((sum, round) => sum + round.sentBytes, 0);
+  const ms = long.reduce((sum, round) => sum + round.durationMs, 0);
+  return ms > 0 ? (bytes / ms) * 1000 : undefined;
+}
+
+/** Bytes a second that the workload dirtied between the last two passes; undefined before there are two. */
+export function dirtyRate(rounds: readonly Round[]): number | undefined {
+  const last = rounds.at(-1);
+  const before = rounds.at(-2);
+  if (last === undefined || before === undefined) return undefined;
+  const ms = Math.max(1, last.startedAtMs - before.startedAtMs);
+  return (last.writtenPages * pageBytes * 1000) / ms;
+}
+
+/** What a freeze now would cost, and the whole move. `assumed`: the rates where no pass has measured them yet. */
+export function forecast(
+  memoryBytes: number,
+  rounds: readonly Round[],
+  costs: Costs,
+  assumed: { readonly linkBytesPerSecond: number; readonly dirtyBytesPerSecond: number; readonly basis: string },
+): Forecast {
+  const link = linkRate(rounds) ?? assumed.linkBytesPerSecond;
+  const dirty = dirtyRate(rounds) ?? assumed.dirtyBytesPerSecond;
+  // A pass takes as long as its bytes: what is written meanwhile is the next one. Below the gap it cannot fall.
+  const lastMs = rounds.length === 0 ? (memoryBytes / link) * 1000 : (rounds.at(-1)?.durationMs ?? 0);
+  const share = Math.min(0.95, dirty / link);
+  const settledMs = Math.max(gapMs, Math.min(lastMs, rounds.length > 1 ? lastMs : lastMs * share ** 3));
+  const freezeBytes = Math.min(memoryBytes, (dirty * settledMs) / 1000);
+  const freezeMs = costs.fixedMs + (memoryBytes / gibibyte) * costs.perGibibyteMs + (freezeBytes / link) * 1000;
+  const copyMs = rounds.length === 0 ? ((memoryBytes / link) * 1000) / (1 - share) : rounds.length === 1 ? lastMs * share : 0;
+  return {
+    freezeMs,
+    totalMs: copyMs + freezeMs,
+    memoryBytes,
+    freezeBytes,
+    dirtyBytesPerSecond: dirty,
+    linkBytesPerSecond: link,
+    basis:
+      rounds.length > 1 ? `measured over pass ${rounds.length - 1}` : rounds.length === 1 ? "the link measured over pass 0" : assumed.basis,
+  };
+}
+
+export interface Verdict {
+  readonly again: boolean;
+  readonly end?: CopyEnd;
+  readonly detail?: string;
+}
+
+/** After a pass: is another one worth it? @param dueAtMs when the freeze must begin, on the rounds' clock. */
+export function judge(rounds: readonly Round[], nowMs: number, dueAtMs: number | undefined): Verdict {
+  const last = rounds.at(-1);
+  if (last === undefined) return { again: true };
+  const link = linkRate(rounds);
+  if (rounds.length > 1 && last.sentBytes <= Math.max(enoughBytes, ((link ?? 0) * enoughMs) / 1000))
+    return { again: false, end: "converged", detail: `${mebibytes(last.sentBytes)} MiB were left after pass ${last.number}` };
+  const nextMs = Math.max(last.durationMs, 1);
+  if (dueAtMs !== undefined && nowMs + nextMs > dueAtMs)
+    return {
+      again: false,
+      end: "deadline",
+      detail: `${Math.round(dueAtMs - nowMs)} ms are left, another pass takes ${Math.round(nextMs)} ms`,
+    };
+  const before = rounds.at(-2);
+  // From pass 2 on two passes of the same kind can be compared; pass 0 is all memory.
+  const isNoLess = rounds.length > 3 && before !== undefined && last.sentBytes > before.sentBytes * 0.8;
+  if (isNoLess || rounds.length >= maxRounds) {
+    const dirty = dirtyRate(rounds) ?? 0;
+    return {
+      again: false,
+      end: "no-gain",
+      detail: `it writes ${mebibytes(dirty)} MiB a second, the link carries ${link === undefined ? "an unknown rate" : `${mebibytes(link)} MiB a second`}: ${mebibytes(last.sentBytes)} MiB stay`,
+    };
+  }
+  return { again: true };
+}
+
+const mebibytes = (bytes: number): number => Math.round((bytes / 2 ** 20) * 10) / 10;

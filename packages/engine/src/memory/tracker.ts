@@ -1,0 +1,125 @@
+// Source: the memory of a workload is copied to the target while it runs, and tracked until it is frozen (native/src/memory/source.c).
+import { join } from "node:path";
+import { fault } from "@aether/contract";
+import { withDeadline } from "@aether/kit";
+import { z } from "zod";
+import type { Peer } from "../engine.ts";
+import type { Host } from "../host.ts";
+import type { Link } from "../link/link.ts";
+import { freezerDir } from "../runtime/cgroup.ts";
+import { startHelper } from "./helper.ts";
+import { pump } from "./pump.ts";
+import type { Round } from "./rounds.ts";
+
+const count = z.number().nonnegative();
+const roundLine = z.object({
+  number: count,
+  ms: count,
+  writtenPages: count,
+  sentPages: count,
+  zeroPages: count,
+  bytes: count,
+  spaces: count,
+  refused: count,
+});
+const frozenLine = z.object({ keptPages: count, lastPages: count });
+const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count });
+const progressLine = z.object({ bytes: count });
+const refusedLine = z.object({ pid: count, reason: z.string() });
+const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
+
+/** Kept pages of one process, by its pid in the workload, with their digest. */
+export type SpaceDigest = z.infer<typeof spaceLine>;
+
+export interface Tracker {
+  /** Where it answers criu's question for pages. */
+  readonly answers: string;
+  /** Copies what was written since the last pass. `onBytes`: so far in this pass. */
+  round(signal: AbortSignal, onBytes?: (bytes: number) => void): Promise<Round>;
+  /** The workload is frozen: from the answer on criu may dump. */
+  frozen(): Promise<z.infer<typeof frozenLine>>;
+  /** After `frozen`: everything is on its way, and this is its digest. */
+  sealed(): Promise<z.infer<typeof sealedLine> & { readonly spaces: readonly SpaceDigest[] }>;
+  /** Processes whose memory criu must carry, and why. */
+  refused(): readonly { readonly pid: number; readonly reason: string }[];
+  problem(): string | undefined;
+  close(): void;
+}
+
+/** A pass must get on: a link that takes nothing for this long is broken. */
+const stalledMs = 30_000;
+const frozenDeadlineMs = 10_000;
+
+/** Starts tracking. Throws TRANSFER_FAILED with the reason where it cannot be done. The workload is the same afterwards, whatever becomes of the tracker. */
+export async function startTracker(
+  host: Host,
+  link: Link,
+  ref: { readonly migrationId: string; readonly workload: string },
+  peer: Peer,
+  signal: AbortSignal,
+): Promise<Tracker> {
+  const answers = join(host.memoryDir, `${ref.migrationId}.answers`);
+  const procs = join(await freezerDir(host, ref.workload), "cgroup.procs");
+  const gone = new AbortController();
+  const { socket } = await link.connect(peer, { migrationId: ref.migrationId, channel: "memory" }, AbortSignal.any([signal, gone.signal]));
+  const helper = startHelper(host, ["memory-source", "--procs", procs, "--answers", answers, "--data-fd", "3"]);
+  const refused: z.infer<typeof refusedLine>[] = [];
+  let heardMs = performance.now();
+  let onProgress: ((bytes: number) => void) | undefined;
+  helper.onLine((line) => {
+    heardMs = performance.now();
+    if (line.event === "refused") refused.push(refusedLine.parse(line));
+    if (line.event === "progress") onProgress?.(progressLine.parse(line).bytes);
+  });
+  const sending = pump(helper.data, socket);
+  sending.catch(() => helper.kill()); // nobody takes its pages any more
+  const close = () => {
+    helper.kill();
+    gone.abort();
+    socket.destroy();
+  };
+  try {
+    await withDeadline("the tracker of memory to be ready", 10_000, () => helper.next("ready"), signal);
+  } catch (caught) {
+    close();
+    throw caught;
+  }
+  helper.letGo();
+  return {
+    answers,
+    async round(roundSignal, onBytes) {
+      const startedAtMs = performance.timeOrigin + performance.now();
+      heardMs = performance.now();
+      onProgress = onBytes;
+      const done = helper.next("round");
+      helper.send("round");
+      const watch = setInterval(() => {
+        if (performance.now() - heardMs > stalledMs) helper.kill();
+      }, 1000);
+      const abort = () => close();
+      roundSignal.addEventListener("abort", abort, { once: true });
+      try {
+        const { ms, bytes, ...rest } = roundLine.parse(await done);
+        return { ...rest, startedAtMs, durationMs: ms, sentBytes: bytes };
+      } finally {
+        onProgress = undefined;
+        clearInterval(watch);
+        roundSignal.removeEventListener("abort", abort);
+      }
+    },
+    async frozen() {
+      helper.send("frozen");
+      return frozenLine.parse(await withDeadline("the tracker's last look", frozenDeadlineMs, () => helper.next("frozen")));
+    },
+    async sealed() {
+      const line = await withDeadline("the last pages to leave", 60_000, () => helper.next("sealed"));
+      await sending.catch((cause: unknown) => {
+        throw fault("TRANSFER_FAILED", "the link broke while the last pages were sent", { cause });
+      });
+      return { ...sealedLine.parse(line), spaces: helper.take("space").map((space) => spaceLine.parse(space)) };
+    },
+    refused: () => refused,
+    problem: helper.problem,
+    close,
+  };
+}
