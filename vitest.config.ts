@@ -13,6 +13,7 @@ const wholeServices = [
   "packages/core/src/db/*.test.ts",
   "packages/core/src/decision/decisions.test.ts",
   "packages/core/src/drill/drills.test.ts",
+  "packages/core/src/http/fuzz.test.ts",
   "packages/core/src/http/rules.test.ts",
   "packages/core/src/identity/identity.test.ts",
   "packages/core/src/leader/leadership.test.ts",

@@ -59,6 +59,7 @@ import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
 import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
 import { referenceRoutes } from "./http/openapi/routes.ts";
 import { createPeopleServer } from "./http/people-server.ts";
+import { plainTextInterceptor } from "./http/plain-text.ts";
 import { createResourceReader } from "./http/rest/resource-reader.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { newId } from "./ids.ts";
@@ -257,6 +258,7 @@ async function assemble(
     requestGate: gate,
     interceptors: [
       faultInterceptor(log, counter.count),
+      plainTextInterceptor,
       idempotencyInterceptor(db, nowMs),
       auditInterceptor(audit, acts, createResourceReader(routes)),
     ],

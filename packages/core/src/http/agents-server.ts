@@ -8,6 +8,7 @@ import { fault } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import { followRotation, type IdentitySource, peerSpiffeId, secureServerOptions } from "@aether/kit/identity";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { mendMalformed } from "./malformed.ts";
 import type { OnePort } from "./one-port.ts";
 import { originOf, valuesWith } from "./origin.ts";
 import type { RpcOptions } from "./rpc-options.ts";
@@ -35,7 +36,7 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
       settings: { maxConcurrentStreams: 100 },
     },
     connectNodeAdapter({
-      routes,
+      routes: mendMalformed(routes),
       requestGate,
       interceptors,
       shutdownSignal,

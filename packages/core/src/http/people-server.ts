@@ -8,6 +8,7 @@ import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { errorBody, faultOf } from "./error-body.ts";
+import { mendMalformed } from "./malformed.ts";
 import { createOnePort, type OnePort } from "./one-port.ts";
 import { originOf, valuesWith } from "./origin.ts";
 import { sendFault, serveRest } from "./rest/transcoding.ts";
@@ -23,7 +24,7 @@ export interface PeopleServerOptions extends RpcOptions {
 
 export async function createPeopleServer(options: PeopleServerOptions): Promise<OnePort> {
   const { routes, requestGate, interceptors, shutdownSignal, plain, log } = options;
-  const rpc = { routes, requestGate, interceptors, shutdownSignal, readMaxBytes: bodyLimitBytes };
+  const rpc = { routes: mendMalformed(routes), requestGate, interceptors, shutdownSignal, readMaxBytes: bodyLimitBytes };
   const app = fastify({
     bodyLimit: bodyLimitBytes,
     forceCloseConnections: true,
