@@ -2,7 +2,7 @@
 // prefix, a subnet, a port and a directory of its own, so that it can run beside another cloud.
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -161,6 +161,27 @@ describe.skipIf(missing !== undefined)("a local cloud", () => {
     expect(lines).toEqual(lines.map((_, index) => `line ${index + 1}`));
     const tail = await aether("logs", "ticker", "--tail", "2");
     expect(tail.out.trim().split("\n")).toHaveLength(2);
+  });
+
+  it("proves a move: the receipt is verified by the control plane's bundle, and from a file without the control plane; an edited one is not", async () => {
+    const moves = (await aether("migrations", "--json")).json<{ migrations: { id: string }[] }>().migrations;
+    const id = moves[0]?.id ?? "";
+    const online = await aether("receipt", id, "--verify", "--json");
+    expect(online.code, online.out).toBe(0);
+    expect(online.json()).toMatchObject({ isVerified: true });
+    const [file, trust] = [join(dir, "receipt.json"), join(dir, "trust.pem")];
+    expect((await aether("receipt", id, "-o", file, "--save-trust", trust)).code).toBe(0);
+    const nowhere = ["--url", "http://127.0.0.1:1"];
+    expect((await aether("receipt", "--verify", file, "--trust", trust, ...nowhere)).out).toContain("Verified.");
+    const text = await readFile(file, "utf8");
+    const edited = text.replace(/"freezeMs":(\d)/, (_, digit) => `"freezeMs":${(Number(digit) + 1) % 10}`);
+    expect(edited).not.toBe(text);
+    await writeFile(file, edited);
+    const refused = await aether("receipt", "--verify", file, "--trust", trust, ...nowhere);
+    expect(refused.code).toBe(1);
+    expect(refused.out).toContain("✗ the receipt says what the nodes have signed: freeze_ms");
+    expect(refused.out).toContain("✗ control plane: the receipt is what was signed");
+    await Promise.all([rm(file), rm(trust)]);
   });
 
   it("runs commands inside, and hands on their exit code", async () => {

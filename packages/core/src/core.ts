@@ -167,7 +167,7 @@ async function assemble(
 
   // Moves, what leads to them, and their rehearsal
   const limits = railLimits(config.moves);
-  const migrations = createMigrations({ db, events, sessions: gateway, limits, log, nowMs });
+  const migrations = createMigrations({ db, events, sessions: gateway, limits, identity, log, nowMs });
   const { reconciler } = migrations;
   const decisions = createDecisions({
     db,

@@ -175,6 +175,21 @@ export interface ManifestEntry {
   readonly sha256: string;
 }
 
+/** A part of what left or arrived; `root` is a Merkle tree hash (receipt/merkle.ts) over its leaves. */
+export interface EvidenceSection {
+  readonly name: string;
+  readonly leafCount: number;
+  readonly root: string;
+}
+
+/** As in the contract; base64 where that has bytes. */
+export interface SignedStatement {
+  readonly payloadType: string;
+  readonly payload: string;
+  readonly signature: string;
+  readonly certificateChain: readonly string[];
+}
+
 /** What left the source, or reached the target. */
 export interface Manifest {
   readonly images: readonly ManifestEntry[];
@@ -186,6 +201,10 @@ export interface Manifest {
   readonly processCount: number;
   readonly tcpConnections: readonly string[];
   readonly processDigest: string;
+  /** Sorted by name. */
+  readonly sections: readonly EvidenceSection[];
+  /** Merkle root over the sections. */
+  readonly root: string;
 }
 
 export interface TargetCapabilities {
@@ -201,6 +220,7 @@ export interface FreezeResult {
   readonly segmentsRetransmitted: number;
   readonly kernel: KernelFacts;
   readonly memory?: CopyReport;
+  readonly statement: SignedStatement;
 }
 
 export interface RestoreResult {
@@ -208,20 +228,25 @@ export interface RestoreResult {
   readonly areImagesEqual: boolean;
 }
 
+/** null: not measured, because the process that measured it is gone. */
 export interface ResumeResult {
   readonly resumedAtMs: number;
-  readonly packetsHeld: number;
-  readonly packetsReplayed: number;
-  readonly packetsDropped: number;
-  readonly resetsSent: number;
-  readonly segmentsRetransmitted: number;
+  readonly packetsHeld: number | null;
+  readonly packetsReplayed: number | null;
+  readonly packetsDropped: number | null;
+  readonly resetsSent: number | null;
+  readonly segmentsRetransmitted: number | null;
   readonly holdMethod: HoldMethod | "none";
   /** From the source's cut to this resume; the two clocks were compared over the link. */
-  readonly freezeMs: number;
-  readonly clockErrorMs: number;
+  readonly freezeMs: number | null;
+  readonly clockErrorMs: number | null;
   readonly kernel: KernelFacts;
   /** From the first task's stop on the source to the first task's run here, as both kernels saw it; null where one of them did not. */
   readonly blackoutMs: number | null;
+  /** Undefined only for a move whose restore was made by an older version. */
+  readonly statement?: SignedStatement;
+  /** What the roots of the target's manifest are made of; undefined where it was lost. A section with too many leaves is empty and left out. */
+  readonly leaves?: readonly { readonly section: string; readonly leaves: readonly string[]; readonly isLeftOut: boolean }[];
 }
 
 export interface SnapshotResult {

@@ -18,6 +18,7 @@ import {
   MigrationMode as ProtoMode,
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
+import type { SignedStatementSchema } from "@aether/contract/gen/aether/v2/receipt_pb";
 import { type WorkloadSpec as ProtoSpec, VolumeMode } from "@aether/contract/gen/aether/v2/workload_pb";
 import type {
   CopyReport,
@@ -31,6 +32,7 @@ import type {
   Phase,
   PreflightReport,
   ResumeResult,
+  SignedStatement,
   SnapshotResult,
   TargetCapabilities,
   WorkloadSpec,
@@ -189,6 +191,8 @@ export function manifestToProto(manifest: Manifest): MessageInitShape<typeof Man
     processCount: manifest.processCount,
     tcpConnections: [...manifest.tcpConnections],
     processDigest: manifest.processDigest,
+    sections: manifest.sections.map(({ name, leafCount, root }) => ({ name, leafCount: bigintOf(leafCount), root })),
+    root: manifest.root,
   };
 }
 
@@ -198,6 +202,7 @@ export function freezeToProto(result: FreezeResult): MessageInitShape<typeof Fre
     frozenAt: instant(result.frozenAtMs),
     resetsSent: result.resetsSent,
     segmentsRetransmitted: result.segmentsRetransmitted,
+    statement: statementToProto(result.statement),
     kernel: kernelToProto(result.kernel),
     ...(result.memory === undefined ? {} : { memory: memoryToProto(result.memory) }),
   };
@@ -227,15 +232,43 @@ function kernelToProto(
   };
 }
 
+/** What was not measured is named; its field holds 0, which nobody may read. */
 export function resumeToProto(result: ResumeResult): MessageInitShape<typeof ResumeFactsSchema> {
-  const { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod } = result;
+  const measured = {
+    "network.packets_held": result.packetsHeld,
+    "network.packets_replayed": result.packetsReplayed,
+    "network.packets_dropped": result.packetsDropped,
+    "network.resets_sent": result.resetsSent,
+    "network.segments_retransmitted": result.segmentsRetransmitted,
+    freeze_ms: result.freezeMs,
+  };
   return {
     resumedAt: instant(result.resumedAtMs),
-    network: { packetsHeld, packetsReplayed, packetsDropped, resetsSent, segmentsRetransmitted, holdMethod },
-    freezeMs: result.freezeMs,
-    clockErrorMs: result.clockErrorMs,
-    kernel: kernelToProto(result.kernel, { ms: result.blackoutMs, errorMs: result.clockErrorMs }),
+    network: {
+      packetsHeld: result.packetsHeld ?? 0,
+      packetsReplayed: result.packetsReplayed ?? 0,
+      packetsDropped: result.packetsDropped ?? 0,
+      resetsSent: result.resetsSent ?? 0,
+      segmentsRetransmitted: result.segmentsRetransmitted ?? 0,
+      holdMethod: result.holdMethod,
+    },
+    freezeMs: result.freezeMs ?? 0,
+    clockErrorMs: result.clockErrorMs ?? 0,
+    unknown: Object.entries(measured).flatMap(([name, value]) => (value === null ? [name] : [])),
+    ...(result.statement === undefined ? {} : { statement: statementToProto(result.statement) }),
+    leaves: (result.leaves ?? []).map(({ section, leaves, isLeftOut }) => ({ section, leaves: [...leaves], isLeftOut })),
+    kernel: kernelToProto(result.kernel, { ms: result.blackoutMs, errorMs: result.clockErrorMs ?? 0 }),
   };
+}
+
+function statementToProto({
+  payloadType,
+  payload,
+  signature,
+  certificateChain,
+}: SignedStatement): MessageInitShape<typeof SignedStatementSchema> {
+  const bytes = (text: string) => Uint8Array.from(Buffer.from(text, "base64"));
+  return { payloadType, payload: bytes(payload), signature: bytes(signature), certificateChain: certificateChain.map(bytes) };
 }
 
 export function snapshotToProto(result: SnapshotResult): MessageInitShape<typeof SnapshotFactsSchema> {

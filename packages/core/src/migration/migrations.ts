@@ -1,4 +1,5 @@
 // Moves as a part of the control plane: the reconciler and its service.
+import type { IdentitySource } from "@aether/kit/identity";
 import type { RailLimits } from "../guard/rails.ts";
 import type { Part } from "../part.ts";
 import { createReconciler, type Reconciler, type ReconcilerOptions } from "./reconcile.ts";
@@ -9,7 +10,9 @@ export interface Migrations extends Part {
   readonly reconciler: Reconciler;
 }
 
-export function createMigrations(options: ReconcilerOptions & { readonly limits: RailLimits }): Migrations {
+export function createMigrations(
+  options: ReconcilerOptions & { readonly limits: RailLimits; readonly identity: IdentitySource },
+): Migrations {
   const reconciler = createReconciler(options);
   const settler = createSettler({ ...options, payDebts: (nodeId) => reconciler.payDebts(nodeId) });
   return {

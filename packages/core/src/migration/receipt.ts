@@ -32,6 +32,9 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
     mode: modeToProto(record.mode),
     committedAt: timestampFromMs(record.committedAtMs),
     freezeMs: resume?.freezeMs ?? 0,
+    statements: [freeze?.statement, resume?.statement].filter((statement) => statement !== undefined),
+    leaves: resume?.leaves ?? [],
+    unknown: resume?.unknown ?? [],
     totalMs: (record.resumedAtMs ?? record.endedAtMs ?? nowMs) - record.createdAtMs,
     ...sides(freeze, restore),
     ...(resume === undefined ? {} : { network: networkOf(freeze, resume) }),
@@ -71,17 +74,25 @@ function networkOf(freeze: FreezeFacts | undefined, resume: ResumeFacts) {
   };
 }
 
-/** Held packets that were not replayed, and resets, are losses that a client may feel. */
+/** Held packets that were not replayed, and resets, are losses that a client may feel. What is not known is not equal to anything. */
 function compareNetwork(freeze: FreezeFacts | undefined, resume: ResumeFacts | undefined): Difference[] {
   if (resume === undefined) return [];
   const network = networkOf(freeze, resume);
+  const isKnown = (name: string) => !resume.unknown.includes(`network.${name}`);
+  const areHeldKnown = isKnown("packets_held") && isKnown("packets_replayed");
+  const areResetsKnown = isKnown("resets_sent");
   return [
     {
       what: "packets held and replayed",
-      isEqual: network.packetsHeld === network.packetsReplayed,
-      source: `${network.packetsHeld} held`,
-      target: `${network.packetsReplayed} replayed`,
+      isEqual: areHeldKnown && network.packetsHeld === network.packetsReplayed,
+      source: areHeldKnown ? `${network.packetsHeld} held` : "unknown",
+      target: areHeldKnown ? `${network.packetsReplayed} replayed` : "unknown",
     },
-    { what: "resets sent", isEqual: network.resetsSent === 0, source: "0 expected", target: String(network.resetsSent) },
+    {
+      what: "resets sent",
+      isEqual: areResetsKnown && network.resetsSent === 0,
+      source: "0 expected",
+      target: areResetsKnown ? String(network.resetsSent) : "unknown",
+    },
   ];
 }

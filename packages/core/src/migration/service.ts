@@ -3,6 +3,7 @@ import { fault, isFaultCode, parseNodeId, parseWorkloadName } from "@aether/cont
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { Keep, type Migration, MigrationMode, MigrationService, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Logger, withDeadline } from "@aether/kit";
+import type { IdentitySource } from "@aether/kit/identity";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
@@ -13,6 +14,7 @@ import type { RailLimits } from "../guard/rails.ts";
 import { callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
+import { countersign } from "./countersign.ts";
 import { modeFromProto, modeToProto } from "./mode.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Settler } from "./settle.ts";
@@ -26,6 +28,8 @@ export interface MigrationServiceParts {
   readonly events: Events;
   readonly sessions: AgentSessions;
   readonly reconciler: Reconciler;
+  /** Core's own: receipts are countersigned with it. */
+  readonly identity: IdentitySource;
   readonly settler: Settler;
   readonly limits: RailLimits;
   readonly log: Logger;
@@ -88,7 +92,13 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
     },
     async getReceipt({ id }) {
       const row = await read(id);
-      if (row.receipt !== null) return { receipt: fromColumn(ReceiptSchema, row.receipt) };
+      if (row.receipt !== null) {
+        const receipt = fromColumn(ReceiptSchema, row.receipt);
+        const identity = parts.identity.current();
+        // What may still change is not countersigned.
+        const signed = row.ended_at === null ? receipt : countersign(receipt, identity, nowMs());
+        return { receipt: signed, trustBundlePem: identity.trustBundlePem };
+      }
       throw fault("MIGRATION_NOT_FOUND", `${id} has no receipt: it is ${row.state.replaceAll("_", " ")} and nothing was committed`, {
         field: "id",
       });

@@ -15,7 +15,8 @@ import { attributeReader } from "../files/xattrs.ts";
 import type { Host } from "../host.ts";
 import { imagePin, requireImage } from "../image/images.ts";
 import { leadHere, makeNetwork } from "../network/workload-network.ts";
-import { manifestOf, observe } from "../receipt/manifest.ts";
+import { makeEvidence } from "../receipt/evidence.ts";
+import { observe } from "../receipt/observe.ts";
 import { readRecord, requireRecord, writeRecord } from "../record.ts";
 import { freeze, makeCgroups, pidsOf, signalPid, thaw } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
@@ -56,7 +57,7 @@ export function createSnapshots(host: Host): Snapshots {
           });
         const files = await createTreeHasher(attributeReader(host.options.tools.native)).digest(trees);
         const entries = await digestImages(images);
-        const manifest = manifestOf(entries, files, await observe(host, workload));
+        const { manifest } = makeEvidence(entries, files, await observe(host, workload));
         await thaw(host, workload);
         freezeMs = performance.now() - began;
         const kept = { entries, filesDigest: files.digest, stdio: record.stdio ?? { stdout: 0, stderr: 0 }, image: record.image };

@@ -21,7 +21,9 @@ import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { cutTowards, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
 import { preflight } from "../preflight/preflight.ts";
-import { manifestOf, observe } from "../receipt/manifest.ts";
+import { makeEvidence } from "../receipt/evidence.ts";
+import { descriptorsOf, observe } from "../receipt/observe.ts";
+import { signStatement, statementFacts } from "../receipt/sign.ts";
 import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
 import { residentBytes } from "../runtime/process.ts";
@@ -145,6 +147,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         const stopped = watch.facts(ref.workload);
         const kept = tracker && phase(progress, "freeze.memory", tracker.frozen);
         kept?.catch(() => undefined); // heard below, after the files
+        const descriptors = await descriptorsOf(host, ref.workload); // before criu opens its own
         const files = await phase(progress, "freeze.files", async (facts) => {
           const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(trees));
           facts.sent = String(!isUnchanged);
@@ -172,7 +175,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         });
         dumping.catch(() => undefined); // heard below, after what goes on beside it
         // Beside criu: what the kernel shows of the frozen processes, and the way of the pages.
-        const observed = await observe(host, ref.workload);
+        const observed = await observe(host, ref.workload, descriptors);
         await writeFile(join(images, outputTailName), await outputTail(host, ref.workload));
         if (wholeDump !== undefined) await sender.follow(dumping);
         await dumping;
@@ -180,15 +183,23 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         const after = await tcpCounters(pid);
         const sent = await phase(progress, "transfer.images", () => sender.finish());
         const sealed = await sealing;
-        const manifest = manifestOf(sent, files, observed, sealed?.spaces);
+        const { manifest } = makeEvidence(sent, files, observed, sealed?.spaces);
         const memory = session.ahead && { ...session.ahead.report, keptPages, lastPages, imagePages: manifest.pageCount - keptPages };
+        const counted = {
+          resetsSent: after.resetsSent - counters.resetsSent,
+          segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
+        };
+        const kernel =
+          (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - cutAtMs);
+        const identity = host.options.identity.current();
+        const said = statementFacts(identity, ref, { side: "source", peer: peer.nodeId, mode, manifest }, counted);
         const result: FreezeResult = {
           manifest,
           ...(memory === undefined ? {} : { memory }),
           frozenAtMs: cutAtMs,
-          resetsSent: after.resetsSent - counters.resetsSent,
-          segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
-          kernel: (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - cutAtMs),
+          ...counted,
+          kernel,
+          statement: signStatement(identity, said),
         };
         await writeMigration(host, { ...journal, stage: "frozen", result });
         return result;

@@ -4,8 +4,9 @@ import { access, copyFile, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, killGroup, run, type StandBy, until, withDeadline } from "@aether/kit";
+import { z } from "zod";
 import { behindPrivateRun, type Ready, readyRestore } from "../checkpoint/criu.ts";
-import type { MigrationRef, Peer, RestoreResult, ResumeResult, TargetSide } from "../engine.ts";
+import type { Manifest, MigrationRef, Peer, RestoreResult, ResumeResult, TargetSide } from "../engine.ts";
 import { receiveTree, type Tree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeDigest, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
@@ -18,7 +19,9 @@ import { type Arrival, awaitFilled, isArrival, openArrival } from "../memory/arr
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import { endHold, type Hold, openHold } from "../network/hold.ts";
 import { announce, leadHere, leadToHold, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
-import { manifestOf, observe } from "../receipt/manifest.ts";
+import { type EvidenceLeaves, makeEvidence } from "../receipt/evidence.ts";
+import { observe } from "../receipt/observe.ts";
+import { signStatement, statementFacts } from "../receipt/sign.ts";
 import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
 import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
@@ -40,6 +43,8 @@ interface Session {
   /** Pre-copy: what keeps the memory, and puts it in place. */
   arrival?: Arrival;
   lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
+  /** Of what was restored; lost with this process, and then the receipt has the roots alone. */
+  leaves?: EvidenceLeaves;
   shut(): void;
 }
 
@@ -249,7 +254,8 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         });
         await faultpoint("restore.after");
         const result: RestoreResult = await phase(progress, "restore.verify", async () => {
-          const manifest = manifestOf(entries, files, await observe(host, ref.workload), sealed?.spaces);
+          const { manifest, leaves } = makeEvidence(entries, files, await observe(host, ref.workload), sealed?.spaces);
+          session.leaves = leaves;
           return { manifest, areImagesEqual: areEqual };
         });
         await writeMigration(host, { ...restoring, stage: "restored", result });
@@ -279,7 +285,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         await leadHere(host, ref.workload, record.spec.address, session?.routes);
         const released = await session?.hold?.release().catch(() => undefined);
         if (session?.hold === undefined) await endHold(host, ref.workload, known);
-        return released ?? { held: 0, replayed: 0, dropped: 0 };
+        return released;
       });
       // Best effort, and nobody waits for it: neighbours that miss it learn the way with their next question.
       announce(host, record.spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
@@ -288,18 +294,26 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - resumedAtMs);
       const { ranAtMs } = kernel;
       const stoppedAtMs = known.stoppedAtMs ?? null;
+      // A resume that was begun before and not finished has no counters from its beginning.
+      const isFirst = record.phase === "restored";
+      const measured = {
+        packetsHeld: held?.held ?? null,
+        packetsReplayed: held?.replayed ?? null,
+        packetsDropped: held?.dropped ?? null,
+        resetsSent: isFirst ? after.resetsSent - counters.resetsSent : null,
+        segmentsRetransmitted: isFirst ? after.segmentsRetransmitted - counters.segmentsRetransmitted : null,
+        holdMethod: session?.hold?.method ?? "none",
+        freezeMs: known.cutAtMs === undefined || !isFirst ? null : thousandths(resumedAtMs - known.cutAtMs),
+        clockErrorMs: known.clockErrorMs === undefined ? null : thousandths(known.clockErrorMs),
+        blackoutMs: ranAtMs === null || stoppedAtMs === null ? null : thousandths(ranAtMs - stoppedAtMs),
+      } satisfies Partial<ResumeResult>;
+      const restored = restoredResult.safeParse(known.result);
       const result: ResumeResult = {
         resumedAtMs,
-        packetsHeld: held.held,
-        packetsReplayed: held.replayed,
-        packetsDropped: held.dropped,
-        resetsSent: after.resetsSent - counters.resetsSent,
-        segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
-        holdMethod: session?.hold?.method ?? "none",
-        freezeMs: known.cutAtMs === undefined ? 0 : resumedAtMs - known.cutAtMs,
-        clockErrorMs: known.clockErrorMs ?? 0,
+        ...measured,
         kernel,
-        blackoutMs: ranAtMs === null || stoppedAtMs === null ? null : ranAtMs - stoppedAtMs,
+        ...(restored.success ? { statement: signed(host, ref, known, restored.data.manifest, measured) } : {}),
+        ...(session?.leaves === undefined ? {} : { leaves: shownLeaves(session.leaves) }),
       };
       watch.drop(ref.workload, watchAfterResumeMs);
       const { migrationId: _, ...rest } = record;
@@ -361,6 +375,36 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
   };
   return side;
 }
+
+function signed(
+  host: Host,
+  ref: MigrationRef,
+  known: MigrationRecord,
+  manifest: Manifest,
+  measured: Omit<ResumeResult, "resumedAtMs" | "kernel" | "statement" | "leaves">,
+) {
+  const identity = host.options.identity.current();
+  const about = { side: "target" as const, peer: known.sourceNodeId ?? "", mode: known.mode, manifest };
+  return signStatement(identity, { ...statementFacts(identity, ref, about, measured), ...measured, side: "target" });
+}
+
+/** Whole microseconds: the same number wherever it is written. */
+const thousandths = (ms: number): number => Math.round(ms * 1000) / 1000;
+
+/** What a restored migration's record must hold for the resume to be signed. */
+const restoredResult = z.object({
+  manifest: z.custom<Manifest>((value) => typeof value === "object" && value !== null && "root" in value),
+});
+
+/** Leaves of a section that a receipt carries; above this its root speaks for them. */
+const maxShownLeaves = 1000;
+
+const shownLeaves = (leaves: EvidenceLeaves): NonNullable<ResumeResult["leaves"]> =>
+  Object.entries(leaves).map(([section, each]) => ({
+    section,
+    leaves: each.length > maxShownLeaves ? [] : each,
+    isLeftOut: each.length > maxShownLeaves,
+  }));
 
 /** What has arrived is hashed and on the disk. Paid for once a file: also after each copy, so that the freeze has little of it. */
 async function settleFiles({ hasher }: Session, trees: readonly Tree[], signal?: AbortSignal): Promise<TreeDigest> {

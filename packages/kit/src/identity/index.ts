@@ -3,6 +3,7 @@ export * from "./join-token.ts";
 export * from "./pin.ts";
 export * from "./request.ts";
 export * from "./rotate.ts";
+export * from "./sign.ts";
 export * from "./source.ts";
 export * from "./spiffe.ts";
 export * from "./tls.ts";

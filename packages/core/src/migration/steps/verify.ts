@@ -36,12 +36,27 @@ export function compareManifests(freeze: FreezeFacts | undefined, restore: Resto
   const received = restore?.areImagesEqual === true;
   return [
     { what: "bytes as they arrived", isEqual: received, source: "sha256 as sent", target: received ? "same sha256" : "other sha256" },
+    ...compareSections(left, reached),
     ...facets.map(({ what, of, say = of }) => {
       const isEqual = of(left) === of(reached);
       const tell = isEqual ? say : of;
       return { what, isEqual, source: tell(left), target: tell(reached) };
     }),
   ];
+}
+
+/** Parts that no other comparison speaks of. */
+function compareSections(left: Manifest, reached: Manifest): Difference[] {
+  const covered = new Set(["images", "files", "processes"]);
+  const names = new Set([...left.sections, ...reached.sections].map(({ name }) => name).filter((name) => !covered.has(name)));
+  const rootOf = ({ sections }: Manifest, name: string) => {
+    const found = sections.find((section) => section.name === name);
+    return found === undefined ? "missing" : `${found.leafCount}, digest ${found.root}`;
+  };
+  return [...names].sort().map((name) => {
+    const [source, target] = [rootOf(left, name), rootOf(reached, name)];
+    return { what: name, isEqual: source === target, source, target };
+  });
 }
 
 /** Sorted by name: the order in which images were written says nothing. */
