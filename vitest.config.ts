@@ -19,6 +19,8 @@ const wholeServices = [
   "packages/core/src/leader/leadership.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
+  "packages/core/src/signals/feeds/feeds.test.ts",
+  "packages/core/src/prices/prices.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",
   "packages/core/src/migration/settle.test.ts",
   "packages/kit/src/identity/rotate.test.ts",
@@ -29,6 +31,8 @@ const onBothEngines = [
   "packages/core/src/decision/decisions.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
+  "packages/core/src/signals/feeds/feeds.test.ts",
+  "packages/core/src/prices/prices.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
 

@@ -1,7 +1,9 @@
 // The control plane's configuration: a YAML file, AETHER_CORE_* variables, and what the caller gives, in rising order.
 import { z } from "zod";
 import { databaseConfig } from "./db/postgres-config.ts";
+import { pricesConfig } from "./prices/config.ts";
 import { riskConfig, weighingConfig } from "./risk/config.ts";
+import { feedsConfig } from "./signals/feeds/config.ts";
 import { parsePool } from "./workload/address-pool.ts";
 
 const port = z.int().min(0).max(65_535);
@@ -56,6 +58,10 @@ export const coreConfig = z.strictObject({
   decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate"), weighing: weighingConfig }).prefault({}),
   /** Assessments of nodes and pools. */
   risk: riskConfig,
+  /** Spot and on-demand prices, placement scores, the Spot Advisor. */
+  prices: pricesConfig,
+  /** Status feeds of providers. */
+  feeds: feedsConfig,
   /** Snapshots: the last good one of a workload, pinned ones and those in use are never removed; of the others the oldest go first. */
   snapshots: z
     .strictObject({

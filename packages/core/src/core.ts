@@ -68,9 +68,11 @@ import { type StandbyServer, startStandbyServer } from "./leader/standby-server.
 import { createMigrations } from "./migration/migrations.ts";
 import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
+import { createPrices } from "./prices/prices.ts";
 import { createAssessments } from "./risk/assessments.ts";
 import { assessSettings } from "./risk/config.ts";
 import { weighingOf } from "./risk/weigh.ts";
+import { createFeeds } from "./signals/feeds/feeds.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { createSnapshots } from "./snapshot/service.ts";
 import { createTelemetry } from "./telemetry/telemetry.ts";
@@ -191,6 +193,9 @@ async function assemble(
     log,
     ...config.certificates,
   });
+  const prices = createPrices({ db, config: config.prices, nowMs, log });
+  const { incidentHalfLifeSeconds } = config.risk.priors;
+  const feeds = createFeeds({ db, config: config.feeds, incidentHalfLifeSeconds, nowMs, log });
   const assessments = createAssessments({
     db,
     events,
@@ -230,6 +235,8 @@ async function assemble(
     certificates,
     createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,
+    prices,
+    feeds,
     assessments,
     drills,
     snapshots,

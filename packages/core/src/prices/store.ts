@@ -34,22 +34,26 @@ export interface PriceBook {
 }
 
 export const spotPriceFetch = (region: string): string => `DescribeSpotPriceHistory ${region}`;
+export const placementFetch = (region: string): string => `GetSpotPlacementScores ${region}`;
 
-/** Reads everything that is needed to price the time since `sinceMs`. */
-export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs: number): Promise<PriceBook> {
+/** Reads everything that is needed to price the time since `sinceMs`; of one pool, or of all. */
+export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs: number, only?: PoolKey): Promise<PriceBook> {
+  const spotRows = () => {
+    const query = db.selectFrom("spot_prices").selectAll();
+    if (only === undefined) return query;
+    return query.where("region", "=", only.region).where("zone", "=", only.zone).where("instance_type", "=", only.instanceType);
+  };
   const [before, after, onDemand, scores, bands, fetches] = await Promise.all([
     // The price in force at the beginning was set before it.
-    db
-      .selectFrom("spot_prices")
+    spotRows()
       .distinctOn(["region", "zone", "instance_type"])
-      .selectAll()
       .where("at", "<=", new Date(sinceMs))
       .orderBy("region")
       .orderBy("zone")
       .orderBy("instance_type")
       .orderBy("at", "desc")
       .execute(),
-    db.selectFrom("spot_prices").selectAll().where("at", ">", new Date(sinceMs)).orderBy("at").execute(),
+    spotRows().where("at", ">", new Date(sinceMs)).orderBy("at").execute(),
     db.selectFrom("on_demand_prices").selectAll().execute(),
     db
       .selectFrom("placement_scores")

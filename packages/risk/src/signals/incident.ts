@@ -13,16 +13,16 @@ export interface Incident {
 }
 
 /** Items older than this are forgotten. */
-export const INCIDENT_RETENTION_SECONDS = 7 * 86_400;
+const RETENTION_SECONDS = 7 * 86_400;
 const RESOLVED = /\b(resolved|recovered|operating normally|restored)\b/i;
 const REGION = /\b(?:us|eu|ap|sa|ca|me|af|il|mx)-(?:north|south|east|west|central|northeast|northwest|southeast|southwest)-\d\b/gi;
 
 /** Incidents by region. Items without a date or a region, from the future, or past retention are left out; the newest word of an id wins. */
-export function incidentsFrom(items: readonly FeedItem[], nowSeconds: number): Incident[] {
+export function incidentsFrom(items: readonly FeedItem[], nowSeconds: number, retentionSeconds: number = RETENTION_SECONDS): Incident[] {
   const found = new Map<string, Incident>();
   for (const item of items) {
     const at = item.publishedSeconds;
-    if (at === undefined || at > nowSeconds + 300 || at < nowSeconds - INCIDENT_RETENTION_SECONDS) continue;
+    if (at === undefined || at > nowSeconds + 300 || at < nowSeconds - retentionSeconds) continue;
     const words = `${item.title} ${item.text}`;
     for (const region of new Set([...`${words} ${item.id}`.matchAll(REGION)].map((match) => match[0].toLowerCase()))) {
       const key = `${region} ${item.id}`;
