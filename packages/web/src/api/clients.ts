@@ -2,6 +2,7 @@ import { AccessService } from "@aether/contract/gen/aether/v2/access_pb";
 import { AccountService, SignInService } from "@aether/contract/gen/aether/v2/account_pb";
 import { CertificateService } from "@aether/contract/gen/aether/v2/certificate_pb";
 import { DrillService } from "@aether/contract/gen/aether/v2/drill_pb";
+import { GuardService } from "@aether/contract/gen/aether/v2/guard_pb";
 import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { AuditService, DecisionService, EventService, SignalService } from "@aether/contract/gen/aether/v2/signal_pb";
@@ -19,6 +20,7 @@ export const api = {
   decisions: createClient(DecisionService, transport),
   drills: createClient(DrillService, transport),
   events: createClient(EventService, transport),
+  guards: createClient(GuardService, transport),
   migrations: createClient(MigrationService, transport),
   nodes: createClient(NodeService, transport),
   signIn: createClient(SignInService, transport),

@@ -12,7 +12,7 @@ const recent = 100;
 const freshMs = (count: number | undefined) => Math.max(3_000, (count ?? 0) * 3);
 
 /** What an older control plane does not serve is asked for once, not for ever. */
-const unlessNotServed = (ms: number) => (query: { state: { error: unknown } }) =>
+export const unlessNotServed = (ms: number) => (query: { state: { error: unknown } }) =>
   query.state.error !== null && problemOf(query.state.error).isNotServed ? false : ms;
 
 export const queries = {
@@ -150,5 +150,11 @@ export const queries = {
       queryKey: ["certificate", workload],
       queryFn: async ({ signal }) => (await api.certificates.getCertificate({ workload }, { signal })).certificate,
       refetchInterval: unlessNotServed(5_000),
+    }),
+  guards: () =>
+    queryOptions({
+      queryKey: ["guard"],
+      queryFn: async ({ signal }) => (await api.guards.getGuards({}, { signal })).guards,
+      refetchInterval: unlessNotServed(10_000),
     }),
 };

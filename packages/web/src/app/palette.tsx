@@ -5,8 +5,9 @@ import { useId, useMemo, useState } from "react";
 import { queries } from "../api/queries.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { inputLook } from "../ui/fields.tsx";
-import { places } from "./places.ts";
+
 import { rank } from "./rank.ts";
+import { useServedPlaces } from "./served.ts";
 import { toggleTheme } from "./theme.ts";
 
 interface Choice {
@@ -18,11 +19,12 @@ interface Choice {
 
 const shown = 12;
 
-export function Palette({ onClose }: { onClose: () => void }) {
+export default function Palette({ onClose }: { onClose: () => void }) {
   const navigate = useNavigate();
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const listId = useId();
+  const places = useServedPlaces();
   const { data: nodes = [] } = useQuery(queries.nodes());
   const { data: workloads = [] } = useQuery(queries.workloads());
   const { data: migrations = [] } = useQuery(queries.migrations());
@@ -42,7 +44,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
         run: () => void navigate({ to: "/migrations/$id", params: { id } }),
       })),
     ],
-    [navigate, nodes, workloads, migrations],
+    [navigate, places, nodes, workloads, migrations],
   );
   const found = useMemo(() => rank(choices, text, ({ text: own }) => own).slice(0, shown), [choices, text]);
   const chosen = Math.min(at, found.length - 1);

@@ -68,6 +68,16 @@ const routes = [
   createRoute({ ...page("/drills"), component: lazyRouteComponent(() => import("../drill/drills-page.tsx"), "DrillsPage") }),
   createRoute({ ...page("/drills/$id"), component: lazyRouteComponent(() => import("../drill/drill-page.tsx"), "DrillPage") }),
   createRoute({
+    ...page("/risk"),
+    validateSearch: (search: Search) => optional({ subject: text(search, "subject") }),
+    component: lazyRouteComponent(() => import("../risk/risk-page.tsx"), "RiskPage"),
+  }),
+  createRoute({
+    ...page("/savings"),
+    validateSearch: (search: Search) => optional({ days: text(search, "days") }),
+    component: lazyRouteComponent(() => import("../savings/savings-page.tsx"), "SavingsPage"),
+  }),
+  createRoute({
     ...page("/decisions"),
     component: lazyRouteComponent(() => import("../decision/decisions-page.tsx"), "DecisionsPage"),
   }),

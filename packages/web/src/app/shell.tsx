@@ -1,19 +1,21 @@
 // The frame of every page: where one can go, how fresh what is shown is, and who is signed in.
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { Link, Outlet, useRouterState } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { lazy, Suspense, useEffect, useState } from "react";
 import { api } from "../api/clients.ts";
 import { useLive } from "../live/live.tsx";
 import type { Connection } from "../live/stream.ts";
 import { useCaller } from "./caller.tsx";
 import { useShortcuts } from "./keyboard.ts";
-import { Palette } from "./palette.tsx";
-import { places } from "./places.ts";
+import { useServedPlaces } from "./served.ts";
 import { toggleTheme, useTheme } from "./theme.ts";
+
+const Palette = lazy(() => import("./palette.tsx"));
 
 export function Shell() {
   const [open, setOpen] = useState<"palette" | "menu" | undefined>();
   useShortcuts({ onPalette: () => setOpen("palette") });
+  const shown = useServedPlaces();
   const pathname = useRouterState({ select: (state) => state.location.pathname });
   // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when one has gone somewhere
   useEffect(() => setOpen(undefined), [pathname]);
@@ -53,7 +55,7 @@ export function Shell() {
           {(["Now", "Record", "Setup"] as const).map((group) => (
             <div key={group} className="grid gap-0.5">
               <div className="px-2 pb-1 text-xs text-soft">{group}</div>
-              {places
+              {shown
                 .filter((place) => place.group === group)
                 .map(({ to, title, icon }) => (
                   <Link
@@ -82,7 +84,11 @@ export function Shell() {
       <main id="content" className="min-w-0" tabIndex={-1}>
         <Outlet />
       </main>
-      {open === "palette" && <Palette onClose={() => setOpen(undefined)} />}
+      {open === "palette" && (
+        <Suspense>
+          <Palette onClose={() => setOpen(undefined)} />
+        </Suspense>
+      )}
     </div>
   );
 }

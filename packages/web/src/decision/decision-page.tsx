@@ -4,6 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { queries } from "../api/queries.ts";
 import { duration } from "../format/units.ts";
+import { GuardNotes } from "../guard/notes.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { MigrationLink, NodeLink, WorkloadLink } from "../ui/links.tsx";
@@ -32,7 +33,30 @@ export function DecisionPage() {
         <Panel title="Why">
           <p className="mb-3 text-base break-words">{decision.reason}</p>
           <Why decision={decision} />
+          {decision.guards.length > 0 && (
+            <div className="mt-3">
+              <GuardNotes notes={decision.guards} />
+            </div>
+          )}
         </Panel>
+        {(decision.inputs.length > 0 || decision.alternatives.length > 0) && (
+          <div className="grid items-start gap-4 lg:grid-cols-2">
+            {decision.inputs.length > 0 && (
+              <Panel title="What it was made of">
+                <Facts facts={decision.inputs.map(({ name, value }) => [name, value] as const)} />
+              </Panel>
+            )}
+            {decision.alternatives.length > 0 && (
+              <Panel title="What else could have been done">
+                <ul className="grid list-disc gap-1 pl-5 wrap-anywhere">
+                  {decision.alternatives.map((each) => (
+                    <li key={each}>{each}</li>
+                  ))}
+                </ul>
+              </Panel>
+            )}
+          </div>
+        )}
         {decision.moves.map((move) => (
           <Alternatives key={move.workload} move={move} />
         ))}
@@ -49,6 +73,8 @@ function Why({ decision }: { decision: Decision }) {
     <Facts
       facts={[
         ["rule", <code className="font-mono text-xs">{decision.rule}</code>],
+        decision.ruleVersion !== "" && ["version", decision.ruleVersion],
+        decision.threshold > 0 && ["weighed", `${Number(decision.score.toFixed(3))}; acts above ${Number(decision.threshold.toFixed(3))}`],
         ["at", <Time at={decision.at} />],
         signal !== undefined && ["heard from", `${signal.source}${signal.action === "" ? "" : `: ${signal.action}`}`],
         signal?.effectiveAt !== undefined && ["takes effect", <Time at={signal.effectiveAt} />],
@@ -86,7 +112,18 @@ function Alternatives({ move }: { move: DecisionMove }) {
       }
       isFlush
     >
-      {move.refusal !== "" && <p className="px-4 py-3 break-words text-bad">{move.refusal}</p>}
+      {move.refusal !== "" && <p className="px-4 py-3 wrap-anywhere text-bad">{move.refusal}</p>}
+      {(move.safeAfterMs > 0 || move.guards.length > 0) && (
+        <div className="grid gap-2 px-4 py-3">
+          {move.safeAfterMs > 0 && (
+            <p className="nums text-soft">
+              planned: {move.action || "move"} begins after {duration(move.startsAfterMs)}, safe after {duration(move.safeAfterMs)}
+              {move.priority > 0 && `, priority ${move.priority}`}
+            </p>
+          )}
+          <GuardNotes notes={move.guards} />
+        </div>
+      )}
       {candidates.length > 0 && (
         <Table label={`Targets for ${move.workload}`} head={["target", "", "score", "reasons"]}>
           {candidates.map((candidate) => (

@@ -2,6 +2,7 @@ import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
 import { useQuery } from "@tanstack/react-query";
 import { queries } from "../api/queries.ts";
 import { words } from "../format/units.ts";
+import { GuardPanel } from "../guard/panel.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { NodeLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
@@ -23,6 +24,7 @@ export function DecisionsPage() {
             <DecisionTable decisions={decisions} />
           </Panel>
         )}
+        <GuardPanel />
         {signals.length > 0 && (
           <Panel title="Signals, as they were heard" isFlush>
             <Table label="Signals" head={["received", "signal", "node", "from", "takes effect", "action"]}>

@@ -28,7 +28,6 @@ export function Interrupt({ node }: { node: Node }) {
         </Button>
       ) : (
         <Button
-          tone="danger"
           disabled={!node.isConnected}
           title={node.isConnected ? undefined : "The node is not connected"}
           onClick={() => setAsking(true)}

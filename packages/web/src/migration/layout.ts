@@ -45,12 +45,13 @@ export function layoutOf(move: Move, events: readonly Event[], gaps: readonly Cl
   const isOpen = move.endedAt === undefined;
   const phases = move.phases.map((phase, i) => toSpan(phase, i)).filter((span) => span.fromMs > 0);
   const endMs = Math.max(msOf(move.endedAt) ?? nowMs, ...phases.map(({ toMs }) => toMs), startMs + 1);
-  const fromMs = Math.min(startMs, ...phases.map((span) => span.fromMs));
+  const states = statesOf(events, endMs, isOpen);
+  const fromMs = Math.min(startMs, ...phases.map((span) => span.fromMs), ...states.map((span) => span.fromMs));
   const seenGaps = gaps.filter((gap) => gap.toMs > fromMs && gap.fromMs < endMs);
   const toMs = Math.max(endMs, ...seenGaps.map((gap) => gap.toMs));
   const of = (nodeId: string) => phases.filter((_, i) => move.phases[i]?.nodeId === nodeId);
   const lanes: Lane[] = [
-    { kind: "control", title: "control plane", rows: pack(statesOf(events, endMs, isOpen)) },
+    { kind: "control", title: "control plane", rows: pack(states) },
     { kind: "source", title: move.sourceNodeId, rows: pack(of(move.sourceNodeId)) },
     { kind: "target", title: move.targetNodeId, rows: pack(of(move.targetNodeId)) },
   ];

@@ -15,8 +15,11 @@ import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { MigrationBadge, modeWord } from "../ui/states.tsx";
 import { Time } from "../ui/time.tsx";
+import { KernelPanel } from "./kernel.tsx";
+import { MemoryPanel } from "./memory.tsx";
 import { MoveTimeline } from "./move-timeline.tsx";
 import { ReceiptPanel } from "./receipt.tsx";
+import { Settle } from "./settle.tsx";
 import { Steps } from "./steps.tsx";
 
 export function MigrationPage() {
@@ -54,7 +57,10 @@ function Shown({ migration }: { migration: Migration }) {
           </div>
         )}
         <MoveTimeline migration={migration} />
+        <Settle migration={migration} />
         {receipt !== undefined && <ReceiptPanel receipt={receipt} />}
+        {migration.memory !== undefined && <MemoryPanel memory={migration.memory} />}
+        <KernelPanel source={receipt?.sourceKernel} target={receipt?.targetKernel} />
         <div className="grid items-start gap-4 lg:grid-cols-2">
           <Panel title="Facts">
             <Facts

@@ -10,6 +10,7 @@ import { Interrupt } from "../drill/interrupt.tsx";
 import { useRecentEvents } from "../event/recent.ts";
 import { bytes, duration, plural, words } from "../format/units.ts";
 import { MigrationTable } from "../migration/table.tsx";
+import { RiskOverTime } from "../risk/explained.tsx";
 import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
@@ -95,6 +96,7 @@ function Now({ node }: { node: Node }) {
         <WorkloadTable workloads={workloads.filter(({ nodeId }) => nodeId === node.id)} withNode={false} />
       </Panel>
       <NodeTelemetry id={node.id} />
+      <RiskOverTime subject={`node/${node.id}`} />
       <div className="grid items-start gap-4 lg:grid-cols-2">
         <Panel
           title="What it can do"

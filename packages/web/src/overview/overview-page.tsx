@@ -7,8 +7,10 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { queries } from "../api/queries.ts";
 import { useRecentEvents } from "../event/recent.ts";
+import { FirstRun } from "../first-run/first-run.tsx";
 import { msOf } from "../format/time.ts";
 import { ago, duration, plural } from "../format/units.ts";
+import { PausedNote } from "../guard/panel.tsx";
 import { MoveTimeline } from "../migration/move-timeline.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
 import { Empty } from "../ui/empty.tsx";
@@ -31,6 +33,8 @@ export function OverviewPage() {
     <Page title="Overview">
       <div className="grid gap-4">
         {error !== null && <ProblemNote error={error} />}
+        <PausedNote />
+        <FirstRun />
         <Numbers />
         <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_24rem]">
           <div className="grid min-w-0 gap-4">

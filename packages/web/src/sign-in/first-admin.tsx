@@ -13,7 +13,7 @@ interface Props {
   readonly onGiveUp: () => void;
 }
 
-export function FirstAdmin({ code, onEntered, onGiveUp }: Props) {
+export default function FirstAdmin({ code, onEntered, onGiveUp }: Props) {
   const [name, setName] = useState("admin");
   const [password, setPassword] = useState("");
   const make = useMutation({

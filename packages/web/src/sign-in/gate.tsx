@@ -2,17 +2,26 @@
 // it was, so that one arrives where one wanted to go.
 import type { Caller } from "@aether/contract/gen/aether/v2/account_pb";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, useCallback, useEffect, useState } from "react";
+import { lazy, type ReactNode, Suspense, useCallback, useEffect, useState } from "react";
 import { api } from "../api/clients.ts";
 import { problemOf } from "../api/problem.ts";
 import { queries } from "../api/queries.ts";
 import { CallerProvider } from "../app/caller.tsx";
 import { LiveProvider } from "../live/live.tsx";
-import { FirstAdmin } from "./first-admin.tsx";
 import { SignInFrame } from "./frame.tsx";
-import { PasswordForm } from "./password-form.tsx";
 
-export function SignInGate({ children }: { children: ReactNode }) {
+const FirstAdmin = lazy(() => import("./first-admin.tsx"));
+const PasswordForm = lazy(() => import("./password-form.tsx"));
+
+export function SignInGate(props: { children: ReactNode }) {
+  return (
+    <Suspense fallback={<Waiting isSlow={false} />}>
+      <Gate {...props} />
+    </Suspense>
+  );
+}
+
+function Gate({ children }: { children: ReactNode }) {
   const [link, setLink] = useState(takeLink);
   const client = useQueryClient();
   const caller = useQuery({ ...queries.caller(), enabled: link === undefined });

@@ -8,7 +8,7 @@ import { Command } from "../ui/command.tsx";
 import { TextField } from "../ui/fields.tsx";
 import { SignInFrame } from "./frame.tsx";
 
-export function PasswordForm({ onEntered }: { onEntered: (caller: Caller | undefined) => void }) {
+export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller | undefined) => void }) {
   const [name, setName] = useState("");
   const [password, setPassword] = useState("");
   const methods = useQuery({ queryKey: ["sign-in"], queryFn: ({ signal }) => api.signIn.listSignInMethods({}, { signal }) });

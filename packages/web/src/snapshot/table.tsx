@@ -36,11 +36,19 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
           <Cell>
             <span className="inline-flex gap-1">
               <SnapshotBadge state={snapshot.state} />
-              {snapshot.isPinned && <Badge tone="accent">pinned</Badge>}
+              {snapshot.isPinned && (
+                <span title={snapshot.pinReason}>
+                  <Badge tone="accent">pinned</Badge>
+                </span>
+              )}
             </span>
+            {snapshot.retention !== "" && <span className="block text-xs text-soft">{snapshot.retention}</span>}
             {snapshot.error !== undefined && <span className="block max-w-72 text-xs break-words text-bad">{snapshot.error.message}</span>}
           </Cell>
-          <Cell className="nums whitespace-nowrap">{bytes(snapshot.bytes)}</Cell>
+          <Cell className="nums whitespace-nowrap">
+            {bytes(snapshot.bytes)}
+            {snapshot.storedBytes > 0n && <span className="block text-xs text-soft">{bytes(snapshot.storedBytes)} new</span>}
+          </Cell>
           <Cell className="nums whitespace-nowrap">{snapshot.freezeMs > 0 ? duration(snapshot.freezeMs) : "—"}</Cell>
           <Cell>
             <NodeLink id={snapshot.nodeId} />
@@ -56,7 +64,7 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
   );
 }
 
-function Acts({ snapshot: { id, spec, state, createdAt } }: { snapshot: Snapshot }) {
+function Acts({ snapshot: { id, spec, state, createdAt, isPinned } }: { snapshot: Snapshot }) {
   const name = spec?.name ?? "";
   const navigate = useNavigate();
   const [asking, setAsking] = useState<"restore" | "delete">();
@@ -71,9 +79,42 @@ function Acts({ snapshot: { id, spec, state, createdAt } }: { snapshot: Snapshot
     onDone: () => setAsking(undefined),
     done: () => "The snapshot is deleted.",
   });
+  const pin = useAct(
+    async () =>
+      isPinned
+        ? (await api.snapshots.unpinSnapshot({ id })).snapshot
+        : (await api.snapshots.pinSnapshot({ id, reason: "by hand" })).snapshot,
+    {
+      touches: ["snapshot"],
+    },
+  );
+  const verify = useAct(() => api.snapshots.verifySnapshot({ id }, { timeoutMs: 120_000 }), {
+    touches: ["snapshot"],
+    done: () => "Every byte is as its manifest says.",
+  });
   return (
     <For as="operator">
       <span className="inline-flex gap-1">
+        {state === SnapshotState.READY && (
+          <>
+            <Button
+              tone="quiet"
+              onClick={() => pin.mutate(undefined)}
+              isBusy={pin.isPending}
+              title={isPinned ? "Retention may take it again" : "Kept whatever its age"}
+            >
+              {isPinned ? "Unpin" : "Pin"}
+            </Button>
+            <Button
+              tone="quiet"
+              onClick={() => verify.mutate(undefined)}
+              isBusy={verify.isPending}
+              title="Reads every byte and compares it with the manifest"
+            >
+              Verify
+            </Button>
+          </>
+        )}
         {state === SnapshotState.READY && <Button onClick={() => setAsking("restore")}>Restore</Button>}
         {state !== SnapshotState.CREATING && (
           <Button tone="quiet" onClick={() => setAsking("delete")}>

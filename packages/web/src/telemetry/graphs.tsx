@@ -7,6 +7,7 @@ import { linesOf } from "./series.ts";
 export interface GraphSpec<Sample> {
   readonly title: string;
   readonly format: (value: number) => string;
+  readonly isBinary?: boolean;
   readonly lines: readonly {
     readonly name: string;
     readonly color: string;
@@ -66,7 +67,13 @@ export function Graphs<Sample extends { readonly at?: Timestamp | undefined; rea
               fromMs={fromMs}
               toMs={toMs}
               times={lines.times}
-              series={graph.lines.map(({ name, color }, i) => ({ name, color, format: graph.format, values: lines.values[i] ?? [] }))}
+              series={graph.lines.map(({ name, color }, i) => ({
+                name,
+                color,
+                format: graph.format,
+                values: lines.values[i] ?? [],
+                isBinary: graph.isBinary === true,
+              }))}
             />
           </div>
         ))}

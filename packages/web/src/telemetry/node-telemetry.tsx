@@ -9,7 +9,12 @@ const rate = (value: number) => `${bytes(value)}/s`;
 
 const graphs: readonly GraphSpec<NodeSample>[] = [
   { title: "CPU", format: percent, lines: [{ name: "busy", color: "--accent", read: (sample) => sample.cpuFraction }] },
-  { title: "Memory used", format: bytes, lines: [{ name: "used", color: "--accent", read: (sample) => sample.memoryUsedBytes }] },
+  {
+    title: "Memory used",
+    format: bytes,
+    isBinary: true,
+    lines: [{ name: "used", color: "--accent", read: (sample) => sample.memoryUsedBytes }],
+  },
   {
     title: "Pressure",
     format: percent,
@@ -22,13 +27,19 @@ const graphs: readonly GraphSpec<NodeSample>[] = [
   {
     title: "Network",
     format: rate,
+    isBinary: true,
     lines: [
       { name: "in", color: "--accent", read: (sample) => sample.receivedBytesPerSecond },
       { name: "out", color: "--source", read: (sample) => sample.sentBytesPerSecond },
     ],
   },
   { title: "Agent CPU", format: percent, lines: [{ name: "agent", color: "--accent", read: (sample) => sample.agentCpuFraction }] },
-  { title: "Agent memory", format: bytes, lines: [{ name: "agent", color: "--accent", read: (sample) => sample.agentResidentBytes }] },
+  {
+    title: "Agent memory",
+    format: bytes,
+    isBinary: true,
+    lines: [{ name: "agent", color: "--accent", read: (sample) => sample.agentResidentBytes }],
+  },
 ];
 
 export function NodeTelemetry({ id }: { id: string }) {

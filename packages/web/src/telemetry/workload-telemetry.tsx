@@ -10,12 +10,23 @@ const micros = (value: number) => (value < 1000 ? `${Math.round(value)} µs` : d
 
 const graphs: readonly GraphSpec<WorkloadSample>[] = [
   { title: "CPU", format: percent, lines: [{ name: "of one CPU", color: "--accent", read: (sample) => sample.cpuFraction }] },
-  { title: "Memory to carry", format: bytes, lines: [{ name: "memory", color: "--accent", read: (sample) => sample.memoryBytes }] },
-  { title: "Memory written", format: rate, lines: [{ name: "dirty rate", color: "--warn", read: (sample) => sample.dirtyBytesPerSecond }] },
+  {
+    title: "Memory to carry",
+    format: bytes,
+    isBinary: true,
+    lines: [{ name: "memory", color: "--accent", read: (sample) => sample.memoryBytes }],
+  },
+  {
+    title: "Memory written",
+    format: rate,
+    isBinary: true,
+    lines: [{ name: "dirty rate", color: "--warn", read: (sample) => sample.dirtyBytesPerSecond }],
+  },
   { title: "TCP connections", format: count, lines: [{ name: "established", color: "--accent", read: (sample) => sample.tcpEstablished }] },
   {
     title: "Network",
     format: rate,
+    isBinary: true,
     lines: [
       { name: "in", color: "--accent", read: (sample) => sample.receivedBytesPerSecond },
       { name: "out", color: "--source", read: (sample) => sample.sentBytesPerSecond },

@@ -10,6 +10,8 @@ interface Series {
   /** A colour's name in style.css, e.g. "--accent". */
   readonly color: string;
   readonly format: (value: number) => string;
+  /** Bytes: marks are at powers of two. */
+  readonly isBinary?: boolean;
 }
 
 export interface PlotProps {
@@ -90,14 +92,17 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
       x: { time: true, auto: false, range: () => [latest.current.fromMs / 1000, latest.current.toMs / 1000] },
       y: isLog
         ? { distr: 3, range: (_self, _min, max) => [0.1, Math.max(1000, max * 1.5)] }
-        : { range: (_self, _min, max) => [0, Math.max(max * 1.15, 1e-9)] },
+        : { range: (_self, _min, max) => [0, max > 0 ? max * 1.15 : 1] },
     },
     axes: [
-      { ...axis, grid: { show: false }, size: 26, space: 80 },
+      { ...axis, grid: { show: false }, size: 24, space: 76, values: (_self, splits) => timeWords(splits, latest.current) },
       {
         ...axis,
         size: 62,
-        values: (_self, splits) => splits.map((value) => (value === null || (isLog && !isPowerOfTen(value)) ? "" : format(value))),
+        space: isLog ? 10 : 26,
+        ...(isLog ? { splits: powersOfTen } : {}),
+        ...(series[0]?.isBinary === true ? { incrs: powersOfTwo } : {}),
+        values: (_self, splits) => splits.map((value) => format(value)),
       },
     ],
     series: [
@@ -115,7 +120,22 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
   };
 }
 
-const isPowerOfTen = (value: number) => Math.abs(Math.log10(value) - Math.round(Math.log10(value))) < 1e-6;
+const powersOfTen = (_self: uPlot, _axis: number, min: number, max: number): number[] => {
+  const found: number[] = [];
+  for (let power = Math.ceil(Math.log10(min) - 1e-9); 10 ** power <= max; power++) found.push(10 ** power);
+  return found;
+};
+const powersOfTwo = Array.from({ length: 50 }, (_, i) => 2 ** i);
+
+/** One line, 24 hours, in the viewer's zone: with seconds in a short window, with the day in a long one. */
+function timeWords(splits: readonly number[], { fromMs, toMs }: PlotProps): string[] {
+  const lengthMs = toMs - fromMs;
+  return splits.map((seconds) => {
+    const at = new Date(seconds * 1000);
+    if (lengthMs > 2 * 86_400_000) return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+    return at.toLocaleTimeString("en-GB", lengthMs < 600_000 ? {} : { hour: "2-digit", minute: "2-digit" });
+  });
+}
 
 function drawBands(plot: uPlot, bands: NonNullable<PlotProps["bands"]>): void {
   const { ctx, bbox } = plot;

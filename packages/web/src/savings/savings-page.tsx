@@ -1,0 +1,109 @@
+// What was spent and what on-demand would have cost, with where the prices came from. What is not known is said, never guessed.
+import type { Saving } from "@aether/contract/gen/aether/v2/price_pb";
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { marketQueries } from "../api/market.ts";
+import { queries } from "../api/queries.ts";
+import { count, duration } from "../format/units.ts";
+import { Empty } from "../ui/empty.tsx";
+import { Stat } from "../ui/facts.tsx";
+import { inputLook } from "../ui/fields.tsx";
+import { SubjectLink } from "../ui/links.tsx";
+import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { Cell, Row, Table } from "../ui/table.tsx";
+import { Time } from "../ui/time.tsx";
+
+const dollars = (value: number | undefined): string =>
+  value === undefined
+    ? "unknown"
+    : `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) < 1 ? 4 : 2 })}`;
+
+export function SavingsPage() {
+  const { days = "30" } = useSearch({ from: "/savings" });
+  const navigate = useNavigate({ from: "/savings" });
+  const { data, error, refetch } = useQuery(marketQueries.savings(Number(days) * 24 || 720));
+  const { data: migrations = [] } = useQuery(queries.migrations());
+  const frozenMs = migrations.reduce((sum, { receipt }) => sum + (receipt?.freezeMs ?? 0), 0);
+  return (
+    <Page
+      title="Savings"
+      about="Spot against on-demand, for the hours that really ran and whose prices are known."
+      aside={
+        <select
+          aria-label="How far back"
+          className={`${inputLook} !w-auto`}
+          value={days}
+          onChange={(event) => void navigate({ search: { days: event.target.value }, replace: true })}
+        >
+          <option value="1">the last day</option>
+          <option value="7">the last 7 days</option>
+          <option value="30">the last 30 days</option>
+          <option value="90">the last 90 days</option>
+        </select>
+      }
+    >
+      {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
+      {data?.fleet !== undefined && (
+        <div className="grid gap-4">
+          <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
+            <Stat
+              name="Spent on spot"
+              value={dollars(data.fleet.spentUsd)}
+              note={`${count(Math.round(data.fleet.runningHours * 10) / 10)} node hours`}
+            />
+            <Stat
+              name="On-demand would have been"
+              value={dollars(data.fleet.onDemandUsd)}
+              note={`${count(Math.round(data.fleet.pricedHours * 10) / 10)} hours with both prices known`}
+            />
+            <Stat name="Saved" value={dollars(data.fleet.savedUsd)} note={data.fleet.unknown[0] ?? "everything is known"} />
+            <Stat name="Frozen, all moves" value={duration(frozenMs)} note={`${migrations.length} moves of the last hundred`} />
+          </div>
+          <Savings title="By workload" savings={data.workloads} />
+          <Savings title="By pool" savings={data.pools} />
+          <Panel title="Where the prices came from">
+            {data.sources.length === 0 ? (
+              <Empty>
+                No price is known. Give the control plane credentials that may read spot prices, or a price file: see the risk page's
+                sources.
+              </Empty>
+            ) : (
+              <ul className="grid gap-1">
+                {data.sources.map((source) => (
+                  <li key={source.name + source.origin} className="wrap-anywhere">
+                    {source.name} <span className="text-soft">{source.origin}, read</span> <Time at={source.fetchedAt} />
+                  </li>
+                ))}
+              </ul>
+            )}
+          </Panel>
+        </div>
+      )}
+    </Page>
+  );
+}
+
+function Savings({ title, savings }: { title: string; savings: readonly Saving[] }) {
+  if (savings.length === 0) return null;
+  return (
+    <Panel title={title} isFlush>
+      <Table label={title} head={["", "hours", "spent", "on-demand", "saved", "moves", "not known"]}>
+        {savings.map((saving) => (
+          <Row key={saving.subject}>
+            <Cell>
+              <SubjectLink subject={saving.subject} />
+            </Cell>
+            <Cell className="nums">{Number(saving.runningHours.toFixed(1))}</Cell>
+            <Cell className="nums">{dollars(saving.spentUsd)}</Cell>
+            <Cell className="nums">{dollars(saving.onDemandUsd)}</Cell>
+            <Cell className="nums">{dollars(saving.savedUsd)}</Cell>
+            <Cell className="nums">{saving.migrations}</Cell>
+            <Cell className="wrap-anywhere text-soft">{saving.unknown.join("; ") || "—"}</Cell>
+          </Row>
+        ))}
+      </Table>
+    </Panel>
+  );
+}

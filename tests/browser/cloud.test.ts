@@ -1,0 +1,153 @@
+// The first five minutes, as a person has them: one command, its link, the button, the client's graph, the receipt. Real namespaces, runc and
+// CRIU. Pictures of each page in both themes are left in .cache/screens, for people.
+import { execFile } from "node:child_process";
+import { existsSync, mkdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { machineChecks } from "@aether/agent";
+import { runChecks } from "@aether/kit";
+import { cloudNeeds } from "@aether/lab";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { chromiumMissing, expectAccessible, launch, openTab } from "./chromium.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const bin = join(root, "packages/cli/bin/aether.mjs");
+const screens = join(root, ".cache/screens");
+const prefix = "eb";
+
+const missing = await whatIsMissing();
+if (missing !== undefined) console.log(`skipped: ${missing}`);
+
+async function whatIsMissing(): Promise<string | undefined> {
+  if (chromiumMissing !== undefined) return chromiumMissing;
+  if (!existsSync(join(root, "packages/cli/dist/main.js"))) return "the command is not built: npm run build";
+  if (!existsSync(join(root, "packages/web/dist/index.html"))) return "the dashboard is not built: npm run build:web";
+  const signal = AbortSignal.timeout(60_000);
+  const reports = await runChecks(process.getuid?.() === 0 ? [...cloudNeeds(), ...(await machineChecks())] : cloudNeeds(), signal);
+  const failed = reports.filter((report) => report.status === "fail");
+  return failed.length === 0 ? undefined : failed.map((report) => `${report.title}: ${report.detail}`).join("; ");
+}
+
+describe.skipIf(missing !== undefined)("the first five minutes", () => {
+  let dir: string;
+  let browser: Browser;
+  let page: Page;
+  let complaints: string[];
+  let url: string;
+
+  const aether = (...args: string[]) =>
+    new Promise<string>((resolve, reject) => {
+      execFile(process.execPath, [bin, ...args], { env: { ...process.env, AETHER_DIR: dir }, timeout: 150_000 }, (failure, out, err) =>
+        failure === null ? resolve(out) : reject(new Error(`aether ${args.join(" ")}: ${err}`)),
+      );
+    });
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), "aether-browser-"));
+    browser = await launch();
+  }, 60_000);
+  afterAll(async () => {
+    await browser?.close();
+    if (missing === undefined) await aether("down", "--prefix", prefix).catch((caught: unknown) => console.log(caught));
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+  }, 60_000);
+
+  it("`aether up` prints a link that signs in with one click, once", async () => {
+    const out = await aether(
+      "up",
+      "--detach",
+      "--json",
+      "--prefix",
+      prefix,
+      "--subnet",
+      "10.79.0.0/16",
+      "--port",
+      String(await freePort()),
+    );
+    const { signInUrl, url: own } = JSON.parse(out) as { signInUrl: string; url: string };
+    url = own;
+    ({ page, complaints } = await openTab(browser, url));
+    await page.goto(signInUrl);
+    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    await page.getByRole("link", { name: "n1", exact: true }).first().waitFor();
+    await page.getByText("every answer right").waitFor();
+    const second = await openTab(browser, url);
+    await second.page.goto(signInUrl);
+    await second.page.getByRole("heading", { name: "This link does not work any more" }).waitFor();
+    await second.close();
+  });
+
+  it("shows a drill from the button to the receipt, while the client's graph shows one pause and no error", async () => {
+    await page.getByRole("button", { name: "Interrupt this node" }).first().click();
+    await page.getByRole("dialog").getByText("demo").first().waitFor();
+    await page.getByRole("button", { name: "Interrupt it" }).click();
+    await page.getByText("the drill on n1 passed").waitFor({ timeout: 40_000 });
+    await page.getByText(/^longest pause /).waitFor();
+    expect(await page.getByText("every answer right").count()).toBe(1);
+    await page.goto("/drills");
+    await page.getByRole("table").getByRole("link").first().click();
+    await page.getByText("whole: nothing was lost").waitFor();
+    expect(await page.getByRole("cell", { name: "differs" }).count()).toBe(0);
+    await page.goto("/migrations");
+    await page.getByRole("table").getByRole("link").first().click();
+    await page.getByRole("button", { name: "Replay" }).click();
+    await page.getByRole("cell", { name: "freeze.network_cut" }).waitFor();
+    await expectAccessible(page);
+  });
+
+  it("moves a workload by hand, with what it will cost before one agrees, and shows the move as it happens", async () => {
+    await page.goto("/workloads/demo");
+    await page.getByRole("button", { name: "Move", exact: true }).click();
+    await page.getByText(/open connection/).waitFor();
+    await page.getByRole("button", { name: "Move it" }).click();
+    await page.getByRole("heading", { level: 1, name: "demo" }).getByText("done").waitFor({ timeout: 40_000 });
+    await page.getByText("whole: nothing was lost").waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  it("looks the same in both themes: pictures for people", async () => {
+    mkdirSync(screens, { recursive: true });
+    const paths = await page.evaluate(`[...document.querySelectorAll("#places nav a")].map((link) => link.getAttribute("href"))`);
+    const first = async (list: string) => {
+      await page.goto(list);
+      return page.getByRole("table").getByRole("link").first().getAttribute("href");
+    };
+    const more = [
+      await first("/migrations"),
+      await first("/drills"),
+      await first("/decisions"),
+      "/nodes/n1",
+      "/workloads/demo",
+      "/settings?tab=accounts",
+    ];
+    for (const theme of ["dark", "light"] as const) {
+      await page.emulateMedia({ colorScheme: theme });
+      for (const path of [...(paths as string[]), ...more]) {
+        if (path === null) continue;
+        await page.goto(path);
+        await page.getByRole("heading", { level: 1 }).waitFor();
+        await page.waitForTimeout(700);
+        await expectAccessible(page);
+        const name =
+          path
+            .replace(/^\//, "")
+            .replaceAll(/[^a-z0-9]+/g, "-")
+            .replace(/-(mig|drl|dec)-.*$/, "") || "overview";
+        await page.screenshot({ path: join(screens, `${name}-${theme}.png`), fullPage: true });
+      }
+    }
+  }, 120_000);
+});
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
