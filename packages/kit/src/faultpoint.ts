@@ -1,7 +1,8 @@
 // Named places in the shipping code where a test or a drill may make a process fail. Off unless armed.
 // Armed by AETHER_FAULTS="freeze.after_dump=kill,restore.before=delay:500,copy.half=error" or by `armFaultpoint` in a test.
+// With AETHER_FAULTS_LIVE set, points are armed while the process runs: a file DIR/PROCESS/NAME holds the action; it is taken, and so fires once.
 // With AETHER_FAULTS_DIR set, a point fires once for ever: a file of its name is made there first, so that a restarted process passes it.
-import { closeSync, openSync } from "node:fs";
+import { closeSync, openSync, readFileSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
 import { isErrno } from "./command.ts";
@@ -11,6 +12,8 @@ export type FaultAction = { kind: "kill" } | { kind: "stop" } | { kind: "error" 
 
 const armed = new Map<string, FaultAction>(parseFaults(process.env.AETHER_FAULTS ?? ""));
 const passed = new Set<string>();
+const liveDir =
+  process.env.AETHER_FAULTS_LIVE === undefined ? undefined : join(process.env.AETHER_FAULTS_LIVE, process.env.AETHER_PROCESS ?? "any");
 
 /** Parses "name=kill|stop|error|delay:MS,…". Throws CONFIG_INVALID. */
 export function parseFaults(text: string): [string, FaultAction][] {
@@ -33,14 +36,27 @@ export function armFaultpoint(name: string, action: FaultAction): () => void {
 
 /** Passes at once unless armed. `kill` and `stop` hit this very process; `error` throws INTERNAL; `delay` waits. */
 export async function faultpoint(name: string): Promise<void> {
-  if (armed.size === 0) return;
-  const action = armed.get(name);
+  if (armed.size === 0 && liveDir === undefined) return;
+  const action = takeLive(name) ?? armed.get(name);
   if (action === undefined || !isFirstTime(name)) return;
   if (action.kind === "kill") process.kill(process.pid, "SIGKILL");
   if (action.kind === "stop") process.kill(process.pid, "SIGSTOP");
   if (action.kind === "error") throw fault("INTERNAL", `fault point ${name}`);
   if (action.kind === "delay") await sleep(action.ms);
   else await sleep(50); // a signal to oneself is delivered soon, not at once
+}
+
+function takeLive(name: string): FaultAction | undefined {
+  if (liveDir === undefined) return undefined;
+  const file = join(liveDir, name);
+  try {
+    const [entry] = parseFaults(`${name}=${readFileSync(file, "utf8").trim()}`);
+    unlinkSync(file);
+    return entry?.[1];
+  } catch (caught) {
+    if (isErrno(caught, "ENOENT")) return undefined;
+    throw caught;
+  }
 }
 
 function isFirstTime(name: string): boolean {

@@ -109,7 +109,7 @@ function createBuilding(
     const child = startChild({
       name,
       command,
-      environment: cloudMark(paths.dir),
+      environment: { ...cloudMark(paths.dir), AETHER_PROCESS: name },
       logFile: paths.log(name),
       log: options.log,
       onStart: (ref) => void keeper.change({ processes: { ...keeper.record.processes, [name]: ref } }),

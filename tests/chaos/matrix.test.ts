@@ -1,0 +1,136 @@
+// The crash matrix on real CRIU: each case begins a move under load and makes somebody fail at a named point. However it ends, exactly one
+// instance runs, the client's counter skipped and repeated nothing, a rollback says that it is one, and nothing is left behind.
+// A subset by default, by seed; all of it: npm run test:chaos. AETHER_CHAOS_SEED=n repeats a subset, AETHER_CHAOS_ONLY=text picks by name.
+import { sleep, until } from "@aether/kit";
+import { createLoadClient, type LoadClient } from "@aether/lab";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Case, chooseCases, type Fault } from "./cases.ts";
+import { type ChaosCloud, demo, startChaosCloud, whatIsMissing } from "./cloud.ts";
+
+const missing = await whatIsMissing();
+if (missing !== undefined) console.log(`skipped: ${missing}`);
+const isWhole = process.env.AETHER_CHAOS === "all";
+const seed = Number(process.env.AETHER_CHAOS_SEED ?? Math.floor(Date.now() / 86_400_000));
+const only = process.env.AETHER_CHAOS_ONLY;
+const cases = chooseCases(seed, isWhole || only !== undefined ? undefined : 8).filter(
+  ({ name }) => only === undefined || name.includes(only),
+);
+
+interface Migration {
+  readonly id: string;
+  readonly state: string;
+  readonly sourceNodeId: string;
+  readonly targetNodeId: string;
+  readonly endedAt?: string;
+  readonly receipt?: { readonly isWhole?: boolean };
+  readonly error?: { readonly code: string; readonly message: string };
+}
+
+describe.skipIf(missing !== undefined)(`the crash matrix (${cases.length} cases, seed ${seed})`, () => {
+  let cloud: ChaosCloud;
+  let client: LoadClient;
+  beforeAll(async () => {
+    cloud = await startChaosCloud();
+    client = createLoadClient({ ...demo, key: "chaos", pauseMs: 1 });
+    client.start();
+    await until("the first answers", 20, 10_000, async () => ((client.lastValue ?? 0) > 20 ? true : undefined));
+  }, 120_000);
+  afterAll(async () => {
+    await client?.stop();
+    await cloud?.stop();
+  }, 60_000);
+
+  it.each(cases)(
+    "$name",
+    async (each) => {
+      const begun = await begin();
+      const daemonOf = (fault: Fault) =>
+        fault.victim === "core" ? "core" : `agent-${fault.victim === "source" ? begun.source : begun.target}`;
+      const armed = each.faults.filter((fault) => fault.how !== "cut");
+      for (const fault of armed) await cloud.arm(daemonOf(fault), fault.point, fault.how);
+      const before = client.totals();
+      const id = await migrate();
+      for (const fault of each.faults) if (fault.how === "cut") await cutAt(id, fault.point, begun.target);
+      const ended = await endOf(id);
+      const fired = armed.filter((fault) => !cloud.isArmed(daemonOf(fault), fault.point)).length;
+      await cloud.disarmAll();
+      await settled(each, ended);
+      const after = client.totals();
+      // The oracle: what the client was told never skipped and never repeated. A cut link or a rollback costs time, never an answer.
+      expect(after.wrongCount - before.wrongCount, "answers that were wrong").toBe(0);
+      expect(after.errorCount - before.errorCount, "errors that the client saw").toBe(0);
+      expect(client.lastValue, "the counter is what was counted").toBe(after.requestCount);
+      if (armed.length > 0) expect(fired, "faults that fired").toBeGreaterThan(0);
+      if (ended.state === "MIGRATION_STATE_ROLLED_BACK") expect(ended.error?.code ?? "", "a rollback says why").not.toBe("");
+    },
+    120_000,
+  );
+
+  async function begin(): Promise<{ source: string; target: string }> {
+    return until("both nodes to be able to move workloads", 100, 60_000, async () => {
+      const workload = await cloud.call<{ workload: { nodeId: string; state: string } }>("GET", "/api/v2/workloads/demo");
+      const nodes = await cloud.call<{
+        nodes: { id: string; isConnected?: boolean; facts?: { capabilities?: { criu?: { available?: boolean } } } }[];
+      }>("GET", "/api/v2/nodes");
+      const able =
+        nodes?.body?.nodes?.filter((node) => node.isConnected === true && node.facts?.capabilities?.criu?.available === true) ?? [];
+      if (able.length < 2 || workload?.body?.workload?.state !== "WORKLOAD_STATE_RUNNING") return undefined;
+      const source = workload.body.workload.nodeId;
+      return { source, target: source === "n1" ? "n2" : "n1" };
+    });
+  }
+
+  /** Core may die of the very request: the move is then found by what is on record. */
+  async function migrate(): Promise<string> {
+    const newest = async () =>
+      (await cloud.call<{ migrations?: Migration[] }>("GET", "/api/v2/migrations?page.pageSize=1"))?.body?.migrations?.[0]?.id;
+    const last = await newest();
+    const answer = await cloud.call<{ migration?: Migration }>("POST", "/api/v2/workloads/demo:migrate", {});
+    const id = answer?.body?.migration?.id;
+    if (id !== undefined) return id;
+    return until("the move to be on record", 100, 20_000, async () => {
+      const now = await newest();
+      return now !== undefined && now !== last ? now : undefined;
+    });
+  }
+
+  const read = async (id: string) => (await cloud.call<{ migration: Migration }>("GET", `/api/v2/migrations/${id}`))?.body?.migration;
+
+  async function cutAt(id: string, state: string, node: string): Promise<void> {
+    await until(`the move to be ${state}, or over`, 2, 20_000, async () => {
+      const now = await read(id);
+      return now?.state === `MIGRATION_STATE_${state.toUpperCase()}` || now?.endedAt !== undefined ? true : undefined;
+    }).catch(() => undefined);
+    await cloud.cut(node, 2_500);
+  }
+
+  const endOf = (id: string) =>
+    until(`the end of ${id}`, 100, 100_000, async () => {
+      const now = await read(id);
+      return now?.endedAt === undefined ? undefined : now;
+    });
+
+  /** One instance, where core says that it is, answering its client; nothing of it on the other node. */
+  async function settled({ name }: Case, ended: Migration): Promise<void> {
+    expect(["MIGRATION_STATE_DONE", "MIGRATION_STATE_ROLLED_BACK"], `${name}: ${ended.error?.message}`).toContain(ended.state);
+    const place = ended.state === "MIGRATION_STATE_DONE" ? ended.targetNodeId : ended.sourceNodeId;
+    if (ended.state === "MIGRATION_STATE_DONE") expect(ended.receipt).toBeDefined();
+    let seen: unknown;
+    await until(`one instance, on ${place}`, 100, 30_000, async () => {
+      const [workload, holders] = [
+        await cloud.call<{ workload: { nodeId: string; state: string } }>("GET", "/api/v2/workloads/demo"),
+        await cloud.holders("demo"),
+      ];
+      seen = { workload: workload?.body?.workload, holders };
+      const isOne = holders.length === 1 && holders[0]?.node === place && !holders[0].isStopped;
+      return isOne && workload?.body?.workload?.nodeId === place && workload.body.workload.state === "WORKLOAD_STATE_RUNNING"
+        ? true
+        : undefined;
+    }).catch((caught: unknown) => {
+      throw new Error(`${name}: ${JSON.stringify(seen)}\n${cloud.log("core")}`, { cause: caught });
+    });
+    const answered = client.lastValue ?? 0;
+    await until("the client to be answered", 20, 20_000, async () => ((client.lastValue ?? 0) > answered + 20 ? true : undefined));
+    await sleep(50);
+  }
+});
