@@ -15,6 +15,7 @@ const wholeServices = [
   "packages/core/src/drill/drills.test.ts",
   "packages/core/src/http/fuzz.test.ts",
   "packages/core/src/http/rules.test.ts",
+  "packages/core/src/http/v1/v1.test.ts",
   "packages/core/src/identity/identity.test.ts",
   "packages/core/src/leader/leadership.test.ts",
   "packages/core/src/migration/reconcile.test.ts",

@@ -23,6 +23,7 @@ export const faults = {
     "Ask for a token with the role that is named.",
   ),
   ROUTE_NOT_FOUND: row(Code.NotFound, "No such route", "See the API reference for the routes that exist."),
+  GONE: row(Code.Unimplemented, "This route of v1 is not served any more", "Use what replaces it: /docs/v1 lists both."),
   METHOD_NOT_ALLOWED: row(Code.Unimplemented, "The route exists, but not for this method", "Use a method that Allow names."),
   UNSUPPORTED_MEDIA_TYPE: row(Code.InvalidArgument, "The body's type is not understood", "Send `Content-Type: application/json`."),
   PRECONDITION_FAILED: row(

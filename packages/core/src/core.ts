@@ -229,7 +229,7 @@ async function assemble(
     },
     { routes: eventRoutes(events) },
     { routes: auditRoutes(audit) },
-    { routes: signalRoutes(db) },
+    { routes: signalRoutes({ db, intake: signals, gateway, nowMs }) },
     migrations,
     guards,
     certificates,

@@ -1,4 +1,5 @@
 // Between the contract's messages and jsonb columns: ProtoJSON, read leniently so that a row of an older version still loads.
+import { fault } from "@aether/contract";
 import { type DescMessage, fromJson, type JsonValue, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate, timestampFromDate } from "@bufbuild/protobuf/wkt";
 
@@ -20,6 +21,10 @@ export function stamp<Name extends string>(name: Name, date: Date | null): { [ke
   return (date === null ? {} : { [name]: timestampFromDate(date) }) as { [key in Name]?: Timestamp };
 }
 
+/** Throws INVALID_ARGUMENT for one beyond what a date can hold, which only a message in binary can say. */
 export function dateOf(timestamp: Timestamp | undefined): Date | undefined {
-  return timestamp === undefined ? undefined : timestampDate(timestamp);
+  if (timestamp === undefined) return undefined;
+  const date = timestampDate(timestamp);
+  if (Number.isNaN(date.getTime())) throw fault("INVALID_ARGUMENT", "a timestamp is beyond the year 9999");
+  return date;
 }

@@ -3,9 +3,10 @@
 import { fault } from "@aether/contract";
 import type { SignalReport } from "@aether/contract/gen/aether/v2/agent_pb";
 import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
+import type { Kysely } from "kysely";
 import type { Db } from "../db/database.ts";
 import { dateOf } from "../db/proto.ts";
-import type { Row, SignalKindText } from "../db/schema.ts";
+import type { Database, NewRow, Row, SignalKindText } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import { continueTrace } from "../http/trace.ts";
 import { newId } from "../ids.ts";
@@ -26,6 +27,16 @@ const sentence: Readonly<Record<SignalKindText, (node: string, action: string) =
 export interface SignalIntake {
   /** The stored row, or undefined when it was on record already. Throws INVALID_ARGUMENT for a kind that an agent may not report. */
   take(nodeId: string, report: SignalReport, clockOffsetMs: number | undefined): Promise<Row<"signals"> | undefined>;
+  /** What somebody outside of the node heard. Once for each node, kind, source and time. Throws INVALID_ARGUMENT for a kind that cannot be heard. */
+  ingest(heard: {
+    readonly nodeId: string;
+    readonly kind: SignalKind;
+    readonly observedAt: Date;
+    readonly effectiveAt: Date | undefined;
+    readonly action: string;
+    readonly source: string;
+    readonly traceId: string;
+  }): Promise<{ readonly row: Row<"signals">; readonly isDuplicate: boolean }>;
   /** The control plane itself found that a node is not heard. */
   nodeLost(nodeId: string, observedAt: Date): Promise<Row<"signals">>;
 }
@@ -34,6 +45,31 @@ export interface SignalIntake {
 const defaultNoticeMs = 120_000;
 
 export function createSignalIntake(db: Db, events: Events, nowMs: () => number): SignalIntake {
+  /** The row, with what it means for the node, and told; undefined: on record already. */
+  async function keep(tx: Kysely<Database>, signal: Omit<NewRow<"signals">, "id"> & { effective_at: Date | null }) {
+    const row = await tx
+      .insertInto("signals")
+      .values({ id: newId("sig", nowMs()), ...signal })
+      .onConflict((conflict) => conflict.columns(["node_id", "sequence"]).doNothing())
+      .returningAll()
+      .executeTakeFirst();
+    if (row === undefined) return undefined;
+    const { node_id: nodeId, kind, action, effective_at: effectiveAt } = row;
+    // A recommendation that is withdrawn says nothing about a notice: the action names what is.
+    if (kind === "notice" || (kind === "withdrawn" && action !== "rebalance")) {
+      const interruptionAt = kind === "notice" ? (effectiveAt ?? new Date(nowMs() + defaultNoticeMs)) : null;
+      await tx.updateTable("nodes").set({ interruption_at: interruptionAt }).where("id", "=", nodeId).execute();
+    }
+    await events.append(tx, {
+      type: `signal.${kind}`,
+      subject: `node/${nodeId}`,
+      message: sentence[kind](nodeId, action),
+      data: { signalId: row.id, effectiveAt: effectiveAt?.toISOString() ?? null, source: row.source },
+      traceId: row.trace_id,
+    });
+    return row;
+  }
+
   return {
     async take(nodeId, report, clockOffsetMs) {
       const kind = kinds[report.kind];
@@ -43,39 +79,47 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
       const observedAt = dateOf(report.observedAt) ?? nowDate;
       const effectiveAt = dateOf(report.effectiveAt) ?? null;
       const { traceId } = continueTrace(report.traceparent);
+      return db.transaction().execute((tx) =>
+        keep(tx, {
+          node_id: nodeId,
+          sequence: Number(report.sequence),
+          kind,
+          observed_at: observedAt,
+          received_at: nowDate,
+          effective_at: effectiveAt,
+          action: report.action.slice(0, 100),
+          source: report.source.slice(0, 100) || "imds",
+          trace_id: traceId,
+          clock_offset_ms: clockOffsetMs ?? null,
+        }),
+      );
+    },
+    async ingest({ nodeId, kind: asked, observedAt, effectiveAt, action, source, traceId }) {
+      const kind = kinds[asked];
+      if (kind === undefined) throw fault("INVALID_ARGUMENT", "kind must be notice, rebalance or withdrawn", { field: "kind" });
       return db.transaction().execute(async (tx) => {
-        const row = await tx
-          .insertInto("signals")
-          .values({
-            id: newId("sig", nowMs()),
-            node_id: nodeId,
-            sequence: Number(report.sequence),
-            kind,
-            observed_at: observedAt,
-            received_at: nowDate,
-            effective_at: effectiveAt,
-            action: report.action.slice(0, 100),
-            source: report.source.slice(0, 100) || "imds",
-            trace_id: traceId,
-            clock_offset_ms: clockOffsetMs ?? null,
-          })
-          .onConflict((conflict) => conflict.columns(["node_id", "sequence"]).doNothing())
-          .returningAll()
+        const known = await tx
+          .selectFrom("signals")
+          .selectAll()
+          .where("node_id", "=", nodeId)
+          .where("kind", "=", kind)
+          .where("source", "=", source)
+          .where("observed_at", "=", observedAt)
           .executeTakeFirst();
-        if (row === undefined) return undefined;
-        // A recommendation that is withdrawn says nothing about a notice: the action names what is.
-        if (kind === "notice" || (kind === "withdrawn" && report.action !== "rebalance")) {
-          const interruptionAt = kind === "notice" ? (effectiveAt ?? new Date(nowMs() + defaultNoticeMs)) : null;
-          await tx.updateTable("nodes").set({ interruption_at: interruptionAt }).where("id", "=", nodeId).execute();
-        }
-        await events.append(tx, {
-          type: `signal.${kind}`,
-          subject: `node/${nodeId}`,
-          message: sentence[kind](nodeId, report.action),
-          data: { signalId: row.id, effectiveAt: effectiveAt?.toISOString() ?? null, source: row.source },
-          traceId,
+        if (known !== undefined) return { row: known, isDuplicate: true };
+        const times = { observed_at: observedAt, received_at: new Date(nowMs()), effective_at: effectiveAt ?? null };
+        const row = await keep(tx, {
+          node_id: nodeId,
+          sequence: null,
+          kind,
+          ...times,
+          action,
+          source,
+          trace_id: traceId,
+          clock_offset_ms: null,
         });
-        return row;
+        if (row === undefined) throw new Error("a signal without a sequence has no twin");
+        return { row, isDuplicate: false };
       });
     },
     async nodeLost(nodeId, observedAt) {

@@ -15,6 +15,7 @@ import { sendFault, serveRest } from "./rest/transcoding.ts";
 import { bodyLimitBytes, type RpcOptions } from "./rpc-options.ts";
 import { addSecurityHeaders } from "./security-headers.ts";
 import { continueTrace } from "./trace.ts";
+import { serveV1 } from "./v1/serve.ts";
 
 export interface PeopleServerOptions extends RpcOptions {
   readonly log: Logger;
@@ -50,6 +51,10 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
   await app.register(async (scope) => {
     readJson(scope);
     serveRest(scope, router);
+  });
+  await app.register(async (scope) => {
+    readJson(scope);
+    serveV1(scope, router);
   });
   for (const add of plain) await add(app);
   await app.ready();

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/signal.proto.
  */
 export const file_aether_v2_signal: GenFile = /*@__PURE__*/
-  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiTQoUTGlzdERlY2lzaW9uc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdub2RlX2lkGAIgASgJIlgKFUxpc3REZWNpc2lvbnNSZXNwb25zZRImCglkZWNpc2lvbnMYASADKAsyEy5hZXRoZXIudjIuRGVjaXNpb24SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEkdldERlY2lzaW9uUmVxdWVzdBIKCgJpZBgBIAEoCSI8ChNHZXREZWNpc2lvblJlc3BvbnNlEiUKCGRlY2lzaW9uGAEgASgLMhMuYWV0aGVyLnYyLkRlY2lzaW9uIjgKEExpc3RBdWRpdFJlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJUChFMaXN0QXVkaXRSZXNwb25zZRImCgdlbnRyaWVzGAEgAygLMhUuYWV0aGVyLnYyLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkAKElZlcmlmeUF1ZGl0UmVxdWVzdBIWCg5rbm93bl9zZXF1ZW5jZRgBIAEoAxISCgprbm93bl9oYXNoGAIgASgJInwKE1ZlcmlmeUF1ZGl0UmVzcG9uc2USEQoJaXNfaW50YWN0GAEgASgIEhMKC2VudHJ5X2NvdW50GAIgASgDEhoKEmJyb2tlbl9hdF9zZXF1ZW5jZRgDIAEoAxIOCgZyZWFzb24YBCABKAkSEQoJbGFzdF9oYXNoGAUgASgJImAKEUxpc3RFdmVudHNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHc3ViamVjdBgCIAEoCRIUCgxuZXdlc3RfZmlyc3QYAyABKAgiTwoSTGlzdEV2ZW50c1Jlc3BvbnNlEiAKBmV2ZW50cxgBIAMoCzIQLmFldGhlci52Mi5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiNAoSV2F0Y2hFdmVudHNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgDEg8KB3N1YmplY3QYAiABKAkiNgoTV2F0Y2hFdmVudHNSZXNwb25zZRIfCgVldmVudBgBIAEoCzIQLmFldGhlci52Mi5FdmVudCqSAQoKU2lnbmFsS2luZBIbChdTSUdOQUxfS0lORF9VTlNQRUNJRklFRBAAEhYKElNJR05BTF9LSU5EX05PVElDRRABEhkKFVNJR05BTF9LSU5EX1JFQkFMQU5DRRACEhkKFVNJR05BTF9LSU5EX1dJVEhEUkFXThADEhkKFVNJR05BTF9LSU5EX05PREVfTE9TVBAEMnoKDVNpZ25hbFNlcnZpY2USaQoLTGlzdFNpZ25hbHMSHS5hZXRoZXIudjIuTGlzdFNpZ25hbHNSZXF1ZXN0Gh4uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVzcG9uc2UiG4i1GAKC0+STAhESDy9hcGkvdjIvc2lnbmFsczL2AQoPRGVjaXNpb25TZXJ2aWNlEnEKDUxpc3REZWNpc2lvbnMSHy5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1JlcXVlc3QaIC5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1Jlc3BvbnNlIh2ItRgCgtPkkwITEhEvYXBpL3YyL2RlY2lzaW9ucxJwCgtHZXREZWNpc2lvbhIdLmFldGhlci52Mi5HZXREZWNpc2lvblJlcXVlc3QaHi5hZXRoZXIudjIuR2V0RGVjaXNpb25SZXNwb25zZSIiiLUYAoLT5JMCGBIWL2FwaS92Mi9kZWNpc2lvbnMve2lkfTLhAQoMQXVkaXRTZXJ2aWNlEmEKCUxpc3RBdWRpdBIbLmFldGhlci52Mi5MaXN0QXVkaXRSZXF1ZXN0GhwuYWV0aGVyLnYyLkxpc3RBdWRpdFJlc3BvbnNlIhmItRgCgtPkkwIPEg0vYXBpL3YyL2F1ZGl0Em4KC1ZlcmlmeUF1ZGl0Eh0uYWV0aGVyLnYyLlZlcmlmeUF1ZGl0UmVxdWVzdBoeLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlc3BvbnNlIiCItRgCgtPkkwIWEhQvYXBpL3YyL2F1ZGl0OnZlcmlmeTLmAQoMRXZlbnRTZXJ2aWNlEmoKCkxpc3RFdmVudHMSHC5hZXRoZXIudjIuTGlzdEV2ZW50c1JlcXVlc3QaHS5hZXRoZXIudjIuTGlzdEV2ZW50c1Jlc3BvbnNlIh+ItRgCgtPkkwIVEhMvYXBpL3YyL2V2ZW50czpsaXN0EmoKC1dhdGNoRXZlbnRzEh0uYWV0aGVyLnYyLldhdGNoRXZlbnRzUmVxdWVzdBoeLmFldGhlci52Mi5XYXRjaEV2ZW50c1Jlc3BvbnNlIhqItRgCgtPkkwIQEg4vYXBpL3YyL2V2ZW50czABYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkizgEKE0luZ2VzdFNpZ25hbFJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAUgASgJEg4KBnNvdXJjZRgGIAEoCSJPChRJbmdlc3RTaWduYWxSZXNwb25zZRIhCgZzaWduYWwYASABKAsyES5hZXRoZXIudjIuU2lnbmFsEhQKDGlzX2R1cGxpY2F0ZRgCIAEoCCJNChRMaXN0RGVjaXNpb25zUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiWAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEiYKCWRlY2lzaW9ucxgBIAMoCzITLmFldGhlci52Mi5EZWNpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoSR2V0RGVjaXNpb25SZXF1ZXN0EgoKAmlkGAEgASgJIjwKE0dldERlY2lzaW9uUmVzcG9uc2USJQoIZGVjaXNpb24YASABKAsyEy5hZXRoZXIudjIuRGVjaXNpb24iOAoQTGlzdEF1ZGl0UmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0IlQKEUxpc3RBdWRpdFJlc3BvbnNlEiYKB2VudHJpZXMYASADKAsyFS5hZXRoZXIudjIuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiQAoSVmVyaWZ5QXVkaXRSZXF1ZXN0EhYKDmtub3duX3NlcXVlbmNlGAEgASgDEhIKCmtub3duX2hhc2gYAiABKAkifAoTVmVyaWZ5QXVkaXRSZXNwb25zZRIRCglpc19pbnRhY3QYASABKAgSEwoLZW50cnlfY291bnQYAiABKAMSGgoSYnJva2VuX2F0X3NlcXVlbmNlGAMgASgDEg4KBnJlYXNvbhgEIAEoCRIRCglsYXN0X2hhc2gYBSABKAkiYAoRTGlzdEV2ZW50c1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdzdWJqZWN0GAIgASgJEhQKDG5ld2VzdF9maXJzdBgDIAEoCCJPChJMaXN0RXZlbnRzUmVzcG9uc2USIAoGZXZlbnRzGAEgAygLMhAuYWV0aGVyLnYyLkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSI0ChJXYXRjaEV2ZW50c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAMSDwoHc3ViamVjdBgCIAEoCSI2ChNXYXRjaEV2ZW50c1Jlc3BvbnNlEh8KBWV2ZW50GAEgASgLMhAuYWV0aGVyLnYyLkV2ZW50KpIBCgpTaWduYWxLaW5kEhsKF1NJR05BTF9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSU0lHTkFMX0tJTkRfTk9USUNFEAESGQoVU0lHTkFMX0tJTkRfUkVCQUxBTkNFEAISGQoVU0lHTkFMX0tJTkRfV0lUSERSQVdOEAMSGQoVU0lHTkFMX0tJTkRfTk9ERV9MT1NUEAQy6wEKDVNpZ25hbFNlcnZpY2USaQoLTGlzdFNpZ25hbHMSHS5hZXRoZXIudjIuTGlzdFNpZ25hbHNSZXF1ZXN0Gh4uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVzcG9uc2UiG4i1GAKC0+STAhESDy9hcGkvdjIvc2lnbmFscxJvCgxJbmdlc3RTaWduYWwSHi5hZXRoZXIudjIuSW5nZXN0U2lnbmFsUmVxdWVzdBofLmFldGhlci52Mi5Jbmdlc3RTaWduYWxSZXNwb25zZSIeiLUYA4LT5JMCFDoBKiIPL2FwaS92Mi9zaWduYWxzMvYBCg9EZWNpc2lvblNlcnZpY2UScQoNTGlzdERlY2lzaW9ucxIfLmFldGhlci52Mi5MaXN0RGVjaXNpb25zUmVxdWVzdBogLmFldGhlci52Mi5MaXN0RGVjaXNpb25zUmVzcG9uc2UiHYi1GAKC0+STAhMSES9hcGkvdjIvZGVjaXNpb25zEnAKC0dldERlY2lzaW9uEh0uYWV0aGVyLnYyLkdldERlY2lzaW9uUmVxdWVzdBoeLmFldGhlci52Mi5HZXREZWNpc2lvblJlc3BvbnNlIiKItRgCgtPkkwIYEhYvYXBpL3YyL2RlY2lzaW9ucy97aWR9MuEBCgxBdWRpdFNlcnZpY2USYQoJTGlzdEF1ZGl0EhsuYWV0aGVyLnYyLkxpc3RBdWRpdFJlcXVlc3QaHC5hZXRoZXIudjIuTGlzdEF1ZGl0UmVzcG9uc2UiGYi1GAKC0+STAg8SDS9hcGkvdjIvYXVkaXQSbgoLVmVyaWZ5QXVkaXQSHS5hZXRoZXIudjIuVmVyaWZ5QXVkaXRSZXF1ZXN0Gh4uYWV0aGVyLnYyLlZlcmlmeUF1ZGl0UmVzcG9uc2UiIIi1GAKC0+STAhYSFC9hcGkvdjIvYXVkaXQ6dmVyaWZ5MuYBCgxFdmVudFNlcnZpY2USagoKTGlzdEV2ZW50cxIcLmFldGhlci52Mi5MaXN0RXZlbnRzUmVxdWVzdBodLmFldGhlci52Mi5MaXN0RXZlbnRzUmVzcG9uc2UiH4i1GAKC0+STAhUSEy9hcGkvdjIvZXZlbnRzOmxpc3QSagoLV2F0Y2hFdmVudHMSHS5hZXRoZXIudjIuV2F0Y2hFdmVudHNSZXF1ZXN0Gh4uYWV0aGVyLnYyLldhdGNoRXZlbnRzUmVzcG9uc2UiGoi1GAKC0+STAhASDi9hcGkvdjIvZXZlbnRzMAFiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * Something that was heard.
@@ -64,7 +64,7 @@ export type Signal = Message<"aether.v2.Signal"> & {
   action: string;
 
   /**
-   * imds | drill | heartbeat
+   * imds | drill | heartbeat, or who ingested it
    *
    * @generated from field: string source = 8;
    */
@@ -447,6 +447,82 @@ export const ListSignalsResponseSchema: GenMessage<ListSignalsResponse> = /*@__P
   messageDesc(file_aether_v2_signal, 7);
 
 /**
+ * @generated from message aether.v2.IngestSignalRequest
+ */
+export type IngestSignalRequest = Message<"aether.v2.IngestSignalRequest"> & {
+  /**
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * NOTICE, REBALANCE or WITHDRAWN.
+   *
+   * @generated from field: aether.v2.SignalKind kind = 2;
+   */
+  kind: SignalKind;
+
+  /**
+   * Absent: now.
+   *
+   * @generated from field: google.protobuf.Timestamp observed_at = 3;
+   */
+  observedAt?: Timestamp | undefined;
+
+  /**
+   * When the interruption takes effect; absent with NOTICE: two minutes after it was received.
+   *
+   * @generated from field: google.protobuf.Timestamp effective_at = 4;
+   */
+  effectiveAt?: Timestamp | undefined;
+
+  /**
+   * terminate | stop | hibernate; with WITHDRAWN: rebalance, or empty for a notice.
+   *
+   * @generated from field: string action = 5;
+   */
+  action: string;
+
+  /**
+   * Who heard it, e.g. eventbridge. 1 to 60 of a-z, 0-9 and dash.
+   *
+   * @generated from field: string source = 6;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message aether.v2.IngestSignalRequest.
+ * Use `create(IngestSignalRequestSchema)` to create a new message.
+ */
+export const IngestSignalRequestSchema: GenMessage<IngestSignalRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 8);
+
+/**
+ * @generated from message aether.v2.IngestSignalResponse
+ */
+export type IngestSignalResponse = Message<"aether.v2.IngestSignalResponse"> & {
+  /**
+   * @generated from field: aether.v2.Signal signal = 1;
+   */
+  signal?: Signal | undefined;
+
+  /**
+   * The same node, kind, time and source was on record already: nothing was done.
+   *
+   * @generated from field: bool is_duplicate = 2;
+   */
+  isDuplicate: boolean;
+};
+
+/**
+ * Describes the message aether.v2.IngestSignalResponse.
+ * Use `create(IngestSignalResponseSchema)` to create a new message.
+ */
+export const IngestSignalResponseSchema: GenMessage<IngestSignalResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 9);
+
+/**
  * @generated from message aether.v2.ListDecisionsRequest
  */
 export type ListDecisionsRequest = Message<"aether.v2.ListDecisionsRequest"> & {
@@ -466,7 +542,7 @@ export type ListDecisionsRequest = Message<"aether.v2.ListDecisionsRequest"> & {
  * Use `create(ListDecisionsRequestSchema)` to create a new message.
  */
 export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 8);
+  messageDesc(file_aether_v2_signal, 10);
 
 /**
  * @generated from message aether.v2.ListDecisionsResponse
@@ -488,7 +564,7 @@ export type ListDecisionsResponse = Message<"aether.v2.ListDecisionsResponse"> &
  * Use `create(ListDecisionsResponseSchema)` to create a new message.
  */
 export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 9);
+  messageDesc(file_aether_v2_signal, 11);
 
 /**
  * @generated from message aether.v2.GetDecisionRequest
@@ -505,7 +581,7 @@ export type GetDecisionRequest = Message<"aether.v2.GetDecisionRequest"> & {
  * Use `create(GetDecisionRequestSchema)` to create a new message.
  */
 export const GetDecisionRequestSchema: GenMessage<GetDecisionRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 10);
+  messageDesc(file_aether_v2_signal, 12);
 
 /**
  * @generated from message aether.v2.GetDecisionResponse
@@ -522,7 +598,7 @@ export type GetDecisionResponse = Message<"aether.v2.GetDecisionResponse"> & {
  * Use `create(GetDecisionResponseSchema)` to create a new message.
  */
 export const GetDecisionResponseSchema: GenMessage<GetDecisionResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 11);
+  messageDesc(file_aether_v2_signal, 13);
 
 /**
  * @generated from message aether.v2.ListAuditRequest
@@ -539,7 +615,7 @@ export type ListAuditRequest = Message<"aether.v2.ListAuditRequest"> & {
  * Use `create(ListAuditRequestSchema)` to create a new message.
  */
 export const ListAuditRequestSchema: GenMessage<ListAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 12);
+  messageDesc(file_aether_v2_signal, 14);
 
 /**
  * @generated from message aether.v2.ListAuditResponse
@@ -561,7 +637,7 @@ export type ListAuditResponse = Message<"aether.v2.ListAuditResponse"> & {
  * Use `create(ListAuditResponseSchema)` to create a new message.
  */
 export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 13);
+  messageDesc(file_aether_v2_signal, 15);
 
 /**
  * @generated from message aether.v2.VerifyAuditRequest
@@ -585,7 +661,7 @@ export type VerifyAuditRequest = Message<"aether.v2.VerifyAuditRequest"> & {
  * Use `create(VerifyAuditRequestSchema)` to create a new message.
  */
 export const VerifyAuditRequestSchema: GenMessage<VerifyAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 14);
+  messageDesc(file_aether_v2_signal, 16);
 
 /**
  * @generated from message aether.v2.VerifyAuditResponse
@@ -628,7 +704,7 @@ export type VerifyAuditResponse = Message<"aether.v2.VerifyAuditResponse"> & {
  * Use `create(VerifyAuditResponseSchema)` to create a new message.
  */
 export const VerifyAuditResponseSchema: GenMessage<VerifyAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 15);
+  messageDesc(file_aether_v2_signal, 17);
 
 /**
  * @generated from message aether.v2.ListEventsRequest
@@ -657,7 +733,7 @@ export type ListEventsRequest = Message<"aether.v2.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 16);
+  messageDesc(file_aether_v2_signal, 18);
 
 /**
  * @generated from message aether.v2.ListEventsResponse
@@ -679,7 +755,7 @@ export type ListEventsResponse = Message<"aether.v2.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 17);
+  messageDesc(file_aether_v2_signal, 19);
 
 /**
  * @generated from message aether.v2.WatchEventsRequest
@@ -703,7 +779,7 @@ export type WatchEventsRequest = Message<"aether.v2.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 18);
+  messageDesc(file_aether_v2_signal, 20);
 
 /**
  * @generated from message aether.v2.WatchEventsResponse
@@ -720,7 +796,7 @@ export type WatchEventsResponse = Message<"aether.v2.WatchEventsResponse"> & {
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 19);
+  messageDesc(file_aether_v2_signal, 21);
 
 /**
  * @generated from enum aether.v2.SignalKind
@@ -779,6 +855,16 @@ export const SignalService: GenService<{
     methodKind: "unary";
     input: typeof ListSignalsRequestSchema;
     output: typeof ListSignalsResponseSchema;
+  },
+  /**
+   * A signal that was heard outside of the node, e.g. by a forwarder of EventBridge. It leads to the same decisions as one of the node's own.
+   *
+   * @generated from rpc aether.v2.SignalService.IngestSignal
+   */
+  ingestSignal: {
+    methodKind: "unary";
+    input: typeof IngestSignalRequestSchema;
+    output: typeof IngestSignalResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aether_v2_signal, 0);

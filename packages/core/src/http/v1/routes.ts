@@ -1,0 +1,200 @@
+// Every route of v1: served by what replaces it, or honestly gone. What old clients read and has no meaning any more is null, never made up.
+import { fault } from "@aether/contract";
+import { FeedService } from "@aether/contract/gen/aether/v2/feed_pb";
+import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
+import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
+import { type Assessment, RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
+import { AuditService, SignalKind, SignalService } from "@aether/contract/gen/aether/v2/signal_pb";
+import { SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
+import { WorkloadService } from "@aether/contract/gen/aether/v2/workload_pb";
+import { type Timestamp, timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { z } from "zod";
+import { parse, type V1Answer, type V1Call, type V1Route } from "./call.ts";
+
+const byStream = "AgentService.Session: gRPC over mutual TLS, after AgentService.Register with a join token";
+const agentsAreKnown =
+  "An agent is known by its certificate, which v1 has not: `aether agent` of this version registers and speaks by itself.";
+
+export const v1Routes: readonly V1Route[] = [
+  {
+    verb: "POST",
+    path: "/agent/register",
+    replacedBy: "AgentService.Register (POST /api/v2/agent/register) with a join token",
+    gone: agentsAreKnown,
+  },
+  { verb: "POST", path: "/agent/heartbeat", replacedBy: byStream, gone: agentsAreKnown },
+  { verb: "GET", path: "/agent/poll", replacedBy: byStream, gone: agentsAreKnown },
+  { verb: "POST", path: "/agent/feedback", replacedBy: byStream, gone: agentsAreKnown },
+  { verb: "POST", path: "/ingestion", replacedBy: "POST /api/v2/signals; telemetry: AgentService.Session", serve: ingest },
+  { verb: "GET", path: "/dashboard/latest", replacedBy: "GET /api/v2/nodes, GET /api/v2/risk", serve: latest },
+  { verb: "GET", path: "/dashboard/history", replacedBy: "GET /api/v2/risk/history", serve: history },
+  {
+    verb: "POST",
+    path: "/market/signal",
+    replacedBy: "POST /api/v2/signals with a node",
+    gone: "One signal for all nodes hid what each node was told: a signal names its node now.",
+  },
+  {
+    verb: "POST",
+    path: "/artifacts/upload/{workloadId}",
+    replacedBy: "POST /api/v2/snapshots",
+    gone: "A checkpoint is taken and verified where the workload runs; one that comes from elsewhere could not be trusted with its memory.",
+  },
+  {
+    verb: "GET",
+    path: "/artifacts/download/{workloadId}",
+    replacedBy: "GET /api/v2/snapshots, POST /api/v2/snapshots/{id}:restore",
+    gone: '"Latest" is not the name of a checkpoint: each has an id and a manifest, and is restored by the node that runs it.',
+  },
+  {
+    verb: "POST",
+    path: "/commands/queue",
+    replacedBy: "POST /api/v2/workloads/{workload}:migrate, :stop, POST /api/v2/snapshots",
+    serve: queue,
+  },
+  { verb: "GET", path: "/audits", replacedBy: "GET /api/v2/audit", serve: audits },
+  { verb: "GET", path: "/signals", replacedBy: "GET /api/v2/signals", serve: signals },
+  { verb: "GET", path: "/signals/feeds", replacedBy: "GET /api/v2/signals/feeds", serve: feeds },
+  {
+    verb: "GET",
+    path: "/diagnostics/bundle",
+    replacedBy: "`aether doctor`, GET /readyz, GET /metrics, GET /api/v2/events:list, GET /api/v2/audit",
+    gone: "This version makes no bundle.",
+  },
+];
+
+const unixSeconds = z.int().min(0).max(253_402_300_799);
+const nothing = z.strictObject({});
+
+const ingestion = z.strictObject({
+  agentId: z.string().min(1).max(63),
+  timestamp: unixSeconds,
+  workloadTier: z.enum(["T1", "T2", "T3"]),
+  rebalanceSignal: z.boolean(),
+  diskAvailable: z.number().min(0),
+});
+
+async function ingest({ input, rpc }: V1Call): Promise<V1Answer> {
+  const { agentId, timestamp, rebalanceSignal } = parse(ingestion, input);
+  if (!rebalanceSignal) {
+    throw fault("GONE", "telemetry is measured and sent by the node's own agent; of this route only a rebalance signal means something", {
+      details: { replacedBy: byStream },
+    });
+  }
+  const { message } = await rpc(SignalService.method.ingestSignal, {
+    nodeId: agentId,
+    kind: SignalKind.REBALANCE,
+    observedAt: timestampFromMs(timestamp * 1000),
+    source: "v1-ingestion",
+  });
+  return { status: 202, body: { status: message.isDuplicate ? "duplicate" : "queued", timestamp } };
+}
+
+/** The most endangered node, with what is known of it. */
+async function latest({ input, rpc }: V1Call): Promise<V1Answer> {
+  parse(nothing, input);
+  const { message } = await rpc(RiskService.method.listAssessments, { kind: "node", page: { pageSize: 1 } });
+  const [assessment] = message.assessments;
+  if (assessment === undefined) return { status: 200, body: { telemetry: null, analysis: null } };
+  const id = assessment.subject.replace(/^node\//, "");
+  const { node } = (await rpc(NodeService.method.getNode, { id })).message;
+  const telemetry = {
+    agentId: id,
+    timestamp: seconds(node?.seenAt),
+    workloadTier: null,
+    rebalanceSignal: isRebalance(assessment),
+    diskAvailable: null,
+    cpuFraction: node?.usage?.cpuFraction ?? null,
+    memoryUsedBytes: node?.usage === undefined ? null : Number(node.usage.memoryUsedBytes),
+  };
+  return { status: 200, body: { telemetry, analysis: analysisOf(assessment) } };
+}
+
+async function history({ input, rpc }: V1Call): Promise<V1Answer> {
+  parse(nothing, input);
+  const { message } = await rpc(RiskService.method.listAssessments, { kind: "node", page: { pageSize: 1 } });
+  const subject = message.assessments[0]?.subject;
+  if (subject === undefined) return { status: 200, body: [] };
+  const earlier = (await rpc(RiskService.method.listRiskHistory, { subject, page: { pageSize: 20 } })).message.assessments;
+  return { status: 200, body: earlier.toReversed().map((each) => ({ telemetry: null, analysis: analysisOf(each) })) };
+}
+
+const isRebalance = ({ contributions }: Assessment) => contributions.some(({ name }) => name === "rebalance");
+
+/** In v1's words. predictedCpu, alpha and decisionScore belonged to a score that is not made any more. */
+function analysisOf(assessment: Assessment) {
+  const explained = assessment.horizons.find(({ horizonSeconds }) => horizonSeconds === assessment.explainedHorizonSeconds);
+  const [first] = assessment.contributions;
+  return {
+    status: (explained?.probability ?? 0) >= 0.5 || isRebalance(assessment) ? "CRITICAL" : "LOW",
+    confidence: explained === undefined ? null : 1 - (explained.high - explained.low),
+    predictedCpu: null,
+    rootCause: first?.words ?? "",
+    alpha: null,
+    preemptProbability: explained?.probability ?? null,
+    decisionScore: null,
+    rationale: assessment.contributions.map(({ words }) => words).join("; "),
+    topSignals: assessment.contributions.slice(0, 5).map(({ name, points }) => ({ name, points })),
+  };
+}
+
+const command = z.strictObject({
+  workloadId: z.string().min(1).max(63),
+  action: z.enum(["MIGRATE", "CHECKPOINT", "STOP"]),
+  params: z.strictObject({ targetNodeId: z.string().max(63).optional(), graceSeconds: z.int().min(0).max(3600).optional() }).default({}),
+});
+
+/** Nonce and signature are made when a command goes to its agent, over all of its content; they are no business of who asks for it. */
+async function queue({ input, rpc }: V1Call): Promise<V1Answer> {
+  const { workloadId: workload, action, params } = parse(command, input);
+  const queued = (commandId: string | null, expiresAt: Timestamp | undefined = undefined): V1Answer => ({
+    status: 202,
+    body: {
+      status: "queued",
+      commandId,
+      nonce: null,
+      signature: null,
+      expiresAt: expiresAt === undefined ? null : timestampDate(expiresAt).toISOString(),
+    },
+  });
+  if (action === "MIGRATE") {
+    const { migration } = (await rpc(MigrationService.method.startMigration, { workload, targetNodeId: params.targetNodeId ?? "" }))
+      .message;
+    return queued(migration?.id ?? null, migration?.deadlineAt);
+  }
+  if (action === "CHECKPOINT") return queued((await rpc(SnapshotService.method.createSnapshot, { workload })).message.snapshot?.id ?? null);
+  await rpc(WorkloadService.method.stopWorkload, { name: workload, graceSeconds: params.graceSeconds ?? 0 });
+  return queued(null);
+}
+
+async function audits({ input, rpc }: V1Call): Promise<V1Answer> {
+  parse(nothing, input);
+  const { entries } = (await rpc(AuditService.method.listAudit, {})).message;
+  const body = entries.map(({ sequence, at, actor, action, subject, outcome, dataJson, traceId }) => {
+    const details: unknown = JSON.parse(dataJson);
+    return { id: Number(sequence), timestamp: seconds(at), actor, action, resource: subject, result: outcome, details, traceId };
+  });
+  return { status: 200, body };
+}
+
+async function signals({ input, rpc }: V1Call): Promise<V1Answer> {
+  parse(nothing, input);
+  const found = (await rpc(SignalService.method.listSignals, {})).message.signals;
+  const body = found.map(({ id, kind, nodeId, receivedAt, effectiveAt, source }) => ({
+    id,
+    type: SignalKind[kind],
+    agentId: nodeId,
+    timestamp: seconds(receivedAt),
+    effectiveAt: seconds(effectiveAt),
+    source,
+  }));
+  return { status: 200, body };
+}
+
+async function feeds({ input, rpc }: V1Call): Promise<V1Answer> {
+  parse(nothing, input);
+  const { message } = await rpc(FeedService.method.listFeeds, {});
+  return { status: 200, body: message.feeds.map(({ name, url, state, error }) => ({ name, url, state, error })) };
+}
+
+const seconds = (at: Timestamp | undefined): number | null => (at === undefined ? null : Number(at.seconds));

@@ -1,0 +1,82 @@
+// v1 for old clients, on the same gate and handlers as v2: each answer says that it is deprecated (RFC 9745), until when it is there (RFC 8594), and
+// where it is written what replaces it. `X-API-Key` is taken as the token that it is.
+import { fault } from "@aether/contract";
+import { create, type DescMethodUnary } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { faultOf } from "../error-body.ts";
+import { originOf, valuesWith } from "../origin.ts";
+import { inMemoryTransport } from "../rest/in-memory.ts";
+import { sendFault } from "../rest/transcoding.ts";
+import { serveText } from "../static-files.ts";
+import type { V1Call, V1Route } from "./call.ts";
+import { v1Page } from "./page.ts";
+import { v1Routes } from "./routes.ts";
+
+/** When v2 took its place, and until when v1 stays. */
+const deprecatedAt = new Date("2026-11-26T00:00:00Z");
+export const sunsetAt = new Date("2027-12-01T00:00:00Z");
+
+export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  for (const route of v1Routes) {
+    app.route({
+      method: route.verb,
+      url: `/api/v1${route.path.replace(/\{(\w+)\}/g, ":$1")}`,
+      async handler(request, reply) {
+        const origin = originOf(request.raw);
+        mark(reply, route);
+        try {
+          if (route.serve === undefined) throw fault("GONE", route.gone ?? "", { details: { replacedBy: route.replacedBy } });
+          const gone = new AbortController();
+          reply.raw.on("close", () => gone.abort(fault("CANCELLED", "the client closed the connection")));
+          const transport = inMemoryTransport(handlers, valuesWith(origin));
+          const call: V1Call = {
+            input: route.verb === "GET" ? request.query : request.body,
+            async rpc(method, message) {
+              if (!handlers.has(`/${method.parent.typeName}/${method.name}`)) {
+                throw fault("GONE", "this control plane does not serve it", { details: { replacedBy: route.replacedBy } });
+              }
+              const answer = await transport.unary(
+                method as DescMethodUnary,
+                gone.signal,
+                undefined,
+                headersOf(request),
+                create(method.input, message) as never,
+              );
+              return { message: answer.message as never };
+            },
+          };
+          const { status, body } = await route.serve(call);
+          reply
+            .header("traceparent", origin.trace.traceparent)
+            .header("x-request-id", origin.requestId)
+            .header("cache-control", "no-store");
+          return reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
+        } catch (caught) {
+          return sendFault(reply, faultOf(caught), origin);
+        }
+      },
+    });
+  }
+  serveText(app, "/docs/v1", "html", v1Page(v1Routes, sunsetAt));
+}
+
+function mark(reply: FastifyReply, { replacedBy }: V1Route): void {
+  reply.header("deprecation", `@${deprecatedAt.getTime() / 1000}`).header("sunset", sunsetAt.toUTCString());
+  const path = /(?:GET|POST) (\/\S+?)[,;]?(?:\s|$)/.exec(replacedBy)?.[1];
+  const successor = path === undefined || path.includes("{") ? [] : [`<${path}>; rel="successor-version"`];
+  reply.header("link", ['</docs/v1>; rel="deprecation"; type="text/html"', ...successor].join(", "));
+}
+
+/** The credential, and what makes a request the same request. */
+function headersOf({ headers }: FastifyRequest): Headers {
+  const out = new Headers();
+  for (const name of ["authorization", "idempotency-key", "traceparent", "x-request-id"]) {
+    const value = headers[name];
+    if (typeof value === "string") out.set(name, value);
+  }
+  const key = headers["x-api-key"];
+  if (typeof key === "string" && !out.has("authorization") && /^[\x21-\x7e]{1,200}$/.test(key)) out.set("authorization", `Bearer ${key}`);
+  return out;
+}

@@ -1,0 +1,112 @@
+// v1 as an old client sees it: every route that there was, served by what replaces it or honestly gone.
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type CoreUnderTest, connectAgent, enrol, startCore } from "../../testing/core-under-test.ts";
+import { v1Routes } from "./routes.ts";
+import { sunsetAt } from "./serve.ts";
+
+let core: CoreUnderTest;
+let node: Awaited<ReturnType<typeof connectAgent>>;
+beforeAll(async () => {
+  core = await startCore();
+  node = await connectAgent(core, await enrol(core, "n1"));
+}, 60_000);
+afterAll(async () => {
+  await node.disconnect();
+  await core.stop();
+});
+
+const call = async (verb: string, path: string, body?: unknown, headers: Record<string, string> = { "x-api-key": core.adminToken }) => {
+  const response = await fetch(`${core.url}/api/v1${path}`, {
+    method: verb,
+    headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
+    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+  });
+  return { status: response.status, headers: response.headers, body: (await response.json()) as any };
+};
+const now = () => Math.floor(Date.now() / 1000);
+
+describe("every route of v1", () => {
+  it("says that it is deprecated, until when it is there, and where it is written what replaces it", async () => {
+    for (const { verb, path } of v1Routes) {
+      const { headers, status, body } = await call(verb, path.replace("{workloadId}", "db"), verb === "POST" ? {} : undefined);
+      const where = `${verb} ${path}: ${status} ${JSON.stringify(body)}`;
+      expect(headers.get("deprecation"), where).toMatch(/^@\d+$/);
+      expect(headers.get("sunset"), where).toBe(sunsetAt.toUTCString());
+      expect(headers.get("link"), where).toContain('</docs/v1>; rel="deprecation"');
+      expect(status, where).toBeLessThan(500);
+    }
+  });
+
+  it("that is gone says so with what replaces it, without a credential", async () => {
+    for (const { verb, path, gone, replacedBy } of v1Routes.filter((route) => route.gone !== undefined)) {
+      const { status, body } = await call(verb, path.replace("{workloadId}", "db"), undefined, {});
+      expect([status, body.error.code, body.error.message]).toEqual([410, "GONE", gone]);
+      expect(body.error.details.replacedBy).toBe(replacedBy);
+    }
+  });
+
+  it("that is served asks for the same credential as v2, as a bearer or as X-API-Key", async () => {
+    const viewer = (await core.call("POST", "/api/v2/tokens", { name: "old", role: "ROLE_VIEWER" })).body.secret;
+    expect((await call("GET", "/audits", undefined, {})).body.error.code).toBe("UNAUTHENTICATED");
+    expect((await call("GET", "/audits", undefined, { "x-api-key": "an-old-key" })).status).toBe(401);
+    expect((await call("GET", "/audits", undefined, { "x-api-key": viewer })).status).toBe(200);
+    expect((await call("GET", "/audits", undefined, { authorization: `Bearer ${viewer}` })).status).toBe(200);
+    const queue = await call("POST", "/commands/queue", { workloadId: "db", action: "STOP" }, { "x-api-key": viewer });
+    expect([queue.status, queue.body.error.code]).toEqual([403, "PERMISSION_DENIED"]);
+  });
+
+  it("is on the page and in the documentation", async () => {
+    const page = await (await fetch(`${core.url}/docs/v1`)).text();
+    const text = readFileSync(new URL("../../../../../docs/reference/v1.md", import.meta.url), "utf8");
+    for (const { verb, path } of v1Routes) {
+      expect(page).toContain(`${verb} /api/v1${path}`);
+      expect(text).toContain(`${verb} /api/v1${path}`);
+    }
+    expect(page).not.toMatch(/<script|style=/);
+  });
+});
+
+describe("what v1 still does", () => {
+  it("takes a rebalance signal, once, and the fleet hears of it; telemetry alone is told where it goes now", async () => {
+    const sent = { agentId: "n1", timestamp: now(), workloadTier: "T1", rebalanceSignal: true, diskAvailable: 1e9 };
+    expect(await call("POST", "/ingestion", sent)).toMatchObject({ status: 202, body: { status: "queued", timestamp: sent.timestamp } });
+    expect((await call("POST", "/ingestion", sent)).body.status).toBe("duplicate");
+    const signals = (await call("GET", "/signals")).body;
+    expect(signals.filter((each: { source: string }) => each.source === "v1-ingestion")).toMatchObject([
+      { type: "REBALANCE", agentId: "n1" },
+    ]);
+    const decisions = async () => (await core.call("GET", "/api/v2/decisions")).body.decisions;
+    await expect.poll(decisions, { timeout: 10_000 }).toMatchObject([{ signalId: signals[0].id, nodeId: "n1" }]);
+    expect((await call("POST", "/ingestion", { ...sent, rebalanceSignal: false })).body.error.code).toBe("GONE");
+    expect((await call("POST", "/ingestion", { ...sent, agentId: "nobody" })).body.error.code).toBe("NODE_NOT_FOUND");
+    expect((await call("POST", "/ingestion", { ...sent, workloadTier: "T9" })).body.error.field).toBe("workloadTier");
+    expect((await call("POST", "/ingestion", { ...sent, timestamp: 1 })).body.error.field).toBe("observed_at");
+  });
+
+  it("lists who did what, in its own words", async () => {
+    const { body } = await call("GET", "/audits");
+    expect(body[0]).toMatchObject({
+      actor: expect.any(String),
+      action: expect.stringMatching(/\./),
+      result: expect.stringMatching(/ok|denied|failed/),
+    });
+  });
+
+  it("answers the dashboard with what is known, and null for what is not", async () => {
+    const { status, body } = await call("GET", "/dashboard/latest");
+    expect(status).toBe(200);
+    expect(body).toHaveProperty("telemetry");
+    expect(body).toHaveProperty("analysis");
+    expect((await call("GET", "/dashboard/history")).body).toBeInstanceOf(Array);
+  });
+
+  it("queues a command by the RPC that does it, and passes its refusals on", async () => {
+    for (const action of ["MIGRATE", "CHECKPOINT", "STOP"]) {
+      const { body } = await call("POST", "/commands/queue", { workloadId: "none", action });
+      expect([action, body.error.code]).toEqual([action, "WORKLOAD_NOT_FOUND"]);
+    }
+    expect((await call("POST", "/commands/queue", { workloadId: "db", action: "EXEC" })).body.error.field).toBe("action");
+    expect((await call("POST", "/commands/queue", { workloadId: "db", action: "STOP", more: 1 })).body.error.field).toBe("more");
+  });
+});
