@@ -14,6 +14,7 @@ enum { step_pages = 64, around_pages = 16 };
 #define BLOCK_BYTES (STORE_BLOCK_PAGES * PAGE_BYTES)
 
 struct fill_counts fill_counts;
+void (*fill_on_block_done)(const struct fill *fill, uint64_t number);
 static int is_running;
 
 void fill_process_runs(void) { is_running = 1; }
@@ -217,6 +218,15 @@ uint64_t fill_left(const struct fill *fill) {
   return left;
 }
 
+int fill_needs_block(const struct fill *fill, uint64_t number) {
+  for (; fill; fill = fill->forked) {
+    const struct need *need = need_of(fill, number * BLOCK_BYTES);
+    for (unsigned i = 0; need && i < STORE_BLOCK_PAGES / 64; i++)
+      if (need->bits[i]) return 1;
+  }
+  return 0;
+}
+
 // The run of needed pages that begins at or behind `page`; its length, 0 where there is none.
 static unsigned next_run(const struct need *need, unsigned *page) {
   while (*page < STORE_BLOCK_PAGES && !is_needed(need, *page)) ++*page;
@@ -230,6 +240,7 @@ static int fill_one(struct fill *fill) {
     const struct need *need = &fill->state->needs[fill->order[fill->next]];
     unsigned page = 0, run = next_run(need, &page);
     if (run == 0) {
+      fill_on_block_done(fill, need->number);
       fill->next++;
       continue;
     }

@@ -45,6 +45,9 @@ struct fill_counts {
 };
 extern struct fill_counts fill_counts;
 
+// Called when a block of a space has nothing left to be put in place for this process; its children may still need it.
+extern void (*fill_on_block_done)(const struct fill *fill, uint64_t number);
+
 // Takes over `uffd`. `reason` where the images cannot be read.
 struct fill *fill_open(const struct store *store, uint32_t id, int uffd, const char **reason);
 
@@ -61,5 +64,8 @@ int fill_prove(struct fill *fill, uint64_t *address);
 void fill_process_runs(void);
 
 uint64_t fill_left(const struct fill *fill);
+
+// Does the process, or a child of it, still need a page of this block?
+int fill_needs_block(const struct fill *fill, uint64_t number);
 
 #endif

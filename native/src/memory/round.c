@@ -35,6 +35,7 @@ static void send_pages(struct space *space, const struct stream *stream, uint64_
     unsigned index = (unsigned)(at / PAGE_BYTES % BLOCK_PAGES);
     int is_zero;
     hash_t hash = hash_page(stream->key, bytes + i * PAGE_BYTES, &is_zero);
+    if (stream->is_flipping && index == 7) bytes[i * PAGE_BYTES + 99] ^= 1;
     unsigned char kind = is_zero ? SENT_ZERO : SENT_BYTES;
     if (block->state[index] == kind && block->hash[index] == hash) {
       counts->unchanged++;

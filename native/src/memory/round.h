@@ -8,6 +8,8 @@
 struct stream {
   int fd;
   const struct hash_key *key;
+  // A test: one bit of one page of each block is wrong, after it was hashed.
+  int is_flipping;
   // Called now and then while a long pass is under way.
   void (*tick)(void);
 };

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "faults.h"
 #include "hide.h"
 #include "options.h"
 #include "report.h"
@@ -167,7 +168,7 @@ int memory_source_command(int argc, char **argv) {
   if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) fail(0, "memory-source: this kernel's pages have %ld bytes, not %llu", sysconf(_SC_PAGESIZE), PAGE_BYTES);
   fcntl((int)data_fd, F_SETFD, FD_CLOEXEC);
   hash_key_make(&key);
-  stream = (struct stream){.fd = (int)data_fd, .key = &key, .tick = tick};
+  stream = (struct stream){.fd = (int)data_fd, .key = &key, .tick = tick, .is_flipping = fault_is_armed("memory.flip")};
   struct frame first = {.kind = FRAME_KEY, .address = WIRE_VERSION, .pages = HASH_KEY_WORDS};
   struct iovec parts[] = {{&first, sizeof first}, {key.words, sizeof key.words}};
   if (writev_exactly(stream.fd, parts, 2) < 0) fail(errno, "memory-source: --data-fd");

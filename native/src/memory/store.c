@@ -29,6 +29,11 @@ struct store_block *store_find(const struct store *store, uint32_t space, uint64
   return store->slots[slot_of(store, space, address / BLOCK_BYTES)];
 }
 
+void store_release(struct store_block *block) {
+  memset(block->state, COPY_NONE, sizeof block->state);
+  madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED);
+}
+
 static struct store_block *make_block(struct store *store, uint32_t space, uint64_t address) {
   if (store->count * 2 >= store->slot_count) {
     free(store->slots);

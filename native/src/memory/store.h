@@ -37,6 +37,9 @@ struct store {
 
 void store_init(struct store *store);
 
+// Gives the memory of a block back; it holds nothing afterwards.
+void store_release(struct store_block *block);
+
 struct store_block *store_find(const struct store *store, uint32_t space, uint64_t address);
 
 // Reads frames from `fd` until FRAME_END, calling `sealed` for each space. 0; or -1 and `*reason` where the stream broke or a digest differs.

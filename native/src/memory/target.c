@@ -19,10 +19,12 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "fdpass.h"
+#include "faults.h"
 #include "fill.h"
 #include "options.h"
+#include "pagemap.h"
 #include "report.h"
+#include "wire.h"
 
 enum { max_processes = 4096, restore_finished = 0x52535446 }; // the latter is criu's word
 
@@ -31,11 +33,27 @@ static struct fill *fills[max_processes];
 static int fill_count, data_fd, sealed_event;
 static const char *status_path;
 static double finished_ms;
+static int to_keeper = -1;
+
+static struct fill *fill_of(uint32_t id) {
+  for (int i = 0; i < fill_count; i++)
+    if (fills[i]->id == id) return fills[i];
+  return NULL;
+}
 
 static double now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+// A block that is in place is not held twice. The keeper has the same memory, so it is told: the block lies at the same address there.
+static void release_block(const struct fill *fill, uint64_t number) {
+  struct store_block *block = store_find(&store, fill->id, number * STORE_BLOCK_PAGES * PAGE_BYTES);
+  if (!block || !block->bytes || fill_needs_block(fill_of(fill->id), number)) return;
+  store_release(block);
+  block->bytes = NULL;
+  if (to_keeper >= 0 && write_all(to_keeper, &block, sizeof block) < 0) to_keeper = -1;
 }
 
 // What became of us, for whoever asks after our caller is gone.
@@ -84,14 +102,12 @@ static int open_door(void) {
 static int hear_criu(int client) {
   int32_t pid;
   const char *reason;
-  int nothing;
   if (recv(client, &pid, sizeof pid, MSG_WAITALL) != sizeof pid) give_up("criu restore went away");
   if (pid == restore_finished) return 1;
   if (pid <= 0) return 0;
   char byte, space[CMSG_SPACE(sizeof(int))];
   struct iovec part = {&byte, 1};
   struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space};
-  (void)nothing;
   if (recvmsg(client, &message, MSG_CMSG_CLOEXEC) <= 0 || !CMSG_FIRSTHDR(&message)) give_up("criu restore sent no userfaultfd");
   int uffd;
   memcpy(&uffd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof uffd);
@@ -151,8 +167,9 @@ static void prove(void) {
 
 // Until every page is in place.
 static void while_running(void) {
-  uint64_t left;
-  while ((left = pages_left()) > 0) {
+  long delay_ms = fault_delay_ms("memory.fill");
+  while (pages_left() > 0) {
+    if (delay_ms > 0) usleep((useconds_t)delay_ms * 1000);
     for (int i = 0; i < fill_count; i++) {
       if (fill_some(fills[i]) < -1) give_up("a page cannot be put in place");
       all_events();
@@ -179,9 +196,12 @@ static void protect_from_oom(void) {
 static _Noreturn void keep_going(void) {
   protect_from_oom();
   for (;;) {
+    int released[2] = {-1, -1}, status;
+    if (pipe2(released, O_CLOEXEC) < 0) released[0] = released[1] = -1;
     pid_t worker = fork();
-    int status;
     if (worker == 0) {
+      close(released[0]);
+      to_keeper = released[1];
       while_running();
       _exit(0);
     }
@@ -189,6 +209,13 @@ static _Noreturn void keep_going(void) {
       while_running();
       _exit(0);
     }
+    close(released[1]);
+    struct store_block *block;
+    while (read_exactly(released[0], &block, sizeof block) == 0) {
+      store_release(block);
+      block->bytes = NULL;
+    }
+    close(released[0]);
     while (waitpid(worker, &status, 0) < 0 && errno == EINTR) continue;
     if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
     say(STDOUT_FILENO, "{\"event\":\"note\",\"reason\":\"the worker was killed by signal %d and is replaced\"}", WTERMSIG(status));
@@ -211,6 +238,7 @@ int memory_target_command(int argc, char **argv) {
   sealed_event = eventfd(0, EFD_CLOEXEC);
   unlink(status_path);
   store_init(&store);
+  fill_on_block_done = release_block;
   int door = open_door();
   pthread_t receiver;
   int error = pthread_create(&receiver, NULL, receive, NULL);

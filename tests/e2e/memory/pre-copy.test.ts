@@ -111,4 +111,98 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
       [from, to] = [to, from];
     }
   });
+
+  it("one large process goes over almost without images, also when who puts its memory in place is killed", async () => {
+    await start(hosts.a, 160, 30, 1, 0);
+    await hosts.b.kill();
+    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:20" });
+    const { ref, peer } = await prepare(spec(160, 30, 1, 0), hosts.a, hosts.b);
+    const copied = await hosts.a.call("copy", ref, peer, "pre-copy");
+    expect(copied.memory.rounds[0].sentBytes).toBeGreaterThan(140 << 20);
+    // What was not written is not sent again.
+    expect(copied.memory.rounds.at(-1).sentBytes).toBeLessThan(copied.memory.rounds[0].sentBytes / 2);
+    const [freeze] = await Promise.all([hosts.a.call("freeze", ref, peer, "pre-copy"), hosts.b.call("restore", ref, "pre-copy")]);
+    expect(freeze.memory.keptPages).toBeGreaterThan(140 * 256);
+    expect(freeze.memory.imagePages).toBeLessThan(1000);
+    await hosts.b.call("resume", ref);
+    const [keeper, worker] = helpers("memory-target", hosts.b).sort((one, other) => one - other);
+    process.kill(worker ?? 0, "SIGKILL");
+    await pause(200);
+    expect(helpers("memory-target", hosts.b)).toContain(keeper);
+    await hosts.b.call("drainPages", ref);
+    await hosts.a.call("release", ref);
+    await expectWhole(hosts.b, 1);
+    await hosts.b.kill();
+    await hosts.b.restart();
+  });
+
+  it("the target's agent dies while memory is put in place: that goes on, and is waited for by the next one", async () => {
+    await start(hosts.a, 64, 20, 1, 0);
+    await hosts.b.kill();
+    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:20" });
+    const { ref, peer } = await prepare(spec(64, 20, 1, 0), hosts.a, hosts.b);
+    await hosts.a.call("copy", ref, peer, "pre-copy");
+    await Promise.all([hosts.a.call("freeze", ref, peer, "pre-copy"), hosts.b.call("restore", ref, "pre-copy")]);
+    await hosts.b.call("resume", ref);
+    await hosts.b.kill();
+    expect(helpers("memory-target", hosts.b)).toHaveLength(2);
+    await hosts.b.restart();
+    await hosts.b.call("drainPages", ref);
+    await hosts.a.call("release", ref);
+    await expectWhole(hosts.b, 1);
+  });
+
+  it.each([
+    ["the tracker", "memory-source", "a"],
+    ["the keeper of the copies", "memory-target", "b"],
+  ] as const)("%s is killed before the freeze: memory travels with the dump", async (_what, command, where) => {
+    await start(hosts.a, 48, 10, 2, 0);
+    const done = await move(spec(48, 10, 2, 0), hosts.a, hosts.b, () => {
+      for (const pid of helpers(command, hosts[where])) process.kill(pid, "SIGKILL");
+    });
+    expect(done.freeze.memory).toMatchObject({ end: "failed", endDetail: expect.stringMatching(/./) });
+    expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
+    await expectWhole(hosts.b, 2);
+  });
+
+  it("one wrong bit on the way is found before anything runs on it", async () => {
+    await start(hosts.a, 48, 10, 1, 0);
+    await hosts.a.kill();
+    await hosts.a.restart({ AETHER_FAULTS: "memory.flip=error" });
+    const { ref, peer } = await prepare(spec(48, 10, 1, 0), hosts.a, hosts.b);
+    await hosts.a.call("copy", ref, peer, "pre-copy");
+    const [, restored] = await Promise.allSettled([
+      hosts.a.call("freeze", ref, peer, "pre-copy"),
+      hosts.b.call("restore", ref, "pre-copy"),
+    ]);
+    expect(restored).toMatchObject({ status: "rejected", reason: { message: expect.stringContaining("digest of the memory differs") } });
+    await hosts.b.call("abort", ref);
+    await hosts.a.call("thaw", ref);
+    await expectWhole(hosts.a, 1);
+    await hosts.a.kill();
+    await hosts.a.restart();
+  });
+
+  it("the source's agent dies while it copies, the target's when all is restored: the workload runs on where it was", async () => {
+    await start(hosts.a, 48, 10, 2, 1);
+    const first = await prepare(spec(48, 10, 2, 1), hosts.a, hosts.b);
+    const copying = hosts.a.call("copy", first.ref, first.peer, "pre-copy");
+    copying.catch(() => undefined);
+    await pause(60);
+    await hosts.a.kill();
+    await expect(copying).rejects.toThrow();
+    await hosts.a.restart();
+    await hosts.b.call("abort", first.ref);
+    await hosts.a.call("thaw", first.ref);
+    await expectWhole(hosts.a, 2);
+    const { ref, peer } = await prepare(spec(48, 10, 2, 1), hosts.a, hosts.b);
+    await hosts.a.call("copy", ref, peer, "pre-copy");
+    await Promise.all([hosts.a.call("freeze", ref, peer, "pre-copy"), hosts.b.call("restore", ref, "pre-copy")]);
+    await hosts.b.kill();
+    await hosts.b.restart();
+    await hosts.b.call("abort", ref);
+    await hosts.a.call("thaw", ref);
+    expect(await hosts.b.call("list")).toEqual([]);
+    await expectWhole(hosts.a, 2);
+  });
 });

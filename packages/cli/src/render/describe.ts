@@ -11,6 +11,7 @@ import {
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
 import { VolumeMode, type Workload, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
+import { describeCopy, describeForecast } from "./memory.ts";
 import { renderFacts } from "./table.ts";
 import { bytes, duration, instant, toDate, word } from "./units.ts";
 
@@ -46,7 +47,7 @@ function describePreflight(report: PreflightReport): string {
   const verdict =
     report.blockers.length > 0
       ? "It cannot be moved as it is:"
-      : `It can be moved: ${word(MigrationMode, report.chosenMode)}${report.modeReason ? ` (${report.modeReason})` : ""}`;
+      : `It can be moved: ${word(MigrationMode, report.chosenMode)}${report.modeReason ? ` (${report.modeReason})` : ""}${report.forecast ? `; ${describeForecast(report.forecast)}` : ""}`;
   return [verdict, ...report.blockers.map(finding("✗")), ...report.warnings.map(finding("!"))].join("\n");
 }
 
@@ -120,6 +121,7 @@ export function describeReceipt(receipt: Receipt): string {
     ["blackout", blackout(receipt.targetKernel)],
     ["total", duration(receipt.totalMs)],
     ["memory", sent && `${bytes(sent.memoryBytes)} in ${sent.pageCount} pages`],
+    ["copied ahead", receipt.memory && describeCopy(receipt.memory)],
     ["files", sent && `${sent.fileCount} (${bytes(sent.fileBytes)})`],
     ["connections", sent && String(sent.tcpConnections.length)],
     ["packets", net && `${net.packetsHeld} held, ${net.packetsReplayed} replayed, ${net.packetsDropped} dropped`],

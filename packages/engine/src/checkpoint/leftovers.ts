@@ -14,6 +14,7 @@ export async function endOrphanedCriu(host: Host, migrationId?: string): Promise
   for (const entry of await readdir("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const words = ((await readProc(Number(entry), "cmdline")) ?? "").split("\0");
+    if (words[1] === "shim") continue; // it launched a criu once, and is the parent of the workload that came of it
     const isCriu =
       words.some((word) => word.endsWith("/criu")) && words.some((word) => word === "dump" || word === "lazy-pages" || word === "restore");
     if (isCriu && words.some((word) => word === images || word.startsWith(`${images}/`))) signalPid(Number(entry), "SIGKILL");
