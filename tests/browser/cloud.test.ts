@@ -95,6 +95,8 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
     await page.goto("/migrations");
     await page.getByRole("table").getByRole("link").first().click();
     await page.getByRole("button", { name: "Replay" }).click();
+    await page.getByRole("button", { name: "Verify in this browser" }).click();
+    await page.getByText(/^all \d+ checks hold$/).waitFor();
     await page.getByRole("cell", { name: "freeze.network_cut" }).waitFor();
     await expectAccessible(page);
   });

@@ -1,5 +1,6 @@
 // The control plane's configuration: a YAML file, AETHER_CORE_* variables, and what the caller gives, in rising order.
 import { z } from "zod";
+import { oidcConfig } from "./access/oidc.ts";
 import { databaseConfig } from "./db/postgres-config.ts";
 import { pricesConfig } from "./prices/config.ts";
 import { riskConfig, weighingConfig } from "./risk/config.ts";
@@ -52,6 +53,8 @@ export const coreConfig = z.strictObject({
       /** A session ends this long after the sign-in, and this long after its last request. */
       sessionHours: z.number().positive().max(8760).default(168),
       sessionIdleHours: z.number().positive().max(8760).default(24),
+      /** Besides names and passwords. */
+      oidc: oidcConfig.optional(),
     })
     .prefault({}),
   /** What a rebalance recommendation leads to; a notice always leads to moves. */

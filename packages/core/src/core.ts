@@ -22,6 +22,7 @@ import { createAccounts } from "./access/accounts.ts";
 import { ensureFirstAdmin, offerFirstAccount } from "./access/first-admin.ts";
 import { createGate } from "./access/gate.ts";
 import { createSignInLinks } from "./access/links.ts";
+import { oidcRoutes } from "./access/oidc.ts";
 import { createRateLimit } from "./access/rate-limit.ts";
 import { requireRoles } from "./access/roles.ts";
 import { accessRoutes } from "./access/service.ts";
@@ -137,6 +138,8 @@ async function assemble(
   const sessionLimits = { maxMs: config.access.sessionHours * hoursMs, idleMs: config.access.sessionIdleHours * hoursMs };
   const browserSessions = createSessions(db, sessionLimits, nowMs);
   const links = createSignInLinks(db, nowMs);
+  // Of one address: twenty at once, then one in three seconds.
+  const signInLimit = createRateLimit(1 / 3, 20, () => clock.monotonicMs());
   const firstAdminCode = await offerFirstAccount(accounts, links, join(config.dataDir, firstAdminFile));
   if (database.engine === "embedded") await releaseKeys(db);
 
@@ -222,9 +225,8 @@ async function assemble(
         sessions: browserSessions,
         links,
         audit,
-        // Twenty at once, then one in three seconds.
-        perAddress: createRateLimit(1 / 3, 20, () => clock.monotonicMs()),
-        oidcName: "",
+        perAddress: signInLimit,
+        oidcName: config.access.oidc?.name ?? "",
       }),
     },
     { routes: eventRoutes(events) },
@@ -282,6 +284,7 @@ async function assemble(
       if (identity.current().expiresAtMs <= nowMs()) throw new Error("core's certificate has expired");
     },
   };
+  const { oidc } = config.access;
   const peopleServer = await createPeopleServer({
     ...rpc,
     routes,
@@ -289,6 +292,9 @@ async function assemble(
     plain: [
       healthRoutes(readiness),
       metricsRoutes({ db, sessions: gateway, tokens, requests: counter }),
+      ...(oidc === undefined
+        ? []
+        : [oidcRoutes({ config: oidc, accounts, sessions: browserSessions, audit, perAddress: signInLimit, log })]),
       (app) => pageRoutes(app),
       referenceRoutes([...services]),
     ],

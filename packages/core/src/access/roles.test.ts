@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { actionName } from "../audit/action-name.ts";
 import { isRead } from "../http/method-facts.ts";
 import { bindingsOf } from "../http/rest/bindings.ts";
+import { accountName, roleOf as roleFromGroups } from "./oidc.ts";
 import { createRateLimit } from "./rate-limit.ts";
 import { isAllowed, requireRoles, roleOf } from "./roles.ts";
 
@@ -50,5 +51,24 @@ describe("the rate limit", () => {
     expect(limit.take("b")).toBe(0);
     now = 500;
     expect([limit.take("a"), limit.take("a")]).toEqual([0, 1]);
+  });
+});
+
+describe("an account that a provider vouches for", () => {
+  it("has the highest role of its groups, and none without one", () => {
+    const roles = { admin: ["root"], operator: ["sre", "ops"], viewer: ["all"] };
+    expect([
+      roleFromGroups(["all", "ops"], roles),
+      roleFromGroups("root", roles),
+      roleFromGroups(["x"], roles),
+      roleFromGroups({}, roles),
+    ]).toEqual(["operator", "admin", undefined, undefined]);
+  });
+  it("has a name in our form", () => {
+    expect([accountName(["Grace.Hopper@example.com"]), accountName([undefined, "", "@@@", "ünïx user"]), accountName([])]).toEqual([
+      "grace.hopper",
+      "n-x-user",
+      "somebody",
+    ]);
   });
 });

@@ -7,8 +7,8 @@ export interface BrowserFacts {
   /** The request was made by our own page (or by no page at all, as a program's). */
   readonly isSameOrigin: boolean;
   readonly userAgent: string;
-  /** Sets or ends the cookie. */
-  setCookie(secret: string, maxAgeMs: number): string;
+  /** Sets or ends the cookie. `isSecure` where the request itself cannot tell (a navigation has no Origin). */
+  setCookie(secret: string, maxAgeMs: number, isSecure?: boolean): string;
 }
 
 type Header = (name: string) => string | undefined;
@@ -21,12 +21,12 @@ export function browserFacts(header: Header): BrowserFacts {
   const host = header("host") ?? "";
   const port = /:(\d{1,5})$/.exec(host)?.[1];
   const name = `aether_session${port === undefined ? "" : `_${port}`}`;
-  const isSecure = /^https:/.test(header("origin") ?? "");
+  const isOverTls = /^https:/.test(header("origin") ?? "");
   return {
     sessionSecret: readCookie(header("cookie") ?? "", name),
     isSameOrigin: isSameOrigin(header, host),
     userAgent: header("user-agent") ?? "",
-    setCookie: (secret, maxAgeMs) =>
+    setCookie: (secret, maxAgeMs, isSecure = isOverTls) =>
       `${name}=${secret}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${Math.floor(maxAgeMs / 1000)}${isSecure ? "; Secure" : ""}`,
   };
 }

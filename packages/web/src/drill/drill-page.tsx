@@ -19,6 +19,7 @@ import { useNow } from "../ui/now.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
+import { saveFile } from "../ui/save-file.ts";
 import { DrillBadge } from "../ui/states.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
@@ -163,14 +164,7 @@ function Acts({ drill }: { drill: Drill }) {
       </For>
     );
   }
-  return <Button onClick={() => download(drill)}>Download the report</Button>;
-}
-
-function download(drill: Drill): void {
-  const url = URL.createObjectURL(new Blob([toJsonString(DrillSchema, drill, { prettySpaces: 2 })], { type: "application/json" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = `${drill.id}.json`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+  return (
+    <Button onClick={() => saveFile(`${drill.id}.json`, toJsonString(DrillSchema, drill, { prettySpaces: 2 }))}>Download the report</Button>
+  );
 }

@@ -1,13 +1,18 @@
 // What left, what arrived, and every comparison: read by whoever must believe it.
 import type { Receipt } from "@aether/contract/gen/aether/v2/migration_pb";
+import { lazy, type ReactNode, Suspense } from "react";
 import { bytes, count, duration, plural } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 
-export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: React.ReactNode }) {
+const VerifyReceipt = lazy(() => import("./verify.tsx"));
+
+export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: ReactNode }) {
   const { network, leftSource, reachedTarget } = receipt;
+  /** What could not be measured is not a number. */
+  const known = (name: string, text: string) => (receipt.unknown.includes(name) ? "not measured" : text);
   return (
     <Panel
       title="Receipt"
@@ -22,7 +27,7 @@ export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: Rea
       <div className="grid gap-x-8 gap-y-2 px-4 py-3 sm:grid-cols-2">
         <Facts
           facts={[
-            ["frozen for", duration(receipt.freezeMs)],
+            ["frozen for", known("freeze_ms", duration(receipt.freezeMs))],
             ["whole move", duration(receipt.totalMs)],
             ["epoch", `${receipt.epochBefore} → ${receipt.epochAfter}`],
             leftSource !== undefined && ["memory", `${bytes(leftSource.memoryBytes)}, ${count(leftSource.pageCount)} pages`],
@@ -32,11 +37,11 @@ export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: Rea
         {network !== undefined && (
           <Facts
             facts={[
-              ["packets held", `${count(network.packetsHeld)} (${network.holdMethod || "no hold"})`],
-              ["packets replayed", count(network.packetsReplayed)],
-              ["packets dropped", count(network.packetsDropped)],
-              ["resets sent", count(network.resetsSent)],
-              ["retransmitted", plural(network.segmentsRetransmitted, "segment")],
+              ["packets held", known("network.packets_held", `${count(network.packetsHeld)} (${network.holdMethod || "no hold"})`)],
+              ["packets replayed", known("network.packets_replayed", count(network.packetsReplayed))],
+              ["packets dropped", known("network.packets_dropped", count(network.packetsDropped))],
+              ["resets sent", known("network.resets_sent", count(network.resetsSent))],
+              ["retransmitted", known("network.segments_retransmitted", plural(network.segmentsRetransmitted, "segment"))],
             ]}
           />
         )}
@@ -55,6 +60,9 @@ export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: Rea
           ))}
         </Table>
       </div>
+      <Suspense fallback={<div className="h-14" />}>
+        <VerifyReceipt id={receipt.migrationId} />
+      </Suspense>
       {leftSource !== undefined && leftSource.images.length > 0 && (
         <details className="border-t border-line px-4 py-2">
           <summary className="min-h-6 text-soft">{plural(leftSource.images.length, "image")} with their sha256, on both sides</summary>

@@ -17,10 +17,16 @@ export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller
     onSuccess: ({ caller }) => onEntered(caller),
     onError: () => setPassword(""),
   });
+  const refused = refusals[new URLSearchParams(location.search).get("refused") ?? ""];
   const problem = signIn.error === null ? undefined : problemOf(signIn.error);
   if (methods.data?.hasAccounts === false && methods.data.oidcName === "") return <NobodyYet />;
   return (
     <SignInFrame title="Sign in">
+      {refused !== undefined && (
+        <p role="alert" className="rounded-md bg-bad-ground px-3 py-2 text-bad">
+          {refused}
+        </p>
+      )}
       <form
         className="grid gap-3"
         onSubmit={(event) => {
@@ -54,6 +60,13 @@ export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller
     </SignInFrame>
   );
 }
+
+/** Why the provider's way in ended here, as the redirect back says. */
+const refusals: Readonly<Record<string, string>> = {
+  PERMISSION_DENIED: "Your account at the provider has no role here. Ask an admin which group to be in.",
+  SIGN_IN_REFUSED: "The provider's answer was not accepted. Try once more.",
+  UNAVAILABLE: "The sign-in provider does not answer. Try again, or use a password or a link.",
+};
 
 function NobodyYet() {
   return (
