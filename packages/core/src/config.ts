@@ -58,7 +58,15 @@ export const coreConfig = z.strictObject({
     })
     .prefault({}),
   /** What a rebalance recommendation leads to; a notice always leads to moves. */
-  decision: z.strictObject({ onRebalance: z.enum(["migrate", "hold"]).default("migrate"), weighing: weighingConfig }).prefault({}),
+  decision: z
+    .strictObject({
+      /** `weigh`: what is expected to pay moves; `migrate`: everything; `hold`: nothing moves before a notice. */
+      onRebalance: z.enum(["weigh", "migrate", "hold"]).default("weigh"),
+      /** `weigh`: a move that is expected to pay is made without any signal; `hold`: not before a recommendation or notice. */
+      onRisk: z.enum(["weigh", "hold"]).default("weigh"),
+      weighing: weighingConfig,
+    })
+    .prefault({}),
   /** Assessments of nodes and pools. */
   risk: riskConfig,
   /** Spot and on-demand prices, placement scores, the Spot Advisor. */

@@ -72,7 +72,8 @@ import type { Part } from "./part.ts";
 import { createPrices } from "./prices/prices.ts";
 import { createAssessments } from "./risk/assessments.ts";
 import { assessSettings } from "./risk/config.ts";
-import { weighingOf } from "./risk/weigh.ts";
+import { createRiskWatch } from "./risk/watch.ts";
+import { createWeigh, weighingOf } from "./risk/weigh.ts";
 import { createFeeds } from "./signals/feeds/feeds.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { createSnapshots } from "./snapshot/service.ts";
@@ -174,6 +175,8 @@ async function assemble(
   const limits = railLimits(config.moves);
   const migrations = createMigrations({ db, events, sessions: gateway, limits, identity, log, nowMs });
   const { reconciler } = migrations;
+  const weighing = weighingOf(config.decision.weighing);
+  const weigh = createWeigh(weighing, assessSettings(config.risk));
   const decisions = createDecisions({
     db,
     events,
@@ -181,6 +184,7 @@ async function assemble(
     sessions: gateway,
     reconciler,
     policy: config.decision,
+    weigh,
     limits,
     onSnapshotsWanted: snapshots.wake,
     nowMs,
@@ -204,7 +208,21 @@ async function assemble(
     events,
     sessions: gateway,
     settings: { assess: assessSettings(config.risk), thresholds: config.risk.rules, ...config.risk },
-    weighing: weighingOf(config.decision.weighing),
+    weighing,
+    ...(config.decision.onRisk === "hold"
+      ? {}
+      : {
+          afterPass: createRiskWatch({
+            db,
+            signals,
+            tell: gateway.tellSignal,
+            isConnected: gateway.isConnected,
+            weigh,
+            weighing,
+            nowMs,
+            log,
+          }),
+        }),
     nowMs,
     log,
   });

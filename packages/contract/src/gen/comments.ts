@@ -394,6 +394,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.Signal.source": "imds | drill | heartbeat, or who ingested it",
   "aether.v2.SignalKind.SIGNAL_KIND_NODE_LOST": "A heartbeat gap that the control plane itself found.",
   "aether.v2.SignalKind.SIGNAL_KIND_NOTICE": "The two-minute notice: the instance will be stopped, terminated or hibernated at `effective_at`.",
+  "aether.v2.SignalKind.SIGNAL_KIND_RISK": "The control plane's own assessment: staying is expected to cost more than moving.",
   "aether.v2.SignalKind.SIGNAL_KIND_WITHDRAWN": "A notice or recommendation that is no longer announced.",
   "aether.v2.SignalReport.sequence": "Grows by one with each signal of this node, also over restarts.",
   "aether.v2.SignalService": "What was heard of interruptions.",

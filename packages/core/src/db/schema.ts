@@ -121,7 +121,7 @@ export interface CommandsTable {
   finished_at: Date | null;
 }
 
-export type SignalKindText = "notice" | "rebalance" | "withdrawn" | "node_lost";
+export type SignalKindText = "notice" | "rebalance" | "withdrawn" | "node_lost" | "risk";
 
 export interface SignalsTable {
   id: string;

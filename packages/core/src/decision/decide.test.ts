@@ -51,6 +51,7 @@ const input = (over: Partial<DecisionInput> = {}): DecisionInput => ({
   context: noContext,
   rails: rails(),
   policy: { onRebalance: "migrate" },
+  weighed: new Map(),
   ...over,
 });
 const on = (...workloads: WorkloadView[]) => new Map([["n1", workloads]]);
@@ -177,5 +178,66 @@ describe("decide", () => {
     expect(plan).toMatchObject({ rule, action });
     expect(plan.reason).not.toBe("");
     if (action === "hold") expect(plan.moves.every((move) => move.refusal !== "")).toBe(true);
+  });
+});
+
+describe("weighing", () => {
+  const weighed = (action: "migrate" | "stay", stayUsd = 1) => ({
+    action,
+    rule: action === "stay" ? ("does-not-pay" as const) : ("pays" as const),
+    stayUsd,
+    moveUsd: 0.5,
+    threshold: 1.5,
+    reason: `staying is expected to lose ${stayUsd} USD`,
+  });
+  const weigh = { onRebalance: "weigh" } as const;
+  const risk = signal({ kind: "risk", effectiveAtMs: undefined });
+  const two = on(workload("a", { memoryBytes: 1 << 20 }), workload("b", { memoryBytes: 1 << 20 }));
+
+  it("moves on a recommendation only what is expected to pay, and keeps the sums", () => {
+    const plan = decided(
+      input({
+        signals: [rebalance],
+        workloads: two,
+        policy: weigh,
+        weighed: new Map([
+          ["a", weighed("migrate")],
+          ["b", weighed("stay", 0.1)],
+        ]),
+      }),
+    );
+    expect(plan).toMatchObject({ action: "migrate", rule: "rebalance-early-move", score: 2, threshold: 1.5 });
+    expect(plan.moves.map(({ workload: name, action, refusal }) => [name, action, refusal])).toEqual([
+      ["a", "move", ""],
+      ["b", "stay", "it does not pay to move: staying is expected to lose 0.1 USD"],
+    ]);
+    expect(plan.inputs).toContainEqual({ name: "does a move of a pay", value: "staying is expected to lose 1 USD" });
+  });
+
+  it.each([
+    [rebalance, "rebalance-does-not-pay"],
+    [risk, "risk-does-not-pay"],
+  ] as const)("holds when nothing pays", (each, rule) => {
+    const plan = decided(input({ signals: [each], policy: weigh, weighed: new Map([["db", weighed("stay", 0.3)]]) }));
+    expect(plan).toMatchObject({ action: "hold", rule, score: 0.6, threshold: 1.5 });
+    expect(plan.reason).toContain("staying is expected to lose 0.3 USD");
+  });
+
+  it("moves for a risk that pays, within the guard rails", () => {
+    const pays = { signals: [risk], policy: weigh, weighed: new Map([["db", weighed("migrate")]]) };
+    expect(decided(input(pays))).toMatchObject({ action: "migrate", rule: "risk-early-move" });
+    expect(decided(input({ ...pays, rails: rails({ isInWindow: false }) }))).toMatchObject({ action: "hold", rule: "risk-outside-window" });
+    expect(decided(input({ ...pays, rails: rails({ resting: new Map([["db", rest]]) }) }))).toMatchObject({
+      action: "hold",
+      rule: "risk-resting",
+    });
+    expect(decided(input({ ...pays, nodes: [node("n1")] }))).toMatchObject({ action: "hold", rule: "risk-no-target" });
+  });
+
+  it("never weighs a notice, and moves everything where the policy says so", () => {
+    const stays = new Map([["db", weighed("stay")]]);
+    expect(decided(input({ policy: weigh, weighed: stays }))).toMatchObject({ action: "migrate", rule: "notice-evacuate" });
+    expect(decided(input({ signals: [rebalance], weighed: stays }))).toMatchObject({ action: "migrate", rule: "rebalance-early-move" });
+    expect(decided(input({ signals: [rebalance], policy: weigh }))).toMatchObject({ action: "migrate" });
   });
 });

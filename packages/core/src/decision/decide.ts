@@ -4,6 +4,7 @@
 import type { GuardNote } from "@aether/contract/gen/aether/v2/guard_pb";
 import type { WorkloadNeeds } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type DecisionMove, DecisionMoveSchema } from "@aether/contract/gen/aether/v2/signal_pb";
+import type { MoveDecision } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import type { SignalKindText, WorkloadStateText } from "../db/schema.ts";
 import type { Rest } from "../guard/rails.ts";
@@ -11,11 +12,11 @@ import type { NodeView, ScoreContext } from "../migration/plan.ts";
 import { type MoveTimes, note, planWave, type WaveLimits, type WaveMove, type WaveNeed } from "../migration/wave.ts";
 
 /** Of the rules below: grows when one of them changes what it decides. */
-export const ruleVersion = "evacuation/2";
+export const ruleVersion = "evacuation/3";
 
 export interface DecisionPolicy {
-  /** What a rebalance recommendation leads to. A notice always leads to moves. */
-  readonly onRebalance: "migrate" | "hold";
+  /** What a rebalance recommendation leads to: moves, moves where they pay, or nothing. A notice always leads to moves. */
+  readonly onRebalance: "weigh" | "migrate" | "hold";
 }
 
 export interface SignalView {
@@ -57,6 +58,8 @@ export interface DecisionInput {
   readonly context: ScoreContext;
   readonly rails: RailsView;
   readonly policy: DecisionPolicy;
+  /** By workload: does a move pay? What is not in it is not weighed. */
+  readonly weighed: ReadonlyMap<string, MoveDecision>;
 }
 
 export type Rule =
@@ -73,7 +76,13 @@ export type Rule =
   | "rebalance-no-target"
   | "rebalance-policy-hold"
   | "rebalance-outside-window"
-  | "rebalance-resting";
+  | "rebalance-resting"
+  | "rebalance-does-not-pay"
+  | "risk-early-move"
+  | "risk-no-target"
+  | "risk-outside-window"
+  | "risk-resting"
+  | "risk-does-not-pay";
 
 export interface DecisionPlan {
   readonly action: "migrate" | "snapshot" | "hold" | "none";
@@ -84,6 +93,9 @@ export interface DecisionPlan {
   readonly inputs: readonly Fact[];
   readonly guards: readonly GuardNote[];
   readonly alternatives: readonly string[];
+  /** Where moves were weighed: the highest of expected loss over cost, and what it had to exceed. */
+  readonly score?: number;
+  readonly threshold?: number;
 }
 
 export interface Fact {
@@ -100,7 +112,7 @@ export function decide(input: DecisionInput, nowMs: number): Map<string, Decisio
   for (const signal of input.signals) {
     const workloads = input.workloads.get(signal.nodeId) ?? [];
     const leftMs = signal.kind === "notice" && signal.effectiveAtMs !== undefined ? signal.effectiveAtMs - nowMs : undefined;
-    const isSuperseded = taken.has(signal.nodeId) || (signal.kind === "rebalance" && noticed.has(signal.nodeId));
+    const isSuperseded = taken.has(signal.nodeId) || (!forces(signal) && noticed.has(signal.nodeId));
     const plan = withoutMoves(input, signal, workloads, leftMs, isSuperseded);
     if (plan !== undefined) plans.set(signal.id, plan);
     else {
@@ -171,8 +183,8 @@ function withoutMoves(
       ["aether guards resume, and everything is looked at again", "aether migrate NAME, by hand"],
     );
   }
-  if (signal.kind !== "rebalance") return undefined;
-  if (policy.onRebalance === "hold") {
+  if (forces(signal)) return undefined;
+  if (signal.kind === "rebalance" && policy.onRebalance === "hold") {
     return hold(
       "rebalance-policy-hold",
       "the policy waits for a notice",
@@ -182,9 +194,9 @@ function withoutMoves(
     );
   }
   if (!rails.isInWindow) {
-    const detail = "no maintenance window is open, and a recommendation forces nothing";
+    const detail = "no maintenance window is open, and nothing is forced";
     return hold(
-      "rebalance-outside-window",
+      signal.kind === "risk" ? "risk-outside-window" : "rebalance-outside-window",
       detail,
       "outside of the maintenance windows",
       [note("window", nodeId, "refused", detail)],
@@ -192,17 +204,49 @@ function withoutMoves(
     );
   }
   const awake = workloads.filter((each) => !rails.resting.has(each.name));
-  if (awake.length > 0) return undefined;
+  if (awake.length > 0) {
+    const weighed = weighedOf(input, signal, awake);
+    if (weighed.length < awake.length || weighed.some(({ action }) => action === "migrate")) return undefined;
+    const [first] = weighed;
+    const plan = hold(
+      signal.kind === "risk" ? "risk-does-not-pay" : "rebalance-does-not-pay",
+      `moving what runs on ${nodeId} does not pay: ${first?.reason ?? ""}`,
+      "it does not pay to move",
+      [],
+      ["move now: aether migrate NAME", "move on every recommendation: decision.onRebalance: migrate"],
+    );
+    return { ...plan, ...scoreOf(weighed) };
+  }
   const guards = workloads.map((each) => note("resting", each.name, "refused", rails.resting.get(each.name)?.reason ?? ""));
-  return hold("rebalance-resting", "everything there moved, or failed to, a short time ago", "it rests", guards, [
-    "move now: aether migrate NAME",
-  ]);
+  return hold(
+    signal.kind === "risk" ? "risk-resting" : "rebalance-resting",
+    "everything there moved, or failed to, a short time ago",
+    "it rests",
+    guards,
+    ["move now: aether migrate NAME"],
+  );
+}
+
+/** A notice does not wait for windows, rest or sums. */
+const forces = ({ kind }: SignalView): boolean => kind === "notice";
+
+/** Of those workloads, the ones whose move was weighed for this signal. */
+function weighedOf({ policy, weighed }: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[]): MoveDecision[] {
+  if (forces(signal) || (signal.kind === "rebalance" && policy.onRebalance !== "weigh")) return [];
+  return workloads.flatMap(({ name }) => weighed.get(name) ?? []);
+}
+
+function scoreOf(weighed: readonly MoveDecision[]): { score?: number; threshold?: number } {
+  const scores = weighed.filter(({ moveUsd }) => moveUsd > 0).map(({ stayUsd, moveUsd }) => stayUsd / moveUsd);
+  const threshold = weighed[0]?.threshold;
+  return scores.length === 0 || threshold === undefined ? {} : { score: Math.max(...scores), threshold };
 }
 
 function needsOf(input: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[], leftMs: number | undefined): WaveNeed[] {
   const isForced = signal.kind === "notice";
   return workloads
     .filter((each) => each.migration === undefined && each.state === "running" && (isForced || !input.rails.resting.has(each.name)))
+    .filter((each) => weighedOf(input, signal, [each])[0]?.action !== "stay")
     .map(({ name, memoryBytes, priority, needs, hasSharedVolume, times }) => ({
       name,
       nodeId: signal.nodeId,
@@ -227,11 +271,16 @@ function withMoves(
   wave: ReadonlyMap<string, WaveMove>,
 ): DecisionPlan {
   const isNotice = signal.kind === "notice";
-  const moves = [...workloads].sort((a, b) => (a.name < b.name ? -1 : 1)).map((each) => moveOf(input, each, wave.get(each.name), isNotice));
+  const moves = [...workloads].sort((a, b) => (a.name < b.name ? -1 : 1)).map((each) => moveOf(input, signal, each, wave.get(each.name)));
   const moved = moves.filter((move) => move.refusal === "");
   const kept = moves.filter((move) => move.action === "snapshot");
   const guards = [...moves.flatMap((move) => move.guards), ...overriddenRest(input, workloads, isNotice)];
-  const common = { moves, guards, inputs: inputsOf(input, signal, workloads, leftMs) };
+  const common = {
+    moves,
+    guards,
+    inputs: inputsOf(input, signal, workloads, leftMs),
+    ...scoreOf(weighedOf(input, signal, workloads)),
+  };
   const alternatives = alternativesOf(signal, moves);
   if (moved.length === 0) {
     const why = moves.map((move) => `${move.workload}: ${move.refusal}`).join("; ");
@@ -245,23 +294,32 @@ function withMoves(
       };
     }
     const reason = `none of the ${moves.length} workloads of ${signal.nodeId} can be moved: ${why}`;
-    return { ...common, action: "hold", rule: isNotice ? "notice-no-target" : "rebalance-no-target", reason, alternatives };
+    return { ...common, action: "hold", rule: ruleOf(signal, "no-target"), reason, alternatives };
   }
   const left = moves.length - moved.length - kept.length;
   const why = isNotice
     ? `${signal.nodeId} will be gone${leftMs === undefined ? "" : ` in ${Math.round(leftMs / 1000)} s`}`
-    : `a rebalance is recommended for ${signal.nodeId}, and healthy targets exist`;
+    : signal.kind === "risk"
+      ? `moving away from ${signal.nodeId} is expected to pay`
+      : `a rebalance is recommended for ${signal.nodeId}, and healthy targets exist`;
   const rest = `${kept.length === 0 ? "" : `, ${kept.length} are kept in snapshots first`}${left === 0 ? "" : `, ${left} cannot`}`;
   return {
     ...common,
     action: "migrate",
-    rule: isNotice ? "notice-evacuate" : "rebalance-early-move",
+    rule: ruleOf(signal, "move"),
     reason: `${why}: ${moved.length} of ${moves.length} workloads move${rest}`,
     alternatives,
   };
 }
 
-function moveOf(input: DecisionInput, each: WorkloadView, planned: WaveMove | undefined, isNotice: boolean): DecisionMove {
+function ruleOf({ kind }: SignalView, what: "move" | "no-target"): Rule {
+  if (kind === "notice") return what === "move" ? "notice-evacuate" : "notice-no-target";
+  if (kind === "risk") return what === "move" ? "risk-early-move" : "risk-no-target";
+  return what === "move" ? "rebalance-early-move" : "rebalance-no-target";
+}
+
+function moveOf(input: DecisionInput, signal: SignalView, each: WorkloadView, planned: WaveMove | undefined): DecisionMove {
+  const isNotice = forces(signal);
   const base = { workload: each.name, priority: each.priority };
   if (each.migration !== undefined)
     return create(DecisionMoveSchema, {
@@ -278,6 +336,9 @@ function moveOf(input: DecisionInput, each: WorkloadView, planned: WaveMove | un
       action: "stay",
       guards: [note("resting", each.name, "refused", rest.reason)],
     });
+  const [weighed] = weighedOf(input, signal, [each]);
+  if (planned === undefined && weighed?.action === "stay" && each.state === "running")
+    return create(DecisionMoveSchema, { ...base, refusal: `it does not pay to move: ${weighed.reason}`, action: "stay" });
   if (planned === undefined) return create(DecisionMoveSchema, { ...base, refusal: `it does not run (${each.state})`, action: "stay" });
   const { action, candidates, startsAfterMs, safeAfterMs, targetNodeId, guards, reason } = planned;
   const refusal = action === "move" ? "" : refusalOf(reason, planned);
@@ -309,12 +370,8 @@ function overriddenRest({ rails }: DecisionInput, workloads: readonly WorkloadVi
   });
 }
 
-function inputsOf(
-  { nodes, rails, policy }: DecisionInput,
-  signal: SignalView,
-  workloads: readonly WorkloadView[],
-  leftMs: number | undefined,
-): Fact[] {
+function inputsOf(input: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[], leftMs: number | undefined): Fact[] {
+  const { nodes, rails, policy } = input;
   const fit = nodes.filter((node) => node.isConnected && !node.isCordoned && node.announced === undefined).length;
   return [
     { name: "signal", value: signal.kind },
@@ -324,6 +381,9 @@ function inputsOf(
     { name: "nodes that are connected, not cordoned and not announced", value: `${fit} of ${nodes.length}` },
     { name: "moves under way", value: `${rails.limits.busyInAll} of ${rails.limits.movesAtOnce}` },
     { name: "policy on a rebalance recommendation", value: policy.onRebalance },
+    ...workloads.flatMap((each) =>
+      weighedOf(input, signal, [each]).map(({ reason }) => ({ name: `does a move of ${each.name} pay`, value: reason })),
+    ),
   ];
 }
 

@@ -11,6 +11,7 @@ import type { RailLimits } from "../guard/rails.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import type { Reconciler } from "../migration/reconcile.ts";
 import type { Part } from "../part.ts";
+import type { Weigh } from "../risk/weigh.ts";
 import type { DecisionPolicy } from "./decide.ts";
 import { evacuateAgain } from "./evacuate.ts";
 import { toDecision } from "./store.ts";
@@ -23,6 +24,7 @@ export interface DecisionsOptions {
   readonly sessions: AgentSessions;
   readonly reconciler: Pick<Reconciler, "wake">;
   readonly policy?: DecisionPolicy;
+  readonly weigh?: Weigh;
   readonly limits: RailLimits;
   /** Rows of snapshots were made that somebody must carry out. */
   readonly onSnapshotsWanted?: () => void;
@@ -37,7 +39,8 @@ const missedAfterMs = 2_000;
 
 export function createDecisions(options: DecisionsOptions): Part & { stop(): Promise<void> } {
   const { db, events, audit, sessions, reconciler, limits, nowMs, log, policy = { onRebalance: "migrate" }, sweepMs = 1_000 } = options;
-  const parts = { db, events, audit, policy, limits, nowMs, isConnected: sessions.isConnected };
+  const { weigh } = options;
+  const parts = { db, events, audit, policy, limits, nowMs, isConnected: sessions.isConnected, ...(weigh === undefined ? {} : { weigh }) };
   const ends: (() => void)[] = [];
   /** What was heard and is not decided yet. Signals that come together are decided together: a wave is planned as one. */
   let waiting: Row<"signals">[] = [];

@@ -57,7 +57,7 @@ export function createPlanService({ db, sessions, limits, nowMs }: PlanServiceOp
     const nodes = read.nodes.map((node) => (going.has(node.id) ? { ...node, announced: "notice" as const } : node));
     const signals = nodeIds.map((nodeId) => ({ id: nodeId, kind: "notice" as const, nodeId, effectiveAtMs: atMs + windowMs }));
     const context = { ...read.context, poolsUnderSignal: poolsUnderSignal(nodes) };
-    const plans = decide({ ...read, nodes, context, signals, policy: { onRebalance: "migrate" } }, atMs);
+    const plans = decide({ ...read, nodes, context, signals, policy: { onRebalance: "migrate" }, weighed: new Map() }, atMs);
     const freezes = new Map([...read.workloads.values()].flat().map((each) => [each.name, each.times.freezeMs]));
     const moves = nodeIds.flatMap((nodeId) =>
       (plans.get(nodeId)?.moves ?? []).map(

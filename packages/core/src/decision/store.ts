@@ -10,7 +10,10 @@ import { type DecisionPlan, ruleVersion } from "./decide.ts";
 /** Everything of a row that the plan says. */
 export const planColumns = (
   plan: DecisionPlan,
-): Pick<NewRow<"decisions">, "action" | "rule" | "reason" | "moves" | "inputs" | "guards" | "alternatives" | "rule_version"> => ({
+): Pick<
+  NewRow<"decisions">,
+  "action" | "rule" | "reason" | "moves" | "inputs" | "guards" | "alternatives" | "rule_version" | "score" | "threshold"
+> => ({
   action: plan.action,
   rule: plan.rule,
   reason: plan.reason,
@@ -19,6 +22,8 @@ export const planColumns = (
   guards: JSON.stringify(plan.guards.map((guard) => toJson(GuardNoteSchema, guard))),
   alternatives: JSON.stringify(plan.alternatives),
   rule_version: ruleVersion,
+  score: plan.score ?? null,
+  threshold: plan.threshold ?? null,
 });
 
 const facts = z.array(z.object({ name: z.string(), value: z.string() })).catch([]);

@@ -13,6 +13,7 @@ import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
 import { insertMigrations, type NewMigration } from "../migration/store.ts";
 import { freezeMarginMs } from "../migration/wave.ts";
+import type { Weigh } from "../risk/weigh.ts";
 import { observedAtMs } from "../signals/store.ts";
 import { type DecisionPlan, type DecisionPolicy, decide, type WorkloadView } from "./decide.ts";
 import { planColumns } from "./store.ts";
@@ -24,6 +25,8 @@ export interface TakeParts {
   readonly audit: Pick<Audit, "record">;
   readonly isConnected: (nodeId: string) => boolean;
   readonly policy: DecisionPolicy;
+  /** Does a move pay? Asked for signals that force nothing; without it nothing is weighed. */
+  readonly weigh?: Weigh;
   readonly limits: RailLimits;
   readonly nowMs: () => number;
 }
@@ -79,7 +82,10 @@ async function takeIn(tx: Kysely<Database>, parts: TakeParts, asked: readonly Ro
     nodeId: signal.node_id,
     effectiveAtMs: signal.kind === "notice" ? signal.effective_at?.getTime() : undefined,
   }));
-  const plans = decide({ ...input, signals: views, policy: parts.policy }, beganMs);
+  // A notice is never weighed, and waits for no sum.
+  const isWeighed = signals.some(({ kind }) => kind === "risk" || (kind === "rebalance" && parts.policy.onRebalance === "weigh"));
+  const weighed = isWeighed ? await parts.weigh?.(tx, input, beganMs) : undefined;
+  const plans = decide({ ...input, signals: views, policy: parts.policy, weighed: weighed ?? new Map() }, beganMs);
   const drills = await drillsOf(tx, nodeIds);
   const waveId = await waveOf(tx, signals, beganMs);
 

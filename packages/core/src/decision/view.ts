@@ -105,7 +105,7 @@ export async function readDecisionInput(
   db: Kysely<Database>,
   options: { readonly isConnected: (nodeId: string) => boolean; readonly limits: RailLimits; readonly nodeIds: readonly string[] },
   nowMs: number,
-): Promise<Omit<DecisionInput, "signals" | "policy"> & { readonly epochs: ReadonlyMap<string, number> }> {
+): Promise<Omit<DecisionInput, "signals" | "policy" | "weighed"> & { readonly epochs: ReadonlyMap<string, number> }> {
   const { byNode, epochs } = await readPlaced(db, options.nodeIds);
   const nodes = await readNodeViews(db, options.isConnected);
   const { rails, openCircuits: pairs } = await readRails(db, options.limits, nowMs);

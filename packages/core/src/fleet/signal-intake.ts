@@ -22,6 +22,7 @@ const sentence: Readonly<Record<SignalKindText, (node: string, action: string) =
   rebalance: (node) => `${node} is at an elevated risk of interruption`,
   withdrawn: (node) => `the announcement for ${node} is withdrawn`,
   node_lost: (node) => `${node} is not heard any more`,
+  risk: (node, reason) => `a move away from ${node} is expected to pay: ${reason}`,
 };
 
 export interface SignalIntake {
@@ -39,6 +40,8 @@ export interface SignalIntake {
   }): Promise<{ readonly row: Row<"signals">; readonly isDuplicate: boolean }>;
   /** The control plane itself found that a node is not heard. */
   nodeLost(nodeId: string, observedAt: Date): Promise<Row<"signals">>;
+  /** The control plane itself found that a move would pay. */
+  riskFound(nodeId: string, reason: string): Promise<Row<"signals">>;
 }
 
 /** AWS announces two minutes ahead; a notice that names no time is taken as that. */
@@ -120,6 +123,32 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
         });
         if (row === undefined) throw new Error("a signal without a sequence has no twin");
         return { row, isDuplicate: false };
+      });
+    },
+    async riskFound(nodeId, reason) {
+      const { traceId } = continueTrace(undefined);
+      return db.transaction().execute(async (tx) => {
+        const row = await tx
+          .insertInto("signals")
+          .values({
+            id: newId("sig", nowMs()),
+            node_id: nodeId,
+            kind: "risk",
+            observed_at: new Date(nowMs()),
+            received_at: new Date(nowMs()),
+            source: "risk",
+            trace_id: traceId,
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
+        await events.append(tx, {
+          type: "signal.risk",
+          subject: `node/${nodeId}`,
+          message: sentence.risk(nodeId, reason),
+          data: { signalId: row.id },
+          traceId,
+        });
+        return row;
       });
     },
     async nodeLost(nodeId, observedAt) {

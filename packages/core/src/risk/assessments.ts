@@ -25,8 +25,8 @@ export interface AssessmentsOptions {
   readonly weighing: Weighing;
   readonly nowMs: () => number;
   readonly log: Logger;
-  /** Called after each pass with what was found: where moves are weighed. Must not throw. */
-  readonly onPass?: (assessments: readonly Assessment[]) => void;
+  /** Done after each pass: where moves are weighed. */
+  readonly afterPass?: () => Promise<unknown>;
 }
 
 export interface RiskSettings {
@@ -45,7 +45,7 @@ export interface Assessments extends Part {
 const cutEveryMs = 3_600_000;
 
 export function createAssessments(options: AssessmentsOptions): Assessments {
-  const { db, events, sessions, settings, weighing, nowMs, log, onPass } = options;
+  const { db, events, sessions, settings, weighing, nowMs, log, afterPass } = options;
   const stopping = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   let last: Promise<unknown> = Promise.resolve();
@@ -78,7 +78,7 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
       cutAtMs = atMs;
       await cutHistory(db, new Date(atMs - settings.keepDays * 86_400_000));
     }
-    onPass?.(assessments);
+    await afterPass?.();
     return assessments;
   }
 

@@ -1,7 +1,10 @@
-import type { Assessment } from "@aether/contract/gen/aether/v2/risk_pb";
+interface Horizons {
+  /** Shortest first. */
+  readonly horizons: readonly { readonly horizonSeconds: number; readonly probability: number }[];
+}
 
 /** The probability of an interruption within any time up to the longest horizon: between two horizons the hazard is constant. */
-export function probabilityWithin({ horizons }: Pick<Assessment, "horizons">, seconds: number): number {
+export function probabilityWithin({ horizons }: Horizons, seconds: number): number {
   let from = { horizonSeconds: 0, probability: 0 };
   for (const to of horizons) {
     if (seconds <= to.horizonSeconds) {

@@ -7,6 +7,7 @@ import { createClient, createRouterTransport, type Interceptor } from "@connectr
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openScratchDatabase, type ScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents } from "../events/events.ts";
+import { createSignalIntake } from "../fleet/signal-intake.ts";
 import { spotPriceFetch } from "../prices/store.ts";
 import { answerAnalyze } from "./analyze.ts";
 import { createAssessments, hourOf } from "./assessments.ts";
@@ -14,7 +15,8 @@ import { weighingConfig } from "./config.ts";
 import { probabilityWithin } from "./horizon.ts";
 import { levelOf } from "./level.ts";
 import { survivalCurve } from "./survival.ts";
-import { weighingOf } from "./weigh.ts";
+import { createRiskWatch } from "./watch.ts";
+import { createWeigh, weighingOf } from "./weigh.ts";
 
 const sayFaults: Interceptor = (next) => async (request) => {
   try {
@@ -279,6 +281,97 @@ describe("assessments", () => {
     expect(report.sittingStill?.losses).toBe(1);
     expect(report.unknown[0]).toContain("no spot price");
     await expect(client.replayPolicy({ policy: { moveAboveRatio: 0 } })).rejects.toThrow(/policy.move_above_ratio is 1 to 100/);
+  });
+});
+
+describe("a move that pays", () => {
+  const weighing = weighingOf(weighingConfig.parse({}));
+  const weigh = createWeigh(weighing, DEFAULT_ASSESS_SETTINGS);
+  const target = (id: string, over: object = {}) => ({ id, isConnected: true, isCordoned: false, announced: undefined, ...over });
+  const asked = { workloads: new Map([["n1", [{ name: "db", memoryBytes: 1e9 }]]]), nodes: [target("n1"), target("n2"), target("n3")] };
+
+  it("is one away from a rebalance recommendation, not one between equals, and rests after a move", async () => {
+    expect((await weigh(database.db, asked, nowMs)).get("db")).toMatchObject({ action: "stay", rule: "does-not-pay" });
+    await signal("sig-6", "n1", "rebalance", 60_000);
+    const pays = (await weigh(database.db, asked, nowMs)).get("db");
+    expect(pays).toMatchObject({ action: "migrate", rule: "pays", threshold: weighing.policy.moveAboveRatio });
+    expect(pays?.reason).toContain("no prices are known");
+    expect(
+      (await weigh(database.db, { ...asked, nodes: [target("n1"), target("n2", { announced: "notice" })] }, nowMs)).get("db"),
+    ).toMatchObject({
+      action: "stay",
+      rule: "no-target",
+    });
+    await database.db
+      .insertInto("migrations")
+      .values({
+        id: "mig-1",
+        workload: "db",
+        source_node_id: "n2",
+        target_node_id: "n1",
+        state: "done",
+        requested_mode: "auto",
+        epoch_before: 1,
+        cause: "test",
+        ended_at: new Date(nowMs - 60_000),
+      })
+      .execute();
+    expect((await weigh(database.db, asked, nowMs)).get("db")).toMatchObject({ action: "stay", rule: "resting" });
+    await database.db.deleteFrom("migrations").execute();
+  });
+
+  it("is said once as a signal of its own, not again while the policy rests", async () => {
+    await database.db
+      .insertInto("workloads")
+      .values({
+        name: "db",
+        id: "id-db",
+        spec: JSON.stringify({ name: "db", memoryLimitBytes: "1000000" }),
+        address: "10.0.0.1",
+        desired: "running",
+        state: "running",
+      })
+      .execute();
+    await database.db.insertInto("placements").values({ workload: "db", epoch: 1, node_id: "n1", cause: "run" }).execute();
+    const told: string[] = [];
+    const signals = createSignalIntake(database.db, createEvents(database.db, database.notices), () => nowMs);
+    const watch = createRiskWatch({
+      db: database.db,
+      signals,
+      tell: ({ kind, node_id }) => told.push(`${kind} ${node_id}`),
+      isConnected: () => true,
+      weigh,
+      weighing,
+      nowMs: () => nowMs,
+      log: silentLogger,
+    });
+    expect(await watch()).toEqual([]);
+    // The pool of n1 falls apart around it; n3 is in another zone.
+    for (let i = 0; i < 12; i++) await signal(`sig-1${i}`, "n2", "notice", 60_000 * (i + 1));
+    await database.db
+      .updateTable("nodes")
+      .set({ registered_at: new Date(nowMs - 60_000) })
+      .where("id", "=", "n1")
+      .execute();
+    await database.db
+      .updateTable("nodes")
+      .set({ registered_at: new Date(nowMs - 900 * hour) })
+      .where("id", "=", "n3")
+      .execute();
+    await database.db
+      .insertInto("placement_scores")
+      .values({ region: "us-east-1", zone: "us-east-1a", instance_type: "m5.large", score: 1, origin: "test", fetched_at: new Date(nowMs) })
+      .execute();
+    expect(await watch()).toEqual(["n1"]);
+    expect(await watch()).toEqual([]);
+    expect(told).toEqual(["risk n1"]);
+    nowMs += weighing.policy.restSeconds * 1000 + 1;
+    await database.db
+      .updateTable("nodes")
+      .set({ registered_at: new Date(nowMs - 60_000) })
+      .where("id", "=", "n1")
+      .execute();
+    expect(await watch()).toEqual(["n1"]);
   });
 });
 

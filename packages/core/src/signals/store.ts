@@ -9,6 +9,7 @@ const kinds: Readonly<Record<SignalKindText, SignalKind>> = {
   rebalance: SignalKind.REBALANCE,
   withdrawn: SignalKind.WITHDRAWN,
   node_lost: SignalKind.NODE_LOST,
+  risk: SignalKind.RISK,
 };
 
 export const toSignal = (row: Row<"signals">): Signal =>

@@ -54,6 +54,8 @@ export interface MoveDecision {
   /** Expected loss over the horizon if it stays, and the cost of moving with the risk at the target, in USD. */
   readonly stayUsd: number;
   readonly moveUsd: number;
+  /** Moves when `stayUsd` exceeds this many times `moveUsd`. */
+  readonly threshold: number;
   readonly reason: string;
 }
 
@@ -85,6 +87,7 @@ export function decideMove(input: DecideInput, policy: MovePolicy = DEFAULT_MOVE
     rule,
     stayUsd,
     moveUsd,
+    threshold: policy.moveAboveRatio,
     reason,
   });
   const sums = `staying is expected to lose ${stayUsd.toFixed(4)} USD in ${hours} h, moving costs ${moveUsd.toFixed(4)} USD`;
