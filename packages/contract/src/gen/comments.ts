@@ -147,7 +147,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.Event.subject": "What it is about: \"node/n1\", \"workload/db\", \"migration/…\".",
   "aether.v2.Event.type": "e.g. migration.step.done, node.registered, signal.notice, drill.passed",
   "aether.v2.EventService": "The ordered stream of what happens.",
-  "aether.v2.EventService.ListEvents": "A page of the stream, oldest first.",
+  "aether.v2.EventService.ListEvents": "A page of the stream, oldest first unless asked otherwise.",
   "aether.v2.EventService.WatchEvents": "Events after `after`, then each new one. Served as server-sent events over REST.",
   "aether.v2.EvidenceLeaves": "The leaves of a section, so that its root can be computed again. Left out where there are too many; the root is still compared.",
   "aether.v2.EvidenceSection": "A part of what left and arrived: images, memory, files, processes, descriptors, sockets. `root` is the Merkle tree hash (RFC 6962, section 2.1, SHA-256) over its leaves in ascending order of their bytes.",

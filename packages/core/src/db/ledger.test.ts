@@ -73,6 +73,19 @@ describe("events", () => {
     await createRetention({ ...parts, keepDays: 1, keepCount: 5 }).cut();
     const left = await events.list({ after: 0, limit: 100 });
     expect(left.map(({ message }) => message)).toEqual(["15", "16", "17", "18", "19"]);
+    const [newest] = await events.list({ after: 0, limit: 1, isNewestFirst: true });
+    expect(newest?.message).toBe("19");
+
+    // Whoever resumes from before the cut, or from a place that is not yet, is told; from the cut itself nothing is missing.
+    const follow = async (after: number) => {
+      const abort = new AbortController();
+      for await (const { message } of events.watch({ after }, abort.signal)) return message;
+      return undefined;
+    };
+    const cut = Number(left[0]!.sequence) - 1;
+    await expect(follow(cut - 1)).rejects.toMatchObject({ code: "EVENTS_GONE", details: { keptAfter: String(cut) } });
+    await expect(follow(Number(newest!.sequence) + 1)).rejects.toMatchObject({ code: "EVENTS_GONE" });
+    expect(await follow(cut)).toBe("15");
   });
 });
 

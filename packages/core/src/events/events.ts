@@ -28,7 +28,8 @@ export interface Events {
   append(db: Kysely<Database>, ...events: readonly NewEvent[]): Promise<void>;
   /**
    * Everything after `after` (0: only what is new), then each new event, until the signal aborts; then it ends without an error.
-   * Throws EVENTS_GONE when events after `after` were cut: nobody follows a stream with a hole in it without knowing.
+   * Throws EVENTS_GONE when events after `after` were cut, or `after` is beyond the newest: nobody follows a stream with a hole in it, or one that
+   * never comes, without knowing.
    */
   watch(options: { after?: number; subject?: string }, signal: AbortSignal): AsyncIterable<Event>;
   /** A page, oldest first, of events after `after`; newest first of those before it, 0 being the end. */
@@ -97,7 +98,12 @@ export function createEvents(db: Kysely<Database>, notices: Notices): Events {
         .execute();
     },
     async *watch({ after = 0, subject }, signal) {
-      let last = after > 0 ? after : await newest();
+      const end = await newest();
+      if (after > end) {
+        const message = `the newest event is ${end}: ${after} belongs to another control plane, or to one before a restore`;
+        throw fault("EVENTS_GONE", message, { field: "after", details: { newest: String(end) } });
+      }
+      let last = after > 0 ? after : end;
       let isCaughtUp = false;
       let isWoken = false;
       let resume = () => {};

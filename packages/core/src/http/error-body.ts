@@ -35,6 +35,7 @@ const statusOfCode: Readonly<Record<Code, number>> = {
 
 /** Where HTTP has a word of its own. */
 const statusOfFault: Partial<Record<FaultCode, number>> = {
+  EVENTS_GONE: 410,
   GONE: 410,
   METHOD_NOT_ALLOWED: 405,
   PRECONDITION_FAILED: 412,

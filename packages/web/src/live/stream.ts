@@ -40,6 +40,8 @@ export async function followEvents({ onEvent, onConnection }: StreamOptions, sig
         onConnection("refused");
         return;
       }
+      // What was missed is not kept any more: what is shown is read anew when the stream is live, so it goes on from there.
+      if (answer.status === 410) after = 0n;
       if (!answer.ok || answer.body === null) throw new Error(`status ${answer.status}`);
       failures = 0;
       onConnection("live");

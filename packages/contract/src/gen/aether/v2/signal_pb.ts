@@ -941,7 +941,7 @@ export const AuditService: GenService<{
  */
 export const EventService: GenService<{
   /**
-   * A page of the stream, oldest first.
+   * A page of the stream, oldest first unless asked otherwise.
    *
    * @generated from rpc aether.v2.EventService.ListEvents
    */
