@@ -11,7 +11,7 @@ import { fault } from "@aether/contract";
 import {
   AgentService,
   CommandOutcome,
-  type CommandSchema,
+  CommandSchema,
   type SessionRequest,
   type SessionResponseSchema,
 } from "@aether/contract/gen/aether/v2/agent_pb";
@@ -22,6 +22,7 @@ import { silentLogger, sleep, until } from "@aether/kit";
 import {
   type Authority,
   createJoinToken,
+  createSigner,
   nodeIdOf,
   nodeSpiffeId,
   openAuthority,
@@ -29,7 +30,7 @@ import {
   peerSpiffeId,
   secureServerOptions,
 } from "@aether/kit/identity";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { createContextKey, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
@@ -48,6 +49,8 @@ interface CoreDouble {
   renewals: number;
   isAcknowledging: boolean;
   say(message: Down): void;
+  /** Without core's signature. */
+  raw(message: Down): void;
   stop(): Promise<void>;
 }
 
@@ -56,9 +59,14 @@ async function startCore(authority: Authority, secret: string, port: number, ttl
   const down: Down[] = [];
   let wake = () => {};
   let isOpen = true;
-  const say = (message: Down) => {
+  const sign = createSigner(() => material);
+  const raw = (message: Down) => {
     down.push(message);
     wake();
+  };
+  const say = (message: Down) => {
+    if (message?.case !== "command") return raw(message);
+    raw({ case: "signedCommand", value: sign("command", toBinary(CommandSchema, create(CommandSchema, message.value))) });
   };
   const identityOf = async (csrPem: string, nodeId: string) => {
     const issued = await authority.issue(csrPem, nodeSpiffeId("test.local", nodeId), ttlMs);
@@ -123,6 +131,7 @@ async function startCore(authority: Authority, secret: string, port: number, ttl
   return Object.assign(double, {
     port: (server.address() as AddressInfo).port,
     say,
+    raw,
     stop: async () => {
       isOpen = false;
       wake();
@@ -341,6 +350,20 @@ describe("an agent", () => {
     scripted.exit(3);
     expect((await received("workloadChange")).at(-1)?.status).toMatchObject({ phase: "exited", exitCode: 3 });
     service.close();
+  });
+
+  it("carries out nothing that the control plane has not signed", async () => {
+    startAgent();
+    await received("hello");
+    core.raw({ case: "command", value: start("cmd-unsigned") });
+    core.raw({
+      case: "signedCommand",
+      value: { purpose: "command", content: toBinary(CommandSchema, create(CommandSchema, start("cmd-forged"))) },
+    });
+    core.say({ case: "command", value: start("cmd-1") });
+    const results = await received("result");
+    expect(results.map(({ commandId }) => commandId)).toEqual(["cmd-1"]);
+    expect(scripted.log.starts).toBe(1);
   });
 
   it("hears a notice while the control plane is away and tells it once when it is back", async () => {

@@ -7,7 +7,7 @@ import { Fault, fault } from "@aether/contract";
 import type { AgentConfig as CoreGivenConfig } from "@aether/contract/gen/aether/v2/agent_pb";
 import { createEngine, type Engine, type EngineOptions } from "@aether/engine";
 import { createLogger, createStopStack, type Logger, loadConfig, runUntilSignalled, type Stoppable, sleep, systemClock } from "@aether/kit";
-import type { IdentitySource } from "@aether/kit/identity";
+import { coreSpiffeId, createSignatureCheck, type IdentitySource, parseSpiffeId } from "@aether/kit/identity";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { createDispatcher } from "./commands/dispatcher.ts";
 import { openCommandJournal } from "./commands/journal.ts";
@@ -142,6 +142,11 @@ async function assemble(
     });
   }
 
+  const openSigned = createSignatureCheck(() => {
+    const { trustBundlePem, spiffeId } = identity.current();
+    return { trustBundlePem, spiffeId: coreSpiffeId(parseSpiffeId(spiffeId).trustDomain) };
+  });
+
   // Workloads
   const engine = await makeEngine({
     hostId: config.hostId ?? nodeId,
@@ -184,6 +189,7 @@ async function assemble(
     spool,
     journal,
     log,
+    openSigned,
     onCommand: dispatcher.take,
     onQuery: dispatcher.answer,
     onCancel: dispatcher.cancel,

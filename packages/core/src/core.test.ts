@@ -1,6 +1,7 @@
-import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
+import { CommandOutcome, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
+import { fromBinary } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
@@ -175,9 +176,11 @@ describe("an agent", () => {
     await core.call("POST", "/api/v2/workloads", { spec: spec("vanishes"), nodeId: "differs" });
     await agent.disconnect();
     const back = await connectAgent(core, identity, undefined, [{ name: "unheard-of", epoch: 3n, phase: "running" }]);
-    await back.hears(
-      ({ case: kind, value }) => kind === "command" && value.action.case === "removeWorkload" && value.workload === "unheard-of",
-    );
+    await back.hears((message) => {
+      if (message.case !== "signedCommand") return false;
+      const command = fromBinary(CommandSchema, message.value.content);
+      return command.action.case === "removeWorkload" && command.workload === "unheard-of";
+    });
     const failed = await eventually(async () => {
       const { workload } = (await core.call("GET", "/api/v2/workloads/vanishes")).body;
       return workload.state === "WORKLOAD_STATE_FAILED" && workload;
@@ -227,7 +230,7 @@ describe("a workload", () => {
     const identity = await enrol(core, "w3");
     const agent = await connectAgent(core, identity, () => undefined);
     const running = core.call("POST", "/api/v2/workloads", { spec: spec("broken"), nodeId: "w3" });
-    await agent.hears(({ case: kind }) => kind === "command");
+    await agent.hears(({ case: kind }) => kind === "signedCommand");
     await agent.disconnect();
     const back = await connectAgent(core, identity, undefined, [{ name: "broken", epoch: 1n, phase: "running" }], () => ({
       outcome: CommandOutcome.OK,
@@ -324,7 +327,7 @@ describe("after a restart", () => {
     const identity = await enrol(core, "r1");
     const agent = await connectAgent(core, identity, () => undefined);
     const cut = core.call("POST", "/api/v2/workloads", { spec: spec("survivor"), nodeId: "r1" }).catch(() => undefined);
-    await agent.hears(({ case: kind }) => kind === "command");
+    await agent.hears(({ case: kind }) => kind === "signedCommand");
     await core.restart();
     await cut;
     await agent.disconnect();

@@ -13,7 +13,7 @@ import {
   type Stoppable,
   systemClock,
 } from "@aether/kit";
-import { openAuthority } from "@aether/kit/identity";
+import { createSigner, openAuthority } from "@aether/kit/identity";
 import { create, type DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
 import { sql } from "kysely";
@@ -159,7 +159,16 @@ async function assemble(
   const reports = createWorkloadReports(db, events, nowMs);
   const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
   const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry });
-  const gateway = createGateway({ commands, signals, memory, telemetry, agentConfig, clock, log });
+  const gateway = createGateway({
+    commands,
+    signals,
+    memory,
+    telemetry,
+    agentConfig,
+    sign: createSigner(() => identity.current()),
+    clock,
+    log,
+  });
   const monitor = createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs: config.heartbeat.lostAfterMs });
 
   // Workloads and snapshots

@@ -8,10 +8,12 @@ import {
   type Command,
   type CommandResult,
   type CommandResultSchema,
+  CommandSchema,
   type HelloSchema,
   type SessionRequestSchema,
   type SessionResponse,
   SignalReportSchema,
+  type SignedBytes,
   type Welcome,
 } from "@aether/contract/gen/aether/v2/agent_pb";
 import { type Backoff, backoffMs, type Logger, type Stoppable, sleep } from "@aether/kit";
@@ -32,6 +34,8 @@ export interface SessionOptions {
   readonly spool: Spool;
   readonly journal: CommandJournal;
   readonly log: Logger;
+  /** The content of what the control plane signed for this purpose. Throws IDENTITY_REJECTED. */
+  openSigned(signed: SignedBytes, purpose: string): Uint8Array;
   /** Must not throw and must not wait for the command's end. */
   onCommand(command: Command): void;
   /** What happened to this command? */
@@ -92,6 +96,18 @@ export function startSession(options: SessionOptions): Session {
     sendPending(onlyOlderThanMs).catch((cause: unknown) => log.error({ err: cause }, "what waits for an acknowledgement cannot be read"));
   };
 
+  /** Only what the control plane has signed, over all of its bytes, is carried out; who holds the stream alone cannot order anything. */
+  function takeSigned(signed: SignedBytes): void {
+    let command: Command;
+    try {
+      command = fromBinary(CommandSchema, options.openSigned(signed, "command"));
+    } catch (caught) {
+      log.error({ err: caught }, "a command is not carried out");
+      return;
+    }
+    options.onCommand(command);
+  }
+
   // It will be sent again after a restart, and the control plane will know it: no reason to end the stream.
   const ackNotKept = (cause: unknown) => log.error({ err: cause }, "an acknowledgement cannot be kept");
 
@@ -102,7 +118,9 @@ export function startSession(options: SessionOptions): Session {
         if (message.value.config) options.onConfig(message.value.config);
         return options.onWelcome?.(message.value);
       case "command":
-        return options.onCommand(message.value);
+        return log.error({ commandId: message.value.id }, "a command without a signature is not carried out");
+      case "signedCommand":
+        return takeSigned(message.value);
       case "signalAck":
         live?.signalSentAt.delete(Number(message.value));
         return spool.ack("signal", Number(message.value)).catch(ackNotKept);

@@ -14,13 +14,14 @@ import {
   type SessionRequest,
   type SessionResponse,
   SessionResponseSchema,
+  SignedBytesSchema,
   type WorkloadStatus,
 } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { NodeUsage } from "@aether/contract/gen/aether/v2/node_pb";
 import type { TelemetryReport } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import type { Clock, Logger } from "@aether/kit";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Row } from "../db/schema.ts";
 import { type CommandStore, isFinal } from "./command-store.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
@@ -55,6 +56,8 @@ export interface GatewayOptions {
   /** What nodes measure: taken at once, never waited for. */
   readonly telemetry: { take(nodeId: string, report: TelemetryReport): void };
   readonly agentConfig: AgentConfig;
+  /** By core's identity. */
+  readonly sign: (purpose: string, content: Uint8Array<ArrayBuffer>) => MessageInitShape<typeof SignedBytesSchema>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -73,6 +76,8 @@ interface Waiter {
   /** Sent again when the agent says that it never saw it; undefined for a mere question. */
   readonly command: Command | undefined;
   readonly onOutput: ((output: CommandOutput) => void) | undefined;
+  /** When it was first sent or asked about, by the monotonic clock. */
+  readonly saidMs: number;
   resolve(result: CommandResult): void;
 }
 
@@ -88,6 +93,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     hello: new Set<(nodeId: string, hello: Hello) => void>(),
     progress: new Set<(nodeId: string, progress: CommandProgress) => void>(),
     lost: new Set<(nodeId: string) => void>(),
+  };
+
+  /** Agents carry out only what is signed, over all of its bytes. What is sent again has only the rest of its time: durations run by this clock. */
+  const order = (session: Session, command: Command, firstSaidMs: number) => {
+    const validForMs = command.validFor === undefined ? undefined : durationMs(command.validFor) - (clock.monotonicMs() - firstSaidMs);
+    if (validForMs !== undefined && validForMs <= 0) return;
+    const now = validForMs === undefined ? command : { ...command, validFor: durationFromMs(Math.ceil(validForMs)) };
+    say(session, { case: "signedCommand", value: create(SignedBytesSchema, options.sign("command", toBinary(CommandSchema, now))) });
   };
 
   const say = (session: Session, message: MessageInitShape<typeof SessionResponseSchema>["message"]) => {
@@ -171,7 +184,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     for (const waiter of [...(waiters.get(commandId) ?? [])]) {
       if (waiter.nodeId !== session.nodeId) continue;
       if (isFinal(result) || waiter.command === undefined) waiter.resolve(result);
-      else if (result.outcome === CommandOutcome.UNKNOWN) say(session, { case: "command", value: waiter.command });
+      else if (result.outcome === CommandOutcome.UNKNOWN) order(session, waiter.command, waiter.saidMs);
     }
     if (!isFinal(result)) return;
     // Whoever waited goes on first: in the freeze of a move its transaction would otherwise stand behind this one.
@@ -205,6 +218,7 @@ export function createGateway(options: GatewayOptions): Gateway {
         nodeId,
         command,
         onOutput,
+        saidMs: clock.monotonicMs(),
         resolve(result) {
           leave();
           resolve(result);
@@ -264,7 +278,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       requireSession(nodeId);
       const isNew = isOnRecord || (await commands.add(nodeId, command));
       const first = (session: Session) =>
-        say(session, isNew ? { case: "command", value: command } : { case: "queryCommandId", value: command.id });
+        isNew ? order(session, command, clock.monotonicMs()) : say(session, { case: "queryCommandId", value: command.id });
       return wait(nodeId, command.id, command, signal, first, onOutput);
     },
     async query(nodeId, commandId, signal) {

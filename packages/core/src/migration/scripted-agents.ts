@@ -6,6 +6,7 @@ import {
   CommandOutcome,
   type CommandResult,
   CommandResultSchema,
+  CommandSchema,
   HelloSchema,
   type SessionRequest,
   SessionRequestSchema,
@@ -17,7 +18,7 @@ import { type NodeFacts, NodeFactsSchema, NodeUsageSchema } from "@aether/contra
 import type { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
 import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { silentLogger, sleep, systemClock } from "@aether/kit";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
 import { toColumn } from "../db/proto.ts";
@@ -113,6 +114,7 @@ export function createScriptedFleet(parts: {
       memory: { hello: async () => [], settle: async () => {}, heard: () => {}, workloads: async () => {} },
       telemetry: { take: () => {} },
       agentConfig: create(AgentConfigSchema, {}),
+      sign: (purpose, content) => ({ purpose, content }),
       clock: { ...systemClock, nowMs },
       log: silentLogger,
     });
@@ -230,7 +232,7 @@ export function createScriptedFleet(parts: {
               welcomed.resolve();
               for (const result of kept.values()) if (result.outcome !== CommandOutcome.RUNNING) say({ case: "result", value: result });
             }
-            if (message.case === "command") void carryOut(message.value);
+            if (message.case === "signedCommand") void carryOut(fromBinary(CommandSchema, message.value.content));
             if (message.case === "queryCommandId") {
               const known = kept.get(message.value);
               say({

@@ -7,6 +7,7 @@ import {
   type Command,
   CommandOutcome,
   type CommandResultSchema,
+  CommandSchema,
   type SessionRequest,
   SessionRequestSchema,
   type SessionResponse,
@@ -16,12 +17,13 @@ import { createLogger, silentLogger } from "@aether/kit";
 import {
   coreSpiffeId,
   createIdentityRequest,
+  createSignatureCheck,
   type IdentityMaterial,
   parseJoinToken,
   pinnedTrust,
   secureClientOptions,
 } from "@aether/kit/identity";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampDate, timestampNow } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
@@ -178,15 +180,17 @@ export async function connectAgent(
   const say: ConnectedAgent["say"] = (message) => {
     outbox.push(create(SessionRequestSchema, { message }));
   };
+  const verified = createSignatureCheck(() => ({ trustBundlePem: identity.trustBundlePem, spiffeId: coreSpiffeId(trustDomain) }));
   const ended = (async () => {
     for await (const response of client.session(outbox)) {
       received.push(response);
       for (const wake of waiting) wake();
       const { message } = response;
-      if (message.case === "command") {
-        commands.push(message.value);
-        const result = await answer(message.value);
-        if (result) say({ case: "result", value: { ...result, commandId: message.value.id } });
+      if (message.case === "signedCommand") {
+        const command = fromBinary(CommandSchema, verified(message.value, "command"));
+        commands.push(command);
+        const result = await answer(command);
+        if (result) say({ case: "result", value: { ...result, commandId: command.id } });
       } else if (message.case === "queryCommandId") {
         const result = onQuery?.(message.value) ?? { outcome: CommandOutcome.UNKNOWN };
         say({ case: "result", value: { ...result, commandId: message.value } });

@@ -4,6 +4,7 @@ export * from "./pin.ts";
 export * from "./request.ts";
 export * from "./rotate.ts";
 export * from "./sign.ts";
+export * from "./signed-bytes.ts";
 export * from "./source.ts";
 export * from "./spiffe.ts";
 export * from "./tls.ts";
