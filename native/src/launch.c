@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "limits.h"
 #include "memory/hide.h"
 #include "options.h"
 #include "report.h"
@@ -34,12 +35,13 @@ static void wait_for_go(int fd) {
 
 int launch_command(int argc, char **argv) {
   const char *cgroups = NULL, *run_dir = NULL, *answers = NULL;
-  long long go_fd = -1, niceness = 0;
+  long long go_fd = -1, niceness = 0, answers_limits = 0;
   const struct option_spec specs[] = {
       {.name = "cgroup-procs", .text = &cgroups},
       {.name = "run-dir", .text = &run_dir},
       {.name = "page-answers", .text = &answers},
       {.name = "go-fd", .number = &go_fd, .min = 0, .max = 1023},
+      {.name = "answer-limits", .number = &answers_limits, .min = 0, .max = 1},
       {.name = "nice", .number = &niceness, .min = -20, .max = 19},
   };
   int rest = parse_options("launch", argc, argv, specs, sizeof specs / sizeof *specs);
@@ -47,6 +49,7 @@ int launch_command(int argc, char **argv) {
   char *state = NULL, *copy = cgroups ? strdup(cgroups) : NULL;
   for (char *path = copy ? strtok_r(copy, ":", &state) : NULL; path; path = strtok_r(NULL, ":", &state)) join(path);
   if (answers) hide_install(answers);
+  else if (answers_limits && limits_are_hidden()) limits_supervise();
   if (niceness != 0 && setpriority(PRIO_PROCESS, 0, (int)niceness) < 0 && errno != EACCES && errno != EPERM) fail(errno, "launch: --nice");
   if (go_fd >= 0) wait_for_go((int)go_fd); // before the new mount namespace: what is mounted meanwhile must be seen in it
   if (run_dir) {

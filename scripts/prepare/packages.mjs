@@ -28,6 +28,9 @@ const SYSTEM_PACKAGES = [
     testsOnly: true,
     service: "redis-server",
   },
+  { name: "redis-tools", command: "redis-benchmark", why: "loads redis in the tests of real workloads", testsOnly: true },
+  { name: "nginx-light", command: "/usr/sbin/nginx", why: "a workload of the tests", testsOnly: true, service: "nginx" },
+  { name: "python3", command: "/usr/bin/python3", why: "a workload of the tests", testsOnly: true },
   {
     name: "postgresql",
     command: "postgres",

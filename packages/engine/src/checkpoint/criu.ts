@@ -10,7 +10,7 @@ import { type Host, namespaceName } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
 import { emptyDir, maskedDir } from "../runtime/bundle.ts";
 import { cgroupDirs, freezerDir, pidsOf } from "../runtime/cgroup.ts";
-import { residentBytes } from "../runtime/process.ts";
+import { readProc, residentBytes } from "../runtime/process.ts";
 import { rootfsPaths } from "../runtime/rootfs.ts";
 import { goFd, type Launched, readyLaunch, shimFiles } from "../runtime/shim.ts";
 import { explainLog } from "./explain.ts";
@@ -19,13 +19,21 @@ import { explainLog } from "./explain.ts";
 const dumpDeadlineMs = (memoryBytes: number) => 15_000 + memoryBytes / 50_000;
 const restoreDeadlineMs = 60_000;
 
+interface BehindOptions {
+  readonly cgroups?: readonly string[];
+  readonly goFd?: number;
+  /** Where a tracker answers criu's question for pages. */
+  readonly answers?: string;
+  readonly answersLimits?: boolean;
+}
+
 /**
  * criu behind a private /run on a tmpfs, where it keeps what it learnt about the kernel. With `goFd` it is started ahead: it becomes criu when a byte
- * comes on that descriptor. `answers`: where a tracker answers its question for pages.
+ * comes on that descriptor.
  */
 export async function behindPrivateRun(
   host: Host,
-  { cgroups = [], goFd, answers }: { readonly cgroups?: readonly string[]; readonly goFd?: number; readonly answers?: string } = {},
+  { cgroups = [], goFd, answers, answersLimits = false }: BehindOptions = {},
 ): Promise<[string, ...string[]]> {
   const runDir = join(host.memoryDir, "run");
   await mkdir(runDir, { recursive: true, mode: 0o700 });
@@ -34,6 +42,7 @@ export async function behindPrivateRun(
   const answered = answers === undefined ? [] : ["--page-answers", answers];
   // While criu works, clients wait: it goes before other work of a busy node. What it restores gets the niceness that it had.
   const first = ["--nice", "-10"];
+  const limits = answersLimits ? ["--answer-limits", "1"] : [];
   return [
     host.options.tools.native,
     "launch",
@@ -43,6 +52,7 @@ export async function behindPrivateRun(
     ...first,
     ...held,
     ...answered,
+    ...limits,
     "--",
     host.options.tools.criu,
   ];
@@ -82,6 +92,12 @@ export async function dumpArguments(
   ];
 }
 
+/** criu reads the limits of each process. Where this node's root may not (no CAP_SYS_RESOURCE), those of another user's processes are answered from /proc. */
+export async function hasOtherUsers(host: Host, workload: string): Promise<boolean> {
+  const statuses = await Promise.all((await pidsOf(host, workload)).map((pid) => readProc(pid, "status")));
+  return statuses.some((status) => !/^Uid:\t0\t0\t0\t/m.test(status ?? "Uid:\t0\t0\t0\t"));
+}
+
 /** A step of criu whose processes are there already and wait for a word. Whoever made it calls `go` or `drop`. */
 export interface Ready<T> {
   go(signal: AbortSignal): Promise<T>;
@@ -91,7 +107,8 @@ export interface Ready<T> {
 
 /** Makes the dump of a workload into `images` ready; it must be frozen when it goes. `go` throws CHECKPOINT_FAILED with the reason in plain words. */
 export async function readyDump(host: Host, record: WorkloadRecord, images: string, answers?: string): Promise<Ready<RunResult>> {
-  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, ...(answers === undefined ? {} : { answers }) });
+  const answersLimits = await hasOtherUsers(host, record.spec.name);
+  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...(answers === undefined ? {} : { answers }) });
   const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images))]);
   return {
     async go(signal) {

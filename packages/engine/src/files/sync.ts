@@ -58,7 +58,9 @@ export async function sendTree(host: Host, link: Link, peer: Peer, migrationId: 
   try {
     await new Promise<void>((resolve) => server.listen(socketPath, resolve));
     const shell = `${host.options.tools.native} pipe --socket ${socketPath} --`;
-    const args = ["-aHAXS", "--numeric-ids", "--delete", `--rsh=${shell}`, `${tree.path}/`, `peer::${tree.name}/`];
+    // By default rsync takes two times in one second for equal: what was written in place right after the first pass would be missed in the freeze.
+    const exactly = "--modify-window=-1";
+    const args = ["-aHAXS", exactly, "--numeric-ids", "--delete", `--rsh=${shell}`, `${tree.path}/`, `peer::${tree.name}/`];
     // 24: files vanished while they were read, which a running workload does; the pass inside the freeze must not see it.
     await run(host.options.tools.rsync, args, { deadlineMs, signal, okCodes: [0, 24] });
   } catch (cause) {

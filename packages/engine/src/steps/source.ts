@@ -8,6 +8,7 @@ import { readyDump } from "../checkpoint/criu.ts";
 import { type LazyDump, readyLazyDump } from "../checkpoint/lazy-dump.ts";
 import { endOrphanedCriu, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
+import { touchMappedFiles } from "../files/mapped.ts";
 import { sendTree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
@@ -149,6 +150,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         kept?.catch(() => undefined); // heard below, after the files
         const descriptors = await descriptorsOf(host, ref.workload); // before criu opens its own
         const files = await phase(progress, "freeze.files", async (facts) => {
+          facts.mapped = String(await touchMappedFiles(host, ref.workload));
           const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(trees));
           facts.sent = String(!isUnchanged);
           if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, signal);
