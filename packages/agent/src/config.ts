@@ -22,7 +22,7 @@ export const agentConfigSchema = z.strictObject({
       "must be HOST:PORT, or up to ten of them separated by commas",
     ),
   /** aj_SECRET.PIN; needed once. */
-  joinToken: z.string().optional(),
+  joinToken: z.string().meta({ isSecret: true }).optional(),
   joinTokenFile: absolutePath.optional(),
   /** Default: the instance id, where there is a metadata service; else the host name. */
   nodeId: label.optional(),

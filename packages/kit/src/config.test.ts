@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { loadConfig } from "./config.ts";
+import { explainConfig, loadConfig } from "./config.ts";
 
 const schema = z.strictObject({
   nodeName: z.string().default("here"),
@@ -79,5 +79,44 @@ describe("configuration", () => {
       code: "CONFIG_INVALID",
       message: expect.stringContaining("absent.yaml"),
     });
+  });
+});
+
+describe("an explained configuration", () => {
+  const explained = z.strictObject({
+    name: z.string().default("here"),
+    token: z.string().meta({ isSecret: true }).optional(),
+    tokenFile: z.string().optional(),
+    list: z.array(z.string()).default([]),
+    http: z.strictObject({ port: z.number().int().default(3000), host: z.string().default("127.0.0.1") }).prefault({}),
+    server: z.strictObject({ host: z.string(), user: z.string() }).optional(),
+  });
+
+  it("has every key once, with its value and who says it, and no secret", async () => {
+    const file = join(dir, "explained.yaml");
+    await writeFile(file, "name: file\nhttp: {port: 1, host: file}\n");
+    const environment = { AETHER_TEST_HTTP__PORT: "2", AETHER_TEST_TOKEN: "hunter2", AETHER_TEST_LIST: "a, b" };
+    const entries = await explainConfig(explained, { file, prefix: "AETHER_TEST", environment, overrides: { name: "line" } });
+    expect(entries).toEqual([
+      { key: "name", value: "line", source: "command line" },
+      { key: "token", value: "(secret)", source: "AETHER_TEST_TOKEN" },
+      { key: "tokenFile", value: undefined, source: "default" },
+      { key: "list", value: ["a", "b"], source: "AETHER_TEST_LIST" },
+      { key: "http.port", value: 2, source: "AETHER_TEST_HTTP__PORT" },
+      { key: "http.host", value: "file", source: file },
+      { key: "server.host", value: undefined, source: "default" },
+      { key: "server.user", value: undefined, source: "default" },
+    ]);
+  });
+
+  it("is refused as the daemon would refuse it", async () => {
+    const wrong = explainConfig(explained, { prefix: "AETHER_TEST", environment: { AETHER_TEST_NONSENSE: "1" } });
+    await expect(wrong).rejects.toMatchObject({
+      code: "CONFIG_INVALID",
+      field: "nonsense",
+      message: expect.stringContaining("AETHER_TEST_NONSENSE"),
+    });
+    const half = explainConfig(explained, { prefix: "AETHER_TEST", environment: { AETHER_TEST_SERVER__HOST: "db" } });
+    await expect(half).rejects.toMatchObject({ code: "CONFIG_INVALID", field: "server.user" });
   });
 });

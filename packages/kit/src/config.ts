@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { fault } from "@aether/contract";
 import { parse } from "yaml";
-import type { z } from "zod";
+import { z } from "zod";
 
 export interface ConfigSources {
   /** YAML file; absent: none. */
@@ -15,19 +15,78 @@ export interface ConfigSources {
 }
 
 /**
- * Reads and validates. A variable's digits are a number, and true and false are booleans, unless the schema wants a text there.
+ * Reads and validates. A variable's digits are a number, and true and false are booleans, unless the schema wants a text there; where it wants a
+ * list, the variable has commas.
  * Throws CONFIG_INVALID naming the key and where it came from.
  */
 export async function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): Promise<z.infer<Schema>> {
+  return (await readConfig(schema, sources)).value;
+}
+
+/** One value of a configuration, and who says it. */
+export interface ConfigEntry {
+  /** With dots: http.port. */
+  readonly key: string;
+  /** Undefined: not set, and there is no default. */
+  readonly value: unknown;
+  /** default, the name of a variable, the path of the file, or "command line". */
+  readonly source: string;
+}
+
+/** Every key of the schema with its value and where that came from, secrets (`.meta({ isSecret: true })`) covered. Throws as `loadConfig` does. */
+export async function explainConfig(schema: z.ZodType, sources: ConfigSources): Promise<ConfigEntry[]> {
+  const { value, fromFile, variables } = await readConfig(schema, sources);
+  const has = (root: unknown, path: readonly string[]) => at(root, path) !== undefined;
+  return keysOf(schema).map(({ path, isSecret }) => {
+    const key = path.join(".");
+    const found = at(value, path);
+    const variable = variables.find((each) => each.path.join(".") === key);
+    const source = has(sources.overrides, path)
+      ? "command line"
+      : variable !== undefined
+        ? variable.name
+        : has(fromFile, path)
+          ? (sources.file ?? "")
+          : "default";
+    return { key, value: isSecret && found !== undefined ? "(secret)" : found, source };
+  });
+}
+
+const at = (root: unknown, path: readonly string[]): unknown =>
+  path.reduce<unknown>((value, name) => (isRecord(value) ? value[name] : undefined), root);
+
+interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly isSecret?: boolean;
+}
+
+/** The leaves of a schema of nested objects, in their order. */
+function keysOf(schema: z.ZodType): { readonly path: string[]; readonly isSecret: boolean }[] {
+  const walk = (node: JsonSchema, path: string[]): { path: string[]; isSecret: boolean }[] => {
+    const { properties } = node.properties === undefined ? (node.anyOf?.find((each) => each.properties !== undefined) ?? {}) : node;
+    if (properties === undefined) return [{ path, isSecret: node.isSecret === true }];
+    return Object.entries(properties).flatMap(([name, inner]) => walk(inner, [...path, name]));
+  };
+  return walk(z.toJSONSchema(schema, { io: "output", unrepresentable: "any" }) as JsonSchema, []);
+}
+
+async function readConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources) {
   const fromFile = sources.file === undefined ? {} : await readYaml(sources.file);
   const variables = variablesOf(sources);
-  const mergeAll = (texts: ReadonlySet<string>) => merge(merge(fromFile, fromEnvironment(variables, texts)), sources.overrides ?? {});
-  let parsed = schema.safeParse(mergeAll(new Set()));
+  const mergeAll = (texts: ReadonlySet<string>, lists: ReadonlySet<string>) =>
+    merge(merge(fromFile, fromEnvironment(variables, texts, lists)), sources.overrides ?? {});
+  let parsed = schema.safeParse(mergeAll(new Set(), new Set()));
   if (!parsed.success) {
-    const wanted = parsed.error.issues.filter((issue) => issue.code === "invalid_type" && issue.expected === "string");
-    parsed = schema.safeParse(mergeAll(new Set(wanted.map((issue) => issue.path.join(".")))));
+    const expecting = (type: string) =>
+      new Set(
+        parsed.error?.issues
+          .filter((issue) => issue.code === "invalid_type" && issue.expected === type)
+          .map((issue) => issue.path.join(".")),
+      );
+    parsed = schema.safeParse(mergeAll(expecting("string"), expecting("array")));
   }
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return { value: parsed.data as z.infer<Schema>, fromFile, variables };
   const issue = parsed.error.issues[0];
   const unknown = issue?.code === "unrecognized_keys" ? issue.keys.slice(0, 1) : [];
   const key = [...(issue?.path ?? []), ...unknown].join(".");
@@ -66,19 +125,23 @@ function variablesOf({ prefix, environment = process.env }: ConfigSources): Vari
   });
 }
 
-/** `texts`: the keys whose values stay texts whatever they look like. */
-function fromEnvironment(variables: readonly Variable[], texts: ReadonlySet<string>): Record<string, unknown> {
+/** `texts`: the keys whose values stay texts whatever they look like; `lists`: those that are lists, with commas. */
+function fromEnvironment(variables: readonly Variable[], texts: ReadonlySet<string>, lists: ReadonlySet<string>): Record<string, unknown> {
   const out: Record<string, unknown> = {};
   for (const { path, text } of variables) {
-    let at = out;
+    let target = out;
     for (const part of path.slice(0, -1)) {
-      const existing = at[part];
+      const existing = target[part];
       const next = isRecord(existing) ? existing : {};
-      at[part] = next;
-      at = next;
+      target[part] = next;
+      target = next;
+    }
+    if (lists.has(path.join("."))) {
+      target[path.at(-1) ?? ""] = text.split(",").map((each) => each.trim());
+      continue;
     }
     const isLiteral = /^(\d+(\.\d+)?|true|false)$/.test(text) && !texts.has(path.join("."));
-    at[path.at(-1) ?? ""] = isLiteral ? parse(text) : text;
+    target[path.at(-1) ?? ""] = isLiteral ? parse(text) : text;
   }
   return out;
 }

@@ -6,6 +6,7 @@ import { registerAudit } from "./audit.ts";
 import { registerCertificate } from "./certificate.ts";
 import { registerCheckpoint } from "./checkpoint.ts";
 import { registerCompletion } from "./completion.ts";
+import { registerConfig } from "./config.ts";
 import { registerCore } from "./core.ts";
 import { registerDecisions } from "./decisions.ts";
 import { registerDoctor } from "./doctor.ts";
@@ -80,6 +81,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   program.commandsGroup("Daemons and access:");
   registerCore(program);
   registerAgent(program);
+  registerConfig(program);
   registerAccount(program);
   registerToken(program);
   registerCompletion(program);
