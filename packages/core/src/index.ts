@@ -1,3 +1,4 @@
 export { type CoreConfig, type CoreConfigInput, coreConfig } from "./config.ts";
 export { type CoreRunOptions, type RunningCore, run, runCore } from "./core.ts";
 export { prepareSeed as prepareDatabase } from "./db/seed.ts";
+export { type RiskServerOptions, serveRisk } from "./risk/serve.ts";

@@ -21,9 +21,11 @@ import { registerMigrate } from "./migrate.ts";
 import { registerMigrations } from "./migrations.ts";
 import { registerNodes } from "./nodes.ts";
 import { registerPlan } from "./plan.ts";
+import { registerPrices } from "./prices.ts";
 import { registerPs } from "./ps.ts";
 import { registerReceipt } from "./receipt.ts";
 import { registerRestore } from "./restore.ts";
+import { registerRisk } from "./risk/index.ts";
 import { registerRun } from "./run.ts";
 import { registerSnapshots } from "./snapshots.ts";
 import { registerStop } from "./stop.ts";
@@ -38,7 +40,7 @@ const backtest = {
 
 const savings = {
   name: "savings",
-  description: "cost of a month on spot against on-demand and savings plans, on real price series",
+  description: "what spot has saved this fleet; or, with --traces, a month on real price series",
   register: async (program: Command) => (await import("./savings/index.ts")).registerSavings(program),
 };
 
@@ -69,11 +71,13 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   program.commandsGroup("Interruptions:");
   registerDrill(program);
   registerNodes(program);
+  registerRisk(program);
   registerDecisions(program);
   registerPlan(program);
   registerGuards(program);
   registerEvents(program);
   registerAudit(program);
+  registerPrices(program);
   for (const heavy of [backtest, savings]) {
     if (asked === undefined || asked.includes(heavy.name) || asked.includes("completion")) await heavy.register(program);
     else program.command(heavy.name).description(heavy.description);

@@ -1,5 +1,11 @@
 // Configuration of assessments and of when a move pays, with units in the names.
-import { DEFAULT_ASSESS_SETTINGS, DEFAULT_MOVE_POLICY, DEFAULT_RISK_PRIORS, DEFAULT_RULE_THRESHOLDS } from "@aether/risk";
+import {
+  DEFAULT_ASSESS_SETTINGS,
+  DEFAULT_MOVE_COSTS,
+  DEFAULT_MOVE_POLICY,
+  DEFAULT_RISK_PRIORS,
+  DEFAULT_RULE_THRESHOLDS,
+} from "@aether/risk";
 import { z } from "zod";
 
 const prior = (fallback: { readonly factor: number; readonly logSpread: number }) =>
@@ -45,13 +51,13 @@ export const weighingConfig = z
     moveAboveRatio: z.number().min(1).max(100).default(DEFAULT_MOVE_POLICY.moveAboveRatio),
     restSeconds: z.int().min(0).max(604_800).default(DEFAULT_MOVE_POLICY.restSeconds),
     mostMovesPerDay: z.int().min(0).max(1_000).default(DEFAULT_MOVE_POLICY.mostMovesPerDay),
-    downtimeUsdPerSecond: z.number().min(0).max(1_000_000).default(0.01),
-    lossDowntimeSeconds: z.number().min(0).max(604_800).default(600),
-    lossUsd: z.number().min(0).max(1e9).default(1),
-    noticeFailureProbability: z.number().min(0).max(1).default(0.05),
-    freezeSeconds: z.number().min(0).max(3_600).default(2),
-    transferUsdPerGb: z.number().min(0).max(100).default(0.01),
-    overlapSeconds: z.number().min(0).max(86_400).default(120),
+    downtimeUsdPerSecond: z.number().min(0).max(1_000_000).default(DEFAULT_MOVE_COSTS.downtimeUsdPerSecond),
+    lossDowntimeSeconds: z.number().min(0).max(604_800).default(DEFAULT_MOVE_COSTS.lossDowntimeSeconds),
+    lossUsd: z.number().min(0).max(1e9).default(DEFAULT_MOVE_COSTS.lossUsd),
+    noticeFailureProbability: z.number().min(0).max(1).default(DEFAULT_MOVE_COSTS.noticeFailureProbability),
+    freezeSeconds: z.number().min(0).max(3_600).default(DEFAULT_MOVE_COSTS.freezeSeconds),
+    transferUsdPerGb: z.number().min(0).max(100).default(DEFAULT_MOVE_COSTS.transferUsdPerGb),
+    overlapSeconds: z.number().min(0).max(86_400).default(DEFAULT_MOVE_COSTS.overlapSeconds),
   })
   .prefault({});
 

@@ -8,7 +8,7 @@ import {
   type ReplayPolicyResponse,
   ReplayPolicyResponseSchema,
 } from "@aether/contract/gen/aether/v2/risk_pb";
-import { type MoveCosts, type MovePolicy, type PoolTick, replay } from "@aether/risk";
+import { type MoveCosts, type MovePolicy, type PoolTick, probabilityWithin, replay } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
@@ -16,7 +16,6 @@ import { fromColumn } from "../db/proto.ts";
 import { parsePoolName, poolName, poolOf } from "../prices/pool.ts";
 import { priceAt, readPriceBook } from "../prices/store.ts";
 import { readLosses } from "./evidence.ts";
-import { probabilityWithin } from "./horizon.ts";
 
 const tickMs = 600_000;
 const mostTicks = 100_000;

@@ -1,7 +1,7 @@
 import { Fault } from "@aether/contract";
 import { AnalyzeRequestSchema, RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
 import { silentLogger } from "@aether/kit";
-import { DEFAULT_ASSESS_SETTINGS, DEFAULT_RULE_THRESHOLDS } from "@aether/risk";
+import { DEFAULT_ASSESS_SETTINGS, DEFAULT_RULE_THRESHOLDS, probabilityWithin } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -12,7 +12,6 @@ import { spotPriceFetch } from "../prices/store.ts";
 import { answerAnalyze } from "./analyze.ts";
 import { createAssessments, hourOf } from "./assessments.ts";
 import { weighingConfig } from "./config.ts";
-import { probabilityWithin } from "./horizon.ts";
 import { levelOf } from "./level.ts";
 import { survivalCurve } from "./survival.ts";
 import { createRiskWatch } from "./watch.ts";

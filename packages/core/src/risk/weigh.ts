@@ -5,16 +5,17 @@ import {
   type AssessSettings,
   assess,
   DEFAULT_HAZARD_MODEL,
+  DEFAULT_MOVE_COSTS,
   decideMove,
   type MoveCosts,
   type MoveDecision,
   type MovePolicy,
+  probabilityWithin,
 } from "@aether/risk";
 import type { Kysely } from "kysely";
 import type { Database } from "../db/schema.ts";
 import type { WeighingConfig } from "./config.ts";
 import { readSubjects } from "./evidence.ts";
-import { probabilityWithin } from "./horizon.ts";
 
 export interface Weighing {
   readonly policy: MovePolicy;
@@ -24,7 +25,10 @@ export interface Weighing {
 
 export function weighingOf(config: WeighingConfig): Weighing {
   const { horizonSeconds, moveAboveRatio, restSeconds, mostMovesPerDay, ...costs } = config;
-  return { policy: { horizonSeconds, moveAboveRatio, restSeconds, mostMovesPerDay }, costs: { ...costs, transferGb: 1 } };
+  return {
+    policy: { horizonSeconds, moveAboveRatio, restSeconds, mostMovesPerDay },
+    costs: { ...costs, transferGb: DEFAULT_MOVE_COSTS.transferGb },
+  };
 }
 
 export interface WeighInput {

@@ -5,7 +5,7 @@
 import { type AssessSettings, assess, type Contribution, DEFAULT_ASSESS_SETTINGS } from "./assess.ts";
 import type { PoolReadings } from "./features.ts";
 import type { HazardModel } from "./hazard-model.ts";
-import { applyRules, DEFAULT_RULE_THRESHOLDS, type RuleThresholds } from "./rules.ts";
+import { applyRules, DEFAULT_RULE_THRESHOLDS, type RuleName, type RuleThresholds } from "./rules.ts";
 
 export interface AnalyzeRequest {
   /** Oldest first, USD per hour. */
@@ -20,6 +20,8 @@ export interface AnalyzeResponse {
   /** 100 for CRITICAL, 0 for LOW: what old clients read. */
   readonly prediction: number;
   readonly rca: string;
+  /** The named rule that answered. */
+  readonly rule: RuleName;
   /** 1 less the width of the probability's range: how much is known, not how bad it is. */
   readonly confidence: number;
   readonly probability: number;
@@ -88,6 +90,7 @@ export function analyze(
     status: verdict.status,
     prediction: isCritical ? 100 : 0,
     rca: verdict.reason,
+    rule: verdict.rule,
     confidence: horizon ? 1 - (horizon.high - horizon.low) : 0,
     probability: horizon?.probability ?? 0,
     horizonSeconds: assessment.explainedHorizonSeconds,

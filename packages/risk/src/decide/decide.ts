@@ -31,6 +31,18 @@ export interface MoveCosts {
   readonly overlapSeconds: number;
 }
 
+/** Of a service that loses 36 USD an hour when it is down; a gigabyte to carry. Every number is the operator's to set. */
+export const DEFAULT_MOVE_COSTS: MoveCosts = {
+  downtimeUsdPerSecond: 0.01,
+  lossDowntimeSeconds: 600,
+  lossUsd: 1,
+  noticeFailureProbability: 0.05,
+  freezeSeconds: 2,
+  transferGb: 1,
+  transferUsdPerGb: 0.01,
+  overlapSeconds: 120,
+};
+
 export interface Side {
   /** Probability of interruption within the policy's horizon. */
   readonly probability: number;

@@ -1,6 +1,8 @@
-/** `aether savings`: what a stateful service costs in a month on spot against on-demand and a savings plan, as a distribution over real months. */
+/** `aether savings`: what spot has saved this fleet; or what a stateful service costs in a month on spot, as a distribution over real months. */
 import { resolve } from "node:path";
+import { fault } from "@aether/contract";
 import { type Command, InvalidArgumentError } from "commander";
+import { action, wholeNumber, withCommon } from "../../options.ts";
 import { savingsRows } from "./read.ts";
 
 function fraction(text: string): number {
@@ -14,59 +16,69 @@ function atLeastZero(text: string): number {
   return value;
 }
 
+interface SavingsFlags {
+  readonly traces?: string;
+  readonly hours: number;
+  readonly region?: string;
+  readonly instanceType?: string;
+  readonly planDiscount: number;
+  readonly interruptionFactor: number;
+  readonly freezeSeconds?: number;
+  readonly overlapSeconds?: number;
+}
+
 /** Adds the `savings` command to the program. */
 export function registerSavings(program: Command): void {
-  program
-    .command("savings")
-    .description("cost of a month on spot against on-demand and savings plans, on real price series")
-    .requiredOption("--traces <dir>", "folder with manifest.csv and the prices it names")
-    .option("--region <name>", "only this region")
-    .option("--instance-type <name>", "only this type")
-    .option("--plan-discount <fraction>", "discount of the savings plan to compare with", fraction, 0.28)
-    .option("--interruption-factor <x>", "multiplies the interruptions that the Spot Advisor band implies", atLeastZero, 1)
-    .option("--freeze-seconds <s>", "measured freeze of a move", atLeastZero)
-    .option("--overlap-seconds <s>", "both instances billed for so long in a move", atLeastZero)
-    .option("--json", "print one JSON document")
+  withCommon(program.command("savings"))
+    .description("what spot has saved this fleet; or, with --traces, a month on real price series")
+    .option("--hours <h>", "the fleet: how far back", wholeNumber(1, 9600), 720)
+    .option("--traces <dir>", "folder with manifest.csv and the prices it names: a month on spot against on-demand and savings plans")
+    .option("--region <name>", "with --traces: only this region")
+    .option("--instance-type <name>", "with --traces: only this type")
+    .option("--plan-discount <fraction>", "with --traces: discount of the savings plan to compare with", fraction, 0.28)
+    .option("--interruption-factor <x>", "with --traces: multiplies the interruptions that the Spot Advisor band implies", atLeastZero, 1)
+    .option("--freeze-seconds <s>", "with --traces: measured freeze of a move", atLeastZero)
+    .option("--overlap-seconds <s>", "with --traces: both instances billed for so long in a move", atLeastZero)
+    .addHelpText("after", "\nExamples:\n  $ aether savings --hours 24\n  $ aether savings --traces DIR --region us-east-1")
     .action(
-      (options: {
-        traces: string;
-        region?: string;
-        instanceType?: string;
-        planDiscount: number;
-        interruptionFactor: number;
-        freezeSeconds?: number;
-        overlapSeconds?: number;
-        json?: boolean;
-      }) => {
-        try {
-          const { freezeSeconds, overlapSeconds, region, instanceType } = options;
-          const rows = savingsRows(resolve(options.traces), {
-            planDiscount: options.planDiscount,
-            interruptionFactor: options.interruptionFactor,
-            costs: {
-              ...(freezeSeconds === undefined ? {} : { freezeSeconds }),
-              ...(overlapSeconds === undefined ? {} : { overlapSeconds }),
-            },
-            ...(region === undefined ? {} : { region }),
-            ...(instanceType === undefined ? {} : { instanceType }),
-          });
-          if (rows.length === 0) throw new Error("no price series covers a whole month for that choice");
-          if (options.json) process.stdout.write(`${JSON.stringify({ planDiscount: options.planDiscount, rows }, null, 2)}\n`);
-          else {
-            process.stdout.write(
-              "region          type           months  on-demand/month   worst    p10  median    best  beats plan  moves/month\n",
-            );
-            for (const r of rows) {
-              const percent = (x: number): string => `${(100 * x).toFixed(0)} %`.padStart(6);
-              process.stdout.write(
-                `${r.region.padEnd(15)} ${r.instanceType.padEnd(14)} ${String(r.months).padStart(6)} ${r.onDemandUsd.toFixed(2).padStart(12)} USD  ${percent(r.worst)} ${percent(r.p10)} ${percent(r.median)}  ${percent(r.best)}      ${percent(r.beatsPlan)}  ${(r.priceMovesPerMonth + r.interruptionsPerMonth).toFixed(1).padStart(11)}\n`,
-              );
-            }
-          }
-        } catch (error) {
-          process.stderr.write(`savings: ${error instanceof Error ? error.message : String(error)}\n`);
-          process.exitCode = 1;
+      action(async (context, options: SavingsFlags) => {
+        if (options.traces === undefined) {
+          const { fleetSavings } = await import("./fleet.ts");
+          return fleetSavings(context, options.hours);
         }
-      },
+        const { freezeSeconds, overlapSeconds, region, instanceType, planDiscount } = options;
+        const rows = savingsRows(resolve(options.traces), {
+          planDiscount,
+          interruptionFactor: options.interruptionFactor,
+          costs: {
+            ...(freezeSeconds === undefined ? {} : { freezeSeconds }),
+            ...(overlapSeconds === undefined ? {} : { overlapSeconds }),
+          },
+          ...(region === undefined ? {} : { region }),
+          ...(instanceType === undefined ? {} : { instanceType }),
+        });
+        if (rows.length === 0) throw fault("INVALID_ARGUMENT", "no price series covers a whole month for that choice");
+        const { renderTable } = await import("../../render/table.ts");
+        const percent = (x: number): string => `${(100 * x).toFixed(0)} %`;
+        context.output.result({ planDiscount, rows: rows.map((row) => ({ ...row })) }, () =>
+          renderTable(
+            rows,
+            [
+              { title: "REGION", cell: (r) => r.region },
+              { title: "TYPE", cell: (r) => r.instanceType },
+              { title: "MONTHS", align: "right", cell: (r) => String(r.months) },
+              { title: "ON-DEMAND A MONTH", align: "right", cell: (r) => `${r.onDemandUsd.toFixed(2)} USD` },
+              { title: "WORST", align: "right", cell: (r) => percent(r.worst) },
+              { title: "P10", align: "right", cell: (r) => percent(r.p10) },
+              { title: "MEDIAN", align: "right", cell: (r) => percent(r.median) },
+              { title: "BEST", align: "right", cell: (r) => percent(r.best) },
+              { title: "BEATS PLAN", align: "right", cell: (r) => percent(r.beatsPlan) },
+              { title: "MOVES A MONTH", align: "right", cell: (r) => (r.priceMovesPerMonth + r.interruptionsPerMonth).toFixed(1) },
+            ],
+            context.output.width,
+            "",
+          ),
+        );
+      }),
     );
 }

@@ -1,10 +1,10 @@
-interface Horizons {
-  /** Shortest first. */
+/** Horizons of an assessment, shortest first. */
+export interface WithHorizons {
   readonly horizons: readonly { readonly horizonSeconds: number; readonly probability: number }[];
 }
 
 /** The probability of an interruption within any time up to the longest horizon: between two horizons the hazard is constant. */
-export function probabilityWithin({ horizons }: Horizons, seconds: number): number {
+export function probabilityWithin({ horizons }: WithHorizons, seconds: number): number {
   let from = { horizonSeconds: 0, probability: 0 };
   for (const to of horizons) {
     if (seconds <= to.horizonSeconds) {
