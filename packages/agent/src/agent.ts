@@ -18,12 +18,15 @@ import { readMachine } from "./host/machine.ts";
 import { createTelemetry } from "./host/telemetry.ts";
 import { createUsageMeter } from "./host/usage.ts";
 import { createImdsClient } from "./imds/client.ts";
+import type { Announced } from "./imds/watch.ts";
 import { findInstance, watchWhenThere } from "./imds/watching.ts";
 import { createCoreAddresses } from "./link/addresses.ts";
 import { createNodeIdentity, nodeIdIn } from "./link/enrol.ts";
 import { type Session, startSession } from "./link/session.ts";
 import { openSpool } from "./link/spool.ts";
 import { openCoreLink } from "./link/transport.ts";
+import { openPlanFile } from "./reflex/plan-file.ts";
+import { startReflex } from "./reflex/reflex.ts";
 import { startBoard } from "./workloads/board.ts";
 
 export interface RunOptions {
@@ -100,6 +103,7 @@ async function assemble(
   const imds = createImdsClient({ endpoint: config.imds.endpoint });
   stack.add("metadata client", () => imds.close());
   const instance = config.imds.enabled === false ? undefined : await findInstance(imds, log, signal);
+  let announced: () => Announced = () => ({});
   if (config.imds.enabled !== false) {
     const watching = watchWhenThere(
       {
@@ -113,6 +117,7 @@ async function assemble(
       },
       signal,
     );
+    announced = () => watching.announced();
     stack.add("interruption watcher", watching);
   }
 
@@ -146,6 +151,8 @@ async function assemble(
     const { trustBundlePem, spiffeId } = identity.current();
     return { trustBundlePem, spiffeId: coreSpiffeId(parseSpiffeId(spiffeId).trustDomain) };
   });
+
+  const plans = await openPlanFile({ stateDir, nodeId, openSigned });
 
   // Workloads
   const engine = await makeEngine({
@@ -191,11 +198,23 @@ async function assemble(
     log,
     openSigned,
     onCommand: dispatcher.take,
+    onPlan: (plan) => {
+      plans.keep(plan).catch((caught: unknown) => log.error({ err: caught }, "a reflex plan is not kept"));
+    },
     onQuery: dispatcher.answer,
     onCancel: dispatcher.cancel,
     onConfig: takeConfig,
   });
   stack.add("session", session);
+  const running = () =>
+    new Map(
+      board
+        .reports()
+        .filter(({ phase }) => phase === "running")
+        .map(({ name, epoch }) => [name ?? "", Number(epoch ?? 0n)]),
+    );
+  const isConnected = () => session?.isConnected() ?? false;
+  stack.add("reflex", startReflex({ plans, isConnected, notice: () => announced().notice, running, take: dispatcher.take, log }));
   stack.add("commands", dispatcher);
 
   const measure = createUsageMeter();

@@ -70,6 +70,7 @@ import { createMigrations } from "./migration/migrations.ts";
 import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
 import { createPrices } from "./prices/prices.ts";
+import { createReflex } from "./reflex/reflex.ts";
 import { createAssessments } from "./risk/assessments.ts";
 import { assessSettings } from "./risk/config.ts";
 import { createRiskWatch } from "./risk/watch.ts";
@@ -159,13 +160,14 @@ async function assemble(
   const reports = createWorkloadReports(db, events, nowMs);
   const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
   const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry });
+  const sign = createSigner(() => identity.current());
   const gateway = createGateway({
     commands,
     signals,
     memory,
     telemetry,
     agentConfig,
-    sign: createSigner(() => identity.current()),
+    sign,
     clock,
     log,
   });
@@ -262,6 +264,7 @@ async function assemble(
     migrations,
     guards,
     certificates,
+    createReflex({ db, events, sessions: gateway, sign, nowMs, log }),
     createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,
     prices,

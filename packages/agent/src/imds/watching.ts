@@ -9,6 +9,7 @@ import type { AgentConfig } from "../config.ts";
 import type { Spool } from "../link/spool.ts";
 import { newTraceparent } from "../link/trace.ts";
 import { type ImdsClient, type InstanceFacts, readInstanceFacts } from "./client.ts";
+import type { Announced } from "./watch.ts";
 import { type SequencedSignal, startWatcher, type Watcher } from "./watcher.ts";
 
 /** Undefined where no metadata service answers within two tries: then this is not a cloud instance, or not yet. */
@@ -36,7 +37,10 @@ export interface WatchSetup {
 }
 
 /** Watches now, or from when a service answers: an instance can boot faster than its metadata. */
-export function watchWhenThere({ config, imds, isThere, spool, log, intervalMs, onSignal }: WatchSetup, outer: AbortSignal): Stoppable {
+export function watchWhenThere(
+  { config, imds, isThere, spool, log, intervalMs, onSignal }: WatchSetup,
+  outer: AbortSignal,
+): Stoppable & { announced(): Announced } {
   const stopping = new AbortController();
   const signal = AbortSignal.any([outer, stopping.signal]);
   let watcher: Watcher | undefined;
@@ -58,6 +62,7 @@ export function watchWhenThere({ config, imds, isThere, spool, log, intervalMs, 
     if (!signal.aborted) log.error({ err: caught }, "interruptions cannot be watched");
   });
   return {
+    announced: () => watcher?.announced() ?? {},
     async stop() {
       stopping.abort(fault("CANCELLED", "the agent stops"));
       await work;

@@ -38,6 +38,8 @@ export interface SessionOptions {
   openSigned(signed: SignedBytes, purpose: string): Uint8Array;
   /** Must not throw and must not wait for the command's end. */
   onCommand(command: Command): void;
+  /** A signed plan for when the control plane is away. Must not throw. */
+  onPlan(plan: SignedBytes): void;
   /** What happened to this command? */
   onQuery(commandId: string): MessageInitShape<typeof CommandResultSchema>;
   onCancel(commandId: string): void;
@@ -121,6 +123,8 @@ export function startSession(options: SessionOptions): Session {
         return log.error({ commandId: message.value.id }, "a command without a signature is not carried out");
       case "signedCommand":
         return takeSigned(message.value);
+      case "reflexPlan":
+        return options.onPlan(message.value);
       case "signalAck":
         live?.signalSentAt.delete(Number(message.value));
         return spool.ack("signal", Number(message.value)).catch(ackNotKept);

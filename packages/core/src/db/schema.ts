@@ -283,6 +283,13 @@ export interface MoveMeasurementsTable {
   raw_time_to_safe_ms: number | null;
 }
 
+export interface ReflexPlansTable {
+  node_id: string;
+  version: number;
+  sent_at: Date;
+  steps: Json;
+}
+
 export interface GuardsTable {
   id: Generated<number>;
   is_paused: Generated<boolean>;
@@ -453,6 +460,7 @@ export interface Database {
   certificate_changes: CertificateChangesTable;
   move_measurements: MoveMeasurementsTable;
   guards: GuardsTable;
+  reflex_plans: ReflexPlansTable;
   tokens: TokensTable;
   idempotency_keys: IdempotencyKeysTable;
   telemetry: TelemetryTable;

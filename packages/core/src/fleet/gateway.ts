@@ -93,6 +93,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     hello: new Set<(nodeId: string, hello: Hello) => void>(),
     progress: new Set<(nodeId: string, progress: CommandProgress) => void>(),
     lost: new Set<(nodeId: string) => void>(),
+    unknown: new Set<(nodeId: string, result: CommandResult) => Promise<boolean>>(),
   };
 
   /** Agents carry out only what is signed, over all of its bytes. What is sent again has only the rest of its time: durations run by this clock. */
@@ -190,8 +191,14 @@ export function createGateway(options: GatewayOptions): Gateway {
     // Whoever waited goes on first: in the freeze of a move its transaction would otherwise stand behind this one.
     await new Promise((resolve) => setImmediate(resolve));
     const isKnown = await commands.finish(session.nodeId, result);
-    if (!isKnown) log.warn({ nodeId: session.nodeId, commandId }, "result of a command that is not on record");
+    const isTaken = isKnown || (await takeUnknown(session.nodeId, result));
+    if (!isTaken) log.warn({ nodeId: session.nodeId, commandId }, "result of a command that is not on record");
     say(session, { case: "resultAck", value: commandId });
+  }
+
+  async function takeUnknown(nodeId: string, result: CommandResult): Promise<boolean> {
+    for (const listener of listeners.unknown) if (await listener(nodeId, result)) return true;
+    return false;
   }
 
   function wait(
@@ -291,6 +298,11 @@ export function createGateway(options: GatewayOptions): Gateway {
       const session = sessions.get(nodeId);
       if (session) say(session, { case: "cancelCommandId", value: commandId });
     },
+    sendPlan(nodeId, plan) {
+      const session = sessions.get(nodeId);
+      if (session) say(session, { case: "reflexPlan", value: plan });
+    },
+    onUnknownResult: (listener) => listen(listeners.unknown, listener),
     isConnected: (nodeId) => sessions.has(nodeId),
     connectedNodes: () => [...sessions.keys()].sort(),
     untilConnected: (nodeId, signal) =>

@@ -1,6 +1,13 @@
 // The seam between whoever decides what a node shall do and the stream on which its agent hears it. A command is on record before
 // it leaves and its result is on record before the agent may forget it; what was not acknowledged is asked about, never blindly repeated.
-import type { CommandOutput, CommandProgress, CommandResult, CommandSchema, Hello } from "@aether/contract/gen/aether/v2/agent_pb";
+import type {
+  CommandOutput,
+  CommandProgress,
+  CommandResult,
+  CommandSchema,
+  Hello,
+  SignedBytes,
+} from "@aether/contract/gen/aether/v2/agent_pb";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Row } from "../db/schema.ts";
 
@@ -32,6 +39,10 @@ export interface AgentSessions {
    * Throws NODE_NOT_CONNECTED, or the signal's reason.
    */
   query(nodeId: string, commandId: string, signal: AbortSignal): Promise<CommandResult>;
+  /** Gives the node its signed reflex plan. Lossy: a new session gets a new one. */
+  sendPlan(nodeId: string, plan: SignedBytes): void;
+  /** An answer to a command that is not on record. True: it was taken over. It is acknowledged afterwards either way. */
+  onUnknownResult(listener: (nodeId: string, result: CommandResult) => Promise<boolean>): () => void;
   /** Asks the agent to stop a command's output. Safe when it has ended. */
   cancel(nodeId: string, commandId: string): void;
   isConnected(nodeId: string): boolean;

@@ -36,7 +36,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/agent.proto.
  */
 export const file_aether_v2_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJxCg9SZWdpc3RlclJlcXVlc3QSFwoKam9pbl90b2tlbhgBIAEoCUIDgAEBEg8KB25vZGVfaWQYAiABKAkSDwoHY3NyX3BlbRgDIAEoCRIjCgVmYWN0cxgEIAEoCzIULmFldGhlci52Mi5Ob2RlRmFjdHMicgoQUmVnaXN0ZXJSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEiUKCGlkZW50aXR5GAIgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5EiYKBmNvbmZpZxgDIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZyKGAQoISWRlbnRpdHkSEQoJc3BpZmZlX2lkGAEgASgJEh0KFWNlcnRpZmljYXRlX2NoYWluX3BlbRgCIAEoCRIYChB0cnVzdF9idW5kbGVfcGVtGAMgASgJEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItgBCgtBZ2VudENvbmZpZxIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYASABKA0SGAoQaW1kc19pbnRlcnZhbF9tcxgCIAEoDRIdChV0ZWxlbWV0cnlfaW50ZXJ2YWxfbXMYAyABKA0SPQoMc3dpdGNoZWRfb2ZmGAQgAygLMicuYWV0aGVyLnYyLkFnZW50Q29uZmlnLlN3aXRjaGVkT2ZmRW50cnkaMgoQU3dpdGNoZWRPZmZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIicKFFJlbmV3SWRlbnRpdHlSZXF1ZXN0Eg8KB2Nzcl9wZW0YASABKAkiPgoVUmVuZXdJZGVudGl0eVJlc3BvbnNlEiUKCGlkZW50aXR5GAEgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5Iq4DCg5TZXNzaW9uUmVxdWVzdBIhCgVoZWxsbxgBIAEoCzIQLmFldGhlci52Mi5IZWxsb0gAEikKCWhlYXJ0YmVhdBgCIAEoCzIULmFldGhlci52Mi5IZWFydGJlYXRIABIpCgZzaWduYWwYAyABKAsyFy5hZXRoZXIudjIuU2lnbmFsUmVwb3J0SAASKgoGcmVzdWx0GAQgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRSZXN1bHRIABIuCghwcm9ncmVzcxgFIAEoCzIaLmFldGhlci52Mi5Db21tYW5kUHJvZ3Jlc3NIABIqCgZvdXRwdXQYBiABKAsyGC5hZXRoZXIudjIuQ29tbWFuZE91dHB1dEgAEjQKD3dvcmtsb2FkX2NoYW5nZRgHIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZENoYW5nZUgAEikKBnJlZmxleBgIIAEoCzIXLmFldGhlci52Mi5SZWZsZXhSZXBvcnRIABIvCgl0ZWxlbWV0cnkYCSABKAsyGi5hZXRoZXIudjIuVGVsZW1ldHJ5UmVwb3J0SABCCQoHbWVzc2FnZSLaAgoPU2Vzc2lvblJlc3BvbnNlEiUKB3dlbGNvbWUYASABKAsyEi5hZXRoZXIudjIuV2VsY29tZUgAEiUKB2NvbW1hbmQYAiABKAsyEi5hZXRoZXIudjIuQ29tbWFuZEgAEhQKCnNpZ25hbF9hY2sYAyABKARIABIUCgpyZXN1bHRfYWNrGAQgASgJSAASGgoQcXVlcnlfY29tbWFuZF9pZBgFIAEoCUgAEhsKEWNhbmNlbF9jb21tYW5kX2lkGAYgASgJSAASKAoGY29uZmlnGAcgASgLMhYuYWV0aGVyLnYyLkFnZW50Q29uZmlnSAASMAoOc2lnbmVkX2NvbW1hbmQYCCABKAsyFi5hZXRoZXIudjIuU2lnbmVkQnl0ZXNIABItCgtyZWZsZXhfcGxhbhgJIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAQgkKB21lc3NhZ2UiVwoLU2lnbmVkQnl0ZXMSDwoHcHVycG9zZRgBIAEoCRIPCgdjb250ZW50GAIgASgMEhEKCXNpZ25hdHVyZRgDIAEoDBITCgtjZXJ0aWZpY2F0ZRgEIAEoDCKCAQoKUmVmbGV4UGxhbhIPCgdub2RlX2lkGAEgASgJEg8KB3ZlcnNpb24YAiABKAMSLAoJdmFsaWRfZm9yGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiQKBXN0ZXBzGAQgAygLMhUuYWV0aGVyLnYyLlJlZmxleFN0ZXAidAoKUmVmbGV4U3RlcBIQCgh3b3JrbG9hZBgBIAEoCRINCgVlcG9jaBgCIAEoAxIOCgZhY3Rpb24YAyABKAkSEwoLc25hcHNob3RfaWQYBCABKAkSDgoGcmVhc29uGAUgASgJEhAKCHByaW9yaXR5GAYgASgNIngKDFJlZmxleFJlcG9ydBIUCgxwbGFuX3ZlcnNpb24YASABKAMSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEioKCG91dGNvbWVzGAMgAygLMhguYWV0aGVyLnYyLlJlZmxleE91dGNvbWUiuQEKDVJlZmxleE91dGNvbWUSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMSDgoGYWN0aW9uGAMgASgJEhMKC3NuYXBzaG90X2lkGAQgASgJEg8KB291dGNvbWUYBSABKAkSJQoFZXJyb3IYBiABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKgoIc25hcHNob3QYByABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0cyLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIucBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkSLwoJcHJlZmxpZ2h0GAggASgLMhwuYWV0aGVyLnYyLldvcmtsb2FkUHJlZmxpZ2h0IjsKDldvcmtsb2FkQ2hhbmdlEikKBnN0YXR1cxgBIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cyLdAQoMU2lnbmFsUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgEEiMKBGtpbmQYAiABKA4yFS5hZXRoZXIudjIuU2lnbmFsS2luZBIvCgtvYnNlcnZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZWZmZWN0aXZlX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YBSABKAkSDgoGc291cmNlGAYgASgJEhMKC3RyYWNlcGFyZW50GAcgASgJItgICgdDb21tYW5kEgoKAmlkGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg0KBWVwb2NoGAMgASgDEhQKDG1pZ3JhdGlvbl9pZBgEIAEoCRINCgVmZW5jZRgFIAEoAxIsCgl2YWxpZF9mb3IYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLdHJhY2VwYXJlbnQYByABKAkSOAoOc3RhcnRfd29ya2xvYWQYCiABKAsyHi5hZXRoZXIudjIuU3RhcnRXb3JrbG9hZEFjdGlvbkgAEjYKDXN0b3Bfd29ya2xvYWQYCyABKAsyHS5hZXRoZXIudjIuU3RvcFdvcmtsb2FkQWN0aW9uSAASOgoPcmVtb3ZlX3dvcmtsb2FkGAwgASgLMh8uYWV0aGVyLnYyLlJlbW92ZVdvcmtsb2FkQWN0aW9uSAASLgoJcmVhZF9sb2dzGA0gASgLMhkuYWV0aGVyLnYyLlJlYWRMb2dzQWN0aW9uSAASJQoEZXhlYxgOIAEoCzIVLmFldGhlci52Mi5FeGVjQWN0aW9uSAASLwoJcHJlZmxpZ2h0GA8gASgLMhouYWV0aGVyLnYyLlByZWZsaWdodEFjdGlvbkgAEisKB3ByZXBhcmUYECABKAsyGC5hZXRoZXIudjIuUHJlcGFyZUFjdGlvbkgAEiUKBGNvcHkYESABKAsyFS5hZXRoZXIudjIuQ29weUFjdGlvbkgAEikKBmZyZWV6ZRgSIAEoCzIXLmFldGhlci52Mi5GcmVlemVBY3Rpb25IABIrCgdyZXN0b3JlGBMgASgLMhguYWV0aGVyLnYyLlJlc3RvcmVBY3Rpb25IABIpCgZyZXN1bWUYFCABKAsyFy5hZXRoZXIudjIuUmVzdW1lQWN0aW9uSAASJQoEdGhhdxgVIAEoCzIVLmFldGhlci52Mi5UaGF3QWN0aW9uSAASKwoHcmVsZWFzZRgWIAEoCzIYLmFldGhlci52Mi5SZWxlYXNlQWN0aW9uSAASJwoFYWJvcnQYFyABKAsyFi5hZXRoZXIudjIuQWJvcnRBY3Rpb25IABI6Cg9jcmVhdGVfc25hcHNob3QYGCABKAsyHy5hZXRoZXIudjIuQ3JlYXRlU25hcHNob3RBY3Rpb25IABI8ChByZXN0b3JlX3NuYXBzaG90GBkgASgLMiAuYWV0aGVyLnYyLlJlc3RvcmVTbmFwc2hvdEFjdGlvbkgAEjoKD2RlbGV0ZV9zbmFwc2hvdBgaIAEoCzIfLmFldGhlci52Mi5EZWxldGVTbmFwc2hvdEFjdGlvbkgAEjIKC2RyYWluX3BhZ2VzGBsgASgLMhsuYWV0aGVyLnYyLkRyYWluUGFnZXNBY3Rpb25IABI6Cg92ZXJpZnlfc25hcHNob3QYHCABKAsyHy5hZXRoZXIudjIuVmVyaWZ5U25hcHNob3RBY3Rpb25IAEIICgZhY3Rpb24iPAoTU3RhcnRXb3JrbG9hZEFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChJTdG9wV29ya2xvYWRBY3Rpb24SFQoNZ3JhY2Vfc2Vjb25kcxgBIAEoDSIWChRSZW1vdmVXb3JrbG9hZEFjdGlvbiI0Cg5SZWFkTG9nc0FjdGlvbhIOCgZmb2xsb3cYASABKAgSEgoKdGFpbF9saW5lcxgCIAEoDSIzCgpFeGVjQWN0aW9uEgwKBGFyZ3YYASADKAkSFwoPdGltZW91dF9zZWNvbmRzGAIgASgNIn0KD1ByZWZsaWdodEFjdGlvbhIwCg5yZXF1ZXN0ZWRfbW9kZRgBIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlEjgKE3RhcmdldF9jYXBhYmlsaXRpZXMYAiABKAsyGy5hZXRoZXIudjIuTm9kZUNhcGFiaWxpdGllcyKVAQoNUHJlcGFyZUFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIWCg5zb3VyY2Vfbm9kZV9pZBgCIAEoCRImCgRtb2RlGAMgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSHQoVZXhwZWN0ZWRfbWVtb3J5X2J5dGVzGAQgASgEIpcBCgpDb3B5QWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSLAoJdGltZV9sZWZ0GB4gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDG1heV90aHJvdHRsZRgfIAEoCCI2CgRQZWVyEg8KB25vZGVfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNIlUKDEZyZWV6ZUFjdGlvbhIdCgRwZWVyGAEgASgLMg8uYWV0aGVyLnYyLlBlZXISJgoEbW9kZRgCIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIjcKDVJlc3RvcmVBY3Rpb24SJgoEbW9kZRgBIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIiEKDFJlc3VtZUFjdGlvbhIRCgluZXdfZXBvY2gYASABKAMiHwoKVGhhd0FjdGlvbhIRCgluZXdfZXBvY2gYASABKAMiDwoNUmVsZWFzZUFjdGlvbiINCgtBYm9ydEFjdGlvbiISChBEcmFpblBhZ2VzQWN0aW9uImcKFENyZWF0ZVNuYXBzaG90QWN0aW9uEhMKC3NuYXBzaG90X2lkGAEgASgJEiMKA2tleRgCIAEoCzIWLmFldGhlci52Mi5TbmFwc2hvdEtleRIVCg1tYXhfZnJlZXplX21zGAMgASgNIisKC1NuYXBzaG90S2V5EgoKAmlkGAEgASgJEhAKA2tleRgCIAEoDEIDgAEBIngKFVJlc3RvcmVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRIlCgRzcGVjGAIgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIjCgNrZXkYAyABKAsyFi5hZXRoZXIudjIuU25hcHNob3RLZXkiUgoUVmVyaWZ5U25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoURGVsZXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkiqQQKDUNvbW1hbmRSZXN1bHQSEgoKY29tbWFuZF9pZBgBIAEoCRIqCgdvdXRjb21lGAIgASgOMhkuYWV0aGVyLnYyLkNvbW1hbmRPdXRjb21lEiUKBWVycm9yGAMgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEikKBnBoYXNlcxgEIAMoCzIZLmFldGhlci52Mi5NaWdyYXRpb25QaGFzZRIvCglwcmVmbGlnaHQYCiABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0UmVwb3J0SAASKgoHcHJlcGFyZRgLIAEoCzIXLmFldGhlci52Mi5QcmVwYXJlRmFjdHNIABIkCgRjb3B5GAwgASgLMhQuYWV0aGVyLnYyLkNvcHlGYWN0c0gAEigKBmZyZWV6ZRgNIAEoCzIWLmFldGhlci52Mi5GcmVlemVGYWN0c0gAEioKB3Jlc3RvcmUYDiABKAsyFy5hZXRoZXIudjIuUmVzdG9yZUZhY3RzSAASKAoGcmVzdW1lGA8gASgLMhYuYWV0aGVyLnYyLlJlc3VtZUZhY3RzSAASLAoIc25hcHNob3QYECABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0c0gAEiQKBGV4ZWMYESABKAsyFC5hZXRoZXIudjIuRXhlY0ZhY3RzSAASJgoFc3RhcnQYEiABKAsyFS5hZXRoZXIudjIuU3RhcnRGYWN0c0gAQgcKBWZhY3RzIkwKDFByZXBhcmVGYWN0cxIUCgxsaW5rX2FkZHJlc3MYASABKAkSEQoJbGlua19wb3J0GAIgASgNEhMKC2hvbGRfbWV0aG9kGAMgASgJImsKCUNvcHlGYWN0cxISCgpmaWxlX2J5dGVzGAEgASgEEhIKCmZpbGVfY291bnQYAiABKAQSDwoHc2Vjb25kcxgDIAEoARIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weSKWAgoLRnJlZXplRmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSLQoJZnJvemVuX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtyZXNldHNfc2VudBgDIAEoDRIeChZzZWdtZW50c19yZXRyYW5zbWl0dGVkGAQgASgNEi0KCXN0YXRlbWVudBgFIAEoCzIaLmFldGhlci52Mi5TaWduZWRTdGF0ZW1lbnQSJQoGbWVtb3J5GB4gASgLMhUuYWV0aGVyLnYyLk1lbW9yeUNvcHkSJgoGa2VybmVsGCggASgLMhYuYWV0aGVyLnYyLktlcm5lbEZhY3RzIk8KDFJlc3RvcmVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBIYChBhcmVfaW1hZ2VzX2VxdWFsGAIgASgIIuQCCgtSZXN1bWVGYWN0cxIuCgpyZXN1bWVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgduZXR3b3JrGAIgASgLMhcuYWV0aGVyLnYyLk5ldHdvcmtGYWN0cxImCgZoZWFsdGgYAyABKA4yFi5hZXRoZXIudjIuSGVhbHRoU3RhdGUSFQoNaGVhbHRoX2RldGFpbBgEIAEoCRIRCglmcmVlemVfbXMYBSABKAESFgoOY2xvY2tfZXJyb3JfbXMYBiABKAESLQoJc3RhdGVtZW50GAcgASgLMhouYWV0aGVyLnYyLlNpZ25lZFN0YXRlbWVudBIpCgZsZWF2ZXMYCCADKAsyGS5hZXRoZXIudjIuRXZpZGVuY2VMZWF2ZXMSDwoHdW5rbm93bhgJIAMoCRImCgZrZXJuZWwYKCABKAsyFi5hZXRoZXIudjIuS2VybmVsRmFjdHMi3AEKDVNuYXBzaG90RmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSDQoFYnl0ZXMYAiABKAQSEQoJZnJlZXplX21zGAMgASgBEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBITCgtjaHVua19jb3VudBgFIAEoDRIXCg9uZXdfY2h1bmtfY291bnQYBiABKA0SEwoLY3B1X3NlY29uZHMYByABKAESEAoIdG90YWxfbXMYCCABKAESFwoPbWFuaWZlc3Rfc2hhMjU2GAkgASgJIlQKCUV4ZWNGYWN0cxIRCglleGl0X2NvZGUYASABKAUSDgoGc3Rkb3V0GAIgASgMEg4KBnN0ZGVychgDIAEoDBIUCgxpc190cnVuY2F0ZWQYBCABKAgiKgoKU3RhcnRGYWN0cxILCgNwaWQYASABKAMSDwoHYWRkcmVzcxgCIAEoCSKxAQoPQ29tbWFuZFByb2dyZXNzEhIKCmNvbW1hbmRfaWQYASABKAkSKAoFcGhhc2UYAiABKAsyGS5hZXRoZXIudjIuTWlncmF0aW9uUGhhc2USEAoIZnJhY3Rpb24YAyABKAESEgoKYnl0ZXNfZG9uZRgEIAEoBBITCgtieXRlc190b3RhbBgFIAEoBBIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weSJCCg1Db21tYW5kT3V0cHV0EhIKCmNvbW1hbmRfaWQYASABKAkSDQoFY2h1bmsYAiABKAwSDgoGaXNfZW5kGAMgASgIKt0BCg5Db21tYW5kT3V0Y29tZRIfChtDT01NQU5EX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJDT01NQU5EX09VVENPTUVfT0sQARIaChZDT01NQU5EX09VVENPTUVfRkFJTEVEEAISGwoXQ09NTUFORF9PVVRDT01FX1JFRlVTRUQQAxIbChdDT01NQU5EX09VVENPTUVfVU5LTk9XThAEEh8KG0NPTU1BTkRfT1VUQ09NRV9JTlRFUlJVUFRFRBAFEhsKF0NPTU1BTkRfT1VUQ09NRV9SVU5OSU5HEAYyoAIKDEFnZW50U2VydmljZRJqCghSZWdpc3RlchIaLmFldGhlci52Mi5SZWdpc3RlclJlcXVlc3QaGy5hZXRoZXIudjIuUmVnaXN0ZXJSZXNwb25zZSIliLUYAYLT5JMCGzoBKiIWL2FwaS92Mi9hZ2VudC9yZWdpc3RlchJYCg1SZW5ld0lkZW50aXR5Eh8uYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXF1ZXN0GiAuYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXNwb25zZSIEiLUYBRJKCgdTZXNzaW9uEhkuYWV0aGVyLnYyLlNlc3Npb25SZXF1ZXN0GhouYWV0aGVyLnYyLlNlc3Npb25SZXNwb25zZSIEiLUYBSgBMAFiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_kernel, file_aether_v2_memory, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_preflight, file_aether_v2_receipt, file_aether_v2_signal, file_aether_v2_telemetry, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJxCg9SZWdpc3RlclJlcXVlc3QSFwoKam9pbl90b2tlbhgBIAEoCUIDgAEBEg8KB25vZGVfaWQYAiABKAkSDwoHY3NyX3BlbRgDIAEoCRIjCgVmYWN0cxgEIAEoCzIULmFldGhlci52Mi5Ob2RlRmFjdHMicgoQUmVnaXN0ZXJSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEiUKCGlkZW50aXR5GAIgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5EiYKBmNvbmZpZxgDIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZyKGAQoISWRlbnRpdHkSEQoJc3BpZmZlX2lkGAEgASgJEh0KFWNlcnRpZmljYXRlX2NoYWluX3BlbRgCIAEoCRIYChB0cnVzdF9idW5kbGVfcGVtGAMgASgJEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItgBCgtBZ2VudENvbmZpZxIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYASABKA0SGAoQaW1kc19pbnRlcnZhbF9tcxgCIAEoDRIdChV0ZWxlbWV0cnlfaW50ZXJ2YWxfbXMYAyABKA0SPQoMc3dpdGNoZWRfb2ZmGAQgAygLMicuYWV0aGVyLnYyLkFnZW50Q29uZmlnLlN3aXRjaGVkT2ZmRW50cnkaMgoQU3dpdGNoZWRPZmZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIicKFFJlbmV3SWRlbnRpdHlSZXF1ZXN0Eg8KB2Nzcl9wZW0YASABKAkiPgoVUmVuZXdJZGVudGl0eVJlc3BvbnNlEiUKCGlkZW50aXR5GAEgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5IokDCg5TZXNzaW9uUmVxdWVzdBIhCgVoZWxsbxgBIAEoCzIQLmFldGhlci52Mi5IZWxsb0gAEikKCWhlYXJ0YmVhdBgCIAEoCzIULmFldGhlci52Mi5IZWFydGJlYXRIABIpCgZzaWduYWwYAyABKAsyFy5hZXRoZXIudjIuU2lnbmFsUmVwb3J0SAASKgoGcmVzdWx0GAQgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRSZXN1bHRIABIuCghwcm9ncmVzcxgFIAEoCzIaLmFldGhlci52Mi5Db21tYW5kUHJvZ3Jlc3NIABIqCgZvdXRwdXQYBiABKAsyGC5hZXRoZXIudjIuQ29tbWFuZE91dHB1dEgAEjQKD3dvcmtsb2FkX2NoYW5nZRgHIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZENoYW5nZUgAEi8KCXRlbGVtZXRyeRgJIAEoCzIaLmFldGhlci52Mi5UZWxlbWV0cnlSZXBvcnRIAEIJCgdtZXNzYWdlSgQICBAJItoCCg9TZXNzaW9uUmVzcG9uc2USJQoHd2VsY29tZRgBIAEoCzISLmFldGhlci52Mi5XZWxjb21lSAASJQoHY29tbWFuZBgCIAEoCzISLmFldGhlci52Mi5Db21tYW5kSAASFAoKc2lnbmFsX2FjaxgDIAEoBEgAEhQKCnJlc3VsdF9hY2sYBCABKAlIABIaChBxdWVyeV9jb21tYW5kX2lkGAUgASgJSAASGwoRY2FuY2VsX2NvbW1hbmRfaWQYBiABKAlIABIoCgZjb25maWcYByABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWdIABIwCg5zaWduZWRfY29tbWFuZBgIIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAEi0KC3JlZmxleF9wbGFuGAkgASgLMhYuYWV0aGVyLnYyLlNpZ25lZEJ5dGVzSABCCQoHbWVzc2FnZSJXCgtTaWduZWRCeXRlcxIPCgdwdXJwb3NlGAEgASgJEg8KB2NvbnRlbnQYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEhMKC2NlcnRpZmljYXRlGAQgASgMIoIBCgpSZWZsZXhQbGFuEg8KB25vZGVfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIsCgl2YWxpZF9mb3IYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoFc3RlcHMYBCADKAsyFS5hZXRoZXIudjIuUmVmbGV4U3RlcCJ5CgpSZWZsZXhTdGVwEhAKCHdvcmtsb2FkGAEgASgJEg0KBWVwb2NoGAIgASgDEhAKCHByaW9yaXR5GAMgASgNEjgKD2NyZWF0ZV9zbmFwc2hvdBgEIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbiLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIucBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkSLwoJcHJlZmxpZ2h0GAggASgLMhwuYWV0aGVyLnYyLldvcmtsb2FkUHJlZmxpZ2h0IjsKDldvcmtsb2FkQ2hhbmdlEikKBnN0YXR1cxgBIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cyLdAQoMU2lnbmFsUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgEEiMKBGtpbmQYAiABKA4yFS5hZXRoZXIudjIuU2lnbmFsS2luZBIvCgtvYnNlcnZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZWZmZWN0aXZlX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YBSABKAkSDgoGc291cmNlGAYgASgJEhMKC3RyYWNlcGFyZW50GAcgASgJItgICgdDb21tYW5kEgoKAmlkGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg0KBWVwb2NoGAMgASgDEhQKDG1pZ3JhdGlvbl9pZBgEIAEoCRINCgVmZW5jZRgFIAEoAxIsCgl2YWxpZF9mb3IYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLdHJhY2VwYXJlbnQYByABKAkSOAoOc3RhcnRfd29ya2xvYWQYCiABKAsyHi5hZXRoZXIudjIuU3RhcnRXb3JrbG9hZEFjdGlvbkgAEjYKDXN0b3Bfd29ya2xvYWQYCyABKAsyHS5hZXRoZXIudjIuU3RvcFdvcmtsb2FkQWN0aW9uSAASOgoPcmVtb3ZlX3dvcmtsb2FkGAwgASgLMh8uYWV0aGVyLnYyLlJlbW92ZVdvcmtsb2FkQWN0aW9uSAASLgoJcmVhZF9sb2dzGA0gASgLMhkuYWV0aGVyLnYyLlJlYWRMb2dzQWN0aW9uSAASJQoEZXhlYxgOIAEoCzIVLmFldGhlci52Mi5FeGVjQWN0aW9uSAASLwoJcHJlZmxpZ2h0GA8gASgLMhouYWV0aGVyLnYyLlByZWZsaWdodEFjdGlvbkgAEisKB3ByZXBhcmUYECABKAsyGC5hZXRoZXIudjIuUHJlcGFyZUFjdGlvbkgAEiUKBGNvcHkYESABKAsyFS5hZXRoZXIudjIuQ29weUFjdGlvbkgAEikKBmZyZWV6ZRgSIAEoCzIXLmFldGhlci52Mi5GcmVlemVBY3Rpb25IABIrCgdyZXN0b3JlGBMgASgLMhguYWV0aGVyLnYyLlJlc3RvcmVBY3Rpb25IABIpCgZyZXN1bWUYFCABKAsyFy5hZXRoZXIudjIuUmVzdW1lQWN0aW9uSAASJQoEdGhhdxgVIAEoCzIVLmFldGhlci52Mi5UaGF3QWN0aW9uSAASKwoHcmVsZWFzZRgWIAEoCzIYLmFldGhlci52Mi5SZWxlYXNlQWN0aW9uSAASJwoFYWJvcnQYFyABKAsyFi5hZXRoZXIudjIuQWJvcnRBY3Rpb25IABI6Cg9jcmVhdGVfc25hcHNob3QYGCABKAsyHy5hZXRoZXIudjIuQ3JlYXRlU25hcHNob3RBY3Rpb25IABI8ChByZXN0b3JlX3NuYXBzaG90GBkgASgLMiAuYWV0aGVyLnYyLlJlc3RvcmVTbmFwc2hvdEFjdGlvbkgAEjoKD2RlbGV0ZV9zbmFwc2hvdBgaIAEoCzIfLmFldGhlci52Mi5EZWxldGVTbmFwc2hvdEFjdGlvbkgAEjIKC2RyYWluX3BhZ2VzGBsgASgLMhsuYWV0aGVyLnYyLkRyYWluUGFnZXNBY3Rpb25IABI6Cg92ZXJpZnlfc25hcHNob3QYHCABKAsyHy5hZXRoZXIudjIuVmVyaWZ5U25hcHNob3RBY3Rpb25IAEIICgZhY3Rpb24iPAoTU3RhcnRXb3JrbG9hZEFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChJTdG9wV29ya2xvYWRBY3Rpb24SFQoNZ3JhY2Vfc2Vjb25kcxgBIAEoDSIWChRSZW1vdmVXb3JrbG9hZEFjdGlvbiI0Cg5SZWFkTG9nc0FjdGlvbhIOCgZmb2xsb3cYASABKAgSEgoKdGFpbF9saW5lcxgCIAEoDSIzCgpFeGVjQWN0aW9uEgwKBGFyZ3YYASADKAkSFwoPdGltZW91dF9zZWNvbmRzGAIgASgNIn0KD1ByZWZsaWdodEFjdGlvbhIwCg5yZXF1ZXN0ZWRfbW9kZRgBIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlEjgKE3RhcmdldF9jYXBhYmlsaXRpZXMYAiABKAsyGy5hZXRoZXIudjIuTm9kZUNhcGFiaWxpdGllcyKVAQoNUHJlcGFyZUFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIWCg5zb3VyY2Vfbm9kZV9pZBgCIAEoCRImCgRtb2RlGAMgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSHQoVZXhwZWN0ZWRfbWVtb3J5X2J5dGVzGAQgASgEIpcBCgpDb3B5QWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSLAoJdGltZV9sZWZ0GB4gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhQKDG1heV90aHJvdHRsZRgfIAEoCCI2CgRQZWVyEg8KB25vZGVfaWQYASABKAkSDwoHYWRkcmVzcxgCIAEoCRIMCgRwb3J0GAMgASgNIlUKDEZyZWV6ZUFjdGlvbhIdCgRwZWVyGAEgASgLMg8uYWV0aGVyLnYyLlBlZXISJgoEbW9kZRgCIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIjcKDVJlc3RvcmVBY3Rpb24SJgoEbW9kZRgBIAEoDjIYLmFldGhlci52Mi5NaWdyYXRpb25Nb2RlIiEKDFJlc3VtZUFjdGlvbhIRCgluZXdfZXBvY2gYASABKAMiHwoKVGhhd0FjdGlvbhIRCgluZXdfZXBvY2gYASABKAMiDwoNUmVsZWFzZUFjdGlvbiINCgtBYm9ydEFjdGlvbiISChBEcmFpblBhZ2VzQWN0aW9uImcKFENyZWF0ZVNuYXBzaG90QWN0aW9uEhMKC3NuYXBzaG90X2lkGAEgASgJEiMKA2tleRgCIAEoCzIWLmFldGhlci52Mi5TbmFwc2hvdEtleRIVCg1tYXhfZnJlZXplX21zGAMgASgNIisKC1NuYXBzaG90S2V5EgoKAmlkGAEgASgJEhAKA2tleRgCIAEoDEIDgAEBIngKFVJlc3RvcmVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRIlCgRzcGVjGAIgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIjCgNrZXkYAyABKAsyFi5hZXRoZXIudjIuU25hcHNob3RLZXkiUgoUVmVyaWZ5U25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSJQoEc3BlYxgCIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoURGVsZXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkiqQQKDUNvbW1hbmRSZXN1bHQSEgoKY29tbWFuZF9pZBgBIAEoCRIqCgdvdXRjb21lGAIgASgOMhkuYWV0aGVyLnYyLkNvbW1hbmRPdXRjb21lEiUKBWVycm9yGAMgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEikKBnBoYXNlcxgEIAMoCzIZLmFldGhlci52Mi5NaWdyYXRpb25QaGFzZRIvCglwcmVmbGlnaHQYCiABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0UmVwb3J0SAASKgoHcHJlcGFyZRgLIAEoCzIXLmFldGhlci52Mi5QcmVwYXJlRmFjdHNIABIkCgRjb3B5GAwgASgLMhQuYWV0aGVyLnYyLkNvcHlGYWN0c0gAEigKBmZyZWV6ZRgNIAEoCzIWLmFldGhlci52Mi5GcmVlemVGYWN0c0gAEioKB3Jlc3RvcmUYDiABKAsyFy5hZXRoZXIudjIuUmVzdG9yZUZhY3RzSAASKAoGcmVzdW1lGA8gASgLMhYuYWV0aGVyLnYyLlJlc3VtZUZhY3RzSAASLAoIc25hcHNob3QYECABKAsyGC5hZXRoZXIudjIuU25hcHNob3RGYWN0c0gAEiQKBGV4ZWMYESABKAsyFC5hZXRoZXIudjIuRXhlY0ZhY3RzSAASJgoFc3RhcnQYEiABKAsyFS5hZXRoZXIudjIuU3RhcnRGYWN0c0gAQgcKBWZhY3RzIkwKDFByZXBhcmVGYWN0cxIUCgxsaW5rX2FkZHJlc3MYASABKAkSEQoJbGlua19wb3J0GAIgASgNEhMKC2hvbGRfbWV0aG9kGAMgASgJImsKCUNvcHlGYWN0cxISCgpmaWxlX2J5dGVzGAEgASgEEhIKCmZpbGVfY291bnQYAiABKAQSDwoHc2Vjb25kcxgDIAEoARIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weSKWAgoLRnJlZXplRmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSLQoJZnJvemVuX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtyZXNldHNfc2VudBgDIAEoDRIeChZzZWdtZW50c19yZXRyYW5zbWl0dGVkGAQgASgNEi0KCXN0YXRlbWVudBgFIAEoCzIaLmFldGhlci52Mi5TaWduZWRTdGF0ZW1lbnQSJQoGbWVtb3J5GB4gASgLMhUuYWV0aGVyLnYyLk1lbW9yeUNvcHkSJgoGa2VybmVsGCggASgLMhYuYWV0aGVyLnYyLktlcm5lbEZhY3RzIk8KDFJlc3RvcmVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBIYChBhcmVfaW1hZ2VzX2VxdWFsGAIgASgIIuQCCgtSZXN1bWVGYWN0cxIuCgpyZXN1bWVkX2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgduZXR3b3JrGAIgASgLMhcuYWV0aGVyLnYyLk5ldHdvcmtGYWN0cxImCgZoZWFsdGgYAyABKA4yFi5hZXRoZXIudjIuSGVhbHRoU3RhdGUSFQoNaGVhbHRoX2RldGFpbBgEIAEoCRIRCglmcmVlemVfbXMYBSABKAESFgoOY2xvY2tfZXJyb3JfbXMYBiABKAESLQoJc3RhdGVtZW50GAcgASgLMhouYWV0aGVyLnYyLlNpZ25lZFN0YXRlbWVudBIpCgZsZWF2ZXMYCCADKAsyGS5hZXRoZXIudjIuRXZpZGVuY2VMZWF2ZXMSDwoHdW5rbm93bhgJIAMoCRImCgZrZXJuZWwYKCABKAsyFi5hZXRoZXIudjIuS2VybmVsRmFjdHMi3AEKDVNuYXBzaG90RmFjdHMSJQoIbWFuaWZlc3QYASABKAsyEy5hZXRoZXIudjIuTWFuaWZlc3QSDQoFYnl0ZXMYAiABKAQSEQoJZnJlZXplX21zGAMgASgBEhQKDHN0b3JlZF9ieXRlcxgEIAEoBBITCgtjaHVua19jb3VudBgFIAEoDRIXCg9uZXdfY2h1bmtfY291bnQYBiABKA0SEwoLY3B1X3NlY29uZHMYByABKAESEAoIdG90YWxfbXMYCCABKAESFwoPbWFuaWZlc3Rfc2hhMjU2GAkgASgJIlQKCUV4ZWNGYWN0cxIRCglleGl0X2NvZGUYASABKAUSDgoGc3Rkb3V0GAIgASgMEg4KBnN0ZGVychgDIAEoDBIUCgxpc190cnVuY2F0ZWQYBCABKAgiKgoKU3RhcnRGYWN0cxILCgNwaWQYASABKAMSDwoHYWRkcmVzcxgCIAEoCSKxAQoPQ29tbWFuZFByb2dyZXNzEhIKCmNvbW1hbmRfaWQYASABKAkSKAoFcGhhc2UYAiABKAsyGS5hZXRoZXIudjIuTWlncmF0aW9uUGhhc2USEAoIZnJhY3Rpb24YAyABKAESEgoKYnl0ZXNfZG9uZRgEIAEoBBITCgtieXRlc190b3RhbBgFIAEoBBIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weSJCCg1Db21tYW5kT3V0cHV0EhIKCmNvbW1hbmRfaWQYASABKAkSDQoFY2h1bmsYAiABKAwSDgoGaXNfZW5kGAMgASgIKt0BCg5Db21tYW5kT3V0Y29tZRIfChtDT01NQU5EX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJDT01NQU5EX09VVENPTUVfT0sQARIaChZDT01NQU5EX09VVENPTUVfRkFJTEVEEAISGwoXQ09NTUFORF9PVVRDT01FX1JFRlVTRUQQAxIbChdDT01NQU5EX09VVENPTUVfVU5LTk9XThAEEh8KG0NPTU1BTkRfT1VUQ09NRV9JTlRFUlJVUFRFRBAFEhsKF0NPTU1BTkRfT1VUQ09NRV9SVU5OSU5HEAYyoAIKDEFnZW50U2VydmljZRJqCghSZWdpc3RlchIaLmFldGhlci52Mi5SZWdpc3RlclJlcXVlc3QaGy5hZXRoZXIudjIuUmVnaXN0ZXJSZXNwb25zZSIliLUYAYLT5JMCGzoBKiIWL2FwaS92Mi9hZ2VudC9yZWdpc3RlchJYCg1SZW5ld0lkZW50aXR5Eh8uYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXF1ZXN0GiAuYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXNwb25zZSIEiLUYBRJKCgdTZXNzaW9uEhkuYWV0aGVyLnYyLlNlc3Npb25SZXF1ZXN0GhouYWV0aGVyLnYyLlNlc3Npb25SZXNwb25zZSIEiLUYBSgBMAFiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_kernel, file_aether_v2_memory, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_preflight, file_aether_v2_receipt, file_aether_v2_signal, file_aether_v2_telemetry, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aether.v2.RegisterRequest
@@ -256,12 +256,6 @@ export type SessionRequest = Message<"aether.v2.SessionRequest"> & {
     case: "workloadChange";
   } | {
     /**
-     * @generated from field: aether.v2.ReflexReport reflex = 8;
-     */
-    value: ReflexReport;
-    case: "reflex";
-  } | {
-    /**
      * @generated from field: aether.v2.TelemetryReport telemetry = 9;
      */
     value: TelemetryReport;
@@ -436,6 +430,8 @@ export const ReflexPlanSchema: GenMessage<ReflexPlan> = /*@__PURE__*/
   messageDesc(file_aether_v2_agent, 9);
 
 /**
+ * Carried out as a command with the id "reflex-SNAPSHOT", kept in the agent's journal and answered like any other: core knows the name.
+ *
  * @generated from message aether.v2.ReflexStep
  */
 export type ReflexStep = Message<"aether.v2.ReflexStep"> & {
@@ -452,28 +448,16 @@ export type ReflexStep = Message<"aether.v2.ReflexStep"> & {
   epoch: bigint;
 
   /**
-   * snapshot | none
+   * The higher the earlier.
    *
-   * @generated from field: string action = 3;
-   */
-  action: string;
-
-  /**
-   * Of the snapshot that is to be made, so that core finds it under a name that it knows.
-   *
-   * @generated from field: string snapshot_id = 4;
-   */
-  snapshotId: string;
-
-  /**
-   * @generated from field: string reason = 5;
-   */
-  reason: string;
-
-  /**
-   * @generated from field: uint32 priority = 6;
+   * @generated from field: uint32 priority = 3;
    */
   priority: number;
+
+  /**
+   * @generated from field: aether.v2.CreateSnapshotAction create_snapshot = 4;
+   */
+  createSnapshot?: CreateSnapshotAction | undefined;
 };
 
 /**
@@ -482,84 +466,6 @@ export type ReflexStep = Message<"aether.v2.ReflexStep"> & {
  */
 export const ReflexStepSchema: GenMessage<ReflexStep> = /*@__PURE__*/
   messageDesc(file_aether_v2_agent, 10);
-
-/**
- * What an agent did by its plan, told once the control plane is reached again.
- *
- * @generated from message aether.v2.ReflexReport
- */
-export type ReflexReport = Message<"aether.v2.ReflexReport"> & {
-  /**
-   * @generated from field: int64 plan_version = 1;
-   */
-  planVersion: bigint;
-
-  /**
-   * @generated from field: google.protobuf.Timestamp at = 2;
-   */
-  at?: Timestamp | undefined;
-
-  /**
-   * @generated from field: repeated aether.v2.ReflexOutcome outcomes = 3;
-   */
-  outcomes: ReflexOutcome[];
-};
-
-/**
- * Describes the message aether.v2.ReflexReport.
- * Use `create(ReflexReportSchema)` to create a new message.
- */
-export const ReflexReportSchema: GenMessage<ReflexReport> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 11);
-
-/**
- * @generated from message aether.v2.ReflexOutcome
- */
-export type ReflexOutcome = Message<"aether.v2.ReflexOutcome"> & {
-  /**
-   * @generated from field: string workload = 1;
-   */
-  workload: string;
-
-  /**
-   * @generated from field: int64 epoch = 2;
-   */
-  epoch: bigint;
-
-  /**
-   * @generated from field: string action = 3;
-   */
-  action: string;
-
-  /**
-   * @generated from field: string snapshot_id = 4;
-   */
-  snapshotId: string;
-
-  /**
-   * ok | failed | skipped
-   *
-   * @generated from field: string outcome = 5;
-   */
-  outcome: string;
-
-  /**
-   * @generated from field: aether.v2.ErrorDetail error = 6;
-   */
-  error?: ErrorDetail | undefined;
-
-  /**
-   * @generated from field: aether.v2.SnapshotFacts snapshot = 7;
-   */
-  snapshot?: SnapshotFacts | undefined;
-};
-
-/**
- * Describes the message aether.v2.ReflexOutcome.
- * Use `create(ReflexOutcomeSchema)` to create a new message.
- */
-export const ReflexOutcomeSchema: GenMessage<ReflexOutcome> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 12);
 
 /**
  * First message of each session: all that the agent knows to be true.
@@ -595,7 +501,7 @@ export type Hello = Message<"aether.v2.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 13);
+  messageDesc(file_aether_v2_agent, 11);
 
 /**
  * @generated from message aether.v2.Welcome
@@ -624,7 +530,7 @@ export type Welcome = Message<"aether.v2.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 14);
+  messageDesc(file_aether_v2_agent, 12);
 
 /**
  * @generated from message aether.v2.Placement
@@ -646,7 +552,7 @@ export type Placement = Message<"aether.v2.Placement"> & {
  * Use `create(PlacementSchema)` to create a new message.
  */
 export const PlacementSchema: GenMessage<Placement> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 15);
+  messageDesc(file_aether_v2_agent, 13);
 
 /**
  * @generated from message aether.v2.Heartbeat
@@ -673,7 +579,7 @@ export type Heartbeat = Message<"aether.v2.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 16);
+  messageDesc(file_aether_v2_agent, 14);
 
 /**
  * The state of a workload as its node sees it.
@@ -731,7 +637,7 @@ export type WorkloadStatus = Message<"aether.v2.WorkloadStatus"> & {
  * Use `create(WorkloadStatusSchema)` to create a new message.
  */
 export const WorkloadStatusSchema: GenMessage<WorkloadStatus> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 17);
+  messageDesc(file_aether_v2_agent, 15);
 
 /**
  * Sent at once when a phase or a health changes.
@@ -750,7 +656,7 @@ export type WorkloadChange = Message<"aether.v2.WorkloadChange"> & {
  * Use `create(WorkloadChangeSchema)` to create a new message.
  */
 export const WorkloadChangeSchema: GenMessage<WorkloadChange> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 18);
+  messageDesc(file_aether_v2_agent, 16);
 
 /**
  * @generated from message aether.v2.SignalReport
@@ -799,7 +705,7 @@ export type SignalReport = Message<"aether.v2.SignalReport"> & {
  * Use `create(SignalReportSchema)` to create a new message.
  */
 export const SignalReportSchema: GenMessage<SignalReport> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 19);
+  messageDesc(file_aether_v2_agent, 17);
 
 /**
  * A thing to do. Idempotent: the same id is done once, and answered again with the kept result.
@@ -973,7 +879,7 @@ export type Command = Message<"aether.v2.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 20);
+  messageDesc(file_aether_v2_agent, 18);
 
 /**
  * @generated from message aether.v2.StartWorkloadAction
@@ -990,7 +896,7 @@ export type StartWorkloadAction = Message<"aether.v2.StartWorkloadAction"> & {
  * Use `create(StartWorkloadActionSchema)` to create a new message.
  */
 export const StartWorkloadActionSchema: GenMessage<StartWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 21);
+  messageDesc(file_aether_v2_agent, 19);
 
 /**
  * @generated from message aether.v2.StopWorkloadAction
@@ -1007,7 +913,7 @@ export type StopWorkloadAction = Message<"aether.v2.StopWorkloadAction"> & {
  * Use `create(StopWorkloadActionSchema)` to create a new message.
  */
 export const StopWorkloadActionSchema: GenMessage<StopWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 22);
+  messageDesc(file_aether_v2_agent, 20);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadAction
@@ -1020,7 +926,7 @@ export type RemoveWorkloadAction = Message<"aether.v2.RemoveWorkloadAction"> & {
  * Use `create(RemoveWorkloadActionSchema)` to create a new message.
  */
 export const RemoveWorkloadActionSchema: GenMessage<RemoveWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 23);
+  messageDesc(file_aether_v2_agent, 21);
 
 /**
  * @generated from message aether.v2.ReadLogsAction
@@ -1042,7 +948,7 @@ export type ReadLogsAction = Message<"aether.v2.ReadLogsAction"> & {
  * Use `create(ReadLogsActionSchema)` to create a new message.
  */
 export const ReadLogsActionSchema: GenMessage<ReadLogsAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 24);
+  messageDesc(file_aether_v2_agent, 22);
 
 /**
  * @generated from message aether.v2.ExecAction
@@ -1064,7 +970,7 @@ export type ExecAction = Message<"aether.v2.ExecAction"> & {
  * Use `create(ExecActionSchema)` to create a new message.
  */
 export const ExecActionSchema: GenMessage<ExecAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 25);
+  messageDesc(file_aether_v2_agent, 23);
 
 /**
  * On the source.
@@ -1088,7 +994,7 @@ export type PreflightAction = Message<"aether.v2.PreflightAction"> & {
  * Use `create(PreflightActionSchema)` to create a new message.
  */
 export const PreflightActionSchema: GenMessage<PreflightAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 26);
+  messageDesc(file_aether_v2_agent, 24);
 
 /**
  * On the target: reserve, make namespace, mounts and hold ready; open for the source's link.
@@ -1122,7 +1028,7 @@ export type PrepareAction = Message<"aether.v2.PrepareAction"> & {
  * Use `create(PrepareActionSchema)` to create a new message.
  */
 export const PrepareActionSchema: GenMessage<PrepareAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 27);
+  messageDesc(file_aether_v2_agent, 25);
 
 /**
  * On the source: files (and where possible memory) travel while the workload runs.
@@ -1160,7 +1066,7 @@ export type CopyAction = Message<"aether.v2.CopyAction"> & {
  * Use `create(CopyActionSchema)` to create a new message.
  */
 export const CopyActionSchema: GenMessage<CopyAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 28);
+  messageDesc(file_aether_v2_agent, 26);
 
 /**
  * @generated from message aether.v2.Peer
@@ -1187,7 +1093,7 @@ export type Peer = Message<"aether.v2.Peer"> & {
  * Use `create(PeerSchema)` to create a new message.
  */
 export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 29);
+  messageDesc(file_aether_v2_agent, 27);
 
 /**
  * On the source: cut the network, freeze, dump, send. The workload stays frozen until Thaw or Release.
@@ -1211,7 +1117,7 @@ export type FreezeAction = Message<"aether.v2.FreezeAction"> & {
  * Use `create(FreezeActionSchema)` to create a new message.
  */
 export const FreezeActionSchema: GenMessage<FreezeAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 30);
+  messageDesc(file_aether_v2_agent, 28);
 
 /**
  * On the target: wait for the images and bring the workload up, stopped.
@@ -1230,7 +1136,7 @@ export type RestoreAction = Message<"aether.v2.RestoreAction"> & {
  * Use `create(RestoreActionSchema)` to create a new message.
  */
 export const RestoreActionSchema: GenMessage<RestoreAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 31);
+  messageDesc(file_aether_v2_agent, 29);
 
 /**
  * On the target, after the commit: continue, release held packets, announce, check health.
@@ -1249,7 +1155,7 @@ export type ResumeAction = Message<"aether.v2.ResumeAction"> & {
  * Use `create(ResumeActionSchema)` to create a new message.
  */
 export const ResumeActionSchema: GenMessage<ResumeAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 32);
+  messageDesc(file_aether_v2_agent, 30);
 
 /**
  * On the source, before the commit only: run again. With a new epoch also after it, when a person has decided that the source's copy is kept.
@@ -1268,7 +1174,7 @@ export type ThawAction = Message<"aether.v2.ThawAction"> & {
  * Use `create(ThawActionSchema)` to create a new message.
  */
 export const ThawActionSchema: GenMessage<ThawAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 33);
+  messageDesc(file_aether_v2_agent, 31);
 
 /**
  * On the source, after the resume: destroy the frozen copy.
@@ -1283,7 +1189,7 @@ export type ReleaseAction = Message<"aether.v2.ReleaseAction"> & {
  * Use `create(ReleaseActionSchema)` to create a new message.
  */
 export const ReleaseActionSchema: GenMessage<ReleaseAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 34);
+  messageDesc(file_aether_v2_agent, 32);
 
 /**
  * On the target, before the commit only: destroy what was restored or prepared.
@@ -1298,7 +1204,7 @@ export type AbortAction = Message<"aether.v2.AbortAction"> & {
  * Use `create(AbortActionSchema)` to create a new message.
  */
 export const AbortActionSchema: GenMessage<AbortAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 35);
+  messageDesc(file_aether_v2_agent, 33);
 
 /**
  * On the target, post-copy only: done when every page is here.
@@ -1313,7 +1219,7 @@ export type DrainPagesAction = Message<"aether.v2.DrainPagesAction"> & {
  * Use `create(DrainPagesActionSchema)` to create a new message.
  */
 export const DrainPagesActionSchema: GenMessage<DrainPagesAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 36);
+  messageDesc(file_aether_v2_agent, 34);
 
 /**
  * @generated from message aether.v2.CreateSnapshotAction
@@ -1342,7 +1248,7 @@ export type CreateSnapshotAction = Message<"aether.v2.CreateSnapshotAction"> & {
  * Use `create(CreateSnapshotActionSchema)` to create a new message.
  */
 export const CreateSnapshotActionSchema: GenMessage<CreateSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 37);
+  messageDesc(file_aether_v2_agent, 35);
 
 /**
  * Wraps the data keys of one workload's snapshots. Derived by the control plane from the key of the cluster, handed to the node that needs
@@ -1371,7 +1277,7 @@ export type SnapshotKey = Message<"aether.v2.SnapshotKey"> & {
  * Use `create(SnapshotKeySchema)` to create a new message.
  */
 export const SnapshotKeySchema: GenMessage<SnapshotKey> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 38);
+  messageDesc(file_aether_v2_agent, 36);
 
 /**
  * @generated from message aether.v2.RestoreSnapshotAction
@@ -1398,7 +1304,7 @@ export type RestoreSnapshotAction = Message<"aether.v2.RestoreSnapshotAction"> &
  * Use `create(RestoreSnapshotActionSchema)` to create a new message.
  */
 export const RestoreSnapshotActionSchema: GenMessage<RestoreSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 39);
+  messageDesc(file_aether_v2_agent, 37);
 
 /**
  * Reads every byte and compares it with the manifest.
@@ -1422,7 +1328,7 @@ export type VerifySnapshotAction = Message<"aether.v2.VerifySnapshotAction"> & {
  * Use `create(VerifySnapshotActionSchema)` to create a new message.
  */
 export const VerifySnapshotActionSchema: GenMessage<VerifySnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 40);
+  messageDesc(file_aether_v2_agent, 38);
 
 /**
  * @generated from message aether.v2.DeleteSnapshotAction
@@ -1439,7 +1345,7 @@ export type DeleteSnapshotAction = Message<"aether.v2.DeleteSnapshotAction"> & {
  * Use `create(DeleteSnapshotActionSchema)` to create a new message.
  */
 export const DeleteSnapshotActionSchema: GenMessage<DeleteSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 41);
+  messageDesc(file_aether_v2_agent, 39);
 
 /**
  * @generated from message aether.v2.CommandResult
@@ -1530,7 +1436,7 @@ export type CommandResult = Message<"aether.v2.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 42);
+  messageDesc(file_aether_v2_agent, 40);
 
 /**
  * @generated from message aether.v2.PrepareFacts
@@ -1559,7 +1465,7 @@ export type PrepareFacts = Message<"aether.v2.PrepareFacts"> & {
  * Use `create(PrepareFactsSchema)` to create a new message.
  */
 export const PrepareFactsSchema: GenMessage<PrepareFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 43);
+  messageDesc(file_aether_v2_agent, 41);
 
 /**
  * @generated from message aether.v2.CopyFacts
@@ -1591,7 +1497,7 @@ export type CopyFacts = Message<"aether.v2.CopyFacts"> & {
  * Use `create(CopyFactsSchema)` to create a new message.
  */
 export const CopyFactsSchema: GenMessage<CopyFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 44);
+  messageDesc(file_aether_v2_agent, 42);
 
 /**
  * @generated from message aether.v2.FreezeFacts
@@ -1642,7 +1548,7 @@ export type FreezeFacts = Message<"aether.v2.FreezeFacts"> & {
  * Use `create(FreezeFactsSchema)` to create a new message.
  */
 export const FreezeFactsSchema: GenMessage<FreezeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 45);
+  messageDesc(file_aether_v2_agent, 43);
 
 /**
  * @generated from message aether.v2.RestoreFacts
@@ -1666,7 +1572,7 @@ export type RestoreFacts = Message<"aether.v2.RestoreFacts"> & {
  * Use `create(RestoreFactsSchema)` to create a new message.
  */
 export const RestoreFactsSchema: GenMessage<RestoreFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 46);
+  messageDesc(file_aether_v2_agent, 44);
 
 /**
  * @generated from message aether.v2.ResumeFacts
@@ -1736,7 +1642,7 @@ export type ResumeFacts = Message<"aether.v2.ResumeFacts"> & {
  * Use `create(ResumeFactsSchema)` to create a new message.
  */
 export const ResumeFactsSchema: GenMessage<ResumeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 47);
+  messageDesc(file_aether_v2_agent, 45);
 
 /**
  * @generated from message aether.v2.SnapshotFacts
@@ -1803,7 +1709,7 @@ export type SnapshotFacts = Message<"aether.v2.SnapshotFacts"> & {
  * Use `create(SnapshotFactsSchema)` to create a new message.
  */
 export const SnapshotFactsSchema: GenMessage<SnapshotFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 48);
+  messageDesc(file_aether_v2_agent, 46);
 
 /**
  * @generated from message aether.v2.ExecFacts
@@ -1835,7 +1741,7 @@ export type ExecFacts = Message<"aether.v2.ExecFacts"> & {
  * Use `create(ExecFactsSchema)` to create a new message.
  */
 export const ExecFactsSchema: GenMessage<ExecFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 49);
+  messageDesc(file_aether_v2_agent, 47);
 
 /**
  * @generated from message aether.v2.StartFacts
@@ -1857,7 +1763,7 @@ export type StartFacts = Message<"aether.v2.StartFacts"> & {
  * Use `create(StartFactsSchema)` to create a new message.
  */
 export const StartFactsSchema: GenMessage<StartFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 50);
+  messageDesc(file_aether_v2_agent, 48);
 
 /**
  * A phase that began or ended while a command runs; lossy, for people to watch.
@@ -1905,7 +1811,7 @@ export type CommandProgress = Message<"aether.v2.CommandProgress"> & {
  * Use `create(CommandProgressSchema)` to create a new message.
  */
 export const CommandProgressSchema: GenMessage<CommandProgress> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 51);
+  messageDesc(file_aether_v2_agent, 49);
 
 /**
  * @generated from message aether.v2.CommandOutput
@@ -1932,7 +1838,7 @@ export type CommandOutput = Message<"aether.v2.CommandOutput"> & {
  * Use `create(CommandOutputSchema)` to create a new message.
  */
 export const CommandOutputSchema: GenMessage<CommandOutput> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 52);
+  messageDesc(file_aether_v2_agent, 50);
 
 /**
  * @generated from enum aether.v2.CommandOutcome

@@ -1,0 +1,199 @@
+// What agents do about a notice while nobody can be asked: each has a signed plan on its disk, made here, with names of snapshots that are known here.
+// When the agent is heard again its answers come like those of commands, and are taken over: the snapshot into the catalogue, the act into the
+// decisions. Nothing is placed by a reflex, so nothing can be placed twice.
+import { CommandOutcome, type CommandResult, ReflexPlanSchema, SignedBytesSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import { ManifestSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { type Logger, sleep } from "@aether/kit";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { z } from "zod";
+import type { Db } from "../db/database.ts";
+import { fromColumn, toColumn } from "../db/proto.ts";
+import type { Events } from "../events/events.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { newId } from "../ids.ts";
+import type { Part } from "../part.ts";
+
+export interface ReflexOptions {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: Pick<AgentSessions, "connectedNodes" | "onHello" | "sendPlan" | "onUnknownResult">;
+  readonly sign: (purpose: string, content: Uint8Array<ArrayBuffer>) => MessageInitShape<typeof SignedBytesSchema>;
+  readonly nowMs: () => number;
+  readonly log: Logger;
+}
+
+const steps = z.array(z.object({ workload: z.string(), epoch: z.number(), snapshotId: z.string(), priority: z.number() })).catch([]);
+export type ReflexStepRow = z.infer<typeof steps>[number];
+
+const lookEveryMs = 5_000;
+/** A plan is good for this long after it has arrived; it is renewed at half of it. */
+const validForMs = 30 * 60_000;
+
+export const reflexCommandId = (snapshotId: string): string => `reflex-${snapshotId}`;
+
+/** The plan that the node was last given. */
+export async function readReflexSteps(db: Db, nodeId: string): Promise<ReflexStepRow[]> {
+  const row = await db.selectFrom("reflex_plans").select("steps").where("node_id", "=", nodeId).executeTakeFirst();
+  return row === undefined ? [] : steps.parse(row.steps);
+}
+
+export function createReflex({ db, events, sessions, sign, nowMs, log }: ReflexOptions): Part & { stop(): Promise<void> } {
+  const stopping = new AbortController();
+  const ends: (() => void)[] = [];
+  let loop: Promise<void> = Promise.resolve();
+  /** Nodes of a new session: they may have another plan on their disk, or none. */
+  const fresh = new Set<string>();
+
+  async function look(): Promise<void> {
+    const nodeIds = sessions.connectedNodes();
+    if (nodeIds.length === 0) return;
+    const placed = await db
+      .selectFrom("placements")
+      .innerJoin("workloads", "workloads.name", "placements.workload")
+      .select(["workloads.name", "workloads.spec", "placements.node_id", "placements.epoch"])
+      .where("placements.is_active", "=", true)
+      .where("workloads.state", "in", ["running", "migrating"])
+      .orderBy("workloads.name")
+      .execute();
+    const known = new Map((await db.selectFrom("reflex_plans").selectAll().execute()).map((row) => [row.node_id, row]));
+    const connected = new Set(nodeIds);
+    const byNode = new Map<string, typeof placed>();
+    for (const row of placed) if (connected.has(row.node_id)) byNode.set(row.node_id, [...(byNode.get(row.node_id) ?? []), row]);
+    for (const nodeId of nodeIds) {
+      const before = known.get(nodeId);
+      const had = steps.parse(before?.steps ?? []);
+      const now = (byNode.get(nodeId) ?? []).map((row): ReflexStepRow => {
+        const epoch = Number(row.epoch);
+        const same = had.find((step) => step.workload === row.name && step.epoch === epoch);
+        const priority = fromColumn(WorkloadSpecSchema, row.spec).evacuation?.priority ?? 0;
+        // The name stays as long as the placement does: whichever plan the agent acts by, core knows it.
+        return { workload: row.name, epoch, snapshotId: same?.snapshotId ?? newId("snap", nowMs()), priority };
+      });
+      const isSame = JSON.stringify(had) === JSON.stringify(now);
+      const isOld = before === undefined || nowMs() - before.sent_at.getTime() > validForMs / 2;
+      if (isSame && !isOld && !fresh.has(nodeId)) continue;
+      await give(nodeId, Math.max(nowMs(), Number(before?.version ?? 0) + 1), now);
+      fresh.delete(nodeId);
+    }
+  }
+
+  async function give(nodeId: string, version: number, now: readonly ReflexStepRow[]): Promise<void> {
+    const row = { version, sent_at: new Date(nowMs()), steps: JSON.stringify(now) };
+    await db
+      .insertInto("reflex_plans")
+      .values({ node_id: nodeId, ...row })
+      .onConflict((conflict) => conflict.column("node_id").doUpdateSet(row))
+      .execute();
+    const plan = create(ReflexPlanSchema, {
+      nodeId,
+      version: BigInt(version),
+      validFor: durationFromMs(validForMs),
+      steps: now.map(({ workload, epoch, snapshotId, priority }) => ({
+        workload,
+        epoch: BigInt(epoch),
+        priority,
+        createSnapshot: { snapshotId },
+      })),
+    });
+    sessions.sendPlan(nodeId, create(SignedBytesSchema, sign("reflex-plan", toBinary(ReflexPlanSchema, plan))));
+  }
+
+  /** An answer to something that was never sent: a reflex, if its name is in the node's plan. */
+  async function adopt(nodeId: string, result: CommandResult): Promise<boolean> {
+    const step = (await readReflexSteps(db, nodeId)).find(({ snapshotId }) => reflexCommandId(snapshotId) === result.commandId);
+    if (step === undefined) return false;
+    await recordReflex({ db, events, nowMs }, nodeId, step, result);
+    log.info({ nodeId, workload: step.workload, snapshot: step.snapshotId, outcome: CommandOutcome[result.outcome] }, "reflex.adopted");
+    return true;
+  }
+
+  return {
+    async start(signal) {
+      const life = AbortSignal.any([signal, stopping.signal]);
+      ends.push(
+        sessions.onHello((nodeId) => void fresh.add(nodeId)),
+        sessions.onUnknownResult(adopt),
+      );
+      loop = (async () => {
+        while (!life.aborted) {
+          await look().catch((caught: unknown) => {
+            if (!life.aborted) log.error({ err: caught }, "reflex.plans_failed");
+          });
+          await sleep(lookEveryMs, life).catch(() => undefined);
+        }
+      })();
+    },
+    async stop() {
+      stopping.abort();
+      for (const end of ends.splice(0)) end();
+      await loop;
+    },
+  };
+}
+
+/** The snapshot into the catalogue, and the act into the decisions. Safe to repeat. */
+export async function recordReflex(
+  { db, events, nowMs }: Pick<ReflexOptions, "db" | "events" | "nowMs">,
+  nodeId: string,
+  step: ReflexStepRow,
+  result: Pick<CommandResult, "outcome" | "facts" | "error">,
+): Promise<void> {
+  const facts = result.facts.case === "snapshot" ? result.facts.value : undefined;
+  const isReady = result.outcome === CommandOutcome.OK;
+  await db.transaction().execute(async (tx) => {
+    const workload = await tx.selectFrom("workloads").select("spec").where("name", "=", step.workload).executeTakeFirst();
+    const decisionId = newId("dec", nowMs());
+    const added = await tx
+      .insertInto("snapshots")
+      .values({
+        id: step.snapshotId,
+        workload: step.workload,
+        spec: JSON.stringify(workload?.spec ?? {}),
+        state: isReady ? "ready" : "failed",
+        node_id: nodeId,
+        epoch: step.epoch,
+        bytes: Number(facts?.bytes ?? 0n),
+        freeze_ms: facts?.freezeMs ?? 0,
+        manifest: facts?.manifest === undefined ? null : toColumn(ManifestSchema, facts.manifest),
+        error: isReady ? null : toColumn(ErrorDetailSchema, result.error ?? create(ErrorDetailSchema, { code: "INTERNAL" })),
+        cause: `decision/${decisionId}`,
+      })
+      .onConflict((conflict) => conflict.column("id").doNothing())
+      .returning("id")
+      .executeTakeFirst();
+    if (added === undefined) return;
+    const reason = isReady
+      ? `${nodeId} heard a notice while the control plane was away, and kept ${step.workload} in ${step.snapshotId}`
+      : `${nodeId} heard a notice while the control plane was away, and could not keep ${step.workload}: ${result.error?.message ?? "no reason"}`;
+    await tx
+      .insertInto("decisions")
+      .values({
+        id: decisionId,
+        node_id: nodeId,
+        action: "snapshot",
+        rule: "reflex",
+        reason,
+        rule_version: "reflex/1",
+        inputs: JSON.stringify([{ name: "control plane", value: "not reachable" }]),
+        alternatives: JSON.stringify(["a move without the control plane: two owners could come of it, so none is made"]),
+        moves: JSON.stringify([
+          {
+            workload: step.workload,
+            action: "snapshot",
+            snapshotId: step.snapshotId,
+            refusal: isReady ? "its state is kept; nobody could decide a move" : (result.error?.message ?? ""),
+          },
+        ]),
+      })
+      .execute();
+    await events.append(tx, {
+      type: isReady ? "reflex.snapshot" : "reflex.failed",
+      subject: `node/${nodeId}`,
+      message: reason,
+      data: { workload: step.workload, snapshotId: step.snapshotId, decisionId },
+    });
+  });
+}
