@@ -14,6 +14,7 @@ const wholeServices = [
   "packages/core/src/decision/decisions.test.ts",
   "packages/core/src/drill/drills.test.ts",
   "packages/core/src/http/fuzz.test.ts",
+  "packages/core/src/http/limits.test.ts",
   "packages/core/src/http/rules.test.ts",
   "packages/core/src/http/v1/v1.test.ts",
   "packages/core/src/identity/identity.test.ts",

@@ -44,7 +44,7 @@ it("keeps its OpenAPI document", async (context) => {
       ["--checks", checks.join(",")],
       ["--exclude-path-regex", left],
       ["--phases", "examples,coverage,fuzzing"],
-      ["--max-examples", "5"],
+      ["--max-examples", "3"],
       ["--seed", "1"],
       ["--request-timeout", "10"],
       ["--no-color"],

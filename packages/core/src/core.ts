@@ -282,13 +282,15 @@ async function assemble(
   const counter = createRequestCounter();
   const stopping = new AbortController();
   const limit = (perSecond: number) => createRateLimit(perSecond, config.rateLimit.burst, () => clock.monotonicMs());
+  const perAddress = limit(config.rateLimit.perAddressPerSecond);
   const gate = createGate({
     tokens,
     sessions: browserSessions,
     audit,
     perToken: limit(config.rateLimit.perTokenPerSecond),
-    perAddress: limit(config.rateLimit.perAddressPerSecond),
+    perAddress,
     denials: limit(config.rateLimit.auditedDenialsPerSecond),
+    count: counter.count,
   });
   const routes = (router: ConnectRouter) => {
     for (const part of parts) part.routes?.(router);
@@ -321,7 +323,7 @@ async function assemble(
     log,
     plain: [
       healthRoutes(readiness),
-      metricsRoutes({ db, sessions: gateway, tokens, requests: counter }),
+      metricsRoutes({ db, sessions: gateway, tokens, requests: counter, perAddress }),
       ...(oidc === undefined
         ? []
         : [oidcRoutes({ config: oidc, accounts, sessions: browserSessions, audit, perAddress: signInLimit, log })]),

@@ -1,4 +1,4 @@
-// The configuration's reference is what the schemas have: a key that is added is documented, one that is gone is not.
+// The configuration's reference is what the schemas have: a key that is added is documented, one that is gone is not. `npm run reference` writes it.
 import { readFileSync } from "node:fs";
 import { agentConfigSchema } from "@aether/agent";
 import { coreConfig } from "@aether/core";

@@ -8,7 +8,7 @@ import type { Audit } from "../audit/audit.ts";
 import { answerKey, type Caller, callerKey } from "../http/caller.ts";
 import { faultOf } from "../http/error-body.ts";
 import { type Origin, originKey } from "../http/origin.ts";
-import type { RateLimit } from "./rate-limit.ts";
+import { type RateLimit, tooManyFrom } from "./rate-limit.ts";
 import { isAllowed, roleName, roleOf, roleOfBearer } from "./roles.ts";
 import type { Sessions } from "./sessions.ts";
 import type { Tokens } from "./tokens.ts";
@@ -21,6 +21,8 @@ export interface GateOptions {
   readonly perAddress: RateLimit;
   /** Entries on the audit log of what is refused to one address. */
   readonly denials: RateLimit;
+  /** Counts what is refused here, before any handler. */
+  readonly count: (method: string, code: string) => void;
 }
 
 export type Gate = (context: HandlerContext) => Promise<void>;
@@ -36,7 +38,9 @@ export function createGate(options: GateOptions): Gate {
     try {
       context.values.set(callerKey, await admit(options, context, origin));
     } catch (caught) {
-      throw faultOf(caught).toConnectError(origin.trace.traceId);
+      const problem = faultOf(caught);
+      options.count(`${context.service.typeName}/${context.method.name}`, problem.code);
+      throw problem.toConnectError(origin.trace.traceId);
     }
   };
 }
@@ -91,8 +95,5 @@ async function admit(
 }
 
 function refuseIfTooMany(waitSeconds: number, whom: string): void {
-  if (waitSeconds === 0) return;
-  throw fault("RATE_LIMITED", `too many requests from ${whom}; try again in ${waitSeconds} s`, {
-    details: { retryAfterSeconds: String(waitSeconds) },
-  });
+  if (waitSeconds > 0) throw tooManyFrom(waitSeconds, whom);
 }

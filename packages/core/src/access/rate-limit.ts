@@ -1,4 +1,5 @@
 // Token buckets: a burst at once, then a steady rate. Per token and per address, in memory: a restart forgives.
+import { type Fault, fault } from "@aether/contract";
 
 export interface RateLimit {
   /** Takes one; answers 0 when it was there, else the seconds until it will be. */
@@ -27,4 +28,11 @@ export function createRateLimit(perSecond: number, burst: number, monotonicMs: (
       return 0;
     },
   };
+}
+
+/** What is said to who asks too often; becomes 429 with Retry-After. */
+export function tooManyFrom(waitSeconds: number, whom: string): Fault {
+  return fault("RATE_LIMITED", `too many requests from ${whom}; try again in ${waitSeconds} s`, {
+    details: { retryAfterSeconds: String(waitSeconds) },
+  });
 }

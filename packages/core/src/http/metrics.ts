@@ -1,6 +1,7 @@
 // /metrics in the Prometheus text format (https://prometheus.io/docs/instrumenting/exposition_formats/): only numbers that were counted.
 import { fault, Role } from "@aether/contract";
 import type { FastifyInstance } from "fastify";
+import { type RateLimit, tooManyFrom } from "../access/rate-limit.ts";
 import { isAllowed, roleOfBearer } from "../access/roles.ts";
 import type { Tokens } from "../access/tokens.ts";
 import type { Db } from "../db/database.ts";
@@ -34,15 +35,19 @@ export interface MetricsOptions {
   readonly sessions: AgentSessions;
   readonly tokens: Pick<Tokens, "authenticate">;
   readonly requests: RequestCounter;
+  readonly perAddress: RateLimit;
 }
 
-export function metricsRoutes({ db, sessions, tokens, requests }: MetricsOptions): (app: FastifyInstance) => void {
+export function metricsRoutes({ db, sessions, tokens, requests, perAddress }: MetricsOptions): (app: FastifyInstance) => void {
   return (app) => {
     app.get("/metrics", async (request, reply) => {
+      const origin = originOf(request.raw);
+      const waitSeconds = perAddress.take(origin.sourceAddress);
+      if (waitSeconds > 0) return sendFault(reply, tooManyFrom(waitSeconds, `the address ${origin.sourceAddress}`), origin);
       const secret = /^Bearer (\S{1,200})$/i.exec(request.headers.authorization ?? "")?.[1];
       const bearer = secret === undefined ? undefined : await tokens.authenticate(secret);
       if (bearer === undefined || !isAllowed(Role.VIEWER, roleOfBearer[bearer.role])) {
-        return sendFault(reply, fault("UNAUTHENTICATED"), originOf(request.raw));
+        return sendFault(reply, fault("UNAUTHENTICATED"), origin);
       }
       const memory = process.memoryUsage();
       const lines = [
