@@ -11,7 +11,7 @@ import { type Origin, originKey } from "../http/origin.ts";
 import { type RateLimit, tooManyFrom } from "./rate-limit.ts";
 import { isAllowed, roleName, roleOf, roleOfBearer } from "./roles.ts";
 import type { Sessions } from "./sessions.ts";
-import type { Tokens } from "./tokens.ts";
+import type { BearerRole, Tokens } from "./tokens.ts";
 
 export interface GateOptions {
   readonly tokens: Pick<Tokens, "authenticate">;
@@ -78,21 +78,27 @@ async function admit(
     const bearer = await tokens.authenticate(secret);
     if (bearer === undefined) throw await deny(fault("UNAUTHENTICATED", "the token is unknown, revoked or expired"), "anonymous");
     refuseIfTooMany(perToken.take(bearer.id), `the token ${bearer.name}`);
-    caller = { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined };
+    const isStillValid = async () => mayStill(required, await tokens.authenticate(secret));
+    caller = { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined, isStillValid };
   } else if (origin.browser.sessionSecret !== undefined && required !== Role.NONE) {
     // A session that has ended is no attack: the page asks for a new sign-in, and the audit log is not filled with it.
-    const holder = await sessions.authenticate(origin.browser.sessionSecret);
+    const cookie = origin.browser.sessionSecret;
+    const holder = await sessions.authenticate(cookie);
     if (holder === undefined) throw fault("UNAUTHENTICATED", "the session has ended", { hint: "Sign in again." });
     if (!origin.browser.isSameOrigin) throw await deny(fault("CROSS_SITE"), `account/${holder.account}`);
     refuseIfTooMany(perToken.take(holder.sessionId), `the session of ${holder.account}`);
+    const isStillValid = async () => mayStill(required, await sessions.authenticate(cookie));
     const session = { id: holder.sessionId, account: holder.account };
-    caller = { ...common, actor: `account/${holder.account}`, role: roleOfBearer[holder.role], nodeId: undefined, session };
+    caller = { ...common, actor: `account/${holder.account}`, role: roleOfBearer[holder.role], nodeId: undefined, session, isStillValid };
   }
   if (isAllowed(required, caller.role)) return caller;
   if (caller.role === Role.NONE) throw await deny(fault("UNAUTHENTICATED"), "anonymous");
   const message = `${actionName(context.method)} needs the role ${roleName(required)}; this credential has ${roleName(caller.role)}`;
   throw await deny(fault("PERMISSION_DENIED", message), caller.actor);
 }
+
+const mayStill = (required: Role, holder: { readonly role: BearerRole } | undefined): boolean =>
+  holder !== undefined && isAllowed(required, roleOfBearer[holder.role]);
 
 function refuseIfTooMany(waitSeconds: number, whom: string): void {
   if (waitSeconds > 0) throw tooManyFrom(waitSeconds, whom);

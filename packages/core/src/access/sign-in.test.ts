@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type CoreUnderTest, startCore } from "../testing/core-under-test.ts";
+import { type CoreUnderTest, enrol, startCore } from "../testing/core-under-test.ts";
 
 let core: CoreUnderTest;
 beforeAll(async () => {
@@ -78,6 +78,20 @@ describe("a session", () => {
     expect((await two.call("GET", "/api/v2/me")).status).toBe(401);
     await one.call("POST", "/api/v2/sign-out", {});
     expect((await one.call("GET", "/api/v2/me")).status).toBe(401);
+  });
+
+  it("that is revoked hears nothing more on a stream that was open", async () => {
+    const [one, two] = [browser({ "user-agent": "Watcher" }), browser()];
+    await signIn(one, "ada");
+    await signIn(two, "ada");
+    const stream = await fetch(`${core.url}/api/v2/events`, {
+      headers: { accept: "text/event-stream", cookie: one.cookieHeader.split(";")[0] ?? "" },
+    });
+    const { sessions } = (await two.call("GET", "/api/v2/sessions")).body;
+    const watcher = sessions.find(({ userAgent }: { userAgent: string }) => userAgent === "Watcher");
+    await two.call("DELETE", `/api/v2/sessions/${watcher.id}`);
+    await enrol(core, "heard-by-nobody");
+    expect(await stream.text()).toMatch(/^event: error\ndata: .*UNAUTHENTICATED/m);
   });
 
   it("has its account's role, and loses it with the account", async () => {

@@ -10,6 +10,8 @@ export interface Caller {
   readonly nodeId: string | undefined;
   /** Set for people who are signed in. */
   readonly session?: { readonly id: string; readonly account: string };
+  /** Is the credential good still? Asked before each message of a long answer, so that what was revoked stops hearing. */
+  readonly isStillValid?: () => Promise<boolean>;
   readonly sourceAddress: string;
   /** W3C trace id (32 hex digits) of the request; goes into events, audit, signals, migrations and commands. */
   readonly traceId: string;

@@ -9,7 +9,7 @@ import { faultOf } from "./error-body.ts";
 
 export function faultInterceptor(log: Logger, count: (method: string, code: string) => void): Interceptor {
   return (next) => async (request) => {
-    const { traceId } = callerOf({ values: request.contextValues });
+    const { traceId, isStillValid } = callerOf({ values: request.contextValues });
     const name = `${request.service.typeName}/${request.method.name}`;
     const leave = (caught: unknown): ConnectError => {
       const problem = databaseFault(caught) ?? faultOf(caught);
@@ -19,7 +19,7 @@ export function faultInterceptor(log: Logger, count: (method: string, code: stri
     };
     try {
       const response = await next(request);
-      if (response.stream) return { ...response, message: guarded(response, leave) } satisfies StreamResponse;
+      if (response.stream) return { ...response, message: guarded(response, leave, isStillValid) } satisfies StreamResponse;
       count(name, "OK");
       return response;
     } catch (caught) {
@@ -28,9 +28,17 @@ export function faultInterceptor(log: Logger, count: (method: string, code: stri
   };
 }
 
-async function* guarded({ message }: StreamResponse, leave: (caught: unknown) => ConnectError): StreamResponse["message"] {
+/** A long answer ends where its credential does: what was revoked hears nothing more. */
+async function* guarded(
+  { message }: StreamResponse,
+  leave: (caught: unknown) => ConnectError,
+  isStillValid: (() => Promise<boolean>) | undefined,
+): StreamResponse["message"] {
   try {
-    yield* message;
+    for await (const each of message) {
+      if (isStillValid !== undefined && !(await isStillValid())) throw fault("UNAUTHENTICATED", "the credential has ended");
+      yield each;
+    }
   } catch (caught) {
     throw leave(caught);
   }

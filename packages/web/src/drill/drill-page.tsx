@@ -14,7 +14,7 @@ import { ClientGraph } from "../oracle/client-graph.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Stat } from "../ui/facts.tsx";
-import { MigrationLink, NodeLink, SubjectLink } from "../ui/links.tsx";
+import { MigrationLink, NodeLink, SubjectLink, WorkloadLink } from "../ui/links.tsx";
 import { useNow } from "../ui/now.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -57,6 +57,7 @@ export function DrillPage() {
           </Panel>
         )}
         {drill.oracles.length > 0 && !isRunning && <Seen drill={drill} />}
+        <Foretold drill={drill} />
         {drill.migrationIds.map((migrationId) => (
           <Moved key={migrationId} id={migrationId} />
         ))}
@@ -127,6 +128,34 @@ function Seen({ drill }: { drill: Drill }) {
             <Cell className="nums">{duration(oracle.latencyP50Ms)}</Cell>
             <Cell className="nums">{duration(oracle.latencyP99Ms)}</Cell>
             <Cell className="nums">{duration(oracle.longestGapMs)}</Cell>
+          </Row>
+        ))}
+      </Table>
+    </Panel>
+  );
+}
+
+/** The certificate of each workload as it was before, against what was measured. */
+function Foretold({ drill }: { drill: Drill }) {
+  const { data: certificates = [] } = useQuery(queries.certificates());
+  const points = certificates.flatMap(({ workload, calibration }) =>
+    (calibration?.points ?? [])
+      .filter(({ drillId, migrationId }) => drillId === drill.id || drill.migrationIds.includes(migrationId))
+      .map((point) => ({ workload, point })),
+  );
+  if (points.length === 0) return null;
+  return (
+    <Panel title="Foretold and measured" isFlush>
+      <Table label="Foretold and measured" head={["workload", "freeze foretold", "measured", "safe foretold", "measured"]}>
+        {points.map(({ workload, point }) => (
+          <Row key={point.migrationId}>
+            <Cell>
+              <WorkloadLink name={workload} />
+            </Cell>
+            <Cell className="nums">{duration(point.predictedFreezeMs)}</Cell>
+            <Cell className="nums">{duration(point.measuredFreezeMs)}</Cell>
+            <Cell className="nums">{duration(point.predictedTimeToSafeMs)}</Cell>
+            <Cell className="nums">{duration(point.measuredTimeToSafeMs)}</Cell>
           </Row>
         ))}
       </Table>

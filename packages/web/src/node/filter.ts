@@ -27,7 +27,14 @@ const orders: Readonly<Record<string, (a: Node, b: Node) => number>> = {
 };
 const collator = new Intl.Collator("en", { numeric: true });
 
-export function filterNodes(nodes: readonly Node[], { q = "", state, pool, sort = "name" }: NodeSearch): Node[] {
+interface Market {
+  riskOf(nodeId: string): number | undefined;
+  priceOf(nodeId: string): number | undefined;
+}
+
+const nothing: Market = { riskOf: () => undefined, priceOf: () => undefined };
+
+export function filterNodes(nodes: readonly Node[], { q = "", state, pool, sort = "name" }: NodeSearch, market: Market = nothing): Node[] {
   const wanted = q.trim().toLowerCase();
   const found = nodes.filter(
     (node) =>
@@ -40,7 +47,11 @@ export function filterNodes(nodes: readonly Node[], { q = "", state, pool, sort 
         node.workloads.some((name) => name.includes(wanted))),
   );
   const isBackwards = sort.startsWith("-");
-  const order = orders[isBackwards ? sort.slice(1) : sort] ?? orders.name;
+  const key = isBackwards ? sort.slice(1) : sort;
+  const order = key === "risk" ? highest(market.riskOf) : key === "price" ? highest(market.priceOf) : (orders[key] ?? orders.name);
   if (order === undefined) return found;
   return found.sort((a, b) => (isBackwards ? -1 : 1) * (order(a, b) || collator.compare(a.id, b.id)));
 }
+
+/** What is not known comes last. */
+const highest = (of: (nodeId: string) => number | undefined) => (a: Node, b: Node) => (of(b.id) ?? -1) - (of(a.id) ?? -1);

@@ -23,6 +23,7 @@ import { NodeBadge } from "../ui/states.tsx";
 import { Tabs } from "../ui/tabs.tsx";
 import { Time } from "../ui/time.tsx";
 import { WorkloadTable } from "../workload/table.tsx";
+import { Drain } from "./drain.tsx";
 
 const tabs = [
   { id: "now", title: "Now" },
@@ -79,6 +80,7 @@ function Acts({ node }: { node: Node }) {
       >
         {isCordoned ? "Uncordon" : "Cordon"}
       </Button>
+      <Drain node={node} />
       <Interrupt node={node} />
     </For>
   );

@@ -13,13 +13,15 @@ import { ProblemNote } from "../ui/problem.tsx";
 import { NodeBadge } from "../ui/states.tsx";
 import { Time } from "../ui/time.tsx";
 import { filterNodes, poolOf, stateKey } from "./filter.ts";
+import { dollarsAnHour, type NodeMarket, useNodeMarket } from "./market.ts";
 
 export function NodesPage() {
   const search = useSearch({ from: "/nodes" });
   const navigate = useNavigate({ from: "/nodes" });
   const { data: nodes, error, refetch } = useQuery({ ...queries.nodes(), structuralSharing: false });
   const deferred = useDeferredValue(search);
-  const shown = useMemo(() => filterNodes(nodes ?? [], deferred), [nodes, deferred]);
+  const market = useNodeMarket();
+  const shown = useMemo(() => filterNodes(nodes ?? [], deferred, market), [nodes, deferred, market]);
   const states = useMemo(() => countBy(nodes ?? [], stateKey), [nodes]);
   const pools = useMemo(() => countBy(nodes ?? [], poolOf), [nodes]);
   const set = (change: { [Key in keyof typeof search]?: string | undefined }) =>
@@ -58,7 +60,12 @@ export function NodesPage() {
           </Empty>
         </div>
       ) : (
-        <NodeTable nodes={shown} sort={search.sort ?? "name"} onSort={(sort) => set({ sort: sort === "name" ? undefined : sort })} />
+        <NodeTable
+          nodes={shown}
+          market={market}
+          sort={search.sort ?? "name"}
+          onSort={(sort) => set({ sort: sort === "name" ? undefined : sort })}
+        />
       )}
     </Page>
   );
@@ -96,7 +103,7 @@ function Choice({ label, value, options, onChange }: ChoiceProps) {
 }
 
 const grid =
-  "grid grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(4rem,1.6fr)] sm:grid-cols-[minmax(8rem,1.4fr)_minmax(6.5rem,1fr)_minmax(8rem,1.3fr)_minmax(6rem,1.6fr)_4.5rem_6rem_5.5rem] items-center gap-x-3 px-4";
+  "grid grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(4rem,1.6fr)] sm:grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(7rem,1.3fr)_minmax(6rem,1.4fr)_4rem_5.5rem_5rem_5rem_4.5rem] items-center gap-x-3 px-4";
 const wide = "hidden sm:block";
 const rowHeight = 40;
 
@@ -107,11 +114,23 @@ const columns: readonly { key: string; title: string; isWide: boolean }[] = [
   { key: "workloads", title: "Workloads", isWide: false },
   { key: "cpu", title: "CPU", isWide: true },
   { key: "free", title: "Free", isWide: true },
+  { key: "risk", title: "Risk, 1 h", isWide: true },
+  { key: "price", title: "Price", isWide: true },
   { key: "seen", title: "Seen", isWide: true },
 ];
 
 /** Only the rows in view exist: ten thousand nodes scroll as ten do. */
-function NodeTable({ nodes, sort, onSort }: { nodes: readonly Node[]; sort: string; onSort: (sort: string) => void }) {
+function NodeTable({
+  nodes,
+  market,
+  sort,
+  onSort,
+}: {
+  nodes: readonly Node[];
+  market: NodeMarket;
+  sort: string;
+  onSort: (sort: string) => void;
+}) {
   const place = useRef<HTMLDivElement>(null);
   const [offset, setOffset] = useState(0);
   useLayoutEffect(() => setOffset(place.current?.offsetTop ?? 0), []);
@@ -148,7 +167,7 @@ function NodeTable({ nodes, sort, onSort }: { nodes: readonly Node[]; sort: stri
       <div ref={place} role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
         {virtual.getVirtualItems().map(({ index, start }) => {
           const node = nodes[index];
-          return node === undefined ? null : <NodeRow key={node.id} node={node} index={index} top={start - offset} />;
+          return node === undefined ? null : <NodeRow key={node.id} node={node} market={market} index={index} top={start - offset} />;
         })}
       </div>
       {nodes.length === 0 && <p className="px-4 py-6 text-soft">No node fits.</p>}
@@ -156,7 +175,7 @@ function NodeTable({ nodes, sort, onSort }: { nodes: readonly Node[]; sort: stri
   );
 }
 
-function NodeRow({ node, index, top }: { node: Node; index: number; top: number }) {
+function NodeRow({ node, market, index, top }: { node: Node; market: NodeMarket; index: number; top: number }) {
   const { usage } = node;
   return (
     // biome-ignore lint/a11y/useSemanticElements: a table element cannot have rows that are not there
@@ -188,6 +207,8 @@ function NodeRow({ node, index, top }: { node: Node; index: number; top: number 
       </Part>
       <Part isWide>{usage === undefined ? "—" : percent(usage.cpuFraction)}</Part>
       <Part isWide>{usage === undefined ? "—" : bytes(usage.memoryAvailableBytes)}</Part>
+      <Part isWide>{known(market.riskOf(node.id), percent)}</Part>
+      <Part isWide>{known(market.priceOf(node.id), dollarsAnHour)}</Part>
       <Part isWide>
         <span className="text-soft">
           <Time at={node.seenAt} isAgo />
@@ -196,6 +217,9 @@ function NodeRow({ node, index, top }: { node: Node; index: number; top: number 
     </div>
   );
 }
+
+const known = (value: number | undefined, format: (value: number) => string) =>
+  value === undefined ? <span className="text-soft">—</span> : format(value);
 
 const Part = ({ isWide = false, children }: { isWide?: boolean; children: ReactNode }) => (
   // biome-ignore lint/a11y/useSemanticElements: see above

@@ -15,25 +15,32 @@ export function Explained({ subject }: { subject: string }) {
   const { assessment, lines, survival } = data;
   return (
     <div className="grid items-start gap-4 lg:grid-cols-2">
-      <Panel
-        title={<span className="wrap-anywhere">Why: {subject}</span>}
-        aside={<span className="text-xs">within {duration(assessment.explainedHorizonSeconds * 1000)}</span>}
-      >
-        <Contributions assessment={assessment} />
-        <ul className="mt-3 grid gap-1 text-soft">
-          {lines.map((line) => (
-            <li key={line} className="wrap-anywhere">
-              {line}
-            </li>
-          ))}
-        </ul>
-      </Panel>
-      <Panel title="Still there after" isFlush>
-        <Survival points={survival} />
-      </Panel>
-      <RiskOverTime subject={subject} />
-      {assessment.pool !== "" && <Price pool={assessment.pool} />}
-      <Inputs assessment={assessment} />
+      <div className="grid gap-4">
+        <Panel
+          title={<span className="wrap-anywhere">Why: {subject}</span>}
+          aside={<span className="text-xs">within {duration(assessment.explainedHorizonSeconds * 1000)}</span>}
+        >
+          <Contributions assessment={assessment} />
+          <details className="mt-3">
+            <summary className="min-h-6 text-soft">the same in words</summary>
+            <ul className="mt-1 grid gap-1 text-soft">
+              {lines.map((line) => (
+                <li key={line} className="wrap-anywhere">
+                  {line}
+                </li>
+              ))}
+            </ul>
+          </details>
+        </Panel>
+        <Inputs assessment={assessment} />
+      </div>
+      <div className="grid gap-4">
+        <Panel title="Still there after" isFlush>
+          <Survival points={survival} />
+        </Panel>
+        <RiskOverTime subject={subject} />
+        {assessment.pool !== "" && <Price pool={assessment.pool} />}
+      </div>
     </div>
   );
 }
@@ -51,8 +58,8 @@ export function RiskOverTime({ subject }: { subject: string }) {
   const ordered = points.toReversed();
   return (
     <Panel
-      title="Over time"
-      aside={<span className="text-xs">probability within {duration(last.risk.horizonSeconds * 1000)}, with its range</span>}
+      title="Risk over time"
+      aside={<span className="text-xs">of an interruption within {duration(last.risk.horizonSeconds * 1000)}, with its range</span>}
       isFlush
     >
       <Plot
