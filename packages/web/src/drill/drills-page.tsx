@@ -8,6 +8,7 @@ import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { duration, plural, words } from "../format/units.ts";
 import { ClientGraph } from "../oracle/client-graph.tsx";
+import { WhatIf } from "../plan/what-if.tsx";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
@@ -41,6 +42,7 @@ export function DrillsPage() {
               ))}
             </Panel>
           )}
+          <WhatIf />
           {drills !== undefined && (
             <Panel title="Past and present" isFlush>
               {drills.length === 0 ? (

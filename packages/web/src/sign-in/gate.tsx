@@ -10,6 +10,23 @@ import { CallerProvider } from "../app/caller.tsx";
 import { LiveProvider } from "../live/live.tsx";
 import { SignInFrame } from "./frame.tsx";
 
+interface SignInLink {
+  readonly kind: "first-admin" | "sign-in";
+  readonly code: string;
+}
+
+/** Reads the code once and takes it out of the address, so that it is in no history. */
+function takeLink(): SignInLink | undefined {
+  const kind = location.pathname === "/first-admin" ? "first-admin" : location.pathname === "/sign-in" ? "sign-in" : undefined;
+  const code = location.hash.slice(1);
+  if (kind === undefined) return undefined;
+  history.replaceState(null, "", "/");
+  return code === "" ? undefined : { kind, code };
+}
+
+// Here and not in a component: React may throw away the state of one that waits for its code, and the address has no code by then.
+const givenLink = takeLink();
+
 const FirstAdmin = lazy(() => import("./first-admin.tsx"));
 const PasswordForm = lazy(() => import("./password-form.tsx"));
 
@@ -22,7 +39,7 @@ export function SignInGate(props: { children: ReactNode }) {
 }
 
 function Gate({ children }: { children: ReactNode }) {
-  const [link, setLink] = useState(takeLink);
+  const [link, setLink] = useState(givenLink);
   const client = useQueryClient();
   const caller = useQuery({ ...queries.caller(), enabled: link === undefined });
   const enter = useCallback(
@@ -45,20 +62,6 @@ function Gate({ children }: { children: ReactNode }) {
       <LiveProvider>{children}</LiveProvider>
     </CallerProvider>
   );
-}
-
-interface SignInLink {
-  readonly kind: "first-admin" | "sign-in";
-  readonly code: string;
-}
-
-/** Reads the code once and takes it out of the address, so that it is in no history. */
-function takeLink(): SignInLink | undefined {
-  const kind = location.pathname === "/first-admin" ? "first-admin" : location.pathname === "/sign-in" ? "sign-in" : undefined;
-  const code = location.hash.slice(1);
-  if (kind === undefined) return undefined;
-  history.replaceState(null, "", "/");
-  return code === "" ? undefined : { kind, code };
 }
 
 function Waiting({ isSlow }: { isSlow: boolean }) {

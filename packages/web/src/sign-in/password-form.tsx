@@ -19,6 +19,13 @@ export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller
   });
   const refused = refusals[new URLSearchParams(location.search).get("refused") ?? ""];
   const problem = signIn.error === null ? undefined : problemOf(signIn.error);
+  if (methods.isPending) {
+    return (
+      <SignInFrame title="">
+        <div className="h-64" />
+      </SignInFrame>
+    );
+  }
   if (methods.data?.hasAccounts === false && methods.data.oidcName === "") return <NobodyYet />;
   return (
     <SignInFrame title="Sign in">
