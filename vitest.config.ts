@@ -24,6 +24,7 @@ const wholeServices = [
   "packages/core/src/signals/feeds/feeds.test.ts",
   "packages/core/src/prices/prices.test.ts",
   "packages/core/src/reflex/reflex.test.ts",
+  "packages/core/src/snapshot/revive.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",
   "packages/core/src/migration/settle.test.ts",
   "packages/kit/src/identity/rotate.test.ts",

@@ -77,6 +77,7 @@ import { createRiskWatch } from "./risk/watch.ts";
 import { createWeigh, weighingOf } from "./risk/weigh.ts";
 import { createFeeds } from "./signals/feeds/feeds.ts";
 import { signalRoutes } from "./signals/service.ts";
+import { createRevive } from "./snapshot/revive.ts";
 import { createSnapshots } from "./snapshot/service.ts";
 import { createTelemetry } from "./telemetry/telemetry.ts";
 import { parsePool } from "./workload/address-pool.ts";
@@ -264,6 +265,7 @@ async function assemble(
     migrations,
     guards,
     certificates,
+    createRevive({ db, events, sessions: gateway, offers, converge, nowMs, log }),
     createReflex({ db, events, sessions: gateway, sign, nowMs, log }),
     createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,

@@ -24,6 +24,8 @@ export interface MovingCloud {
   readonly announced: ReadonlyMap<string, string>;
   /** Sends one report of the client of this workload; `over` is what it saw otherwise. */
   report(workload: string, over?: Record<string, unknown>): Promise<number>;
+  /** The node is given notice for so soon, and is not heard any more. */
+  lose(nodeId: string, afterSeconds: number): void;
   /** The control plane stops and starts again; its agents come back. */
   restartCore(): Promise<void>;
   stop(): Promise<void>;
@@ -118,6 +120,12 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
       };
       return (await core.call("POST", `/api/v2/oracles/${workload}:report`, body)).status;
     },
+    lose(nodeId, afterSeconds) {
+      tell(nodeId, SignalKind.NOTICE, afterSeconds);
+      const agent = agents.get(nodeId);
+      agents.delete(nodeId);
+      setTimeout(() => void agent?.disconnect(), 300);
+    },
     async restartCore() {
       for (const agent of agents.values()) await agent.disconnect();
       await core.restart();
@@ -159,6 +167,8 @@ function answerOf(command: Command): Answer {
           resumedAt: timestampNow(),
         },
       });
+    case "createSnapshot":
+      return ok({ case: "snapshot", value: { manifest, bytes: 4096n, freezeMs: 80 } });
     default:
       return ok();
   }

@@ -28,7 +28,7 @@ export interface Child extends Stoppable {
 }
 
 const rotateBytes = 5 << 20;
-const backoff = { firstMs: 300, maxMs: 10_000 };
+const backoff = { firstMs: 300, maxMs: 2_000 };
 /** Alive for so long, it counts as well: the next death is treated as the first. */
 const healedMs = 30_000;
 

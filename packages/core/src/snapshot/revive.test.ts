@@ -1,0 +1,37 @@
+import { until } from "@aether/kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type MovingCloud, startMovingCloud } from "../testing/moving-cloud.ts";
+
+let cloud: MovingCloud;
+const run = async (name: string, nodeId: string, onNodeLost: string) => {
+  const spec = { name, rootfs: "host", argv: ["/bin/true"], evacuation: { onNodeLost } };
+  expect((await cloud.core.call("POST", "/api/v2/workloads", { spec, nodeId })).status).toBe(200);
+};
+beforeAll(async () => {
+  cloud = await startMovingCloud({ config: { heartbeat: { intervalMs: 1000, lostAfterMs: 1500 }, moves: { atOnce: 1 } } });
+  await run("safe", "n1", "ON_NODE_LOST_RESTORE");
+  await run("held", "n1", "ON_NODE_LOST_HOLD");
+}, 60_000);
+afterAll(() => cloud.stop());
+
+const workload = async (name: string) => (await cloud.core.call("GET", `/api/v2/workloads/${name}`)).body.workload;
+
+describe("a node that dies with its workloads", () => {
+  it("leaves back only those that say so, from their newest snapshot, once the node is known to be dead", async () => {
+    for (const name of ["safe", "held"]) expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
+    expect((await cloud.core.call("POST", "/api/v2/guards:pause", {})).status).toBe(200);
+    cloud.lose("n1", 1);
+    await until("both to be lost", 100, 10_000, async () => ((await workload("held")).state === "WORKLOAD_STATE_LOST" ? true : undefined));
+    // Not before the announced time and a margin are over.
+    expect((await workload("safe")).state).toBe("WORKLOAD_STATE_LOST");
+    const back = await until("the one to be back", 200, 25_000, async () => {
+      const now = await workload("safe");
+      return now.state === "WORKLOAD_STATE_RUNNING" ? now : undefined;
+    });
+    expect(back).toMatchObject({ nodeId: "n2", epoch: "2" });
+    expect((await workload("held")).state).toBe("WORKLOAD_STATE_LOST");
+    expect(cloud.agents.get("n2")?.commands.map((command) => command.action.case)).toContain("restoreSnapshot");
+    const { decisions } = (await cloud.core.call("GET", "/api/v2/decisions?nodeId=n1")).body;
+    expect(decisions.map((each: { rule: string }) => each.rule)).toContain("node-dead-restore");
+  }, 60_000);
+});

@@ -1,0 +1,189 @@
+// A workload whose node died with it comes back from its newest snapshot on another node, if it says so (on_node_lost) and if the node is known to be
+// dead: heartbeats alone do not tell, a node that is cut off may run on. What counts is an announced interruption whose time is over while the node is
+// not heard. The old placement ends with the same transaction, so a copy that comes back all the same is stale and is removed.
+import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
+import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { type Logger, sleep } from "@aether/kit";
+import type { Db } from "../db/database.ts";
+import { fromColumn } from "../db/proto.ts";
+import type { Row } from "../db/schema.ts";
+import type { Events } from "../events/events.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
+import { newId } from "../ids.ts";
+import type { Part } from "../part.ts";
+import { readReflexSteps, recordReflex } from "../reflex/reflex.ts";
+import type { Converge } from "../workload/converge.ts";
+import type { Offers } from "../workload/offers.ts";
+import { placeNext } from "../workload/store.ts";
+
+export interface ReviveOptions {
+  readonly db: Db;
+  readonly events: Events;
+  readonly sessions: AgentSessions;
+  readonly offers: Offers;
+  readonly converge: Pick<Converge, "converge">;
+  readonly nowMs: () => number;
+  readonly log: Logger;
+  /** Default 5000. */
+  readonly sweepMs?: number;
+}
+
+/** After the announced time: the cloud's clock and ours may differ by as much. */
+const deadMarginMs = 10_000;
+const verifyDeadlineMs = 120_000;
+
+export function createRevive(options: ReviveOptions): Part & { stop(): Promise<void>; sweep(): Promise<string[]> } {
+  const { db, events, sessions, nowMs, log, sweepMs = 5_000 } = options;
+  const stopping = new AbortController();
+  let loop: Promise<void> = Promise.resolve();
+
+  async function sweep(): Promise<string[]> {
+    const rows = await db
+      .selectFrom("workloads")
+      .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
+      .innerJoin("nodes", "nodes.id", "placements.node_id")
+      .select(["workloads.name", "workloads.spec", "placements.node_id", "placements.epoch", "nodes.interruption_at"])
+      .where("workloads.state", "=", "lost")
+      .where("workloads.desired", "=", "running")
+      .where("workloads.migration_id", "is", null)
+      .where("nodes.lost_at", "is not", null)
+      .where("nodes.interruption_at", "<", new Date(nowMs() - deadMarginMs))
+      .orderBy("workloads.name")
+      .execute();
+    const revived: string[] = [];
+    for (const row of rows) {
+      const spec = fromColumn(WorkloadSpecSchema, row.spec);
+      if (spec.evacuation?.onNodeLost !== OnNodeLost.RESTORE || sessions.isConnected(row.node_id)) continue;
+      const lost = {
+        name: row.name,
+        nodeId: row.node_id,
+        epoch: Number(row.epoch),
+        memoryLimitBytes: Number(spec.memoryLimitBytes),
+        goneAt: row.interruption_at,
+      };
+      if (await revive(lost).catch((caught: unknown) => void log.warn({ err: caught, workload: row.name }, "revive.waits")))
+        revived.push(row.name);
+    }
+    return revived;
+  }
+
+  async function revive(lost: {
+    name: string;
+    nodeId: string;
+    epoch: number;
+    memoryLimitBytes: number;
+    goneAt: Date | null;
+  }): Promise<boolean> {
+    await lookForReflex(lost.name, lost.nodeId, lost.epoch);
+    const snapshot = await db
+      .selectFrom("snapshots")
+      .selectAll()
+      .where("workload", "=", lost.name)
+      .where("state", "=", "ready")
+      .orderBy("epoch", "desc")
+      .orderBy("created_at", "desc")
+      .limit(1)
+      .executeTakeFirst();
+    if (snapshot === undefined) return false;
+    const target = await options.offers.place("", { memoryLimitBytes: lost.memoryLimitBytes });
+    if (!(await place(lost, snapshot, target))) return false;
+    log.warn({ workload: lost.name, snapshot: snapshot.id, from: lost.nodeId, to: target }, "revive.begun");
+    // The converging goes on by itself whatever this call sees of it.
+    options.converge
+      .converge(lost.name, stopping.signal)
+      .catch((caught: unknown) => log.warn({ err: caught, workload: lost.name }, "revive.failed"));
+    return true;
+  }
+
+  /** A snapshot that the node made by its reflex in its last seconds is in the store, and nobody has told us. */
+  async function lookForReflex(workload: string, nodeId: string, epoch: number): Promise<void> {
+    const step = (await readReflexSteps(db, nodeId)).find((each) => each.workload === workload && each.epoch === epoch);
+    const reader = sessions.connectedNodes().find((id) => id !== nodeId);
+    if (step === undefined || reader === undefined) return;
+    const known = await db.selectFrom("snapshots").select("id").where("id", "=", step.snapshotId).executeTakeFirst();
+    if (known !== undefined) return;
+    const row = await db.selectFrom("workloads").select("spec").where("name", "=", workload).executeTakeFirstOrThrow();
+    const action = {
+      case: "verifySnapshot" as const,
+      value: { snapshotId: step.snapshotId, spec: fromColumn(WorkloadSpecSchema, row.spec) },
+    };
+    const result = await sessions.send(
+      reader,
+      { id: newId("cmd"), workload, action },
+      AbortSignal.any([stopping.signal, AbortSignal.timeout(verifyDeadlineMs)]),
+    );
+    if (result.outcome === CommandOutcome.OK)
+      await recordReflex({ db, events, nowMs }, nodeId, step, { outcome: CommandOutcome.OK, facts: { case: undefined } });
+  }
+
+  async function place(
+    lost: { name: string; nodeId: string; epoch: number; goneAt: Date | null },
+    snapshot: Row<"snapshots">,
+    target: string,
+  ): Promise<boolean> {
+    return db.transaction().execute(async (tx) => {
+      const taken = await tx
+        .updateTable("workloads")
+        .set({
+          state: "starting",
+          snapshot_id: snapshot.id,
+          reason: `its node ${lost.nodeId} died; it is restored from ${snapshot.id}`,
+          exit_code: null,
+        })
+        .where("name", "=", lost.name)
+        .where("state", "=", "lost")
+        .where("migration_id", "is", null)
+        .returning("name")
+        .executeTakeFirst();
+      if (taken === undefined) return false;
+      const epoch = await placeNext(tx, lost.name, target, `restore/${snapshot.id}`, lost.epoch + 1);
+      const ageSeconds = Math.round((nowMs() - snapshot.created_at.getTime()) / 1000);
+      const reason = `${lost.nodeId} was announced to go at ${lost.goneAt?.toISOString()} and is not heard since: ${lost.name} is restored on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
+      await tx
+        .insertInto("decisions")
+        .values({
+          id: newId("dec", nowMs()),
+          node_id: lost.nodeId,
+          action: "restore",
+          rule: "node-dead-restore",
+          rule_version: "revive/1",
+          reason,
+          inputs: JSON.stringify([
+            { name: "node", value: "not heard, and its announced time is over" },
+            { name: "policy of the workload", value: "restore when its node is lost" },
+            { name: "newest snapshot", value: `${snapshot.id}, ${ageSeconds} s old` },
+          ]),
+          alternatives: JSON.stringify(["wait for the node: it is gone", `an older snapshot: aether snapshots ${lost.name}`]),
+          moves: JSON.stringify([{ workload: lost.name, targetNodeId: target, action: "restore", snapshotId: snapshot.id }]),
+        })
+        .execute();
+      await events.append(tx, {
+        type: "workload.restoring",
+        subject: `workload/${lost.name}`,
+        message: reason,
+        data: { nodeId: target, epoch, snapshotId: snapshot.id },
+      });
+      return true;
+    });
+  }
+
+  return {
+    sweep,
+    async start(signal) {
+      const life = AbortSignal.any([signal, stopping.signal]);
+      loop = (async () => {
+        while (!life.aborted) {
+          await sleep(sweepMs, life).catch(() => undefined);
+          if (!life.aborted)
+            await sweep().catch((caught: unknown) => {
+              if (!life.aborted) log.error({ err: caught }, "revive.sweep_failed");
+            });
+        }
+      })();
+    },
+    async stop() {
+      stopping.abort();
+      await loop;
+    },
+  };
+}
