@@ -31,7 +31,10 @@ export interface Events {
    * Throws EVENTS_GONE when events after `after` were cut, or `after` is beyond the newest: nobody follows a stream with a hole in it, or one that
    * never comes, without knowing.
    */
-  watch(options: { after?: number; subject?: string }, signal: AbortSignal): AsyncIterable<Event>;
+  watch(
+    options: { after?: number; subject?: string /** It will not refuse any more. */; onBegun?: () => void },
+    signal: AbortSignal,
+  ): AsyncIterable<Event>;
   /** A page, oldest first, of events after `after`; newest first of those before it, 0 being the end. */
   list(options: { after: number; subject?: string; limit: number; isNewestFirst?: boolean }): Promise<Event[]>;
   /** The sequence of the newest event; 0 when there is none. */
@@ -97,7 +100,7 @@ export function createEvents(db: Kysely<Database>, notices: Notices): Events {
         )
         .execute();
     },
-    async *watch({ after = 0, subject }, signal) {
+    async *watch({ after = 0, subject, onBegun }, signal) {
       const end = await newest();
       if (after > end) {
         const message = `the newest event is ${end}: ${after} belongs to another control plane, or to one before a restore`;
@@ -119,6 +122,7 @@ export function createEvents(db: Kysely<Database>, notices: Notices): Events {
           const page = await list({ after: last, limit: batchSize, ...(subject === undefined ? {} : { subject }) });
           if (!isCaughtUp) await refuseIfCut(last);
           isCaughtUp = page.length < batchSize;
+          onBegun?.();
           for (const event of page) {
             yield event;
             last = Number(event.sequence);

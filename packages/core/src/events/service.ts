@@ -3,6 +3,7 @@
 import { fault } from "@aether/contract";
 import { EventService } from "@aether/contract/gen/aether/v2/signal_pb";
 import type { ConnectRouter } from "@connectrpc/connect";
+import { begun } from "../http/begun.ts";
 import { cutPage, parseNumberPage } from "../http/page-request.ts";
 import type { Events } from "./events.ts";
 
@@ -19,7 +20,8 @@ export function eventRoutes(events: Events): (router: ConnectRouter) => void {
         if (after < 0n || after > BigInt(Number.MAX_SAFE_INTEGER)) {
           throw fault("INVALID_ARGUMENT", "after must be the sequence of an event", { field: "after" });
         }
-        for await (const event of events.watch({ after: Number(after), subject }, context.signal)) yield { event };
+        for await (const event of events.watch({ after: Number(after), subject, onBegun: () => begun(context) }, context.signal))
+          yield { event };
       },
     });
 }

@@ -5,6 +5,7 @@ import type { DescMethod, DescMethodStreaming, DescMethodUnary, JsonValue, Messa
 import { toJson } from "@bufbuild/protobuf";
 import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { begunKey } from "../begun.ts";
 import { errorBody, faultOf, statusOf } from "../error-body.ts";
 import { type Origin, originOf, valuesWith } from "../origin.ts";
 import { type Binding, bindingsOf, resourceOf, withoutVerb } from "./bindings.ts";
@@ -49,7 +50,9 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
     echo(reply, origin);
     const gone = new AbortController();
     reply.raw.on("close", () => gone.abort(fault("CANCELLED", "the client closed the connection")));
-    const call: Call = { request, reply, origin, transport: inMemoryTransport(handlers, valuesWith(origin)), gone: gone.signal };
+    const stands = Promise.withResolvers<void>();
+    const values = valuesWith(origin).set(begunKey, stands.resolve);
+    const call: Call = { request, reply, origin, transport: inMemoryTransport(handlers, values), gone: gone.signal };
     try {
       const found = routes.get(request);
       if (found === undefined) throw fault("INTERNAL", "a request that did not pass the look for its route");
@@ -63,7 +66,7 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
         const answer = await call.transport.stream(method, call.gone, undefined, forwardedHeaders(request), one(message) as never);
         yield* answer.message;
       })();
-      await sendStream(call, method, messages);
+      await sendStream(call, method, messages, stands.promise);
       return reply;
     } catch (caught) {
       return sendFault(reply, faultOf(caught), origin);
@@ -154,19 +157,24 @@ function sendMessage({ request, reply }: Call, text: string): FastifyReply {
   return reply.send(text);
 }
 
-const firstMessageMs = 100;
+/** For a stream that neither speaks nor says that it stands. */
+const firstMessageMs = 2_000;
 
 async function sendStream(
   { request, reply, gone, origin }: Call,
   method: DescMethodStreaming,
   messages: AsyncIterable<Message>,
+  stands: Promise<void>,
 ): Promise<void> {
   const format = request.headers.accept?.includes("text/event-stream") ? serverSentEvents : ndjson;
-  // The first message is awaited before the status is sent, so that a refusal still has its own status; a stream that is silent is opened
-  // after a moment, because a page must know that it is connected.
+  // The first message, or the handler's word that the stream stands, is awaited before the status is sent: a refusal has its own status.
   const iterator = messages[Symbol.asyncIterator]();
   let next = iterator.next();
-  await Promise.race([next, new Promise((resolve) => setTimeout(resolve, firstMessageMs))]);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, firstMessageMs);
+  });
+  await Promise.race([next, stands, late]).finally(() => clearTimeout(timer));
   reply.hijack();
   for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value);
   reply.raw.writeHead(200, { "content-type": format.contentType, "cache-control": "no-store", "x-accel-buffering": "no" });
