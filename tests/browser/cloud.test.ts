@@ -132,7 +132,7 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
         if (path === null) continue;
         await page.goto(path);
         await page.getByRole("heading", { level: 1 }).waitFor();
-        await page.waitForTimeout(400);
+        await page.waitForTimeout(250);
         if (theme === "dark" && more.includes(path)) await expectAccessible(page);
         const name =
           path

@@ -7,7 +7,7 @@ import type { Database } from "../db/schema.ts";
 import { hashSecret, newSecret } from "./secrets.ts";
 
 export interface SignInLinks {
-  /** `accountId` null: for the first admin; the one before it is void then. */
+  /** `accountId` null: for the first admin; with the first account all of those are void (each control plane of several offers its own). */
   make(accountId: string | null, validMs: number): Promise<{ code: string; expiresAt: Date }>;
   /** Throws SIGN_IN_LINK_INVALID. */
   take(code: string, kind: "account" | "first admin", transaction?: Kysely<Database>): Promise<string | null>;
@@ -20,7 +20,6 @@ export function createSignInLinks(db: Db, nowMs: () => number): SignInLinks {
       const expiresAt = new Date(nowMs() + validMs);
       await db.transaction().execute(async (tx) => {
         await tx.deleteFrom("sign_in_links").where("expires_at", "<", new Date(nowMs())).execute();
-        if (accountId === null) await tx.deleteFrom("sign_in_links").where("account_id", "is", null).execute();
         await tx
           .insertInto("sign_in_links")
           .values({ secret_sha256: hash, account_id: accountId, created_at: new Date(nowMs()), expires_at: expiresAt })
