@@ -3,6 +3,7 @@
 #define AETHER_COMMANDS_H
 
 int shim_command(int argc, char **argv);
+int guard_command(int argc, char **argv);
 int hold_command(int argc, char **argv);
 int announce_command(int argc, char **argv);
 int pipe_command(int argc, char **argv);

@@ -26,6 +26,10 @@ static const char help[] =
     "    again, later ones at once), status, quit. At the deadline: release and end. Standard input closed: goes on until the deadline.\n"
     "      {\"event\":\"ready\"} {\"event\":\"status\",\"held\":n,\"bytes\":n,\"dropped\":n} {\"event\":\"released\",\"held\":n,\"replayed\":n,\"dropped\":n}\n"
     "\n"
+    "aether-native guard --freezer FILE --thaw TEXT --silence-ms N [--end-group PID] -- COMMAND ARG...\n"
+    "    Started when a workload is about to be stopped. Commands on standard input: ping, disarm. When the input ends or is silent for N ms: kills\n"
+    "    the process group, runs COMMAND (which leads the network back), writes TEXT to FILE. Says \"armed\", then either \"disarmed\" or \"fired\".\n"
+    "\n"
     "aether-native announce --interface IF --address A [--count 3] [--interval-ms 50]\n"
     "    Gratuitous ARP, request and reply form, so that neighbours send packets for A to IF from now on.\n"
     "\n"
@@ -63,6 +67,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "--version") == 0) return printf("aether-native %s\n", VERSION) < 0;
   if (strcmp(name, "--help") == 0) return fputs(help, stdout) < 0;
   if (strcmp(name, "shim") == 0) return shim_command(argc - 2, argv + 2);
+  if (strcmp(name, "guard") == 0) return guard_command(argc - 2, argv + 2);
   if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);

@@ -19,7 +19,7 @@ import { emptyDir } from "./runtime/bundle.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
-import { createSourceSide } from "./steps/source.ts";
+import { createSourceSide, recoverSources } from "./steps/source.ts";
 import { createTargetSide } from "./steps/target.ts";
 
 /** The parts of a freeze that are not criu: the cut, the commit, the resume; ms. */
@@ -75,6 +75,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     link: { address: link.address, port: link.port },
     async recover(signal) {
       await endOrphanedCriu(host);
+      await recoverSources(host);
       for (const migration of await listMigrations(host)) {
         // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.
         if (migration.stage !== "restored") await endHold(host, migration.workload, migration);

@@ -29,6 +29,15 @@ export interface EngineOptions {
   /** Methods of holding packets, the first that works is taken. Default: all, the best first. */
   readonly packetHold?: readonly HoldMethod[];
   readonly log: Logger;
+  /** Tests wait for these; nobody else has a reason to change them. */
+  readonly limits?: Limits;
+}
+
+export interface Limits {
+  /** A freeze whose agent gives no sign of life for so long is undone by its guard, ms. Default 10,000. */
+  readonly silenceMs?: number;
+  /** criu dump of a small workload, ms. Default 15,000. */
+  readonly dumpMs?: number;
 }
 
 /** Absolute paths of the programs that the engine calls. */

@@ -35,6 +35,8 @@ export async function run(file: string, args: readonly string[], options: RunOpt
 
 /** A program that has been started and waits for its input, so that when it counts only a write is left to do. */
 export interface StandBy {
+  /** Leader of a process group of its own; undefined when it could not be started, which `go` says. */
+  readonly pid: number | undefined;
   /** Gives it its input and waits for its end, as `run` does. The deadline begins here. Once. */
   go(input: string | Uint8Array, options: Pick<RunOptions, "deadlineMs" | "signal">): Promise<RunResult>;
   /** Kills it, whether or not it has begun. Safe to repeat. */
@@ -44,7 +46,7 @@ export interface StandBy {
 /** Starts a program that does nothing before it has read its input. Whoever starts it calls `go` or `drop`; it sees the end of its input when we die. */
 export function standBy(file: string, args: readonly string[], options: Pick<RunOptions, "env" | "okCodes"> = {}): StandBy {
   const { child, finish } = start(file, args, options);
-  return { go: finish, drop: () => killGroup(child) };
+  return { pid: child.pid, go: finish, drop: () => killGroup(child) };
 }
 
 type Begun = {

@@ -16,7 +16,7 @@ import { goFd, type Launched, readyLaunch, shimFiles } from "../runtime/shim.ts"
 import { explainLog } from "./explain.ts";
 
 /** A hung criu keeps clients waiting: 15 s, and more only for memory that takes longer at 50 MB/s. */
-const dumpDeadlineMs = (memoryBytes: number) => 15_000 + memoryBytes / 50_000;
+const dumpDeadlineMs = (host: Host, memoryBytes: number) => (host.options.limits?.dumpMs ?? 15_000) + memoryBytes / 50_000;
 const restoreDeadlineMs = 60_000;
 
 interface BehindOptions {
@@ -100,6 +100,8 @@ export async function hasOtherUsers(host: Host, workload: string): Promise<boole
 
 /** A step of criu whose processes are there already and wait for a word. Whoever made it calls `go` or `drop`. */
 export interface Ready<T> {
+  /** Leader of its process group; undefined when it could not be started, which `go` says. */
+  readonly pid: number | undefined;
   go(signal: AbortSignal): Promise<T>;
   /** Ends it. Safe after `go` and to repeat. */
   drop(): void;
@@ -111,10 +113,11 @@ export async function readyDump(host: Host, record: WorkloadRecord, images: stri
   const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...(answers === undefined ? {} : { answers }) });
   const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images))]);
   return {
+    pid: criu.pid,
     async go(signal) {
       const memoryBytes = await residentBytes(await pidsOf(host, record.spec.name));
       try {
-        return await criu.go("\n", { deadlineMs: dumpDeadlineMs(memoryBytes), signal });
+        return await criu.go("\n", { deadlineMs: dumpDeadlineMs(host, memoryBytes), signal });
       } catch (caught) {
         throw await explained("CHECKPOINT_FAILED", join(images, "dump.log"), caught);
       }
@@ -164,6 +167,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
     openFile: `/run/netns/${namespaceName(host, spec.name)}`,
   });
   return {
+    pid: launch.pid,
     async go(signal) {
       try {
         const done = await launch.go(signal);

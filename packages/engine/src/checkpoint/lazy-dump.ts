@@ -48,6 +48,7 @@ export async function readyLazyDump(host: Host, record: WorkloadRecord, images: 
   });
   written.catch(() => undefined); // heard by `go`, which may never come
   return {
+    pid: child.pid,
     async go(signal) {
       gate?.end("\n");
       try {

@@ -71,14 +71,18 @@ async function macOf(host: Host, device: string): Promise<string> {
   return mac;
 }
 
-/** The host leads the address to the workload, and neighbours to this host. */
-export async function leadHere(host: Host, workload: string, address: string, routes = readyRoutes(host)): Promise<void> {
+/** The host leads the address to the workload, and neighbours to this host: lines for `ip -batch`. */
+export function leadHereLines(host: Host, workload: string, address: string): string[] {
   const veth = vethName(host, workload);
-  await ipBatch(routes, [
+  return [
     `link set ${veth} up`,
     `route replace ${address}/32 dev ${veth}`,
     `neigh replace proxy ${address} dev ${host.options.hostInterface}`,
-  ]);
+  ];
+}
+
+export async function leadHere(host: Host, workload: string, address: string, routes = readyRoutes(host)): Promise<void> {
+  await ipBatch(routes, leadHereLines(host, workload, address));
 }
 
 /** Nothing of the frozen kernel gets out any more, and what still arrives is forwarded to the target. */

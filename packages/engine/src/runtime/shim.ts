@@ -78,6 +78,7 @@ export function readyLaunch(host: Host, workload: string, command: readonly stri
   ended.catch(() => undefined); // heard by `go`, which may never come
 
   return {
+    pid: child.pid,
     /** Once. */
     async go(signal: AbortSignal): Promise<Launched> {
       let reason: unknown;

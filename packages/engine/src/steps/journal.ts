@@ -35,6 +35,8 @@ const migrationRecord = z.object({
   holdMethod: z.string().optional(),
   /** Target, pre-copy: who puts the memory in place. */
   memoryPid: z.number().optional(),
+  /** Source: who lets the workload run again when we die in the freeze. */
+  guardPid: z.number().optional(),
   /** Target: when the source cut the workload off, on this host's clock, and how wrong that may be. */
   cutAtMs: z.number().optional(),
   clockErrorMs: z.number().optional(),

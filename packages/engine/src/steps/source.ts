@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, run, sleep } from "@aether/kit";
 import { readyDump } from "../checkpoint/criu.ts";
+import { armGuard, endGuard, type Guard } from "../checkpoint/guard.ts";
 import { type LazyDump, readyLazyDump } from "../checkpoint/lazy-dump.ts";
 import { endOrphanedCriu, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
@@ -27,11 +28,11 @@ import { descriptorsOf, observe } from "../receipt/observe.ts";
 import { signStatement, statementFacts } from "../receipt/sign.ts";
 import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
-import { residentBytes } from "../runtime/process.ts";
+import { isAlive, residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { outputTail } from "../runtime/shim.ts";
 import { compareClocks, createImageSender, outputTailName } from "./images.ts";
-import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
+import { dropImages, imagesDir, listMigrations, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
 
 /** What is known of a move only while this process lives; a restart does without. */
 interface Session {
@@ -115,8 +116,6 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
       const images = imagesDir(host, ref.migrationId);
       const trees = travellingTrees(host, record.spec);
       const pid = record.pid ?? 0;
-      const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode };
-      await writeMigration(host, journal);
       await rm(images, { recursive: true, force: true });
       await mkdir(images, { recursive: true, mode: 0o700 });
       // All that can be there before the workload stops: the way to the target, criu, and whoever changes the routes.
@@ -132,7 +131,11 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         : [undefined, await readyDump(host, record, images, tracker?.answers)];
       const routes = readyRoutes(host);
       let dumping: Promise<void> | undefined;
+      let guard: Guard | undefined;
       try {
+        guard = await armGuard(host, ref.migrationId, record, (lazyDump ?? wholeDump)?.pid ?? 0);
+        const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode, guardPid: guard.pid };
+        await writeMigration(host, journal);
         const clock = await compareClocks(channel.socket, channel.reader);
         await watch.arm(ref.workload);
         const counters = await tcpCounters(pid);
@@ -203,6 +206,9 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
           kernel,
           statement: signStatement(identity, said),
         };
+        await faultpoint("freeze.before_disarm");
+        await guard.disarm(); // from here on it may be committed elsewhere, so that nothing but a thaw may let it run
+        await faultpoint("freeze.after_disarm");
         await writeMigration(host, { ...journal, stage: "frozen", result });
         return result;
       } catch (caught) {
@@ -210,6 +216,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         wholeDump?.drop();
         lazyDump?.drop();
         await dumping?.catch(() => undefined); // a criu that still lives must not meet the thaw
+        await guard?.end();
         await runAgain(host, ref, progress);
         endSession(ref);
         throw problem;
@@ -247,6 +254,23 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
   return side;
 }
 
+/**
+ * After a restart: a freeze that had not ended was told to nobody, so its workload runs again without being asked for (the guard has done most
+ * of it already). One that had ended stays as it is: it may have been committed elsewhere.
+ */
+export async function recoverSources(host: Host): Promise<void> {
+  for (const migration of await listMigrations(host)) {
+    if (migration.side !== "source" || migration.stage !== "freezing") continue;
+    try {
+      if (migration.guardPid !== undefined) await endGuard(migration.guardPid);
+      await runAgain(host, migration, { phase: () => undefined, bytes: () => undefined });
+      await writeMigration(host, { ...migration, stage: "thawed" });
+    } catch (caught) {
+      host.options.log.error({ err: caught, workload: migration.workload }, "source.recover"); // a thaw will be asked for
+    }
+  }
+}
+
 async function requireRunning(host: Host, ref: MigrationRef): Promise<WorkloadRecord> {
   const record = await requireRecord(host, ref.workload);
   if (record.epoch !== ref.epoch) throw fault("STALE_EPOCH", `${ref.workload} is in epoch ${record.epoch}, not ${ref.epoch}`);
@@ -265,9 +289,11 @@ async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<Sour
   if (record === undefined || record.phase !== "frozen" || record.migrationId !== ref.migrationId) return;
   await phase(progress, "thaw.source", async () => {
     await endOrphanedCriu(host, ref.migrationId);
-    await removeDumpMounts(host, record);
-    await leadHere(host, ref.workload, record.spec.address); // before the thaw: its first packet must find a way
-    await thaw(host, ref.workload);
+    if (await isAlive(record)) {
+      await removeDumpMounts(host, record);
+      await leadHere(host, ref.workload, record.spec.address); // before the thaw: its first packet must find a way
+      await thaw(host, ref.workload);
+    } // else it died in the freeze (the machine was started anew): who looks at running workloads will see it
     const { migrationId: _, ...rest } = record;
     await writeRecord(host, { ...rest, phase: "running", epoch: newEpoch ?? record.epoch });
   });
