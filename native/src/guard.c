@@ -14,10 +14,12 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "mend.h"
 #include "options.h"
 #include "report.h"
 
 enum { kill_wait_ms = 2000, command_wait_ms = 5000 };
+static int is_group_done; // what it did to the workload is over, so that it may be killed at any moment
 
 static long long now_ms(void) {
   struct timespec now;
@@ -25,10 +27,11 @@ static long long now_ms(void) {
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-// SIGKILL to the process group of a leader that still is the one we were told of, and waits for its end: a criu that works must not meet the thaw.
-static void end_group(int pidfd, pid_t leader) {
+// Waits for the end of the process group that dumps. A criu that is killed while it makes a task run its own code kills that task with it (seen: SIGTRAP),
+// so it is given its time; only one that takes longer is killed.
+static void end_group(int pidfd, pid_t leader, long long patience_ms) {
   struct pollfd at = {.fd = pidfd, .events = POLLIN};
-  if (pidfd < 0 || poll(&at, 1, 0) > 0) return;
+  if (pidfd < 0 || poll(&at, 1, is_group_done ? 0 : (int)patience_ms) > 0) return;
   kill(-leader, SIGKILL);
   syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
   poll(&at, 1, kill_wait_ms);
@@ -53,7 +56,7 @@ static void write_file(const char *path, const char *text) {
   if (fd >= 0) close(fd);
 }
 
-// One command from the agent. Returns 'p' (it lives), 'd' (disarm), 0 (nothing whole yet), -1 (its end).
+// One command from the agent. Returns 'p' (it lives), 'd' (disarm), 'g' (the group is done), 0 (nothing whole yet), -1 (its end).
 static int listen_once(void) {
   static char line[16];
   static size_t length;
@@ -67,17 +70,19 @@ static int listen_once(void) {
   }
   line[length] = '\0';
   length = 0;
-  return strcmp(line, "disarm") == 0 ? 'd' : 'p';
+  return strcmp(line, "disarm") == 0 ? 'd' : strcmp(line, "done") == 0 ? 'g' : 'p';
 }
 
 int guard_command(int argc, char **argv) {
-  const char *freezer = NULL, *thaw = NULL;
-  long long silence_ms = 0, leader = 0;
+  const char *procs = NULL, *freezer = NULL, *thaw = NULL;
+  long long silence_ms = 0, leader = 0, patience_ms = 0;
   const struct option_spec specs[] = {
+      {.name = "procs", .text = &procs, .is_required = 1},
       {.name = "freezer", .text = &freezer, .is_required = 1},
       {.name = "thaw", .text = &thaw, .is_required = 1},
       {.name = "silence-ms", .number = &silence_ms, .min = 100, .max = 600000, .is_required = 1},
-      {.name = "end-group", .number = &leader, .min = 2, .max = 1 << 22},
+      {.name = "group", .number = &leader, .min = 2, .max = 1 << 22},
+      {.name = "group-ms", .number = &patience_ms, .min = 0, .max = 3600000},
   };
   int rest = parse_options("guard", argc, argv, specs, sizeof specs / sizeof *specs);
   if (rest >= argc) usage_error("guard: no command after --%s", "");
@@ -98,10 +103,12 @@ int guard_command(int argc, char **argv) {
       say(STDOUT_FILENO, "{\"event\":\"disarmed\"}");
       return 0;
     }
+    if (heard == 'g') is_group_done = 1;
     if (heard == 'p') end_ms = now_ms() + silence_ms;
     if (heard < 0) break;
   }
-  end_group(pidfd, (pid_t)leader);
+  end_group(pidfd, (pid_t)leader, patience_ms);
+  mend_sockets(procs);
   run(argv + rest);
   write_file(freezer, thaw);
   say(STDOUT_FILENO, "{\"event\":\"fired\"}");

@@ -26,9 +26,12 @@ static const char help[] =
     "    again, later ones at once), status, quit. At the deadline: release and end. Standard input closed: goes on until the deadline.\n"
     "      {\"event\":\"ready\"} {\"event\":\"status\",\"held\":n,\"bytes\":n,\"dropped\":n} {\"event\":\"released\",\"held\":n,\"replayed\":n,\"dropped\":n}\n"
     "\n"
-    "aether-native guard --freezer FILE --thaw TEXT --silence-ms N [--end-group PID] -- COMMAND ARG...\n"
-    "    Started when a workload is about to be stopped. Commands on standard input: ping, disarm. When the input ends or is silent for N ms: kills\n"
-    "    the process group, runs COMMAND (which leads the network back), writes TEXT to FILE. Says \"armed\", then either \"disarmed\" or \"fired\".\n"
+    "aether-native guard --procs FILE --freezer FILE --thaw TEXT --silence-ms N [--group PID --group-ms N] -- COMMAND ARG...\n"
+    "    Started when a workload is about to be stopped. Commands on standard input: ping, done (the group has done its work), disarm. When the\n"
+    "    input ends or is silent for N ms: waits for the end of the group, kills it when it is done or takes longer than --group-ms, mends sockets as below, runs COMMAND (which leads the network back), writes TEXT to the freezer. Says \"armed\", then either \"disarmed\" or \"fired\".\n"
+    "\n"
+    "aether-native mend-sockets --procs FILE\n"
+    "    Takes the TCP sockets of the processes listed in FILE (a cgroup's cgroup.procs) out of the repair mode in which a killed criu leaves them.\n"
     "\n"
     "aether-native announce --interface IF --address A [--count 3] [--interval-ms 50]\n"
     "    Gratuitous ARP, request and reply form, so that neighbours send packets for A to IF from now on.\n"
@@ -68,6 +71,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "--help") == 0) return fputs(help, stdout) < 0;
   if (strcmp(name, "shim") == 0) return shim_command(argc - 2, argv + 2);
   if (strcmp(name, "guard") == 0) return guard_command(argc - 2, argv + 2);
+  if (strcmp(name, "mend-sockets") == 0) return mend_sockets_command(argc - 2, argv + 2);
   if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);

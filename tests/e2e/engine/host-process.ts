@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { createEngine, type Engine, type Progress } from "@aether/engine";
-import { createLogger } from "@aether/kit";
+import { armFaultpoint, createLogger } from "@aether/kit";
 
 const config = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8"));
 const engine: Engine = await createEngine({
@@ -14,6 +14,7 @@ const engine: Engine = await createEngine({
 });
 await engine.recover(AbortSignal.timeout(30_000));
 
+const armed: (() => void)[] = [];
 const phases: unknown[] = [];
 const progress: Progress = { phase: (one) => phases.push(one), bytes: () => undefined };
 const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`);
@@ -48,6 +49,12 @@ const calls: Record<string, (args: any[], signal: AbortSignal) => Promise<unknow
   restoreSnapshot: ([id, spec, epoch], signal) => engine.snapshots.restore(id, spec, epoch, progress, signal),
   probeKernel: (_, signal) => engine.kernel.probe(signal),
   kernelFacts: ([name]) => engine.kernel.facts(name),
+  arm: async ([name, action]) => {
+    armed.push(armFaultpoint(name, action));
+  },
+  disarm: async () => {
+    for (const disarm of armed.splice(0)) disarm();
+  },
   phases: async () => phases.splice(0),
 };
 

@@ -1,5 +1,6 @@
 // Two hosts on one machine: network namespaces on a bridge, an engine process in each, the test itself as their neighbour and client.
 import { type ChildProcess, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -23,6 +24,13 @@ export interface EngineHost {
   readonly address: string;
   link: { address: string; port: number };
   call<T = any>(path: string, ...args: unknown[]): Promise<T>;
+  /** In memory: images, and criu's cache. */
+  readonly memoryDir: string;
+  /** The link between the host and its neighbours, as `ip link` and `tc` name it on the neighbours' side. */
+  readonly cable: string;
+  readonly namespace: string;
+  isAlive(): boolean;
+  pid(): number | undefined;
   /** SIGKILL; `restart` brings it back on the same state. */
   kill(): Promise<void>;
   restart(env?: Record<string, string>): Promise<void>;
@@ -39,8 +47,19 @@ const ip = (...args: string[]) => run("ip", args, { deadlineMs: 10_000 });
 const quiet = (...args: string[]) => run("ip", args, { deadlineMs: 10_000, okCodes: [0, 1, 2, 255] });
 const root = join(import.meta.dirname, "../../..");
 
-/** @param prefix at most four letters, of the test file's own: names and the third byte of its network come from it. */
-export async function openTopology(prefix: string, net: number, tools: Record<string, string> = {}): Promise<Topology> {
+/** Short, since tests wait for them. */
+const limits = { silenceMs: 1500, dumpMs: 4000 };
+
+/**
+ * @param prefix at most four letters, of the test file's own: names and the third byte of its network come from it
+ * @param memory called with the folder in memory of each host before it starts
+ */
+export async function openTopology(
+  prefix: string,
+  net: number,
+  tools: Record<string, string> = {},
+  memory?: (dir: string) => Promise<void>,
+): Promise<Topology> {
   const dir = await mkdtemp(`/var/tmp/aether-${prefix}-`);
   const bridge = `${prefix}br`;
   await quiet("link", "del", bridge);
@@ -54,7 +73,8 @@ export async function openTopology(prefix: string, net: number, tools: Record<st
   await ip("link", "set", bridge, "up");
   const authority = await openAuthority(join(dir, "authority"), { trustDomain: "test.local", clock: systemClock });
   const hosts: EngineHost[] = [];
-  for (const [index, host] of ["a", "b"].entries()) hosts.push(await openHost(dir, prefix, net, host, index, bridge, authority, tools));
+  for (const [index, host] of ["a", "b"].entries())
+    hosts.push(await openHost(dir, prefix, net, host, index, bridge, authority, tools, memory));
   const [a, b] = hosts as [EngineHost, EngineHost];
   return {
     a,
@@ -70,10 +90,14 @@ export async function openTopology(prefix: string, net: number, tools: Record<st
       }
       await quiet("link", "del", bridge);
       await rm(dir, { recursive: true, force: true });
-      for (const name of await readdir("/dev/shm"))
-        if (name.startsWith(`aether-${prefix}`)) await rm(join("/dev/shm", name), { recursive: true, force: true });
+      for (const name of await readdir("/dev/shm")) if (name.startsWith(`aether-${prefix}`)) await removeMemory(join("/dev/shm", name));
     },
   };
+}
+
+async function removeMemory(dir: string): Promise<void> {
+  await run("umount", [dir], { deadlineMs: 5000, okCodes: [0, 1, 32] }); // where the test has mounted one of its own
+  await rm(dir, { recursive: true, force: true });
 }
 
 async function openHost(
@@ -85,6 +109,7 @@ async function openHost(
   bridge: string,
   authority: Awaited<ReturnType<typeof openAuthority>>,
   tools: Record<string, string>,
+  memory?: (dir: string) => Promise<void>,
 ): Promise<EngineHost> {
   const namespace = `${prefix}-${id}`;
   const address = `10.${net}.0.${11 + index}`;
@@ -105,10 +130,14 @@ async function openHost(
     deadlineMs: 10_000,
   });
   const identity = await authority.issueMaterial(`spiffe://test.local/node/${id}`, 3_600_000);
+  const stateDir = join(dir, id);
+  const memoryDir = `/dev/shm/aether-${prefix}${id}-${createHash("sha256").update(stateDir).digest("hex").slice(0, 12)}`;
+  await memory?.(memoryDir);
   const config = {
     engine: {
       hostId: `${prefix}${id}`,
-      stateDir: join(dir, id),
+      stateDir,
+      limits,
       snapshotDir: join(dir, "snapshots"),
       hostInterface: "eth0",
       linkAddress: address,
@@ -155,6 +184,11 @@ async function openHost(
   const host: EngineHost = {
     id,
     address,
+    memoryDir,
+    cable: `${prefix}v${id}`,
+    namespace,
+    isAlive: () => child.exitCode === null && child.signalCode === null,
+    pid: () => child.pid,
     link: { address, port: 0 },
     call: (path, ...args) =>
       new Promise((resolve, reject) => {

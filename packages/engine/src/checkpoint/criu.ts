@@ -16,7 +16,7 @@ import { goFd, type Launched, readyLaunch, shimFiles } from "../runtime/shim.ts"
 import { explainLog } from "./explain.ts";
 
 /** A hung criu keeps clients waiting: 15 s, and more only for memory that takes longer at 50 MB/s. */
-const dumpDeadlineMs = (host: Host, memoryBytes: number) => (host.options.limits?.dumpMs ?? 15_000) + memoryBytes / 50_000;
+export const dumpDeadlineMs = (host: Host, memoryBytes: number) => (host.options.limits?.dumpMs ?? 15_000) + memoryBytes / 50_000;
 const restoreDeadlineMs = 60_000;
 
 interface BehindOptions {
@@ -98,12 +98,15 @@ export async function hasOtherUsers(host: Host, workload: string): Promise<boole
   return statuses.some((status) => !/^Uid:\t0\t0\t0\t/m.test(status ?? "Uid:\t0\t0\t0\t"));
 }
 
-/** A step of criu whose processes are there already and wait for a word. Whoever made it calls `go` or `drop`. */
+/**
+ * A step of criu whose processes are there already and wait for a word. Whoever made it calls `go` or `drop`. A dump that has begun goes to its end or to
+ * its deadline, whatever its signal says: a criu that is killed while it makes a task run its own code kills that task with it (seen: SIGTRAP).
+ */
 export interface Ready<T> {
   /** Leader of its process group; undefined when it could not be started, which `go` says. */
   readonly pid: number | undefined;
   go(signal: AbortSignal): Promise<T>;
-  /** Ends it. Safe after `go` and to repeat. */
+  /** Ends what waits. Safe after `go` and to repeat; a dump that has begun is not touched. */
   drop(): void;
 }
 
@@ -112,17 +115,22 @@ export async function readyDump(host: Host, record: WorkloadRecord, images: stri
   const answersLimits = await hasOtherUsers(host, record.spec.name);
   const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...(answers === undefined ? {} : { answers }) });
   const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images))]);
+  let hasBegun = false;
   return {
     pid: criu.pid,
     async go(signal) {
+      signal.throwIfAborted();
+      hasBegun = true;
       const memoryBytes = await residentBytes(await pidsOf(host, record.spec.name));
       try {
-        return await criu.go("\n", { deadlineMs: dumpDeadlineMs(host, memoryBytes), signal });
+        return await criu.go("\n", { deadlineMs: dumpDeadlineMs(host, memoryBytes) });
       } catch (caught) {
         throw await explained("CHECKPOINT_FAILED", join(images, "dump.log"), caught);
       }
     },
-    drop: criu.drop,
+    drop() {
+      if (!hasBegun) criu.drop();
+    },
   };
 }
 

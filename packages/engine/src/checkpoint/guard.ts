@@ -12,9 +12,12 @@ import type { WorkloadRecord } from "../record.ts";
 import { freezerDir, signalPid } from "../runtime/cgroup.ts";
 import { readEvents } from "../runtime/events.ts";
 import { readProc } from "../runtime/process.ts";
+import { dumpDeadlineMs } from "./criu.ts";
 
 export interface Guard {
   readonly pid: number;
+  /** The dump is over: what is left of criu may be killed at once. */
+  dumped(): void;
   /** From here on the workload stays as it is, whatever becomes of us. Throws STEP_INTERRUPTED when the guard has let it run, or is gone. */
   disarm(): Promise<void>;
   /** It ends, whatever it was about to do. Safe after `disarm`. */
@@ -25,16 +28,32 @@ const pingMs = 1000;
 /** A garbage collection or a busy machine holds an agent up for a moment, not for so long. */
 const longestSilenceMs = 10_000;
 
-/** @param criuPid leader of the process group that dumps: it is killed before the workload runs again */
+/** @param criuPid leader of the process group that dumps: its end is waited for before the workload runs again */
 export async function armGuard(host: Host, migrationId: string, record: WorkloadRecord, criuPid: number): Promise<Guard> {
   const { name, address } = record.spec;
   const routes = join(migrationDir(host, migrationId), "lead-home.batch");
   await writeFileAtomic(routes, `${leadHereLines(host, name, address).join("\n")}\n`);
   const dir = await freezerDir(host, name);
   const isV1 = existsSync(join(dir, "freezer.state"));
-  const freezer = ["--freezer", join(dir, isV1 ? "freezer.state" : "cgroup.freeze"), "--thaw", isV1 ? "THAWED" : "0"];
+  const freezer = [
+    "--procs",
+    join(dir, "cgroup.procs"),
+    "--freezer",
+    join(dir, isV1 ? "freezer.state" : "cgroup.freeze"),
+    "--thaw",
+    isV1 ? "THAWED" : "0",
+  ];
   const silenceMs = host.options.limits?.silenceMs ?? longestSilenceMs;
-  const args = ["guard", ...freezer, "--silence-ms", String(silenceMs), "--end-group", String(criuPid)];
+  const args = [
+    "guard",
+    ...freezer,
+    "--silence-ms",
+    String(silenceMs),
+    "--group",
+    String(criuPid),
+    "--group-ms",
+    String(dumpDeadlineMs(host, 0)),
+  ];
   const child = spawn(host.options.tools.native, [...args, "--", host.options.tools.ip, "-batch", routes], {
     stdio: ["pipe", "pipe", "ignore"],
     detached: true,
@@ -54,6 +73,7 @@ export async function armGuard(host: Host, migrationId: string, record: Workload
   }
   return {
     pid: child.pid ?? 0,
+    dumped: () => void child.stdin.write("done\n"),
     async disarm() {
       stopPings();
       child.stdin.end("disarm\n");

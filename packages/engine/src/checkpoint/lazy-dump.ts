@@ -47,12 +47,15 @@ export async function readyLazyDump(host: Host, record: WorkloadRecord, images: 
     ended.then(() => reject(fault("TOOL_FAILED", "criu dump ended before its images were written")));
   });
   written.catch(() => undefined); // heard by `go`, which may never come
+  let hasBegun = false;
   return {
     pid: child.pid,
     async go(signal) {
+      signal.throwIfAborted();
+      hasBegun = true;
       gate?.end("\n");
       try {
-        await withDeadline("criu dump to write its images", 60_000, () => written, signal);
+        await withDeadline("criu dump to write its images", 60_000, () => written);
       } catch (caught) {
         killGroup(child);
         throw await explained("CHECKPOINT_FAILED", `${images}/dump.log`, caught);
@@ -62,6 +65,8 @@ export async function readyLazyDump(host: Host, record: WorkloadRecord, images: 
       child.unref();
       return { port, ended, kill: () => killGroup(child) };
     },
-    drop: () => killGroup(child),
+    drop() {
+      if (!hasBegun) killGroup(child);
+    },
   };
 }

@@ -1,24 +1,49 @@
-// What a killed `criu dump` leaves behind. Its tasks come right by themselves (the parasite ends with its socket: seen at 22 moments of a dump), but a
-// criu of an earlier life of ours may still run, and a mount that it made for the contents of a tmpfs blocks every later restore.
-import { readdir } from "node:fs/promises";
-import { run } from "@aether/kit";
+// What a `criu dump` of an earlier life of ours leaves behind: it may still run, its TCP connections are in repair mode when it was killed, and a mount
+// that it made for the contents of a tmpfs blocks every later restore.
+import { existsSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { run, sleep } from "@aether/kit";
 import type { Host } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
-import { signalPid } from "../runtime/cgroup.ts";
+import { freezerDir, signalPid } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
 import { imagesDir } from "../steps/journal.ts";
+import { dumpDeadlineMs } from "./criu.ts";
 
-/** SIGKILL to every criu that works on this migration's images (or, without one, on any of this host's). */
+/**
+ * Ends every criu that works on this migration's images (or, without one, on any of this host's). A dump is given its time, since a criu that is killed at
+ * the wrong moment kills the task that it works on; one that has written everything and only serves pages is not waited for.
+ */
 export async function endOrphanedCriu(host: Host, migrationId?: string): Promise<void> {
   const images = migrationId === undefined ? host.memoryDir : imagesDir(host, migrationId);
-  for (const entry of await readdir("/proc")) {
+  const endMs = performance.now() + dumpDeadlineMs(host, 0);
+  for (;;) {
+    const dumps = (await findCriu(images)).filter(({ pid, words }) => {
+      const isDumping = words.includes("dump") && !existsSync(join(words[words.indexOf("-D") + 1] ?? "", "inventory.img"));
+      if (!isDumping || performance.now() > endMs) signalPid(pid, "SIGKILL");
+      return isDumping;
+    });
+    if (dumps.length === 0 || performance.now() > endMs) return;
+    await sleep(5);
+  }
+}
+
+async function findCriu(images: string): Promise<{ pid: number; words: string[] }[]> {
+  const found = [];
+  for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;
     const words = ((await readProc(Number(entry), "cmdline")) ?? "").split("\0");
     if (words[1] === "shim") continue; // it launched a criu once, and is the parent of the workload that came of it
-    const isCriu =
-      words.some((word) => word.endsWith("/criu")) && words.some((word) => word === "dump" || word === "lazy-pages" || word === "restore");
-    if (isCriu && words.some((word) => word === images || word.startsWith(`${images}/`))) signalPid(Number(entry), "SIGKILL");
+    const isCriu = words.some((word) => word.endsWith("/criu")) && ["dump", "lazy-pages", "restore"].some((verb) => words.includes(verb));
+    if (isCriu && words.some((word) => word === images || word.startsWith(`${images}/`))) found.push({ pid: Number(entry), words });
   }
+  return found;
+}
+
+/** TCP connections that a killed dump was just reading: they would take no more data, and their peers would get a reset. */
+export async function mendSockets(host: Host, record: WorkloadRecord): Promise<void> {
+  const procs = join(await freezerDir(host, record.spec.name), "cgroup.procs");
+  await run(host.options.tools.native, ["mend-sockets", "--procs", procs], { deadlineMs: 10_000 });
 }
 
 /** Takes `/tmp/cr-tmpfs.*` out of the workload's mount namespace, where a dump was killed while it held one. */

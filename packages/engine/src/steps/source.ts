@@ -7,7 +7,7 @@ import { faultpoint, run, sleep } from "@aether/kit";
 import { readyDump } from "../checkpoint/criu.ts";
 import { armGuard, endGuard, type Guard } from "../checkpoint/guard.ts";
 import { type LazyDump, readyLazyDump } from "../checkpoint/lazy-dump.ts";
-import { endOrphanedCriu, removeDumpMounts } from "../checkpoint/leftovers.ts";
+import { endOrphanedCriu, mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
 import { touchMappedFiles } from "../files/mapped.ts";
 import { sendTree, travellingTrees } from "../files/sync.ts";
@@ -184,6 +184,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         await writeFile(join(images, outputTailName), await outputTail(host, ref.workload));
         if (wholeDump !== undefined) await sender.follow(dumping);
         await dumping;
+        guard.dumped();
         await faultpoint("freeze.after_dump");
         const after = await tcpCounters(pid);
         const sent = await phase(progress, "transfer.images", () => sender.finish());
@@ -215,7 +216,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
         const problem = Fault.from(caught);
         wholeDump?.drop();
         lazyDump?.drop();
-        await dumping?.catch(() => undefined); // a criu that still lives must not meet the thaw
+        await dumping?.catch(() => undefined); // a criu that still works must not meet the thaw
         await guard?.end();
         await runAgain(host, ref, progress);
         endSession(ref);
@@ -291,6 +292,7 @@ async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<Sour
     await endOrphanedCriu(host, ref.migrationId);
     if (await isAlive(record)) {
       await removeDumpMounts(host, record);
+      await mendSockets(host, record);
       await leadHere(host, ref.workload, record.spec.address); // before the thaw: its first packet must find a way
       await thaw(host, ref.workload);
     } // else it died in the freeze (the machine was started anew): who looks at running workloads will see it

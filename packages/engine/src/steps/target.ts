@@ -225,6 +225,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         });
         ready = criu;
         session.routes = readyRoutes(host);
+        await faultpoint("restore.ready");
         const { entries, areEqual } = await images;
         const sealed = await sealing;
         if (!areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
@@ -276,6 +277,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       const pid = record.pid ?? 0;
       const counters = await tcpCounters(pid);
       await writeRecord(host, { ...record, phase: "running" });
+      await faultpoint("resume.before_continue");
       const resumedAtMs = await phase(progress, "resume.continue", async () => {
         await continueAll(host, ref.workload);
         return performance.timeOrigin + performance.now();

@@ -1,0 +1,299 @@
+// Every named fault point of the engine, on both sides, and what a network and a memory can do beside it. Whatever happens in a move, in the end
+// exactly one instance runs, its client's one connection has seen no wrong answer, and nothing is left behind on either host.
+// A part of the cases by default; all of them, and each mode, with AETHER_CHAOS_ENGINE=all (npm run test:chaos:engine).
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { run, sleep, until } from "@aether/kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type CounterClient, openCounterClient } from "./counter-client.ts";
+import { missingForEngine } from "./requirements.ts";
+import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
+
+const missing = missingForEngine();
+const isWhole = process.env.AETHER_CHAOS_ENGINE === "all";
+const address = "10.219.1.1";
+const spec = specOf("hit", address, ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]);
+
+type Role = "source" | "target";
+interface Fault {
+  readonly role: Role;
+  readonly point: string;
+  readonly action: "kill" | "stop" | "error";
+  /** The workload runs again by itself, before anybody brings its agent back. */
+  readonly healsAlone?: true;
+  /** Not among the cases that always run. */
+  readonly isRare?: true;
+}
+
+const atFreeze = ["freeze.after_cut", "freeze.after_freeze", "freeze.after_dump", "transfer.half", "freeze.before_disarm"];
+const rareUnless = (isCommon: boolean) => (isCommon ? {} : { isRare: true as const });
+const faults: readonly Fault[] = [
+  ...["copy.half", ...atFreeze].map((point) => ({ role: "source" as const, point, action: "kill" as const, healsAlone: true as const })),
+  { role: "source", point: "freeze.after_disarm", action: "kill" },
+  ...["thaw.before", "release.before"].map((point) => ({ role: "source" as const, point, action: "kill" as const })),
+  ...[
+    "prepare.after_namespace",
+    "restore.ready",
+    "restore.before",
+    "restore.after",
+    "resume.before_continue",
+    "resume.after_continue",
+    "abort.half",
+  ].map((point) => ({ role: "target" as const, point, action: "kill" as const })),
+  ...atFreeze.map((point) => ({
+    role: "source" as const,
+    point,
+    action: "stop" as const,
+    healsAlone: true as const,
+    ...rareUnless(point === "freeze.after_dump"),
+  })),
+  ...["restore.ready", "restore.before", "restore.after"].map((point) => ({
+    role: "target" as const,
+    point,
+    action: "stop" as const,
+    ...rareUnless(point === "restore.before"),
+  })),
+  ...["copy.half", ...atFreeze].map((point) => ({
+    role: "source" as const,
+    point,
+    action: "error" as const,
+    ...rareUnless(point === "transfer.half"),
+  })),
+  ...["prepare.after_namespace", "restore.ready", "restore.before", "restore.after"].map((point) => ({
+    role: "target" as const,
+    point,
+    action: "error" as const,
+    ...rareUnless(point === "restore.ready"),
+  })),
+];
+
+describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (skipped: ${missing})` : ""}`, () => {
+  let hosts: Topology;
+  let client: CounterClient;
+  let epoch = 1;
+  let moves = 0;
+  let at: { source: EngineHost; target: EngineHost };
+
+  beforeAll(async () => {
+    hosts = await openTopology("aex", 219, {}, async (dir) => {
+      await mkdir(dir, { recursive: true });
+      await run("mount", ["-t", "tmpfs", "-o", "size=24m,mode=0700", "aether-test", dir], { deadlineMs: 5000 });
+    });
+    at = { source: hosts.a, target: hosts.b };
+    for (const host of [hosts.a, hosts.b]) expect(await host.call("canary")).toMatchObject({ reason: "", isAvailable: true });
+    await hosts.a.call("start", spec, 1);
+    await until("redis to answer", 50, 10_000, async () => {
+      const asked = await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] });
+      return asked.stdout.includes("PONG") ? true : undefined;
+    });
+    client = await openCounterClient(address);
+  });
+  afterAll(async () => {
+    client?.close();
+    await hosts?.close();
+  });
+
+  /** As often as it takes: an agent that is dead or hangs is started anew, as a supervisor does. */
+  async function insist(host: EngineHost, path: string, ...args: unknown[]): Promise<any> {
+    for (let attempt = 0; ; attempt++) {
+      if (!host.isAlive()) await host.restart();
+      const outcome = await within(5000, host.call(path, ...args));
+      if (outcome.status === "fulfilled") return outcome.value;
+      if (attempt === 4) throw new Error(`${path} on ${host.id}: ${outcome.reason}`);
+      if (outcome.reason === tooLong) await host.kill();
+    }
+  }
+
+  /**
+   * One move, driven as the control plane does: commits when both sides have answered, rolls back otherwise. `meanwhile` runs while the two wait.
+   * Answers whether it was committed.
+   */
+  async function move(mode: string, meanwhile: () => Promise<void> = async () => undefined): Promise<boolean> {
+    const { source, target } = at;
+    const ref = { migrationId: `mig-${++moves}`, workload: "hit", epoch };
+    const isReady = async () => {
+      const ready = await target.call("prepare", ref, spec, source.id, mode);
+      const peer = { nodeId: target.id, address: ready.linkAddress, port: ready.linkPort };
+      await source.call("copy", ref, peer, mode);
+      const [frozen, restored] = await Promise.all([
+        within(9000, source.call("freeze", ref, peer, mode)),
+        within(9000, target.call("restore", ref, mode)),
+        meanwhile(),
+      ]);
+      if (frozen.status === "rejected") throw frozen.reason;
+      if (restored.status === "rejected") throw restored.reason;
+      expect(restored.value.manifest.processDigest).toBe(frozen.value.manifest.processDigest);
+    };
+    const prepared = await within(15_000, isReady());
+    if (prepared.status === "rejected") {
+      if (prepared.reason instanceof Error && prepared.reason.name === "AssertionError") throw prepared.reason;
+      await insist(target, "abort", ref);
+      await insist(source, "thaw", ref);
+      return false;
+    }
+    await insist(target, "resume", ref);
+    if (mode === "post-copy") await insist(target, "drainPages", ref);
+    epoch++;
+    await insist(source, "release", ref);
+    at = { source: target, target: source };
+    return true;
+  }
+
+  /** One instance, its client content, and nothing else of the move on either host. */
+  async function isWell(): Promise<void> {
+    await client.answers(5);
+    expect([client.wrong(), client.error()]).toEqual([0, undefined]);
+    for (const host of [hosts.a, hosts.b]) {
+      if (!host.isAlive()) await host.restart();
+      await host.call("disarm");
+    }
+    const running = [];
+    for (const host of [hosts.a, hosts.b])
+      for (const one of await host.call<any[]>("list")) running.push(`${host.id} ${one.name} ${one.phase} ${one.epoch}`);
+    expect(running).toEqual([`${at.source.id} hit running ${epoch}`]);
+    await until("nothing to be left", 50, 4000, async () => ((await leftovers()).length === 0 ? true : undefined)).catch(() => undefined);
+    expect(await leftovers()).toEqual([]);
+  }
+
+  async function leftovers(): Promise<string[]> {
+    const found: string[] = [];
+    const spaces = (await run("ip", ["netns", "list"], { deadlineMs: 5000 })).stdout
+      .split("\n")
+      .filter((line) => line.startsWith("ae-aex"));
+    if (spaces.length !== 1) found.push(`namespaces: ${spaces.join(" ")}`);
+    for (const host of [hosts.a, hosts.b]) {
+      const links = (await run("ip", ["-n", host.namespace, "-o", "link"], { deadlineMs: 5000 })).stdout;
+      for (const name of links.match(/\bae[vh][0-9a-f]{8}/g) ?? [])
+        if (host !== at.source || name.startsWith("aeh")) found.push(`link ${name}`);
+      for (const name of readdirSync(host.memoryDir))
+        if (!["run", "hidden", "empty"].includes(name)) found.push(join(host.memoryDir, name));
+    }
+    const groups = ["/sys/fs/cgroup/freezer/aether", "/sys/fs/cgroup/aether"]
+      .filter((dir) => existsSync(dir))
+      .flatMap((dir) => readdirSync(dir));
+    for (const name of groups) if (name.startsWith("ae-aex") && name !== `ae-aex${at.source.id}-hit`) found.push(`cgroup ${name}`);
+    const mounts = readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(`${hosts.dir}/`));
+    if (mounts.length !== 1) found.push(...mounts);
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      const words = textOf(`/proc/${pid}/cmdline`).split("\0");
+      if (words[1] === "shim") continue; // of the workload that runs: its command line tells how it was restored
+      const isHelper = ["guard", "hold", "launch"].includes(words[1] ?? "") || words.some((word) => word.endsWith("/criu"));
+      if (isHelper && words.some((word) => word.includes("aex") || word === address)) found.push(words.slice(0, 4).join(" "));
+    }
+    return found;
+  }
+
+  describe.each(isWhole ? ["stop-and-copy", "post-copy"] : ["stop-and-copy"])("%s", (mode) => {
+    it.each(faults.filter((one) => isWhole || !one.isRare))(
+      "$action of the $role at $point",
+      async ({ role, point, action, healsAlone }) => {
+        const { source, target } = at;
+        const hit = at[role];
+        await hit.call("arm", point, { kind: action });
+        // What only a rollback comes to needs a move that fails.
+        if (point === "thaw.before" || point === "abort.half") await target.call("arm", "restore.before", { kind: "error" });
+        const isCommitted = await move(mode, async () => {
+          if (healsAlone === undefined && action !== "stop") return;
+          if (action === "error") return;
+          await until("the fault", 20, 9000, async () => (hit.isAlive() && !isStopped(hit) ? undefined : true));
+          if (healsAlone) await client.answers(3); // before anybody has brought the agent back
+          await hit.kill(); // as a supervisor does with one that hangs
+        });
+        expect(isCommitted, "after the commit there is no way back").toBe(
+          ["release.before", "resume.before_continue", "resume.after_continue"].includes(point),
+        );
+        expect(source.isAlive() || target.isAlive()).toBe(true);
+        await isWell();
+      },
+    );
+
+    it("a memory that is full, on either side", async () => {
+      for (const role of ["source", "target"] as const) {
+        const ballast = join(at[role].memoryDir, "ballast");
+        const filling = await run("dd", ["if=/dev/zero", `of=${ballast}`, "bs=64k"], { deadlineMs: 10_000, okCodes: [1] });
+        expect(filling.stderr).toContain("No space left");
+        expect(await move(mode)).toBe(false);
+        await rm(ballast);
+        await isWell();
+      }
+    });
+
+    it("a cut link", async () => {
+      const { target } = at;
+      await target.call("arm", "restore.before", { kind: "delay", ms: 800 });
+      const cut = async (how: string) => run("ip", ["link", "set", target.cable, how], { deadlineMs: 5000 });
+      // The source's images are on their way, the target's word that it has them is not.
+      await at.source.call("arm", "transfer.half", { kind: "delay", ms: 400 });
+      expect(
+        await move(mode, async () => {
+          await until("the target to wait for images", 20, 5000, async () =>
+            existsSync(join(target.memoryDir, `mig-${moves}`)) ? true : undefined,
+          );
+          await cut("down");
+          await sleep(1500);
+          await target.kill(); // a node that cannot be reached any more
+          await cut("up");
+        }),
+      ).toBe(false);
+      await isWell();
+    });
+  });
+
+  it("a slow link only takes longer", async () => {
+    const { target } = at;
+    await run("tc", ["qdisc", "add", "dev", target.cable, "root", "tbf", "rate", "40mbit", "burst", "32k", "latency", "50ms"], {
+      deadlineMs: 5000,
+    });
+    try {
+      expect(await move("stop-and-copy")).toBe(true);
+    } finally {
+      await run("tc", ["qdisc", "del", "dev", target.cable, "root"], { deadlineMs: 5000 });
+    }
+    await isWell();
+  });
+
+  it("a stream that is changed on its way is refused, and the source runs on", async () => {
+    const { target } = at;
+    const { port } = target.link;
+    const rules = [
+      "add table netdev aex",
+      "add chain netdev aex in { type filter hook ingress device eth0 priority 0; }",
+      // One byte of each full packet, after the handshake's: TLS finds it.
+      `add rule netdev aex in tcp dport ${port} meta length > 1400 @th,8000,8 set 0x2a`,
+    ];
+    const nft = (text: string) =>
+      run("nsenter", [`--net=/run/netns/${target.namespace}`, "nft", "-f", "-"], { deadlineMs: 5000, input: `${text}\n` });
+    await at.source.call("arm", "transfer.half", { kind: "delay", ms: 300 });
+    try {
+      expect(await move("stop-and-copy", () => nft(rules.join("\n")).then(() => undefined))).toBe(false);
+    } finally {
+      await nft("delete table netdev aex");
+    }
+    await isWell();
+  });
+});
+
+const tooLong = new Error("no answer in time");
+
+function within<T>(ms: number, work: Promise<T>): Promise<PromiseSettledResult<T>> {
+  const timer = new Promise<never>((_, reject) => setTimeout(() => reject(tooLong), ms).unref());
+  return Promise.race([work, timer]).then(
+    (value) => ({ status: "fulfilled" as const, value }),
+    (reason: unknown) => ({ status: "rejected" as const, reason }),
+  );
+}
+
+const textOf = (path: string): string => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return ""; // it has ended
+  }
+};
+
+function isStopped(host: EngineHost): boolean {
+  return / T /.test(textOf(`/proc/${host.pid()}/stat`).replace(/\(.*\)/, ""));
+}
