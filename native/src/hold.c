@@ -14,6 +14,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,6 +33,7 @@ static struct {
   size_t used, capacity;
   long long held, bytes, dropped, replayed;
   int is_released;
+  long long deadline_ms, end_ms;
 } hold;
 
 static long long now_ms(void) {
@@ -139,7 +142,7 @@ static void take(int limit) {
   }
 }
 
-static void release(void) {
+static void release(int answers) {
   if (!hold.is_released) {
     take(queue_length); // what is in the device's queue came before anything that is routed from now on
     hold.is_released = 1;
@@ -154,73 +157,94 @@ static void release(void) {
     hold.bytes = 0;
     madvise(hold.kept, hold.capacity, MADV_DONTNEED);
   }
-  say(STDOUT_FILENO, "{\"event\":\"released\",\"held\":%lld,\"replayed\":%lld,\"dropped\":%lld}", hold.held, hold.replayed, hold.dropped);
+  say(answers, "{\"event\":\"released\",\"held\":%lld,\"replayed\":%lld,\"dropped\":%lld}", hold.held, hold.replayed, hold.dropped);
 }
 
 // Returns 0 on quit.
-static int obey(const char *line) {
+static int obey(const char *line, int answers) {
   if (strcmp(line, "quit") == 0) return 0;
-  if (strcmp(line, "release") == 0) release();
+  if (strcmp(line, "release") == 0) release(answers);
+  else if (strcmp(line, "extend") == 0) hold.end_ms = now_ms() + hold.deadline_ms;
   else if (strcmp(line, "status") == 0)
-    say(STDOUT_FILENO, "{\"event\":\"status\",\"held\":%lld,\"bytes\":%lld,\"dropped\":%lld}", hold.held, hold.bytes, hold.dropped);
-  else say(STDERR_FILENO, "{\"error\":\"hold: unknown command; release, status or quit\"}");
+    say(answers, "{\"event\":\"status\",\"held\":%lld,\"bytes\":%lld,\"dropped\":%lld}", hold.held, hold.bytes, hold.dropped);
+  else say(STDERR_FILENO, "{\"error\":\"hold: unknown command; release, extend, status or quit\"}");
   return 1;
 }
 
+struct speaker {
+  int in, out;
+  char line[64];
+  size_t length;
+};
+
 // Reads commands. Returns 0 on quit, -1 when the input has ended.
-static int listen_once(void) {
-  static char line[64];
-  static size_t length;
+static int listen_once(struct speaker *from) {
   char byte;
   ssize_t got;
-  while ((got = read(STDIN_FILENO, &byte, 1)) < 0 && errno == EINTR) continue;
+  while ((got = read(from->in, &byte, 1)) < 0 && errno == EINTR) continue;
   if (got <= 0) return -1;
   if (byte != '\n') {
-    if (length < sizeof line - 1) line[length++] = byte;
+    if (from->length < sizeof from->line - 1) from->line[from->length++] = byte;
     return 1;
   }
-  line[length] = '\0';
-  length = 0;
-  return obey(line);
+  from->line[from->length] = '\0';
+  from->length = 0;
+  return obey(from->line, from->out);
+}
+
+// Whoever comes after the one that started us speaks here: what is kept outlives its owner.
+static int open_control(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) usage_error("hold: --control: the path is longer than %zu bytes", sizeof address.sun_path - 1);
+  memcpy(address.sun_path, path, strlen(path) + 1);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || (unlink(path) < 0 && errno != ENOENT)) fail(errno, "hold: --control %s", path);
+  if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0600) < 0 || listen(fd, 4) < 0) fail(errno, "hold: --control %s", path);
+  return fd;
 }
 
 int hold_command(int argc, char **argv) {
-  const char *device = NULL, *address = NULL;
-  long long deadline_ms = 0, max_bytes = 0;
+  const char *device = NULL, *address = NULL, *control = NULL;
+  long long max_bytes = 0;
   const struct option_spec specs[] = {
       {.name = "device", .text = &device, .is_required = 1},
       {.name = "address", .text = &address, .is_required = 1},
-      {.name = "deadline-ms", .number = &deadline_ms, .min = 1, .max = 86400000, .is_required = 1},
+      {.name = "deadline-ms", .number = &hold.deadline_ms, .min = 1, .max = 86400000, .is_required = 1},
       {.name = "max-bytes", .number = &max_bytes, .min = 1, .max = 1LL << 33, .is_required = 1},
+      {.name = "control", .text = &control},
   };
   int rest = parse_options("hold", argc, argv, specs, sizeof specs / sizeof *specs);
   if (rest < argc) usage_error("hold: unexpected argument \"%s\"", argv[rest]);
   require_device_name("hold: --device", device);
   hold.address = require_ipv4("hold: --address", address);
-  long long end_ms = now_ms() + deadline_ms;
+  hold.end_ms = now_ms() + hold.deadline_ms;
 
   hold.capacity = (size_t)max_bytes;
   hold.kept = mmap(NULL, hold.capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (hold.kept == MAP_FAILED) fail(errno, "hold: no address space for %lld bytes", max_bytes);
   open_device(device);
+  struct speaker owner = {.in = STDIN_FILENO, .out = STDOUT_FILENO}, later = {.in = -1, .out = -1};
+  int door = control ? open_control(control) : -1, answer = 1;
   say(STDOUT_FILENO, "{\"event\":\"ready\"}");
-
-  int input = STDIN_FILENO;
-  for (;;) {
-    long long left_ms = end_ms - now_ms();
-    if (left_ms <= 0) break;
-    struct pollfd at[2] = {{.fd = hold.tun, .events = POLLIN}, {.fd = input, .events = POLLIN}};
-    if (poll(at, 2, (int)left_ms) < 0) {
+  while (answer != 0) {
+    long long left_ms = hold.end_ms - now_ms();
+    if (left_ms <= 0) {
+      if (!hold.is_released) release(STDOUT_FILENO);
+      break;
+    }
+    struct pollfd at[4] = {{.fd = hold.tun, .events = POLLIN},
+                           {.fd = owner.in, .events = POLLIN},
+                           {.fd = later.in < 0 ? door : -1, .events = POLLIN},
+                           {.fd = later.in, .events = POLLIN}};
+    if (poll(at, 4, (int)left_ms) < 0) {
       if (errno == EINTR) continue;
       fail(errno, "hold: poll");
     }
     if (at[0].revents) take(batch);
-    if (at[1].revents) {
-      int answer = listen_once();
-      if (answer == 0) return 0;
-      if (answer < 0) input = -1;
-    }
+    if (at[1].revents && (answer = listen_once(&owner)) < 0) owner.in = -1;
+    if (at[2].revents) later = (struct speaker){.in = accept4(door, NULL, NULL, SOCK_CLOEXEC)}, later.out = later.in;
+    if (at[3].revents && answer != 0 && (answer = listen_once(&later)) < 0) close(later.in), later.in = -1;
   }
-  if (!hold.is_released) release();
+  if (control) unlink(control);
   return 0;
 }

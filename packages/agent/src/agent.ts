@@ -3,7 +3,7 @@
 // plane is reached, and goes on without it. Stopping leaves every workload running.
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Fault, fault } from "@aether/contract";
+import { fault } from "@aether/contract";
 import type { AgentConfig as CoreGivenConfig } from "@aether/contract/gen/aether/v2/agent_pb";
 import { createEngine, type Engine, type EngineOptions } from "@aether/engine";
 import { createLogger, createStopStack, type Logger, loadConfig, runUntilSignalled, type Stoppable, sleep, systemClock } from "@aether/kit";
@@ -27,6 +27,7 @@ import { openSpool } from "./link/spool.ts";
 import { openCoreLink } from "./link/transport.ts";
 import { openPlanFile } from "./reflex/plan-file.ts";
 import { startReflex } from "./reflex/reflex.ts";
+import { startTrials } from "./trials/trials.ts";
 import { startBoard } from "./workloads/board.ts";
 
 export interface RunOptions {
@@ -252,32 +253,16 @@ async function assemble(
   );
 
   // What this host can really do, beside everything else
-  const canary = engine.canary(signal).then(
-    (result) => {
+  const trials = startTrials({
+    canary: engine.canary,
+    isMoving: async () => (await engine.runtime.list()).some(({ phase }) => phase === "frozen" || phase === "restored"),
+    onResult(result) {
       probes = { ...probes, canary: result };
-      log[result.isAvailable ? "info" : "warn"]({ ...result }, "canary.done");
       session?.reconnect();
     },
-    (caught: unknown) => {
-      if (signal.aborted) return;
-      const reason = Fault.from(caught).message;
-      log.error({ err: caught }, "canary.failed");
-      probes = {
-        ...probes,
-        canary: {
-          isAvailable: false,
-          criuVersion: probes.versions.criu ?? "",
-          dumpMs: 0,
-          restoreMs: 0,
-          lazyPages: false,
-          noTracking: reason,
-          reason,
-        },
-      };
-      session?.reconnect();
-    },
-  );
-  stack.add("canary", () => canary);
+    log,
+  });
+  stack.add("trials", trials);
   log.info({ nodeId, stateDir, link, agentVersion }, "agent.started");
 }
 

@@ -69,7 +69,7 @@ export const faults = {
   WORKLOAD_NOT_FOUND: row(Code.NotFound, "No such workload", "`aether ps` lists those that exist."),
   WORKLOAD_EXISTS: row(Code.AlreadyExists, "A workload of this name exists", "Choose another name, or `aether rm` it first."),
   WORKLOAD_NOT_RUNNING: row(Code.FailedPrecondition, "The workload does not run", "`aether inspect NAME` says why."),
-  WORKLOAD_RUNNING: row(Code.FailedPrecondition, "The workload runs", "Stop it first, or use --force."),
+  WORKLOAD_RUNNING: row(Code.FailedPrecondition, "The workload runs", "Stop it first (`aether stop NAME`)."),
   WORKLOAD_START_FAILED: row(
     Code.FailedPrecondition,
     "The workload did not start",

@@ -73,6 +73,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
   let client: CounterClient;
   let epoch = 1;
   let moves = 0;
+  let resumed: any;
   let at: { source: EngineHost; target: EngineHost };
 
   beforeAll(async () => {
@@ -132,7 +133,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       await insist(source, "thaw", ref);
       return false;
     }
-    await insist(target, "resume", ref);
+    resumed = await insist(target, "resume", ref);
     if (mode === "post-copy") await insist(target, "drainPages", ref);
     epoch++;
     await insist(source, "release", ref);
@@ -205,6 +206,9 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
         expect(isCommitted, "after the commit there is no way back").toBe(
           ["release.before", "resume.before_continue", "resume.after_continue"].includes(point),
         );
+        // Held packets outlive the agent that held them.
+        if (point === "resume.before_continue")
+          expect(resumed).toMatchObject({ holdMethod: "queue", packetsHeld: resumed.packetsReplayed, packetsDropped: 0 });
         expect(source.isAlive() || target.isAlive()).toBe(true);
         await isWell();
       },

@@ -77,7 +77,10 @@ export function workloadRoutes(options: WorkloadServiceOptions): (router: Connec
         const row = await requireWorkload(db, name);
         refuseWhileMoving(row);
         if ((row.state === "running" || row.state === "starting") && !force) {
-          throw fault("WORKLOAD_RUNNING", `${name} runs on ${row.node_id ?? "a node"}`, { field: "name" });
+          throw fault("WORKLOAD_RUNNING", `${name} runs on ${row.node_id ?? "a node"}`, {
+            field: "name",
+            hint: "Stop it first, or use --force.",
+          });
         }
         if (row.node_id !== null && !sessions.isConnected(row.node_id) && !force) {
           throw fault("NODE_NOT_CONNECTED", `${row.node_id}, the node of ${name}, has no session`, {

@@ -14,6 +14,8 @@ import { openQueue } from "./hold-queue.ts";
 export interface HoldHost {
   readonly options: Pick<EngineOptions, "hostId" | "tools" | "hostInterface" | "packetHold" | "log">;
   readonly helper: KernelHelper;
+  /** Where whoever comes after us speaks to a hold that we leave; without it nobody can. */
+  readonly memoryDir?: string;
 }
 
 export const holdMethods = ["queue", "xdp_icmp", "tc_drop", "nft_drop"] as const;
@@ -34,6 +36,8 @@ export interface Hold {
   readonly pid: number | undefined;
   /** Call after the route has been changed to the workload: kept packets are sent on, in order. */
   release(): Promise<Held>;
+  /** Its deadline begins anew: the freeze begins only now. */
+  extend?(): void;
   /** Ends it; what it keeps is dropped. */
   quit(): void;
 }

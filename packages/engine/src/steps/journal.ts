@@ -6,6 +6,7 @@ import { z } from "zod";
 import type { MigrationRef, Phase, Progress } from "../engine.ts";
 import { type Host, migrationDir, migrationsDir } from "../host.ts";
 import { imagePin } from "../image/images.ts";
+import { holdMethods } from "../network/hold.ts";
 import { workloadSpec } from "../record.ts";
 
 const migrationRecord = z.object({
@@ -32,7 +33,7 @@ const migrationRecord = z.object({
   spec: workloadSpec.optional(),
   sourceNodeId: z.string().optional(),
   holdPid: z.number().optional(),
-  holdMethod: z.string().optional(),
+  holdMethod: z.enum([...holdMethods, "none"]).optional(),
   /** Target, pre-copy: who puts the memory in place. */
   memoryPid: z.number().optional(),
   /** Source: who lets the workload run again when we die in the freeze. */

@@ -18,6 +18,7 @@ import type { Link } from "../link/link.ts";
 import { type Arrival, awaitFilled, isArrival, openArrival } from "../memory/arrival.ts";
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import { endHold, type Hold, openHold } from "../network/hold.ts";
+import { releaseLeftQueue } from "../network/hold-queue.ts";
 import { announce, leadHere, leadToHold, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
 import { type EvidenceLeaves, makeEvidence } from "../receipt/evidence.ts";
 import { observe } from "../receipt/observe.ts";
@@ -185,6 +186,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       const facts = await phase(progress, "restore.wait", () =>
         withDeadline("the source to freeze", freezeDeadlineMs, () => session.facts, signal),
       );
+      session.hold?.extend?.();
       let ready: Ready<Launched> | undefined;
       try {
         // While the source's criu writes, everything that does not need its images.
@@ -285,8 +287,9 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       await faultpoint("resume.after_continue");
       const held = await phase(progress, "resume.network", async () => {
         await leadHere(host, ref.workload, record.spec.address, session?.routes);
-        const released = await session?.hold?.release().catch(() => undefined);
-        if (session?.hold === undefined) await endHold(host, ref.workload, known);
+        if (session?.hold !== undefined) return session.hold.release().catch(() => undefined);
+        const released = known.holdMethod === "queue" ? await releaseLeftQueue(host, ref.workload) : undefined;
+        await endHold(host, ref.workload, known);
         return released;
       });
       // Best effort, and nobody waits for it: neighbours that miss it learn the way with their next question.
@@ -304,7 +307,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         packetsDropped: held?.dropped ?? null,
         resetsSent: isFirst ? after.resetsSent - counters.resetsSent : null,
         segmentsRetransmitted: isFirst ? after.segmentsRetransmitted - counters.segmentsRetransmitted : null,
-        holdMethod: session?.hold?.method ?? "none",
+        holdMethod: session?.hold?.method ?? known.holdMethod ?? "none",
         freezeMs: known.cutAtMs === undefined || !isFirst ? null : thousandths(resumedAtMs - known.cutAtMs),
         clockErrorMs: known.clockErrorMs === undefined ? null : thousandths(known.clockErrorMs),
         blackoutMs: ranAtMs === null || stoppedAtMs === null ? null : thousandths(ranAtMs - stoppedAtMs),
