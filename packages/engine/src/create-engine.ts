@@ -38,7 +38,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images"),
     helper: createKernelHelper(options.tools.bpf, options.log),
   };
-  for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir, join(host.memoryDir, "run")]) await mkdir(dir, { recursive: true, mode: 0o700 });
+  for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir, join(host.memoryDir, "run")])
+    await mkdir(dir, { recursive: true, mode: 0o700 });
   await mkdir(emptyDir(host), { recursive: true, mode: 0o755 }); // a target needs it before it has written a bundle
   const link = await openLink(host);
   const runtime = createRuntime(host);
