@@ -1,4 +1,5 @@
 // Can memory be tracked on this host? Found by doing it with the canary.
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { Fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
@@ -9,15 +10,8 @@ import { startHelper } from "./helper.ts";
 /** Why not; empty where it can. The workload must run. */
 export async function probeTracking(host: Host, workload: string, signal: AbortSignal): Promise<string> {
   const procs = join(await freezerDir(host, workload), "cgroup.procs");
-  const helper = startHelper(host, [
-    "memory-source",
-    "--procs",
-    procs,
-    "--answers",
-    join(host.memoryDir, "canary.answers"),
-    "--data-fd",
-    "3",
-  ]);
+  const answers = join(host.memoryDir, "canary.answers");
+  const helper = startHelper(host, ["memory-source", "--procs", procs, "--answers", answers, "--data-fd", "3"]);
   helper.data.resume(); // its pages go nowhere
   try {
     await withDeadline("tracking to begin", 5000, () => helper.next("ready"), signal);
@@ -29,5 +23,6 @@ export async function probeTracking(host: Host, workload: string, signal: AbortS
     return refused === undefined ? Fault.from(caught).message : String(refused.reason);
   } finally {
     helper.kill();
+    rmSync(answers, { force: true });
   }
 }

@@ -1,4 +1,5 @@
 // Source: the memory of a workload is copied to the target while it runs, and tracked until it is frozen (native/src/memory/source.c).
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
@@ -77,6 +78,7 @@ export async function startTracker(
     helper.kill();
     gone.abort();
     socket.destroy();
+    rmSync(answers, { force: true });
   };
   try {
     await withDeadline("the tracker of memory to be ready", 10_000, () => helper.next("ready"), signal);
