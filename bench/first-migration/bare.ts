@@ -1,9 +1,10 @@
 // The baseline: what a careful person's script does with criu alone. `criu dump --tcp-established` of a redis in a network namespace, images on a tmpfs,
 // `criu restore` in the other host's namespace, then the route. No hold, no copy ahead, no verification, no rollback.
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { killGroup, run, sleep } from "@aether/kit";
+import { killGroup, run, sleep, until } from "@aether/kit";
+import { busySeconds } from "./cpu.ts";
 import { type Hosts, workloadAddress } from "./hosts.ts";
 
 export interface Measured {
@@ -16,13 +17,23 @@ export interface Measured {
   readonly detail: Readonly<Record<string, number>>;
 }
 
-export async function measureBare(hosts: Hosts, criu: string, memoryMb: number): Promise<Measured> {
+export interface BareOptions {
+  /** criu's lazy pages instead of a whole dump. */
+  readonly isLazy?: boolean;
+  /** Begins when the redis is filled; what it answers ends it. */
+  readonly beside?: (enter: readonly string[], address: string) => { stop(): Promise<{ wrongCount: number; error: string | null }> };
+  /** The client is watched for so long after the move, ms. */
+  readonly afterMs?: number;
+}
+
+export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, options: BareOptions = {}): Promise<Measured> {
   const dir = await mkdtemp("/dev/shm/aether-bare-");
   const images = join(dir, "images");
   await run("mkdir", [images], { deadlineMs: 5000 });
   let holder: ChildProcess | undefined;
   let probe: ChildProcess | undefined;
   const pids: number[] = [];
+  const daemons: ChildProcess[] = [];
   try {
     await hosts.lead("source");
     await hosts.ip("-n", hosts.names.source, "link", "set", "wl0", "up");
@@ -47,6 +58,7 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number):
     const pid = Number((await run("pgrep", ["-P", String(holder.pid)], { deadlineMs: 5000 })).stdout.trim());
     pids.push(pid);
     await fill(hosts, memoryMb);
+    const load = options.beside?.(hosts.in("client"), workloadAddress);
     probe = spawn(
       hosts.in("client")[0] ?? "",
       [...hosts.in("client").slice(1), process.execPath, join(import.meta.dirname, "probe.ts"), workloadAddress],
@@ -59,26 +71,48 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number):
     const namespaceInode = (await stat(`/run/netns/${hosts.names.sourcePod}`)).ino;
     const common = ["-D", images, "-v1", "--tcp-established", "--shell-job", "--network-lock", "skip"];
     const startedMs = performance.now();
+    const busy = busySeconds();
     // Without this cut the frozen source's kernel goes on retransmitting and the client's connection is reset or stalls (seen in every run).
     await hosts.cut();
-    await run(criu, ["dump", "-t", String(pid), ...common, "-o", "dump.log", "--external", `net[${namespaceInode}]:pod`], {
-      deadlineMs: 60_000,
-    });
+    const dump = ["dump", "-t", String(pid), ...common, "-o", "dump.log", "--external", `net[${namespaceInode}]:pod`];
+    if (options.isLazy === true) daemons.push(...(await dumpLazily(criu, dump, images)));
+    else await run(criu, dump, { deadlineMs: 60_000 });
     const dumpedMs = performance.now();
     // The shell opens the namespace as fd 9: --inherit-fd takes a number that criu must find open.
     const restore = `exec 9</run/netns/${hosts.names.targetPod}; exec "$@" --inherit-fd 'fd[9]:pod'`;
-    await run("bash", ["-c", restore, "restore", criu, "restore", ...common, "-o", "restore.log", "-d", "--pidfile", join(dir, "pid")], {
-      deadlineMs: 60_000,
-    });
+    await run(
+      "bash",
+      [
+        "-c",
+        restore,
+        "restore",
+        criu,
+        "restore",
+        ...common,
+        "-o",
+        "restore.log",
+        "-d",
+        "--pidfile",
+        join(dir, "pid"),
+        ...(options.isLazy === true ? ["--lazy-pages"] : []),
+      ],
+      {
+        deadlineMs: 60_000,
+      },
+    );
     const restoredMs = performance.now();
     pids.push(Number(await readFile(join(dir, "pid"), "utf8")));
     await hosts.lead("target");
     const endedMs = performance.now();
-    await sleep(2500 + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
+    const cpuSeconds = busySeconds() - busy;
+    await sleep((options.afterMs ?? 2500) + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
     probe.kill("SIGTERM");
+    const wrote = await load?.stop();
     const saw = JSON.parse(await seen) as {
       gapMs: number;
       worstAfterMs: number;
+      worstSoonAfterMs: number;
+      over50MsSoonAfter: number;
       wrongCount: number;
       error: string | null;
       isAnsweredAfter: boolean;
@@ -88,16 +122,54 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number):
       gapMs: saw.gapMs,
       totalMs: endedMs - startedMs,
       worstAfterMs: saw.worstAfterMs,
-      wrongCount: saw.wrongCount,
-      error: saw.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
-      detail: { dumpMs: dumpedMs - startedMs, restoreMs: restoredMs - dumpedMs },
+      wrongCount: saw.wrongCount + (wrote?.wrongCount ?? 0),
+      error: saw.error ?? wrote?.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
+      detail: {
+        dumpMs: dumpedMs - startedMs,
+        restoreMs: restoredMs - dumpedMs,
+        worstSoonAfterMs: saw.worstSoonAfterMs,
+        over50MsSoonAfter: saw.over50MsSoonAfter,
+        cpuSeconds,
+        sentBytes: options.isLazy === true ? memoryMb * 1e6 : await bytesIn(images),
+      },
     };
   } finally {
     probe?.kill("SIGKILL");
     for (const pid of pids) await run("kill", ["-KILL", String(pid)], { deadlineMs: 5000, okCodes: [0, 1] });
     if (holder !== undefined) killGroup(holder);
+    for (const daemon of daemons) killGroup(daemon);
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+/** criu's page server and lazy-pages daemon; both go on until every page has come. */
+async function dumpLazily(criu: string, dump: readonly string[], images: string): Promise<ChildProcess[]> {
+  const server = ["--lazy-pages", "--address", "127.0.0.1", "--port", "27981"];
+  const source = spawn(criu, [...dump, "--leave-stopped", ...server, "--status-fd", "3"], {
+    stdio: ["ignore", "ignore", "inherit", "pipe"],
+    detached: true,
+  });
+  await new Promise<void>((resolve, reject) => {
+    source.stdio[3]?.once("data", () => resolve());
+    source.once("exit", (code) => reject(new Error(`criu dump --lazy-pages ended with code ${code}`)));
+  });
+  const target = spawn(criu, ["lazy-pages", "-D", images, "-o", "lazy.log", "--page-server", "--address", "127.0.0.1", "--port", "27981"], {
+    stdio: "ignore",
+    detached: true,
+  });
+  await until("lazy-pages to listen", 1, 10_000, () =>
+    stat(join(images, "lazy-pages.socket")).then(
+      () => true,
+      () => undefined,
+    ),
+  );
+  return [source, target];
+}
+
+async function bytesIn(dir: string): Promise<number> {
+  let total = 0;
+  for (const name of await readdir(dir)) total += (await stat(join(dir, name))).size;
+  return total;
 }
 
 async function fill(hosts: Hosts, memoryMb: number): Promise<void> {

@@ -40,6 +40,7 @@ function report(): never {
   const sorted = waits.map((wait) => wait.ms).sort((a, b) => b - a);
   const longest = waits.reduce((a, b) => (b.ms > a.ms ? b : a), { atMs: 0, ms: 0 });
   const after = waits.filter((wait) => wait.atMs > longest.atMs).map((wait) => wait.ms);
+  const soonAfter = waits.filter((wait) => wait.atMs > longest.atMs && wait.atMs < longest.atMs + longest.ms + 5000).map((wait) => wait.ms);
   console.log(
     JSON.stringify({
       answerCount: waits.length,
@@ -48,6 +49,8 @@ function report(): never {
       gapMs: sorted[0] ?? 0,
       secondGapMs: sorted[1] ?? 0,
       worstAfterMs: Math.max(0, ...after),
+      worstSoonAfterMs: Math.max(0, ...soonAfter),
+      over50MsSoonAfter: soonAfter.filter((ms) => ms > 50).length,
       isAnsweredAfter: after.length > 0,
     }),
   );

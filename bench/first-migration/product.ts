@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import type { Measured } from "./bare.ts";
+import { busySeconds } from "./cpu.ts";
 
 interface Cloud {
   readonly url: string;
@@ -17,10 +18,12 @@ interface MigrationJson {
   readonly createdAt: string;
   readonly endedAt?: string;
   readonly error?: { readonly code: string; readonly message: string };
+  readonly memory?: { readonly rounds?: readonly { readonly sentBytes?: string }[] };
   readonly phases?: readonly { readonly name: string; readonly durationMs?: number }[];
   readonly receipt?: {
     readonly freezeMs?: number;
     readonly isWhole?: boolean;
+    readonly leftSource?: { readonly images?: readonly { readonly name: string; readonly bytes?: string }[] };
     readonly network?: { readonly resetsSent?: number; readonly packetsHeld?: number };
   };
 }
@@ -66,11 +69,19 @@ export async function removeWorkload(cloud: Cloud, name: string): Promise<void> 
 }
 
 /** One move to `target` in `mode`, under the closed-loop client. */
-export async function measureMove(cloud: Cloud, name: string, address: string, target: string, mode: string): Promise<Measured> {
+export async function measureMove(
+  cloud: Cloud,
+  name: string,
+  address: string,
+  target: string,
+  mode: string,
+  afterMs = 2500,
+): Promise<Measured> {
   const probe = spawn(process.execPath, [join(import.meta.dirname, "probe.ts"), address], { stdio: ["ignore", "pipe", "inherit"] });
   const seen = readAll(probe);
   try {
     await sleep(1500);
+    const busy = busySeconds();
     const started = await call<{ migration: MigrationJson }>(cloud, "POST", `/api/v2/workloads/${name}:migrate`, {
       targetNodeId: target,
       mode,
@@ -81,11 +92,14 @@ export async function measureMove(cloud: Cloud, name: string, address: string, t
     });
     if (ended.state !== "MIGRATION_STATE_DONE")
       throw new Error(`${ended.id} ended as ${ended.state}: ${ended.error?.code ?? ""} ${ended.error?.message ?? ""}`);
-    await sleep(2500);
+    const cpuSeconds = busySeconds() - busy;
+    await sleep(afterMs);
     probe.kill("SIGTERM");
     const saw = JSON.parse(await seen) as {
       gapMs: number;
       worstAfterMs: number;
+      worstSoonAfterMs: number;
+      over50MsSoonAfter: number;
       wrongCount: number;
       error: string | null;
       isAnsweredAfter: boolean;
@@ -98,11 +112,26 @@ export async function measureMove(cloud: Cloud, name: string, address: string, t
       worstAfterMs: saw.worstAfterMs,
       wrongCount: saw.wrongCount,
       error: error ?? (ended.receipt?.isWhole === true ? null : "the receipt is not whole"),
-      detail: Object.fromEntries((ended.phases ?? []).map((phase) => [phase.name, phase.durationMs ?? 0])),
+      detail: {
+        ...Object.fromEntries((ended.phases ?? []).map((phase) => [phase.name, phase.durationMs ?? 0])),
+        worstSoonAfterMs: saw.worstSoonAfterMs,
+        over50MsSoonAfter: saw.over50MsSoonAfter,
+        cpuSeconds,
+        sentBytes: sentBytes(ended),
+      },
     };
   } finally {
     probe.kill("SIGKILL");
   }
+}
+
+/** Memory of every pass, and the images but for what stands for that memory. */
+function sentBytes({ memory, receipt }: MigrationJson): number {
+  const images = (receipt?.leftSource?.images ?? []).filter((image) => !image.name.startsWith("memory-"));
+  return [...(memory?.rounds ?? []).map((round) => round.sentBytes ?? 0), ...images.map((image) => image.bytes ?? 0)].reduce<number>(
+    (sum, one) => sum + Number(one),
+    0,
+  );
 }
 
 function readAll(child: ChildProcess): Promise<string> {

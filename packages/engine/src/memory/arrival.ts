@@ -1,4 +1,5 @@
 // Target: the copies that a source sends, and the daemon that puts them in place while criu restores and after (native/src/memory/target.c).
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
 import { readTextIfThere, until, withDeadline } from "@aether/kit";
@@ -71,16 +72,16 @@ export async function openArrival(host: Host, migrationId: string, images: strin
 }
 
 /** Waits for a filling that an earlier life of this process began. Throws TRANSFER_FAILED where pages are missing. */
-export async function awaitFilled(host: Host, migrationId: string, pid: number, signal: AbortSignal): Promise<Filled> {
+export async function awaitFilled(host: Host, migrationId: string, signal: AbortSignal): Promise<Filled> {
   const done = await until(
     "every page to be in place",
     50,
     filledDeadlineMs,
     async () => {
-      const isThere = await isArrival(pid);
+      const pids = await arrivalPids(host, migrationId); // before the file: it is written before they end
       const text = await readTextIfThere(statusPath(host, migrationId));
       if (text !== undefined) return statusFile.parse(JSON.parse(text));
-      return isThere ? undefined : ({ event: "failed", reason: "it ended without a word" } as const);
+      return pids.length > 0 ? undefined : ({ event: "failed", reason: "it ended without a word" } as const);
     },
     signal,
   );
@@ -88,7 +89,10 @@ export async function awaitFilled(host: Host, migrationId: string, pid: number, 
   return done;
 }
 
-/** Is this pid still one of ours? */
-export async function isArrival(pid: number): Promise<boolean> {
-  return ((await readProc(pid, "cmdline")) ?? "").includes("\0memory-target\0");
+/** The processes that put this migration's memory in place, whoever started them: one, or two since the restore. */
+export async function arrivalPids(host: Host, migrationId: string): Promise<number[]> {
+  const path = statusPath(host, migrationId);
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const words = await Promise.all(pids.map(async (pid) => ((await readProc(pid, "cmdline")) ?? "").split("\0")));
+  return pids.filter((_, index) => words[index]?.[1] === "memory-target" && words[index].includes(path));
 }

@@ -15,7 +15,7 @@ import type { ImagePin } from "../image/images.ts";
 import { receiveImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
-import { type Arrival, awaitFilled, isArrival, openArrival } from "../memory/arrival.ts";
+import { type Arrival, arrivalPids, awaitFilled, openArrival } from "../memory/arrival.ts";
 import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import { endHold, type Hold, openHold } from "../network/hold.ts";
 import { releaseLeftQueue } from "../network/hold-queue.ts";
@@ -339,8 +339,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       const memoryPid = (await readMigration(host, ref.migrationId))?.memoryPid;
       if (memoryPid !== undefined) {
         await phase(progress, "drain.pages", async (facts) => {
-          const { ms, faults, worstFaultMs } = await (session?.arrival?.filled(signal) ??
-            awaitFilled(host, ref.migrationId, memoryPid, signal));
+          const { ms, faults, worstFaultMs } = await (session?.arrival?.filled(signal) ?? awaitFilled(host, ref.migrationId, signal));
           Object.assign(facts, { fillMs: ms.toFixed(1), faults: String(faults), worstFaultMs: worstFaultMs.toFixed(3) });
         });
         close(ref);
@@ -366,7 +365,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         close(ref);
         watch.drop(ref.workload);
         if (known !== undefined) await endHold(host, ref.workload, known);
-        if (known?.memoryPid !== undefined && (await isArrival(known.memoryPid))) signalPid(known.memoryPid, "SIGKILL");
+        if (known?.memoryPid !== undefined) for (const one of await arrivalPids(host, ref.migrationId)) signalPid(one, "SIGKILL");
         if (isOurs) {
           await destroy(host, ref.workload, record.spec.address, signal);
           await faultpoint("abort.half");
