@@ -5,7 +5,14 @@ import { withPinnedRuntime } from "../prepare/machine.mjs";
 import { run, StepError } from "../prepare/run.mjs";
 import { say, seconds } from "../prepare/say.mjs";
 
-const CHECKS = [["biome", "check", "."], ["tsc", "-b"], ["tsc", "-p", "tsconfig.test.json"], ["knip"], ["buf", "lint"]];
+const CHECKS = [
+  ["biome", "check", "."],
+  ["tsc", "-b"],
+  ["tsc", "-p", "tsconfig.test.json"],
+  ["knip"],
+  ["buf", "lint"],
+  ["node", "scripts/test/schema-numbers.mjs"],
+];
 
 /**
  * Runs all of them, whatever the first ones say.
