@@ -65,6 +65,45 @@ describe("aether backtest", () => {
     expect((await run("--deadline-hours", "500")).err).toContain("no trace is long enough");
   });
 
+  it("runs one job over several zones with prices of their own, never below perfect foresight", async () => {
+    const rows = ["zone-a", "zone-b"].map((zone) => `dev,availability,availability/h__${zone}__v100_1.csv,,h,${zone},1,600,100,x`);
+    writeFileSync(
+      join(dir, "manifest.csv"),
+      ["split,kind,file,price_file,group,zone,requested_capacity,gap_seconds,ticks,method", ...rows].join("\n"),
+    );
+    writeFileSync(join(dir, "availability/h__zone-a__v100_1.csv"), "tick,ticks,utc,capacity\n0,6,,1\n6,94,,0\n");
+    writeFileSync(join(dir, "availability/h__zone-b__v100_1.csv"), "tick,ticks,utc,capacity\n0,100,,1\n");
+    writeFileSync(join(dir, "zones.csv"), "zone,spot_usd_per_hour_x,on_demand_usd_per_hour_x\nzone-a,1,10\nzone-b,2,10\n");
+    const csv = join(dir, "zones-out.csv");
+    const args = [
+      "--group",
+      "h",
+      "--zones",
+      "all",
+      "--zone-prices",
+      "zones.csv",
+      "--job-hours",
+      "2",
+      "--deadline-hours",
+      "4",
+      "--start-hours",
+      "0",
+    ];
+    const { out } = await run(...args, "--csv", csv, "--json");
+    const { zones, summaries } = JSON.parse(out) as {
+      zones: string[];
+      summaries: { policy: string; meanCostUsd: number; deadlineMisses: number }[];
+    };
+    expect(zones).toEqual(["zone-a", "zone-b"]);
+    const [ours, optimum] = summaries;
+    expect(ours).toMatchObject({ policy: "aether", deadlineMisses: 0 });
+    expect(ours?.meanCostUsd).toBeGreaterThanOrEqual(optimum?.meanCostUsd ?? Number.NaN);
+    // An hour in the cheap zone, then the other: far from on-demand.
+    expect(ours?.meanCostUsd).toBeLessThan(6);
+    expect(readFileSync(csv, "utf8").split("\n")[1]).toMatch(/^zone-a\+zone-b,0,0,4,0\.2,aether,/);
+    expect((await run("--group", "h", "--zones", "zone-z")).err).toContain("there is no zone zone-z");
+  });
+
   it("refuses a policy that it does not know", async () => {
     await expect(run("--policies", "magic")).rejects.toThrow(/none of/);
   });

@@ -7,15 +7,17 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { RESULT_COLUMNS } from "@aether/risk";
 import { type Command, InvalidArgumentError } from "commander";
+import { backtestZones, type ZonesOptions } from "./over-zones.ts";
 import { runTasks } from "./pool.ts";
 import { readStarts, windowsOf } from "./starts.ts";
-import { byReferenceOrder, POLICY_NAMES, type PolicyName, type Task } from "./task.ts";
+import { byReferenceOrder, POLICY_NAMES, type PolicyName, type PoolTask } from "./task.ts";
 import { listTraces } from "./traces.ts";
 
 /** The group that a starts file's ticks are counted in. */
 const STARTS_GROUP = "aws-2022-10-26-full";
 
-interface BacktestOptions {
+interface BacktestOptions extends Partial<Pick<ZonesOptions, "zones" | "zonePrices" | "startHours">> {
+  readonly checkpointGb: number;
   readonly traces: string;
   readonly group?: string;
   readonly starts?: string;
@@ -51,6 +53,12 @@ function wholePositive(text: string): number {
   if (!Number.isInteger(value)) throw new InvalidArgumentError("must be a whole number above 0");
   return value;
 }
+const atLeastZero = (text: string): number[] =>
+  text.split(",").map((each) => {
+    const value = Number(each);
+    if (!(value >= 0 && Number.isFinite(value))) throw new InvalidArgumentError("must be numbers of 0 or more");
+    return value;
+  });
 const numbers = (text: string): number[] => text.split(",").map(positive);
 function policies(text: string): PolicyName[] {
   return text.split(",").map((name) => {
@@ -76,9 +84,21 @@ export function registerBacktest(program: Command): void {
     .option("--on-demand-price <usd>", "USD per hour", positive, 3.06)
     .option("--spot-price <usd>", "USD per hour, where a trace has no prices or --prices is not given", positive, 0.9731)
     .option("--prices", "use the price series beside the traces")
+    .option("--zones <a,b|all>", "one job over several zones of the group, instead of one after the other")
+    .option("--zone-prices <file>", "with --zones: prices by zone, a CSV file of the bundle")
+    .option("--checkpoint-gb <gb>", "with --zones: what follows the job to another region", positive, 50)
+    .option("--start-hours <h,...>", "with --zones: where windows start", atLeastZero)
     .option("--threads <n>", "worker threads", wholePositive, availableParallelism())
     .option("--csv <file>", "write one row a run")
     .option("--json", "print one JSON document")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ aether backtest --traces DIR --group aws-2022-10-26-full --deadline-hours 52,60,92 --policies greedy,up,aether --csv runs.csv
+  $ aether backtest --traces DIR --group gcp-2025-10-04-h100x16 --zones all --zone-prices reference/gcp_h100_prices_2025-10.csv \\
+      --job-hours 34.5555556 --deadline-hours 51.8333333 --start-hours 0,51.8333333,103.6666667`,
+    )
     .action(async (options: BacktestOptions) => {
       const stop = new AbortController();
       const onInterrupt = (): void => stop.abort(new Error("interrupted"));
@@ -100,9 +120,14 @@ async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<
   const files = listTraces(dir, group);
   if (files.length === 0)
     throw new Error(group === undefined ? "the manifest names no availability traces" : `the manifest has no group "${group}"`);
+  const isTerminal = process.stderr.isTTY === true;
+  const tell = (share: number, text: string): void => {
+    if (isTerminal) process.stderr.write(share < 1 ? `\r${bar(share)} ${text}` : "\r\x1b[K");
+  };
+  if (options.zones !== undefined) return backtestZones(dir, files, { ...options, zones: options.zones }, tell, signal);
   const starts = options.starts === undefined ? undefined : readStarts(options.starts);
   const longest = Math.max(...options.deadlineHours);
-  const tasks: Task[] = [];
+  const tasks: PoolTask[] = [];
   const skipped: string[] = [];
   for (const deadlineHours of options.deadlineHours) {
     for (const changeoverHours of options.changeoverHours) {
@@ -116,6 +141,7 @@ async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<
         }
         const { jobHours, policies } = options;
         tasks.push({
+          kind: "pool",
           dir,
           file,
           windows,
@@ -132,16 +158,12 @@ async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<
   }
   if (skipped.length > 0) process.stderr.write(`too short for a ${longest} h window, left out: ${[...new Set(skipped)].join(", ")}\n`);
   if (tasks.length === 0) throw new Error(`no trace is long enough for a ${longest} h window`);
-  const isTerminal = process.stderr.isTTY === true;
   const results = await runTasks(
     tasks,
     options.threads,
-    (finished) => {
-      if (isTerminal) process.stderr.write(`\r${bar(finished / tasks.length)} ${finished}/${tasks.length}`);
-    },
+    (finished) => tell(finished / tasks.length, `${finished}/${tasks.length}`),
     signal,
   );
-  if (isTerminal) process.stderr.write("\r\x1b[K");
   if (options.csv !== undefined) {
     const rows = results.flatMap((result) => result.rows).sort(byReferenceOrder);
     writeFileSync(options.csv, `${[RESULT_COLUMNS, ...rows.map((row) => row.line)].join("\n")}\n`);
@@ -154,7 +176,7 @@ async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<
 const bar = (share: number): string => `[${"#".repeat(Math.round(share * 30)).padEnd(30, ".")}]`;
 
 function summarise(
-  tasks: readonly Task[],
+  tasks: readonly PoolTask[],
   results: readonly { totals: readonly { policy: PolicyName; runs: number; costUsd: number; misses: number }[] }[],
 ): Summary[] {
   const sums = new Map<

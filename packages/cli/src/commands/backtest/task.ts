@@ -12,11 +12,13 @@ import {
   uniformProgressPolicy,
 } from "@aether/risk";
 import { readTrace, type TraceFile } from "./traces.ts";
+import { runZones, type ZonesRow, type ZonesTask } from "./zones.ts";
 
 export const POLICY_NAMES = ["on_demand", "greedy", "up_plain", "up", "aether", "omniscient"] as const;
 export type PolicyName = (typeof POLICY_NAMES)[number];
 
-export interface Task {
+export interface PoolTask {
+  readonly kind: "pool";
   readonly dir: string;
   readonly file: TraceFile;
   readonly windows: readonly { readonly window: number; readonly startTick: number }[];
@@ -28,6 +30,9 @@ export interface Task {
   readonly withPrices: boolean;
   readonly policies: readonly PolicyName[];
 }
+
+/** One piece of work for a thread. */
+export type Task = PoolTask | ZonesTask;
 
 export interface PolicyTotal {
   readonly policy: PolicyName;
@@ -49,10 +54,13 @@ export interface Row {
 export interface TaskResult {
   readonly rows: Row[];
   readonly totals: PolicyTotal[];
+  /** Of a task over zones. */
+  readonly zones?: readonly ZonesRow[];
 }
 
 /** Runs every window under every policy. Policies are made here, so that plans are shared by the windows of a task and by nothing else. */
 export function runTask(task: Task): TaskResult {
+  if (task.kind === "zones") return { rows: [], totals: [], zones: runZones(task) };
   const trace = readTrace(task.dir, task.file, task.withPrices);
   const job: Job = {
     workSeconds: task.jobHours * 3600,

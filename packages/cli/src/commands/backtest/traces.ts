@@ -46,6 +46,13 @@ export function splitCsvLine(line: string): string[] {
   return cells;
 }
 
+/** A CSV file of the bundle as records keyed by its header. */
+export function readTable(dir: string, name: string): Record<string, string>[] {
+  const lines = readText(dir, name).split(/\r?\n/).filter(Boolean);
+  const header = splitCsvLine(lines[0] ?? "");
+  return lines.slice(1).map((line) => Object.fromEntries(splitCsvLine(line).map((cell, i) => [header[i] ?? String(i), cell])));
+}
+
 /** ZONE_DEVICE of a trace file: `.../GROUP__ZONE__DEVICE.csv`. */
 export function pairOf(file: string): string {
   const [, zone, device] = (file.split("/").at(-1) ?? file).replace(/\.csv(\.gz)?$/, "").split("__");
