@@ -1,6 +1,6 @@
 /**
  * Our multi-zone policy on SkyNomad's windows, beside its published results where the same zones are here, and beside the optimum.
- * Run: node --conditions=@source bench/risk/zones.ts [--json FILE]
+ * Run: node --conditions=@source bench/risk/zones.ts [--json FILE] [--windows] [--stand-ins]
  */
 import { writeFileSync } from "node:fs";
 import { createAetherZonesPolicy, type MultiJob, optimumUsd, regionOf, simulateZones, transferBetween, type Zone } from "@aether/risk";
@@ -121,6 +121,57 @@ for (const [ratio, skyNomad, optimum] of [
     skyNomad13: [skyNomad],
     optimum13: [optimum],
   });
+}
+// The four zones that are not here, each stood in for by another recorded one, resampled and shifted in time, at its own real price.
+if (process.argv.includes("--stand-ins")) {
+  const ticks = h100[0]?.trace.available.length ?? 0;
+  const standIn = (name: string, from: string, shift: number): Zone => {
+    const source = [...v100, ...h100].find((zone) => zone.name === from);
+    const price = prices.get(name);
+    if (source === undefined || price === undefined) throw new Error(`no ${from} to stand in for ${name}`);
+    const step = 600 / source.trace.gapSeconds;
+    const { available } = source.trace;
+    return {
+      name,
+      region: regionOf(name),
+      trace: {
+        pair: name,
+        zone: name,
+        gapSeconds: 600,
+        available: Uint8Array.from({ length: ticks }, (_, t) =>
+          available[Math.floor((t + shift) * step) % available.length] === 1 ? 1 : 0,
+        ),
+      },
+      onDemandUsdPerHour: Number(price["on_demand_usd_per_hour_a3-highgpu-8g"]),
+      spotUsdPerHour: Number(price["spot_usd_per_hour_a3-highgpu-8g"]),
+    };
+  };
+  const a = [
+    standIn("us-east4-b", "us-west-2a", 100),
+    standIn("us-east5-a", "us-west-2c", 900),
+    standIn("europe-west3-c", "asia-south2-b", 700),
+    standIn("asia-southeast1-b", "us-east-2a", 0),
+  ];
+  const b = [
+    standIn("us-east4-b", "us-central1-a", 1000),
+    standIn("us-east5-a", "asia-south2-b", 300),
+    standIn("europe-west3-c", "us-east-2b", 2000),
+    standIn("asia-southeast1-b", "us-west1-a", 900),
+  ];
+  const spread = Array.from({ length: 12 }, (_, i) => (i * 51.833333333333336) / 2);
+  for (const ratio of [1.05, 1.2, 1.5, 2])
+    for (const [name, four] of [
+      ["A", a],
+      ["B", b],
+    ] as const)
+      run(
+        `H100 nine zones and stand-ins ${name}, ratio ${ratio}`,
+        [...h100, ...four],
+        51.833333333333336 / ratio,
+        51.833333333333336,
+        spread,
+        {},
+      );
 }
 const v100Starts = published
   .filter((row) => row.table === "v100" && row.zones === "us-west-2a_v100_1")
