@@ -27,6 +27,14 @@ export const places = [
   { to: "/events", title: "Events", go: "e", group: "Record", icon: "M2 8h3l2-5 3 10 2-5h2" },
   { to: "/audit", title: "Audit", go: "a", group: "Record", icon: "M3 2h7l3 3v9H3zM6 8l1.5 1.5L11 6.5M6 12h5" },
   {
+    to: "/savings",
+    title: "Savings",
+    go: "v",
+    group: "Record",
+    needs: "savings",
+    icon: "M8 1.5v13M11 4H6.5a2 2 0 0 0 0 4h3a2 2 0 0 1 0 4H4.5",
+  },
+  {
     to: "/settings",
     title: "Settings",
     go: ",",

@@ -57,7 +57,15 @@ export function layoutOf(move: Move, events: readonly Event[], gaps: readonly Cl
   ];
   const clients = new Map<string, Span[]>();
   for (const [i, gap] of seenGaps.entries()) {
-    const span = { key: `gap-${i}`, name: "pause", fromMs: gap.fromMs, toMs: gap.toMs, isFailed: false, isOpen: false, facts: {} };
+    const span = {
+      key: `gap-${i}`,
+      name: "pause",
+      fromMs: Math.max(fromMs, gap.fromMs),
+      toMs: gap.toMs,
+      isFailed: false,
+      isOpen: false,
+      facts: {},
+    };
     clients.set(gap.client, [...(clients.get(gap.client) ?? []), span]);
   }
   for (const [client, spans] of clients) lanes.push({ kind: "client", title: `client ${client}`, rows: pack(spans) });

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { queries } from "../api/queries.ts";
+import { plural } from "../format/units.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
@@ -11,7 +12,7 @@ export function SnapshotsPage() {
     <Page title="Snapshots" about="Checkpoints in the store: memory, files and connections of a workload as they were at one moment.">
       {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
       {data !== undefined && (
-        <Panel title={`The last ${data.length}`} isFlush>
+        <Panel title={data.length === 100 ? "The last hundred" : plural(data.length, "snapshot")} isFlush>
           <SnapshotTable snapshots={data} />
         </Panel>
       )}
