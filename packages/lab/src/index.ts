@@ -10,3 +10,4 @@ export type { Reclaim } from "./imds/control.ts";
 export { type CloudLayout, cloudLayout, type LayoutOptions, type NodeLayout } from "./layout.ts";
 export { closeFabric, openFabric } from "./network/fabric.ts";
 export { type CloudRecord, isSupervised, type Missing, readRecord } from "./supervisor/record.ts";
+export { createWireAgent, factsOf as wireFacts, type WireAgent, type WireAgentOptions } from "./wire/wire-fleet.ts";

@@ -3,8 +3,9 @@
 import { fault } from "@aether/contract";
 import type { SignalReport } from "@aether/contract/gen/aether/v2/agent_pb";
 import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
-import type { Kysely } from "kysely";
+import { type Kysely, sql } from "kysely";
 import type { Db } from "../db/database.ts";
+import { createGroup } from "../db/group.ts";
 import { dateOf } from "../db/proto.ts";
 import type { Database, NewRow, Row, SignalKindText } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
@@ -48,30 +49,55 @@ export interface SignalIntake {
 const defaultNoticeMs = 120_000;
 
 export function createSignalIntake(db: Db, events: Events, nowMs: () => number): SignalIntake {
-  /** The row, with what it means for the node, and told; undefined: on record already. */
-  async function keep(tx: Kysely<Database>, signal: Omit<NewRow<"signals">, "id"> & { effective_at: Date | null }) {
-    const row = await tx
+  type Heard = Omit<NewRow<"signals">, "id" | "effective_at"> & { readonly effective_at: Date | null };
+
+  /** The rows of those that were not on record, with what they mean for their nodes, and told. */
+  async function keepAll(tx: Kysely<Database>, signals: readonly Heard[]): Promise<Row<"signals">[]> {
+    const rows = await tx
       .insertInto("signals")
-      .values({ id: newId("sig", nowMs()), ...signal })
+      .values(signals.map((signal) => ({ id: newId("sig", nowMs()), ...signal })))
       .onConflict((conflict) => conflict.columns(["node_id", "sequence"]).doNothing())
       .returningAll()
-      .executeTakeFirst();
-    if (row === undefined) return undefined;
-    const { node_id: nodeId, kind, action, effective_at: effectiveAt } = row;
+      .execute();
     // A recommendation that is withdrawn says nothing about a notice: the action names what is.
-    if (kind === "notice" || (kind === "withdrawn" && action !== "rebalance")) {
-      const interruptionAt = kind === "notice" ? (effectiveAt ?? new Date(nowMs() + defaultNoticeMs)) : null;
-      await tx.updateTable("nodes").set({ interruption_at: interruptionAt }).where("id", "=", nodeId).execute();
+    const changes = rows
+      .filter(({ kind, action }) => kind === "notice" || (kind === "withdrawn" && action !== "rebalance"))
+      .map(({ node_id, kind, effective_at }) => ({
+        id: node_id,
+        at: kind === "notice" ? (effective_at ?? new Date(nowMs() + defaultNoticeMs)).toISOString() : null,
+      }));
+    if (changes.length > 0) {
+      await sql`update nodes set interruption_at = change.at
+        from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb) as change(id text, at timestamptz) where nodes.id = change.id`.execute(
+        tx,
+      );
     }
-    await events.append(tx, {
-      type: `signal.${kind}`,
-      subject: `node/${nodeId}`,
-      message: sentence[kind](nodeId, action),
-      data: { signalId: row.id, effectiveAt: effectiveAt?.toISOString() ?? null, source: row.source },
-      traceId: row.trace_id,
-    });
-    return row;
+    await events.append(
+      tx,
+      ...rows.map((row) => ({
+        type: `signal.${row.kind}`,
+        subject: `node/${row.node_id}`,
+        message: sentence[row.kind](row.node_id, row.action),
+        data: { signalId: row.id, effectiveAt: row.effective_at?.toISOString() ?? null, source: row.source },
+        traceId: row.trace_id,
+      })),
+    );
+    return rows;
   }
+
+  const keep = async (tx: Kysely<Database>, signal: Heard): Promise<Row<"signals"> | undefined> => (await keepAll(tx, [signal]))[0];
+
+  /** AWS takes a pool at a time: hundreds of agents may report within the same second. */
+  const keepTogether = createGroup(async (signals: readonly Heard[]) => {
+    const rows = await db.transaction().execute((tx) => keepAll(tx, signals));
+    const byKey = new Map(rows.map((row) => [`${row.node_id} ${row.sequence}`, row]));
+    return signals.map((signal) => {
+      const key = `${signal.node_id} ${signal.sequence}`;
+      const row = byKey.get(key);
+      byKey.delete(key);
+      return row;
+    });
+  });
 
   return {
     async take(nodeId, report, clockOffsetMs) {
@@ -82,20 +108,18 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
       const observedAt = dateOf(report.observedAt) ?? nowDate;
       const effectiveAt = dateOf(report.effectiveAt) ?? null;
       const { traceId } = continueTrace(report.traceparent);
-      return db.transaction().execute((tx) =>
-        keep(tx, {
-          node_id: nodeId,
-          sequence: Number(report.sequence),
-          kind,
-          observed_at: observedAt,
-          received_at: nowDate,
-          effective_at: effectiveAt,
-          action: report.action.slice(0, 100),
-          source: report.source.slice(0, 100) || "imds",
-          trace_id: traceId,
-          clock_offset_ms: clockOffsetMs ?? null,
-        }),
-      );
+      return keepTogether({
+        node_id: nodeId,
+        sequence: Number(report.sequence),
+        kind,
+        observed_at: observedAt,
+        received_at: nowDate,
+        effective_at: effectiveAt,
+        action: report.action.slice(0, 100),
+        source: report.source.slice(0, 100) || "imds",
+        trace_id: traceId,
+        clock_offset_ms: clockOffsetMs ?? null,
+      });
     },
     async ingest({ nodeId, kind: asked, observedAt, effectiveAt, action, source, traceId }) {
       const kind = kinds[asked];

@@ -1,0 +1,170 @@
+// A core of its own on a free port, with a fleet simulated at the wire: rows as registrations leave them, certificates of core's own authority.
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { nodeSpiffeId, openAuthority } from "@aether/kit/identity";
+import { createWireAgent, type WireAgent, wireFacts } from "@aether/lab";
+import { create, toJson } from "@bufbuild/protobuf";
+import { openDatabase } from "../../packages/core/dist/db/database.js";
+import type { PostgresConfig } from "../../packages/core/dist/db/postgres-config.js";
+
+const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
+const trustDomain = "bench.local";
+
+export interface BenchCore {
+  readonly agents: readonly WireAgent[];
+  /** REST with the admin's token. */
+  get<T>(path: string): Promise<T>;
+  post<T>(path: string, body: object): Promise<T>;
+  /** CPU seconds so far, and resident bytes. */
+  usage(): { cpuSeconds: number; residentBytes: number };
+  stop(): Promise<void>;
+}
+
+export interface BenchOptions {
+  readonly nodeCount: number;
+  /** Nodes with a workload each, the first ones. */
+  readonly workloadCount: number;
+  readonly stepMs: number;
+  readonly postgres: PostgresConfig | undefined;
+  readonly config?: object;
+}
+
+export async function startBenchCore({ nodeCount, workloadCount, stepMs, postgres, config }: BenchOptions): Promise<BenchCore> {
+  const dir = await mkdtemp(join(tmpdir(), "aether-bench-"));
+  const names = Array.from({ length: nodeCount }, (_, i) => `n${i}`);
+  await seed(dir, names, workloadCount, postgres);
+  const [http, agentsPort] = [await freePort(), await freePort()];
+  const file = join(dir, "core.json");
+  const limits = { rateLimit: { perTokenPerSecond: 10_000, perAddressPerSecond: 10_000, burst: 100_000 } };
+  const whole = {
+    dataDir: dir,
+    trustDomain,
+    http: { port: http },
+    agents: { host: "127.0.0.1", port: agentsPort },
+    ...(postgres === undefined ? {} : { database: postgres }),
+    ...limits,
+    ...config,
+  };
+  await writeFile(file, JSON.stringify(whole));
+  const child = spawn(process.execPath, [bin, "core", "--config", file], {
+    stdio: "ignore",
+  });
+  const url = `http://127.0.0.1:${http}`;
+  await untilReady(`${url}/readyz`, child);
+  const token = (await readFile(join(dir, "admin.token"), "utf8")).trim();
+  const call = async <T>(method: string, path: string, body?: object): Promise<T> => {
+    const response = await fetch(url + path, {
+      method,
+      headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()) as T;
+  };
+  const authority = await openAuthority(dir, { trustDomain });
+  const agents: WireAgent[] = [];
+  for (const [i, nodeId] of names.entries()) {
+    const identity = await authority.issueMaterial(nodeSpiffeId(trustDomain, nodeId), 86_400_000);
+    const workloads = i < workloadCount ? [{ name: `w${i}`, epoch: 1 }] : [];
+    agents.push(createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs }));
+  }
+  // Fifty at a time: a handshake is a millisecond or two of both sides.
+  for (let from = 0; from < agents.length; from += 50) await Promise.all(agents.slice(from, from + 50).map((agent) => agent.connect()));
+  return {
+    agents,
+    get: (path) => call("GET", path),
+    post: (path, body) => call("POST", path, body),
+    usage: () => usageOf(child),
+    async stop() {
+      for (const agent of agents) agent.close();
+      const ended = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      await ended;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function seed(dir: string, names: readonly string[], workloadCount: number, postgres: PostgresConfig | undefined): Promise<void> {
+  const database = await openDatabase({ dataDir: dir, postgres });
+  try {
+    for (let from = 0; from < names.length; from += 500) {
+      const part = names.slice(from, from + 500);
+      await database.db
+        .insertInto("nodes")
+        .values(part.map((id) => ({ id, facts: JSON.stringify(toJson(NodeFactsSchema, create(NodeFactsSchema, wireFacts(id)))) })))
+        .execute();
+      const placed = part.map((nodeId, i) => ({ nodeId, n: from + i })).filter(({ n }) => n < workloadCount);
+      if (placed.length === 0) continue;
+      const address = (n: number) => `10.${64 + (n >> 16)}.${(n >> 8) & 255}.${n & 255}`;
+      const spec = (n: number) =>
+        toJson(
+          WorkloadSpecSchema,
+          create(WorkloadSpecSchema, {
+            name: `w${n}`,
+            rootfs: "host",
+            argv: ["/bin/true"],
+            address: address(n),
+            memoryLimitBytes: 256n << 20n,
+          }),
+        );
+      await database.db
+        .insertInto("workloads")
+        .values(
+          placed.map(({ n }) => ({
+            name: `w${n}`,
+            id: `wl-bench-${n}`,
+            spec: JSON.stringify(spec(n)),
+            address: address(n),
+            desired: "running" as const,
+            state: "running" as const,
+          })),
+        )
+        .execute();
+      await database.db
+        .insertInto("placements")
+        .values(placed.map(({ nodeId, n }) => ({ workload: `w${n}`, epoch: 1, node_id: nodeId, cause: "run" })))
+        .execute();
+    }
+  } finally {
+    await database.close();
+  }
+}
+
+async function untilReady(url: string, child: ChildProcess): Promise<void> {
+  for (let i = 0; i < 600; i++) {
+    if (child.exitCode !== null) throw new Error("core ended");
+    const response = await fetch(url).catch(() => undefined);
+    if (response?.ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error("core is not ready after 60 s");
+}
+
+function usageOf(child: ChildProcess): { cpuSeconds: number; residentBytes: number } {
+  const stat = readFileSync(`/proc/${child.pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const resident = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? "0";
+  return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, residentBytes: Number(resident) * 1024 };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
+    });
+  });
+}
+
+export function percentile(values: readonly number[], share: number): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
+}
