@@ -1,7 +1,7 @@
 // The control plane, put together: values are joined here, by plain calls, in the order in which they need each other.
 
 import { join } from "node:path";
-import type { Fault } from "@aether/contract";
+import { Fault } from "@aether/contract";
 import { AgentConfigSchema, AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
 import {
   createLogger,
@@ -11,6 +11,7 @@ import {
   loadConfig,
   runUntilSignalled,
   type Stoppable,
+  sleep,
   systemClock,
 } from "@aether/kit";
 import { createSigner, openAuthority } from "@aether/kit/identity";
@@ -413,13 +414,31 @@ export interface CoreRunOptions {
   readonly onStarted?: (core: RunningCore) => void;
 }
 
+const databaseRetryMs = 1_000;
+
 /** `aether core`: runs until SIGTERM or SIGINT, or until it cannot go on, which is thrown. */
 export async function run(options: CoreRunOptions = {}): Promise<void> {
   const log = options.log ?? createLogger({ name: "core" });
   const config = await loadConfig(coreConfig, { file: options.configFile, prefix: "AETHER_CORE", overrides: options.overrides ?? {} });
+  let hasLed = false;
   for (;;) {
-    const died = await runOnce(config, log, options);
-    if (died === undefined) return;
+    const died = await runOnce(config, log, {
+      ...options,
+      onStarted(core) {
+        hasLed = true;
+        options.onStarted?.(core);
+      },
+    }).catch((caught: unknown) => {
+      // At the first start a database that cannot be used ends the process, with the reason; one that went away meanwhile is waited for.
+      if (!hasLed || !(caught instanceof Fault) || caught.code !== "STORAGE_FAILED") throw caught;
+      return caught;
+    });
+    if (died === undefined || options.signal?.aborted) return;
+    if (died.code === "STORAGE_FAILED" && config.database !== undefined) {
+      log.warn({ reason: died.message }, "database.away; trying again");
+      await sleep(databaseRetryMs, options.signal).catch(() => undefined);
+      continue;
+    }
     if (died.code !== "LEADERSHIP_LOST") throw died;
     log.warn({ reason: died.message }, "leadership.lost; this control plane stands by from now on");
   }
