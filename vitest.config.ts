@@ -22,7 +22,7 @@ const wholeServices = [
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
   "packages/core/src/signals/feeds/feeds.test.ts",
-  "packages/core/src/prices/prices.test.ts",
+  "packages/core/src/prices/*.test.ts",
   "packages/core/src/reflex/reflex.test.ts",
   "packages/core/src/snapshot/revive.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",
@@ -36,7 +36,7 @@ const onBothEngines = [
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
   "packages/core/src/signals/feeds/feeds.test.ts",
-  "packages/core/src/prices/prices.test.ts",
+  "packages/core/src/prices/*.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
 

@@ -44,8 +44,8 @@ export async function fetchSpotPrices(
       for (const each of answer.SpotPriceHistory ?? []) {
         const usd = Number(each.SpotPrice);
         const { AvailabilityZone: zone, InstanceType: type, Timestamp: at } = each;
-        // Asked for one product; an emulator may not filter.
-        if (each.ProductDescription !== undefined && each.ProductDescription !== "Linux/UNIX") continue;
+        // Asked for one product; an emulator may not filter, and may call it by its older name, "Linux/UNIX (Amazon VPC)".
+        if (each.ProductDescription !== undefined && !each.ProductDescription.startsWith("Linux/UNIX")) continue;
         if (!zone || !type || !at || !(usd >= 0) || !instanceTypes.includes(type)) continue;
         rows.push({
           region: options.region,
