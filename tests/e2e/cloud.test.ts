@@ -163,6 +163,27 @@ describe.skipIf(missing !== undefined)("a local cloud", () => {
     expect(tail.out.trim().split("\n")).toHaveLength(2);
   });
 
+  it("knows what stands in the way of a move before anybody asks", async () => {
+    const ring = 'syscall(425, 4, my $p = "\\0" x 120); sleep 600'; // io_uring_setup
+    const started = await aether("run", "ring", "--node", "n1", "--json", "--", "/usr/bin/perl", "-e", ring);
+    expect(started.code, started.err).toBe(0);
+    interface Preflight {
+      report: { blockers: { code: string; mend: string }[] };
+      needs: { arch: string; threadCount: number };
+    }
+    const known = async (name: string) =>
+      (await aether("inspect", name, "--json")).json<{ workload: { preflight?: Preflight } }>().workload.preflight;
+    const blocked = await until("the node to say so by itself", 500, 20_000, () => known("ring"));
+    expect(blocked.report.blockers.map(({ code }) => code)).toEqual(["IO_URING_IN_USE"]);
+    expect(blocked.report.blockers[0]?.mend).not.toBe("");
+    expect(await known("ticker")).toMatchObject({
+      report: { blockers: [] },
+      needs: { arch: expect.any(String), threadCount: expect.any(Number) },
+    });
+    expect((await aether("events", "--json")).out).toContain("workload.blocked");
+    expect((await aether("rm", "ring", "--force")).code).toBe(0);
+  });
+
   it("proves a move: the receipt is verified by the control plane's bundle, and from a file without the control plane; an edited one is not", async () => {
     const moves = (await aether("migrations", "--json")).json<{ migrations: { id: string }[] }>().migrations;
     const id = moves[0]?.id ?? "";

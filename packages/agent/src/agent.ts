@@ -28,7 +28,8 @@ import { openCoreLink } from "./link/transport.ts";
 import { openPlanFile } from "./reflex/plan-file.ts";
 import { startReflex } from "./reflex/reflex.ts";
 import { startTrials } from "./trials/trials.ts";
-import { startBoard } from "./workloads/board.ts";
+import { type StatusReport, startBoard } from "./workloads/board.ts";
+import { type PreflightMessage, startPreflights } from "./workloads/preflights.ts";
 
 export interface RunOptions {
   readonly configFile?: string | undefined;
@@ -180,6 +181,10 @@ async function assemble(
   });
   stack.add("workload board", board);
 
+  const names = () => board.reports().flatMap(({ name, phase }) => (phase === "running" && name !== undefined ? [name] : []));
+  const preflights = startPreflights({ engine, running: names, log });
+  stack.add("preflights", preflights);
+
   // The control plane
   const dispatcher = createDispatcher({ engine, board, journal, nodeId, log, session: () => session });
   await dispatcher.settleInterrupted();
@@ -190,7 +195,7 @@ async function assemble(
     ...(addresses.count > 1 ? { backoff: { firstMs: 200, maxMs: 1_000 } } : {}),
     hello: async () => ({
       facts: facts(),
-      workloads: board.reports(),
+      workloads: board.reports().map((report) => withPreflight(report, preflights.newest)),
       epochs: Object.fromEntries(Object.entries(journal.epochs()).map(([name, epoch]) => [name, BigInt(epoch)])),
       agentTime: timestampFromMs(Date.now()),
     }),
@@ -234,7 +239,8 @@ async function assemble(
           memoryAvailableBytes: BigInt(memoryAvailableBytes),
           agentResidentBytes: BigInt(agentResidentBytes),
         };
-        session.offer({ case: "heartbeat", value: { agentTime: timestampFromMs(Date.now()), usage, workloads: board.reports() } });
+        const workloads = board.reports().map((report) => withPreflight(report, preflights.news));
+        session.offer({ case: "heartbeat", value: { agentTime: timestampFromMs(Date.now()), usage, workloads } });
       },
     ),
   );
@@ -264,6 +270,11 @@ async function assemble(
   });
   stack.add("trials", trials);
   log.info({ nodeId, stateDir, link, agentVersion }, "agent.started");
+}
+
+function withPreflight(report: StatusReport, find: (workload: string) => PreflightMessage | undefined): StatusReport {
+  const preflight = find(report.name ?? "");
+  return preflight === undefined ? report : ({ ...report, preflight } as StatusReport);
 }
 
 /** Calls `work` every so often, never twice at a time. */

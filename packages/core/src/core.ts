@@ -78,6 +78,7 @@ import { createRiskWatch } from "./risk/watch.ts";
 import { createWeigh, weighingOf } from "./risk/weigh.ts";
 import { createFeeds } from "./signals/feeds/feeds.ts";
 import { signalRoutes } from "./signals/service.ts";
+import { openSnapshotKeys } from "./snapshot/keys.ts";
 import { createRevive } from "./snapshot/revive.ts";
 import { createSnapshots } from "./snapshot/service.ts";
 import { createTelemetry } from "./telemetry/telemetry.ts";
@@ -163,6 +164,7 @@ async function assemble(
   const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
   const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry });
   const sign = createSigner(() => identity.current());
+  const snapshotKeys = await openSnapshotKeys(config.authorityDir ?? config.dataDir);
   const gateway = createGateway({
     commands,
     signals,
@@ -170,6 +172,7 @@ async function assemble(
     telemetry,
     agentConfig,
     sign,
+    complete: snapshotKeys.complete,
     clock,
     log,
   });
@@ -267,7 +270,7 @@ async function assemble(
     guards,
     certificates,
     createRevive({ db, events, sessions: gateway, offers, converge, nowMs, log }),
-    createReflex({ db, events, sessions: gateway, sign, nowMs, log }),
+    createReflex({ db, events, sessions: gateway, sign, snapshotKeys, nowMs, log }),
     createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,
     prices,

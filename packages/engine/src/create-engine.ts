@@ -14,8 +14,10 @@ import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
 import { noAbilities } from "./memory/mode.ts";
 import { endHold } from "./network/hold.ts";
+import { inspect } from "./preflight/preflight.ts";
 import { forgetRecord, listRecords } from "./record.ts";
 import { emptyDir } from "./runtime/bundle.ts";
+import { thaw } from "./runtime/cgroup.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
@@ -44,13 +46,14 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const link = await openLink(host);
   const runtime = createRuntime(host);
   const watch = createKernelWatch(host);
+  const snapshots = createSnapshots(host);
   let abilities = noAbilities;
 
   return {
     runtime,
     source: createSourceSide(host, link, watch, () => abilities),
     target: createTargetSide(host, link, watch),
-    snapshots: createSnapshots(host),
+    snapshots,
     kernel: {
       probe: (signal) => probeKernel(host, signal),
       facts: async (workload) => (await watch.facts(workload)) ?? nothingKnown,
@@ -64,6 +67,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         result = await canary(host, runtime, signal);
       }
       abilities = {
+        criuVersion: result.criuVersion,
         lazyPages: result.isAvailable && result.lazyPages,
         noTracking: result.noTracking,
         costs: {
@@ -73,10 +77,12 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       };
       return result;
     },
+    inspect: (workload, signal) => inspect(host, workload, abilities, signal),
     link: { address: link.address, port: link.port },
     async recover(signal) {
       await endOrphanedCriu(host);
       await recoverSources(host);
+      await snapshots.recover();
       for (const migration of await listMigrations(host)) {
         // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.
         if (migration.stage !== "restored") await endHold(host, migration.workload, migration);
@@ -95,6 +101,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           await forgetRecord(host, record.spec.name);
         }
       }
+      // Killed in the middle of a snapshot: the workload was stopped for it and nobody else would let it go on.
+      for (const record of records) if (record.phase === "running") await thaw(host, record.spec.name);
       for (const name of await readdir(host.memoryDir))
         if (!["run", "hidden", "empty"].includes(name) && !open.has(name))
           await rm(join(host.memoryDir, name), { recursive: true, force: true });

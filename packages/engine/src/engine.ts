@@ -1,6 +1,7 @@
 // The engine's promise: it runs workloads on one host and moves one workload between two hosts, and knows nothing of a control plane.
 // Whoever drives it (the agent, a test, a script) calls the steps in the order of a migration; each step is idempotent, can be
 // repeated after a crash of the caller, and has its own deadline. Everything that must survive a crash is in `stateDir`.
+import type { KnownNeeds, KnownNode } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import type { IdentitySource } from "@aether/kit/identity";
 import type { KernelFacts } from "./kernel/facts.ts";
@@ -167,6 +168,8 @@ export interface Finding {
 }
 
 export interface PreflightReport {
+  /** What a target must have. */
+  readonly needs: KnownNeeds;
   readonly blockers: readonly Finding[];
   readonly warnings: readonly Finding[];
   readonly memoryBytes: number;
@@ -216,10 +219,37 @@ export interface Manifest {
   readonly root: string;
 }
 
-export interface TargetCapabilities {
+/** What is not known of the target is left out, and not held against it. */
+export interface TargetCapabilities extends KnownNode {
   readonly lazyPages: boolean;
-  readonly cpuFeatures: readonly string[];
-  readonly criuVersion: string;
+}
+
+/** What this host is; see preflight/host-facts.ts. */
+export interface HostFacts {
+  readonly arch: string;
+  readonly cpuModel: string;
+  readonly cpuFeatures: string[];
+  readonly xsaveComponents: string[];
+  readonly kernelVersion: string;
+  readonly cgroupVersion: number;
+  readonly pidLimit: number;
+  readonly timeNamespace: boolean;
+}
+
+/** A preflight against a target that is like this host, made to know the answer in advance. */
+export interface Inspection {
+  readonly report: PreflightReport;
+  readonly tookMs: number;
+  readonly cpuMs: number;
+}
+
+/** Processes that something else than this engine runs, looked at for a move. */
+export interface ForeignVerdict {
+  readonly pids: readonly number[];
+  readonly blockers: readonly Finding[];
+  readonly warnings: readonly Finding[];
+  readonly needs: KnownNeeds;
+  readonly memoryBytes: number;
 }
 
 export interface FreezeResult {
@@ -260,8 +290,26 @@ export interface ResumeResult {
 
 export interface SnapshotResult {
   readonly manifest: Manifest;
+  /** Of images and files, before compression. */
   readonly bytes: number;
   readonly freezeMs: number;
+  /** Written to the store: chunks that an earlier snapshot of the workload has are not written again. */
+  readonly storedBytes: number;
+  readonly chunkCount: number;
+  readonly newChunkCount: number;
+  /** Of this process; criu's own is in the freeze. */
+  readonly cpuSeconds: number;
+  readonly totalMs: number;
+  /** Of the manifest object in the store. */
+  readonly manifestSha256: string;
+}
+
+/** Wraps the data keys of one workload's snapshots. */
+export interface SnapshotKey {
+  /** Of the cluster key that it was derived from. */
+  readonly id: string;
+  /** 32 bytes. */
+  readonly key: Uint8Array;
 }
 
 /** Workloads of this host. */
@@ -340,12 +388,20 @@ export interface TargetSide {
 }
 
 export interface Snapshots {
-  /** A checkpoint into the store; the workload runs on. */
-  create(workload: string, snapshotId: string, progress: Progress, signal: AbortSignal): Promise<SnapshotResult>;
+  /** A checkpoint into the store; the workload runs on, and was stopped for `freezeMs`. */
+  create(workload: string, snapshotId: string, key: SnapshotKey, progress: Progress, signal: AbortSignal): Promise<SnapshotResult>;
   /** Checks every digest, then starts the workload from it in this epoch. SNAPSHOT_CORRUPT leaves the snapshot as it is and starts nothing. */
-  restore(snapshotId: string, spec: WorkloadSpec, epoch: number, progress: Progress, signal: AbortSignal): Promise<WorkloadStatus>;
-  /** Reads every byte and compares it with the manifest; throws SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. Starts and changes nothing. */
+  restore(
+    snapshotId: string,
+    spec: WorkloadSpec,
+    epoch: number,
+    key: SnapshotKey,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<WorkloadStatus>;
+  /** Reads every chunk and compares it with its digest; needs no key. Throws SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. Starts and changes nothing. */
   verify(snapshotId: string, spec: WorkloadSpec, progress: Progress): Promise<void>;
+  /** And the chunks that no other snapshot needs, unless one is being made just now: then the next removal takes them. */
   remove(snapshotId: string): Promise<void>;
 }
 
@@ -381,6 +437,8 @@ export interface Engine {
   readonly kernel: Kernel;
   /** Checkpoints and restores a small process of its own, with a TCP connection: what this host can really do. */
   canary(signal: AbortSignal): Promise<CanaryResult>;
+  /** What a preflight would say now; cheap enough to be asked every half minute. WORKLOAD_NOT_FOUND. */
+  inspect(workload: string, signal: AbortSignal): Promise<Inspection>;
   /** Where other engines reach this one. */
   readonly link: { readonly address: string; readonly port: number };
   /**

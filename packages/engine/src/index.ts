@@ -2,3 +2,4 @@ export { createEngine } from "./create-engine.ts";
 export * from "./engine.ts";
 export { probeMachineKernel } from "./kernel/probe.ts";
 export { holdMethods } from "./network/hold.ts";
+export { hostFacts, parseCpuFeatures } from "./preflight/host-facts.ts";

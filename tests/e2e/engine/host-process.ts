@@ -19,6 +19,8 @@ const phases: unknown[] = [];
 const progress: Progress = { phase: (one) => phases.push(one), bytes: () => undefined };
 const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
+const snapshotKey = { id: "test", key: new Uint8Array(32).fill(7) };
+
 const calls: Record<string, (args: any[], signal: AbortSignal) => Promise<unknown>> = {
   canary: (_, signal) => engine.canary(signal),
   start: ([spec, epoch], signal) => engine.runtime.start(spec, epoch, signal),
@@ -45,8 +47,11 @@ const calls: Record<string, (args: any[], signal: AbortSignal) => Promise<unknow
   abort: ([ref], signal) => engine.target.abort(ref, progress, signal),
   thaw: ([ref], signal) => engine.source.thaw(ref, progress, signal),
   release: ([ref], signal) => engine.source.release(ref, progress, signal),
-  snapshot: ([name, id], signal) => engine.snapshots.create(name, id, progress, signal),
-  restoreSnapshot: ([id, spec, epoch], signal) => engine.snapshots.restore(id, spec, epoch, progress, signal),
+  snapshot: ([name, id], signal) => engine.snapshots.create(name, id, snapshotKey, progress, signal),
+  restoreSnapshot: ([id, spec, epoch], signal) => engine.snapshots.restore(id, spec, epoch, snapshotKey, progress, signal),
+  verifySnapshot: ([id, spec]) => engine.snapshots.verify(id, spec, progress),
+  removeSnapshot: ([id]) => engine.snapshots.remove(id),
+  inspect: async ([name], signal) => (await engine.inspect(name, signal)).report.blockers,
   probeKernel: (_, signal) => engine.kernel.probe(signal),
   kernelFacts: ([name]) => engine.kernel.facts(name),
   arm: async ([name, action]) => {

@@ -196,23 +196,57 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     }
   });
 
-  it("a snapshot is restored on the other host; one flipped byte is refused, kept and named", async () => {
-    const spec = specOf("snap", "10.211.1.6", redis);
+  it("snapshots cost what changed, are restored on the other host after a crash, and one flipped byte is refused, kept and named", async () => {
+    const spec = specOf("snap", "10.211.1.6", [...redis, "--appendonly", "yes", "--dir", "/var"]);
     await hosts.a.call("start", spec, 1);
     await waitFor("10.211.1.6");
+    await cli("10.211.1.6", "eval", "for i=1,20000 do redis.call('set','k'..i,string.rep(i..'-',40)) end return 1", "0");
     await cli("10.211.1.6", "set", "kept", "yes");
-    await hosts.a.call("snapshot", "snap", "snap-1");
+    const first = await hosts.a.call("snapshot", "snap", "snap-1");
+    const second = await hosts.a.call("snapshot", "snap", "snap-2");
+    expect(first.newChunkCount).toBeGreaterThan(0);
+    expect(second.newChunkCount).toBeLessThan(first.newChunkCount / 2); // nothing but the process's own bookkeeping changed
+    expect(second.storedBytes).toBeLessThan(first.storedBytes / 2);
+    const secrets = await run("grep", ["-rl", "string.rep\\|1234-1234", join(hosts.dir, "snapshots")], {
+      deadlineMs: 20_000,
+      okCodes: [0, 1],
+    });
+    expect(secrets.stdout).toBe("");
     expect(await cli("10.211.1.6", "set", "kept", "later")).toBe("OK");
+
+    // Killed in the middle of one: the workload goes on, nothing counts of what was begun.
+    await hosts.a.kill();
+    await hosts.a.restart({ AETHER_FAULTS: "snapshot.frozen=kill" });
+    await expect(hosts.a.call("snapshot", "snap", "snap-3")).rejects.toThrow();
+    await hosts.a.restart();
+    expect(await cli("10.211.1.6", "get", "kept")).toBe("later");
+    const third = await hosts.a.call("snapshot", "snap", "snap-4"); // after a restart too, it knows what there is
+    expect(third.newChunkCount).toBeLessThan(first.newChunkCount / 2);
+
     await hosts.a.call("remove", "snap");
-    await hosts.b.call("restoreSnapshot", "snap-1", spec, 2);
+    await hosts.b.call("removeSnapshot", "snap-1"); // what others need of it stays
+    await hosts.b.call("verifySnapshot", "snap-2", spec);
+    await hosts.b.call("restoreSnapshot", "snap-2", spec, 2);
     expect(await cli("10.211.1.6", "get", "kept")).toBe("yes");
+    expect(await cli("10.211.1.6", "dbsize")).toBe("20001");
+    expect((await hosts.b.call("logs", "snap")).length).toBeGreaterThan(0);
     await hosts.b.call("remove", "snap");
-    const image = join(hosts.dir, "snapshots/snap-1/images/pages-1.img");
-    const bytes = await readFile(image);
-    bytes[100] = (bytes[100] ?? 0) ^ 1;
-    await writeFile(image, bytes);
-    await expect(hosts.b.call("restoreSnapshot", "snap-1", spec, 3)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
-    expect(await readFile(image)).toEqual(bytes);
+
+    const chunks = join(hosts.dir, "snapshots/chunks");
+    const largest = (await run("find", [chunks, "-type", "f", "-size", "+20k"], { deadlineMs: 10_000 })).stdout.trim().split("\n").sort();
+    const flipped: string[] = [];
+    for (const chunk of largest) {
+      const bytes = await readFile(chunk);
+      bytes[100] = (bytes[100] ?? 0) ^ 1;
+      await writeFile(chunk, bytes);
+      flipped.push(chunk);
+    }
+    await expect(hosts.b.call("verifySnapshot", "snap-4", spec)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+    await expect(hosts.b.call("restoreSnapshot", "snap-4", spec, 3)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
     expect((await hosts.b.call("list")).filter((one: any) => one.phase === "running")).toEqual([]);
+    expect((await stat(flipped[0] ?? "")).size).toBeGreaterThan(0);
+    await Promise.all(["snap-2", "snap-4"].map((id) => hosts.b.call("removeSnapshot", id)));
+    await hosts.b.call("removeSnapshot", "snap-2");
+    expect((await run("find", [chunks, "-type", "f"], { deadlineMs: 10_000 })).stdout.trim()).toBe("");
   });
 });

@@ -1,7 +1,7 @@
 // What this agent can be told to do: one row per action of the contract. A row says who must wait for whom, what it puts an end to, and
 // which call of the engine it is; how a command is kept, refused and answered is the dispatcher's.
 import { fault, parseLabel } from "@aether/contract";
-import type { Command, CommandResultSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import type { Command, CommandResultSchema, SnapshotKey } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { Engine, Progress } from "@aether/engine";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
@@ -225,10 +225,10 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   createSnapshot: {
     lanes: workloadLane,
     isEpochBound: true,
-    async run({ snapshotId }, { engine, board, command, progress }, signal) {
+    async run({ snapshotId, key }, { engine, board, command, progress }, signal) {
       const speak = board.hush(command.workload);
       try {
-        const snapshot = await engine.snapshots.create(workloadOf(command), snapshotIdOf(snapshotId), progress, signal);
+        const snapshot = await engine.snapshots.create(workloadOf(command), snapshotIdOf(snapshotId), snapshotKeyOf(key), progress, signal);
         return { case: "snapshot", value: snapshotToProto(snapshot) };
       } finally {
         speak();
@@ -241,7 +241,14 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     async run(action, { engine, board, command, progress }, signal) {
       const spec = specFromProto(action.spec);
       await board.setHealthCheck(spec.name, action.spec?.health);
-      const status = await engine.snapshots.restore(snapshotIdOf(action.snapshotId), spec, Number(command.epoch), progress, signal);
+      const status = await engine.snapshots.restore(
+        snapshotIdOf(action.snapshotId),
+        spec,
+        Number(command.epoch),
+        snapshotKeyOf(action.key),
+        progress,
+        signal,
+      );
       return { case: "start", value: { pid: BigInt(status.pid ?? 0), address: spec.address } };
     },
   },
@@ -269,6 +276,12 @@ const outputChunkBytes = 32 * 1024;
 function snapshotIdOf(text: string): string {
   if (/^[a-z0-9][a-z0-9-]{0,63}$/.test(text)) return text;
   throw fault("INVALID_ARGUMENT", "the snapshot id is not valid", { field: "snapshot_id" });
+}
+
+/** Images of memory are secrets: without a key nothing is written. */
+function snapshotKeyOf(key: SnapshotKey | undefined): { id: string; key: Uint8Array } {
+  if (key?.key.length === 32 && key.id !== "") return { id: key.id, key: key.key };
+  throw fault("INVALID_ARGUMENT", "the command has no key for the snapshot", { field: "key" });
 }
 
 async function forgetIfGone(engine: Engine, board: Board, workload: string): Promise<void> {

@@ -1,6 +1,6 @@
 // Between the words of the contract and those of the engine, both ways, and nowhere else. What comes in is parsed here once more: a name
 // becomes a path and an argument on this host, whoever sent it.
-import { type Fault, fault, parseIpv4, parseNodeId, parseWorkloadName } from "@aether/contract";
+import { type Fault, fault, type KnownNeeds, parseIpv4, parseNodeId, parseWorkloadName } from "@aether/contract";
 import type {
   Command,
   FreezeFactsSchema,
@@ -18,6 +18,7 @@ import {
   MigrationMode as ProtoMode,
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
+import type { WorkloadNeedsSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import type { SignedStatementSchema } from "@aether/contract/gen/aether/v2/receipt_pb";
 import { type WorkloadSpec as ProtoSpec, VolumeMode } from "@aether/contract/gen/aether/v2/workload_pb";
 import type {
@@ -127,12 +128,15 @@ const protoModes = {
 
 /** What the source may count on; nothing where the control plane did not say. */
 export function targetCapabilities(capabilities: NodeCapabilities | undefined): TargetCapabilities {
-  return {
-    lazyPages: capabilities?.lazyPages ?? false,
-    cpuFeatures: capabilities?.cpuFeatures ?? [],
-    criuVersion: capabilities?.criu?.version ?? "",
-  };
+  if (capabilities === undefined) return { lazyPages: false };
+  const { lazyPages, cpuFeatures, xsaveComponents, arch, kernelVersion, cgroupVersion, pidLimit, timeNamespace } = capabilities;
+  // An agent of before this list says no xsave components, and then nothing of time namespaces either.
+  const isSaid = xsaveComponents.length > 0 || cgroupVersion > 0;
+  const more = isSaid ? { xsaveComponents, cgroupVersion, pidLimit, timeNamespace } : {};
+  return { lazyPages, cpuFeatures, criuVersion: capabilities.criu?.version ?? "", arch, kernelVersion, ...more };
 }
+
+export const needsToProto = (needs: KnownNeeds): MessageInitShape<typeof WorkloadNeedsSchema> => ({ ...needs });
 
 export function preflightToProto(report: PreflightReport): MessageInitShape<typeof PreflightReportSchema> {
   return {
@@ -272,7 +276,13 @@ function statementToProto({
 }
 
 export function snapshotToProto(result: SnapshotResult): MessageInitShape<typeof SnapshotFactsSchema> {
-  return { manifest: manifestToProto(result.manifest), bytes: bigintOf(result.bytes), freezeMs: result.freezeMs };
+  const { freezeMs, chunkCount, newChunkCount, cpuSeconds, totalMs, manifestSha256 } = result;
+  return {
+    ...{ freezeMs, chunkCount, newChunkCount, cpuSeconds, totalMs, manifestSha256 },
+    manifest: manifestToProto(result.manifest),
+    bytes: bigintOf(result.bytes),
+    storedBytes: bigintOf(result.storedBytes),
+  };
 }
 
 export function phaseToProto(phase: Phase, nodeId: string): MessageInitShape<typeof MigrationPhaseSchema> {

@@ -48,6 +48,11 @@ export function capabilitiesOf(machine: Machine, probes: Probes, ladder: readonl
     kernelVersion: machine.kernelVersion,
     arch: machine.arch,
     cpuFeatures: [...machine.cpuFeatures],
+    xsaveComponents: [...machine.xsaveComponents],
+    cgroupVersion: machine.cgroupVersion,
+    pidLimit: BigInt(machine.pidLimit),
+    timeNamespace: machine.timeNamespace,
+    cpuModel: machine.cpuModel,
     criu: {
       available: canary?.isAvailable ?? false,
       version: canary?.criuVersion || (versions.criu ?? ""),

@@ -1,10 +1,10 @@
+import { parseCpuFeatures } from "@aether/engine";
 import { createManualClock } from "@aether/kit";
 import { describe, expect, it } from "vitest";
 import { parseEffectiveCapabilities } from "../doctor/kernel-checks.ts";
 import { lowestCriuFor } from "../doctor/tool-checks.ts";
 import { capabilitiesOf, type Probes } from "./capabilities.ts";
 import { isAtLeast } from "./dirty-tracking.ts";
-import { parseCpuFeatures } from "./machine.ts";
 import { createUsageMeter, parseCpuTimes, parseMemory } from "./usage.ts";
 
 describe("usage of the machine", () => {
@@ -58,6 +58,11 @@ describe("capabilities", () => {
     kernelVersion: "6.18.1",
     arch: "x86_64",
     cpuFeatures: ["sse"],
+    xsaveComponents: ["x87", "sse"],
+    cpuModel: "a CPU",
+    cgroupVersion: 2,
+    pidLimit: 32_768,
+    timeNamespace: true,
     cpuCount: 2,
     memoryBytes: 1,
     bootId: "b",

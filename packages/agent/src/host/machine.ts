@@ -1,43 +1,25 @@
 // What this machine is, from /proc and the tools themselves.
 import { readFile } from "node:fs/promises";
-import { arch, cpus, hostname, release, totalmem } from "node:os";
-import type { Tools } from "@aether/engine";
+import { cpus, hostname, totalmem } from "node:os";
+import { type HostFacts, hostFacts, type Tools } from "@aether/engine";
 import { run } from "@aether/kit";
 
-export interface Machine {
+export interface Machine extends HostFacts {
   readonly hostname: string;
-  readonly kernelVersion: string;
-  /** x86_64 | aarch64 | … as the kernel says it. */
-  readonly arch: string;
-  readonly cpuFeatures: readonly string[];
   readonly cpuCount: number;
   readonly memoryBytes: number;
   readonly bootId: string;
 }
 
-const kernelArchs: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
-
 /** Reads what cannot change before the next boot. */
 export async function readMachine(): Promise<Machine> {
-  const cpuinfo = await readFile("/proc/cpuinfo", "utf8");
   return {
+    ...(await hostFacts()),
     hostname: hostname(),
-    kernelVersion: release(),
-    arch: kernelArchs[arch()] ?? arch(),
-    cpuFeatures: parseCpuFeatures(cpuinfo),
     cpuCount: cpus().length,
     memoryBytes: totalmem(),
     bootId: (await readFile("/proc/sys/kernel/random/boot_id", "utf8")).trim(),
   };
-}
-
-/** The features that every CPU has: a process may run on any of them. x86 says "flags", arm64 "Features". */
-export function parseCpuFeatures(cpuinfo: string): string[] {
-  const sets = [...cpuinfo.matchAll(/^(?:flags|Features)\s*:\s*(.*)$/gm)].map(
-    (match) => new Set((match[1] ?? "").split(/\s+/).filter(Boolean)),
-  );
-  const [first, ...rest] = sets;
-  return [...(first ?? [])].filter((feature) => rest.every((set) => set.has(feature))).sort();
 }
 
 /** The first version number that a tool prints; undefined when it is not there or does not say. */

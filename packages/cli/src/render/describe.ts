@@ -37,7 +37,11 @@ export function describeWorkload(workload: Workload, preflight: PreflightReport 
     ["connections", usage?.measuredAt && String(usage.tcpEstablished)],
     ["started", instant(workload.startedAt)],
   ]);
-  if (preflightError !== "") return `${facts}\n\nWhether it can be moved is not known: ${preflightError}`;
+  if (preflightError !== "") {
+    const kept = workload.preflight;
+    if (kept?.report === undefined) return `${facts}\n\nWhether it can be moved is not known: ${preflightError}`;
+    return `${facts}\n\nIts node does not answer (${preflightError}). As it was ${instant(kept.checkedAt)}:\n${describePreflight(kept.report)}`;
+  }
   return preflight === undefined ? facts : `${facts}\n\n${describePreflight(preflight)}`;
 }
 

@@ -1,6 +1,7 @@
 // Everything that certificates are made of, read in one pass over the fleet.
 import type { PreflightReport } from "@aether/contract/gen/aether/v2/migration_pb";
 import { MigrationMode, PreflightReportSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { type WorkloadNeeds, WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { WorkloadSpecSchema, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
@@ -53,7 +54,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
       nowMs,
     );
     const source = byId.get(row.node_id);
-    const targets = scoreTargets({ name: row.name, nodeId: row.node_id, memoryBytes: memory.value }, nodes);
+    const targets = scoreTargets({ name: row.name, nodeId: row.node_id, memoryBytes: memory.value, needs: preflight?.needs }, nodes);
     const target = byId.get(targets.find((each) => each.isEligible)?.nodeId ?? "");
     const bandwidth = bandwidthOf(moves, row.node_id, target?.id ?? "");
     const forecast = preflight?.report.forecast;
@@ -96,6 +97,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
 
 interface Preflight {
   readonly report: PreflightReport;
+  readonly needs?: WorkloadNeeds | undefined;
   readonly atMs: number;
 }
 
@@ -116,6 +118,12 @@ async function readPreflights(db: Db): Promise<Map<string, Preflight>> {
     if (!preflight.success || finished_at === null) continue;
     const report = fromJson(PreflightReportSchema, preflight.data.preflight as JsonValue, { ignoreUnknownFields: true });
     found.set(workload, { report, atMs: finished_at.getTime() });
+  }
+  const told = await db.selectFrom("workloads").select(["name", "preflight"]).where("preflight", "is not", null).execute();
+  for (const { name, preflight } of told) {
+    const { report, needs, checkedAt } = fromColumnOrNone(WorkloadPreflightSchema, preflight) ?? {};
+    const atMs = checkedAt === undefined ? 0 : timestampMs(checkedAt);
+    if (report !== undefined && atMs >= (found.get(name)?.atMs ?? 0)) found.set(name, { report, needs, atMs });
   }
   return found;
 }

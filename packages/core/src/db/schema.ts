@@ -40,6 +40,7 @@ export interface WorkloadsTable {
   migration_id: string | null;
   created_at: Generated<Date>;
   started_at: Date | null;
+  preflight: JsonOrNull;
 }
 
 export interface PlacementsTable {
@@ -173,6 +174,12 @@ export interface SnapshotsTable {
   manifest: JsonOrNull;
   error: JsonOrNull;
   freeze_ms: Generated<number>;
+  stored_bytes: Generated<number>;
+  chunk_count: Generated<number>;
+  new_chunk_count: Generated<number>;
+  cpu_seconds: Generated<number>;
+  total_ms: Generated<number>;
+  manifest_sha256: Generated<string>;
   is_pinned: Generated<boolean>;
   pin_reason: Generated<string>;
   verified_at: Date | null;

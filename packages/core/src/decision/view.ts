@@ -1,8 +1,9 @@
 // Everything that a batch of signals is decided by, read in a handful of queries whatever the batch's size.
+import { WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { VolumeMode, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { Kysely } from "kysely";
 import { z } from "zod";
-import { fromColumn } from "../db/proto.ts";
+import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import { isInWindow, leftRecently, openCircuits, type RailLimits, resting } from "../guard/rails.ts";
 import { readGuards, readPastMoves, toWindow } from "../guard/store.ts";
@@ -35,6 +36,7 @@ export async function readPlaced(db: Kysely<Database>, nodeIds: readonly string[
       "workloads.state",
       "workloads.spec",
       "workloads.usage",
+      "workloads.preflight",
       "placements.epoch",
       "placements.node_id",
       "migrations.id as migration_id",
@@ -55,7 +57,7 @@ export async function readPlaced(db: Kysely<Database>, nodeIds: readonly string[
       state: row.state,
       memoryBytes,
       priority: spec.evacuation?.priority ?? 0,
-      needs: undefined,
+      needs: fromColumnOrNone(WorkloadPreflightSchema, row.preflight)?.needs,
       hasSharedVolume: spec.volumes.some(({ mode }) => mode === VolumeMode.SHARED),
       times: timesOf(row.predicted, memoryBytes),
       migration:

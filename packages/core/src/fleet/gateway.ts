@@ -58,6 +58,8 @@ export interface GatewayOptions {
   readonly agentConfig: AgentConfig;
   /** By core's identity. */
   readonly sign: (purpose: string, content: Uint8Array<ArrayBuffer>) => MessageInitShape<typeof SignedBytesSchema>;
+  /** What is put into a command as it leaves, and is not on record. */
+  readonly complete?: (command: Command) => Command;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -100,7 +102,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   const order = (session: Session, command: Command, firstSaidMs: number) => {
     const validForMs = command.validFor === undefined ? undefined : durationMs(command.validFor) - (clock.monotonicMs() - firstSaidMs);
     if (validForMs !== undefined && validForMs <= 0) return;
-    const now = validForMs === undefined ? command : { ...command, validFor: durationFromMs(Math.ceil(validForMs)) };
+    const timed = validForMs === undefined ? command : { ...command, validFor: durationFromMs(Math.ceil(validForMs)) };
+    const now = options.complete?.(timed) ?? timed;
     say(session, { case: "signedCommand", value: create(SignedBytesSchema, options.sign("command", toBinary(CommandSchema, now))) });
   };
 

@@ -3,11 +3,12 @@
 
 import type { WorkloadStatus } from "@aether/contract/gen/aether/v2/agent_pb";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
+import { type WorkloadPreflight, WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type WorkloadUsage, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
-import { toColumn } from "../db/proto.ts";
+import { fromColumnOrNone, toColumn } from "../db/proto.ts";
 import type { HealthText, RowChange, WorkloadStateText } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 
@@ -34,7 +35,7 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
     const before = seen.get(`${nodeId}/${status.name}`);
     const facts = JSON.stringify([Number(status.epoch), status.phase, status.health, status.exitCode, status.migrationId]);
     const isUsageDue = status.usage !== undefined && nowMs() - (before?.usageAtMs ?? 0) >= usageEveryMs;
-    if (before?.facts === facts && !isUsageDue) return;
+    if (before?.facts === facts && !isUsageDue && status.preflight === undefined) return;
     await db.transaction().execute(async (tx) => {
       const row = await tx
         .selectFrom("workloads")
@@ -44,6 +45,7 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
           "workloads.health",
           "workloads.reason",
           "workloads.migration_id",
+          "workloads.preflight",
           "placements.node_id",
           "placements.epoch",
         ])
@@ -53,6 +55,11 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
       const change: RowChange<"workloads"> = {};
       const told: NewEvent[] = [];
       if (status.usage !== undefined) change.usage = toColumn(WorkloadUsageSchema, measuredNow(status.usage, nowMs()));
+      if (status.preflight !== undefined) {
+        change.preflight = toColumn(WorkloadPreflightSchema, status.preflight);
+        const verdict = verdictChange(status.name, fromColumnOrNone(WorkloadPreflightSchema, row.preflight), status.preflight, nodeId);
+        if (verdict !== undefined) told.push(verdict);
+      }
       const health = healthTexts[status.health];
       if (health !== row.health) {
         change.health = health;
@@ -82,6 +89,23 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
       for (const [key, entry] of seen) if (entry.nodeId === nodeId) seen.delete(key);
     },
   };
+}
+
+/** What stands in the way is told when it comes, and when it has gone. */
+function verdictChange(
+  name: string,
+  before: WorkloadPreflight | undefined,
+  after: WorkloadPreflight,
+  nodeId: string,
+): NewEvent | undefined {
+  const codesOf = (preflight: WorkloadPreflight | undefined) =>
+    [...new Set((preflight?.report?.blockers ?? []).map(({ code }) => code))].sort().join(", ");
+  const [was, is] = [codesOf(before), codesOf(after)];
+  if (was === is) return undefined;
+  const first = after.report?.blockers[0];
+  const message =
+    first === undefined ? `nothing stands in the way of a move of ${name} any more` : `${name} cannot be moved: ${first.message} (${is})`;
+  return event(name, first === undefined ? "workload.movable" : "workload.blocked", message, nodeId);
 }
 
 /** Undefined: no change. A start in progress is ended by its own answer, a state that a person must look at by that person. */

@@ -1,9 +1,11 @@
 // Begins a move on somebody's request: everything that can be known to be wrong is said before anything is on record.
 import { fault } from "@aether/contract";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
+import { WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type TargetScore, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { toJson } from "@bufbuild/protobuf";
 import type { Db } from "../db/database.ts";
+import { fromColumnOrNone } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
@@ -62,7 +64,8 @@ export async function startMigration(parts: StartParts, request: StartRequest): 
     openCircuits: new Set(openCircuits(past, limits, nowMs()).map((pair) => `${pair.sourceNodeId} ${pair.targetNodeId}`)),
     picksByPool: new Map<string, number>(),
   };
-  const need = { name: workload.name, nodeId: source, memoryBytes: memoryOf(workload.spec, workload.usage) };
+  const needs = fromColumnOrNone(WorkloadPreflightSchema, workload.preflight)?.needs;
+  const need = { name: workload.name, nodeId: source, memoryBytes: memoryOf(workload.spec, workload.usage), needs };
   const scores = scoreTargets(need, nodes, context);
   const wanted = request.targetNodeId;
   const chosen = wanted === undefined ? scores.find((score) => score.isEligible) : scores.find((score) => score.nodeId === wanted);

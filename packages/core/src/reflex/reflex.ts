@@ -15,12 +15,14 @@ import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import type { SnapshotKeys } from "../snapshot/keys.ts";
 
 export interface ReflexOptions {
   readonly db: Db;
   readonly events: Events;
   readonly sessions: Pick<AgentSessions, "connectedNodes" | "onHello" | "sendPlan" | "onUnknownResult">;
   readonly sign: (purpose: string, content: Uint8Array<ArrayBuffer>) => MessageInitShape<typeof SignedBytesSchema>;
+  readonly snapshotKeys: Pick<SnapshotKeys, "of">;
   readonly nowMs: () => number;
   readonly log: Logger;
 }
@@ -40,7 +42,7 @@ export async function readReflexSteps(db: Db, nodeId: string): Promise<ReflexSte
   return row === undefined ? [] : steps.parse(row.steps);
 }
 
-export function createReflex({ db, events, sessions, sign, nowMs, log }: ReflexOptions): Part & { stop(): Promise<void> } {
+export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, log }: ReflexOptions): Part & { stop(): Promise<void> } {
   const stopping = new AbortController();
   const ends: (() => void)[] = [];
   let loop: Promise<void> = Promise.resolve();
@@ -95,7 +97,7 @@ export function createReflex({ db, events, sessions, sign, nowMs, log }: ReflexO
         workload,
         epoch: BigInt(epoch),
         priority,
-        createSnapshot: { snapshotId },
+        createSnapshot: { snapshotId, key: snapshotKeys.of(workload) },
       })),
     });
     sessions.sendPlan(nodeId, create(SignedBytesSchema, sign("reflex-plan", toBinary(ReflexPlanSchema, plan))));

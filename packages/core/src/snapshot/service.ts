@@ -74,6 +74,12 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
                 state: "ready",
                 bytes: Number(facts.bytes),
                 freeze_ms: facts.freezeMs,
+                stored_bytes: Number(facts.storedBytes),
+                chunk_count: facts.chunkCount,
+                new_chunk_count: facts.newChunkCount,
+                cpu_seconds: facts.cpuSeconds,
+                total_ms: facts.totalMs,
+                manifest_sha256: facts.manifestSha256,
                 manifest: facts.manifest ? toColumn(ManifestSchema, facts.manifest) : null,
               }
             : { state: "failed", error: toColumn(ErrorDetailSchema, result.error ?? create(ErrorDetailSchema, { code: "INTERNAL" })) },
@@ -89,7 +95,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
         message: isReady
           ? `${row.workload} has a snapshot ${row.id}`
           : `the snapshot of ${row.workload} failed: ${result.error?.message ?? "no reason given"}`,
-        data: { workload: row.workload, bytes: changed.bytes, freezeMs: changed.freeze_ms },
+        data: { workload: row.workload, bytes: changed.bytes, storedBytes: changed.stored_bytes, freezeMs: changed.freeze_ms },
       });
       return changed;
     });
@@ -307,6 +313,12 @@ function toSnapshot(row: Row<"snapshots">, nowMs: number): Snapshot {
     nodeId: row.node_id,
     epoch: BigInt(row.epoch),
     freezeMs: row.freeze_ms,
+    storedBytes: BigInt(row.stored_bytes),
+    chunkCount: row.chunk_count,
+    newChunkCount: row.new_chunk_count,
+    cpuSeconds: row.cpu_seconds,
+    totalMs: row.total_ms,
+    manifestSha256: row.manifest_sha256,
     isPinned: row.is_pinned,
     pinReason: row.pin_reason,
     ...stamp("verifiedAt", row.verified_at),

@@ -1,6 +1,7 @@
 // Workloads as rows, and as messages of the contract.
 import { fault } from "@aether/contract";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
+import { WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import {
   type Workload,
   WorkloadSchema,
@@ -85,6 +86,7 @@ const healths: Readonly<Record<HealthText, HealthState>> = {
 
 export function toWorkload(row: PlacedWorkload): Workload {
   const usage = fromColumnOrNone(WorkloadUsageSchema, row.usage);
+  const preflight = fromColumnOrNone(WorkloadPreflightSchema, row.preflight);
   return create(WorkloadSchema, {
     id: row.id,
     spec: fromColumn(WorkloadSpecSchema, row.spec),
@@ -96,6 +98,7 @@ export function toWorkload(row: PlacedWorkload): Workload {
     ...stamp("startedAt", row.started_at),
     reason: row.reason,
     ...(usage === undefined ? {} : { usage }),
+    ...(preflight === undefined ? {} : { preflight }),
     migrationId: row.migration_id ?? "",
     exitCode: row.exit_code ?? 0,
   });

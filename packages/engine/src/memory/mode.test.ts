@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Finding } from "../engine.ts";
 import { type Abilities, chooseMode, type ModeQuestion, stopAndCopyMaxBytes } from "./mode.ts";
 
-const able: Abilities = { lazyPages: true, noTracking: "", costs: { fixedMs: 100, perGibibyteMs: 30 } };
+const able: Abilities = { criuVersion: "4.2.1", lazyPages: true, noTracking: "", costs: { fixedMs: 100, perGibibyteMs: 30 } };
 const large = stopAndCopyMaxBytes + 1;
 
 function choose(question: Partial<ModeQuestion>) {

@@ -4,6 +4,8 @@ import { type Costs, type Forecast, forecast } from "./rounds.ts";
 
 /** What this host can do, found by doing. */
 export interface Abilities {
+  /** Empty until the canary has run. */
+  readonly criuVersion: string;
   readonly lazyPages: boolean;
   /** Empty: it can track memory. */
   readonly noTracking: string;
@@ -11,6 +13,7 @@ export interface Abilities {
 }
 
 export const noAbilities: Abilities = {
+  criuVersion: "",
   lazyPages: false,
   noTracking: "it was not tried yet",
   costs: { fixedMs: 150, perGibibyteMs: 30 },

@@ -17,6 +17,7 @@ export interface OpenFile {
 
 /** Devices whose state is nothing (null, zero, full, random, urandom, tty, ptmx) and pseudo terminals of the container's own. */
 const harmlessDevices = /^(1:[35789]|5:[02]|136:\d+)$/;
+const isGpu = (link: string): boolean => /^\/dev\/(nvidia|dri\/|kfd|accel\/|habanalabs)/.test(link);
 const maxGhostBytes = 64 << 20;
 
 const finding = (code: string, file: OpenFile, message: string, mend: string): Finding => ({
@@ -50,6 +51,15 @@ export function judgeOpenFile(file: OpenFile): { blockers: Finding[]; warnings: 
         "Have the application rescan after a move.",
       ),
     );
+  else if (isGpu(file.link))
+    blockers.push(
+      finding(
+        "GPU_IN_USE",
+        file,
+        "a GPU is open; its memory cannot be checkpointed here",
+        "Stop the part that uses the GPU before a move, or keep this workload on on-demand capacity.",
+      ),
+    );
   else if (file.isDevice && !harmlessDevices.test(file.device))
     blockers.push(
       finding("DEVICE_IN_USE", file, `device ${file.device} is open`, "A device's state cannot travel; close it before a move."),
@@ -61,6 +71,15 @@ export function judgeOpenFile(file: OpenFile): { blockers: Finding[]; warnings: 
         file,
         `a deleted file of ${file.bytes} bytes is still open`,
         "Close or truncate deleted files that are still open.",
+      ),
+    );
+  else if (file.link.startsWith("/") && file.link.endsWith(" (deleted)") && !file.link.startsWith("/memfd:") && file.bytes > 0)
+    warnings.push(
+      finding(
+        "DELETED_FILE_TRAVELS",
+        file,
+        `a deleted file of ${file.bytes} bytes is still open; it travels inside the freeze`,
+        "Nothing has to be done; a smaller file makes a shorter freeze.",
       ),
     );
   else if (file.link.startsWith("/") && !file.isMountKnown && !file.link.startsWith("/memfd:") && !file.link.startsWith("/dev/zero"))

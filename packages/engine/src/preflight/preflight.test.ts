@@ -16,7 +16,8 @@ describe("judgeOpenFile", () => {
   it.each([
     ["IO_URING_IN_USE", { link: "anon_inode:[io_uring]" }],
     ["KERNEL_OBJECT_IN_USE", { link: "anon_inode:[perf_event]" }],
-    ["DEVICE_IN_USE", { link: "/dev/nvidia0", isDevice: true, device: "195:0" }],
+    ["GPU_IN_USE", { link: "/dev/nvidia0", isDevice: true, device: "195:0" }],
+    ["DEVICE_IN_USE", { link: "/dev/fuse", isDevice: true, device: "10:229" }],
     ["MQUEUE_IN_USE", { link: "/queue", isMountKnown: false }],
     ["FILE_OUTSIDE", { link: "/root/secret/log", isMountKnown: false }],
     ["DELETED_FILE_TOO_LARGE", { link: "/tmp/x (deleted)", bytes: 65 << 20 }],
@@ -30,8 +31,12 @@ describe("judgeOpenFile", () => {
     { link: "socket:[1]", isMountKnown: false },
     { link: "pipe:[1]", isMountKnown: false },
     { link: "anon_inode:[eventpoll]", isMountKnown: false },
-    { link: "/tmp/x (deleted)", bytes: 4096 },
     { link: "/memfd:cache (deleted)", isMountKnown: false },
   ])("lets $link pass", (more) => expect(judgeOpenFile(file(more))).toEqual({ blockers: [], warnings: [] }));
+  it("says that a small deleted file travels, and how large it is", () =>
+    expect(judgeOpenFile(file({ link: "/tmp/x (deleted)", bytes: 4096 }))).toMatchObject({
+      blockers: [],
+      warnings: [{ code: "DELETED_FILE_TRAVELS", message: expect.stringContaining("4096 bytes") }],
+    }));
   it("warns of inotify", () => expect(judgeOpenFile(file({ link: "anon_inode:inotify" })).warnings).toHaveLength(1));
 });

@@ -1,15 +1,16 @@
 // Can this workload be moved as it is, and how? Answered while it is healthy, not in the two minutes.
-import { readdir, readlink, stat } from "node:fs/promises";
-import type { Finding, MigrationMode, PreflightReport, TargetCapabilities } from "../engine.ts";
+import { targetMisfits } from "@aether/contract";
+import type { Finding, Inspection, MigrationMode, PreflightReport, TargetCapabilities } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { type Abilities, chooseMode } from "../memory/mode.ts";
 import { untrackable } from "../memory/pins.ts";
 import { tcpTable } from "../network/tcp-table.ts";
-import { requireRecord } from "../record.ts";
+import { requireRecord, type WorkloadRecord } from "../record.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
-import { readProc, residentBytes } from "../runtime/process.ts";
+import { residentBytes } from "../runtime/process.ts";
 import { writableBytes } from "../runtime/rootfs.ts";
-import { judgeOpenFile, type OpenFile } from "./descriptors.ts";
+import { hostFacts } from "./host-facts.ts";
+import { inspectProcesses } from "./inspect.ts";
 
 export async function preflight(
   host: Host,
@@ -26,32 +27,17 @@ export async function preflight(
   if (record.phase !== "running")
     blockers.push({ code: "NOT_RUNNING", message: `the workload is ${record.phase}`, mend: "Start it.", subject: workload });
   const pids = await pidsOf(host, workload);
-  for (const pid of pids) {
-    signal.throwIfAborted();
-    for (const file of await openFilesOf(pid)) {
-      const judged = judgeOpenFile(file);
-      blockers.push(...judged.blockers);
-      warnings.push(...judged.warnings);
-    }
-    const tracer = /^TracerPid:\s*(\d+)$/m.exec((await readProc(pid, "status")) ?? "")?.[1];
-    if (tracer !== undefined && tracer !== "0")
-      blockers.push({
-        code: "TRACED",
-        message: `it is traced by process ${tracer}`,
-        mend: "Detach the debugger.",
-        subject: `process ${pid}`,
-      });
-    const maps = (await readProc(pid, "maps")) ?? "";
-    if (maps.includes("anon_inode:[io_uring]") && !blockers.some((one) => one.code === "IO_URING_IN_USE"))
-      blockers.push({
-        code: "IO_URING_IN_USE",
-        message: "an io_uring is mapped",
-        mend: "Switch io_uring off in the application.",
-        subject: `process ${pid}`,
-      });
-  }
+  const inspected = await inspectProcesses(pids, await hostFacts(), signal);
+  const needs = {
+    ...inspected.needs,
+    criuVersion: here.criuVersion,
+    memoryLimitBytes: BigInt(record.spec.memoryLimitBytes),
+    places: placesOf(record),
+  };
+  const misfits = targetMisfits(needs, target);
+  blockers.push(...inspected.blockers, ...misfits.blockers);
+  warnings.push(...inspected.warnings, ...misfits.warnings);
   const first = pids[0];
-  if (first !== undefined) blockers.push(...(await socketFindings(first)));
   const memoryBytes = await residentBytes(pids);
   const files = await writableBytes(host, workload);
   const chosen = chooseMode(
@@ -61,6 +47,7 @@ export async function preflight(
   if (record.spec.volumes.some((volume) => volume.mode === "sync"))
     warnings.push({ code: "SYNC_VOLUME", message: "a sync volume is copied to the same path on the target", mend: "", subject: workload });
   return {
+    needs: { ...needs, memoryBytes: BigInt(memoryBytes) },
     blockers,
     warnings,
     memoryBytes,
@@ -73,49 +60,17 @@ export async function preflight(
   };
 }
 
-async function openFilesOf(pid: number): Promise<OpenFile[]> {
-  const mounts = new Set(((await readProc(pid, "mountinfo")) ?? "").split("\n").map((line) => line.split(" ")[0]));
-  const fds = await readdir(`/proc/${pid}/fd`).catch(() => []);
-  const files: OpenFile[] = [];
-  for (const fd of fds) {
-    const path = `/proc/${pid}/fd/${fd}`;
-    const link = await readlink(path).catch(() => undefined);
-    const found = await stat(path).catch(() => undefined);
-    const info = (await readProc(pid, `fdinfo/${fd}`)) ?? "";
-    if (link === undefined) continue; // closed meanwhile
-    const isDevice = found?.isCharacterDevice() === true || found?.isBlockDevice() === true;
-    const rdev = found?.rdev ?? 0;
-    files.push({
-      pid,
-      fd: Number(fd),
-      link,
-      bytes: found?.isFile() ? found.size : 0,
-      isDevice,
-      device: isDevice ? `${(rdev >> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >> 12) & 0xfff00)}` : "",
-      // stdin is /dev/null of the host: criu finds it by its device.
-      isMountKnown: isDevice || mounts.has(/^mnt_id:\s*(\d+)$/m.exec(info)?.[1] ?? ""),
-    });
-  }
-  return files;
+/** Against a target that can do what this host can: what the workload itself stands in the way of. */
+export async function inspect(host: Host, workload: string, here: Abilities, signal: AbortSignal): Promise<Inspection> {
+  const began = performance.now();
+  const cpu = process.cpuUsage();
+  const report = await preflight(host, workload, "auto", { lazyPages: here.lazyPages }, here, undefined, signal);
+  const used = process.cpuUsage(cpu);
+  return { report, tookMs: performance.now() - began, cpuMs: (used.user + used.system) / 1000 };
 }
 
-/** Sockets of kinds that criu has no image for. */
-async function socketFindings(pid: number): Promise<Finding[]> {
-  const found: Finding[] = [];
-  for (const [file, name] of [
-    ["raw", "raw"],
-    ["raw6", "raw"],
-    ["sctp/eps", "SCTP"],
-    ["dccp", "DCCP"],
-  ] as const) {
-    const lines = ((await readProc(pid, `net/${file}`)) ?? "").trim().split("\n").slice(1);
-    if (lines.length > 0)
-      found.push({
-        code: "SOCKET_KIND",
-        message: `a ${name} socket is open`,
-        mend: "It cannot be checkpointed; close it before a move.",
-        subject: `network namespace of process ${pid}`,
-      });
-  }
-  return found;
-}
+/** What a target must reach by name. */
+const placesOf = ({ spec, image }: WorkloadRecord): string[] => [
+  ...(spec.rootfs === "host" ? [] : [image === undefined ? `rootfs:${spec.rootfs}` : `oci:${image.chainId}`]),
+  ...spec.volumes.filter(({ mode }) => mode === "shared").map(({ source }) => `shared:${source}`),
+];

@@ -55,7 +55,7 @@ export function createRuntime(host: Host): OwnedRuntime {
   }
 
   // Reading every record costs about 2 ms a workload in the agent's interpreting process, so most looks are at the processes alone: at those
-  // of the last listing, which comes by itself every four seconds and with every `list`.
+  // of the last listing, which comes by itself every two seconds and with every `list`.
   let known: readonly WorkloadRecord[] = [];
   let looks = 0;
   const look = async () => {
@@ -64,7 +64,7 @@ export function createRuntime(host: Host): OwnedRuntime {
   };
   const timer = setInterval(() => {
     look().catch((caught: unknown) => host.options.log.warn({ err: caught }, "runtime.observe"));
-  }, 1000);
+  }, 500);
   timer.unref();
 
   return {

@@ -1,176 +1,291 @@
-// A checkpoint in the store: images and files in one folder, a manifest with every digest, renamed into place when it is whole.
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { cp, mkdir, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+// A checkpoint in the store, while the workload runs on: its files are mirrored before, inside the freeze are criu's dump and what was written since;
+// everything else (cutting, hashing, compressing, encrypting, storing) happens after the thaw. Only chunks that no earlier snapshot of the
+// workload has are written. A snapshot is whole by itself: none depends on another but by chunks that are there.
+import { access, copyFile, mkdir, readdir, rm, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { Fault, fault } from "@aether/contract";
-import { run, writeFileAtomic } from "@aether/kit";
-import { z } from "zod";
+import { faultpoint, run } from "@aether/kit";
 import { dump, restore } from "../checkpoint/criu.ts";
-import type { ManifestEntry, Snapshots, WorkloadSpec } from "../engine.ts";
+import type { ManifestEntry, Progress, SnapshotKey, Snapshots, WorkloadSpec } from "../engine.ts";
+import { touchMappedFiles } from "../files/mapped.ts";
 import { travellingTrees } from "../files/sync.ts";
-import { createTreeHasher } from "../files/tree-digest.ts";
+import { createTreeHasher, type NamedTree } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
-import type { Host } from "../host.ts";
-import { imagePin, requireImage } from "../image/images.ts";
+import { type Host, workloadDir } from "../host.ts";
+import { requireImage } from "../image/images.ts";
 import { leadHere, makeNetwork } from "../network/workload-network.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
-import { observe } from "../receipt/observe.ts";
-import { readRecord, requireRecord, writeRecord } from "../record.ts";
+import { descriptorsOf, observe } from "../receipt/observe.ts";
+import { readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, makeCgroups, pidsOf, signalPid, thaw } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
 import { mountRootfs, prepareRootfs } from "../runtime/rootfs.ts";
 import { destroy, plain, statusOf } from "../runtime/runtime.ts";
+import { outputTail, shimFiles } from "../runtime/shim.ts";
+import { outputTailName } from "../steps/images.ts";
 import { phase } from "../steps/journal.ts";
+import { type ChunkWriter, createChunkWriter, writeContent } from "./content.ts";
+import { type ChunkRef, chunksOf, readBody, readHead, type SnapshotBody, writeManifest } from "./manifest.ts";
+import { pageCuts } from "./pages.ts";
+import { openDirectoryStore, parseSnapshotId } from "./store.ts";
+import { mirrorOf, restoreTree, storeTree } from "./trees.ts";
 
-const snapshotManifest = z.object({
-  entries: z.array(z.object({ name: z.string(), bytes: z.number(), sha256: z.string() })),
-  filesDigest: z.string(),
-  stdio: z.object({ stdout: z.number(), stderr: z.number() }),
-  image: imagePin.optional(),
-});
+const filesDeadlineMs = 600_000;
 
-export function createSnapshots(host: Host): Snapshots {
-  const folder = (id: string) => {
-    if (!/^[a-z0-9-]{1,60}$/.test(id)) throw fault("INVALID_ARGUMENT", `${id} is not the name of a snapshot`, { field: "snapshot_id" });
-    return join(host.options.snapshotDir, id);
-  };
+export interface OwnedSnapshots extends Snapshots {
+  /** Called once, before anything else: what a crash of this host left unfinished holds nobody up. */
+  recover(): Promise<void>;
+}
+
+export function createSnapshots(host: Host): OwnedSnapshots {
+  const store = openDirectoryStore(host.options.snapshotDir, host.options.hostId);
+  const { native, rsync } = host.options.tools;
+  /** What the newest snapshot of each workload holds, so that it need not be read and decrypted for the next. */
+  const newest = new Map<string, SnapshotBody>();
+
+  async function requireManifest(snapshotId: string): Promise<Buffer> {
+    const bytes = await store.getManifest(parseSnapshotId(snapshotId));
+    if (bytes === undefined) throw fault("SNAPSHOT_NOT_FOUND", `${snapshotId} is not in the store of this node`);
+    return bytes;
+  }
+
+  /** The last snapshot of this workload whose body this key opens; after a restart it is looked for among the newest. */
+  async function lastOf(workload: string, key: SnapshotKey): Promise<SnapshotBody | undefined> {
+    const known = newest.get(workload);
+    if (known !== undefined) return known;
+    for (const id of (await store.listManifests()).slice(0, 200)) {
+      const bytes = await store.getManifest(id);
+      if (bytes === undefined) continue;
+      try {
+        if (readHead(id, bytes).head.workload === workload) return readBody(id, bytes, key);
+      } catch (caught) {
+        host.options.log.warn({ err: Fault.from(caught), snapshotId: id }, "snapshot.unreadable"); // costs a whole write, loses nothing
+      }
+    }
+    return undefined;
+  }
+
+  const copyTree = (from: string, to: string, signal: AbortSignal, more: readonly string[] = []) =>
+    // 24: files vanished while they were read, which a running workload does; inside the freeze nothing vanishes.
+    run(rsync, ["-aHAXS", "--numeric-ids", "--delete", ...more, `${from}/`, `${to}/`], {
+      deadlineMs: filesDeadlineMs,
+      signal,
+      okCodes: [0, 24],
+    });
+
+  /** Stops the workload for as long as the dump and the last changes of its files take. */
+  async function capture(record: WorkloadRecord, images: string, mirrors: readonly NamedTree[], progress: Progress, signal: AbortSignal) {
+    const { name } = record.spec;
+    const trees = travellingTrees(host, record.spec);
+    const hasher = createTreeHasher();
+    for (const { path } of trees) await run("sync", ["-f", path], { deadlineMs: 120_000, signal });
+    const stamp = await hasher.stamp(trees);
+    await phase(progress, "snapshot.files", async () => {
+      for (const [at, mirror] of mirrors.entries()) {
+        await mkdir(mirror.path, { recursive: true, mode: 0o700 });
+        await copyTree(trees[at]?.path ?? "", mirror.path, signal);
+      }
+    });
+    const began = performance.now();
+    try {
+      await freeze(host, name);
+      await faultpoint("snapshot.frozen");
+      const descriptors = await descriptorsOf(host, name);
+      await phase(progress, "snapshot.dump", () => dump(host, record, images, signal));
+      const observed = await observe(host, name, descriptors);
+      await phase(progress, "snapshot.last_files", async (facts) => {
+        await touchMappedFiles(host, name);
+        const isUnchanged = stamp !== undefined && stamp === (await hasher.stamp(trees));
+        facts.copied = String(!isUnchanged);
+        if (isUnchanged) return;
+        for (const [at, mirror] of mirrors.entries())
+          await copyTree(trees[at]?.path ?? "", mirror.path, signal, stamp === undefined ? ["--checksum"] : []);
+      });
+      return { observed, freezeMs: performance.now() - began };
+    } finally {
+      await thaw(host, name);
+    }
+  }
+
+  async function storeImages(dir: string, writer: ChunkWriter): Promise<SnapshotBody["images"]> {
+    const names = (await readdir(dir)).filter((name) => name.endsWith(".img") || name === outputTailName).sort();
+    const cuts = new Map<string, number[]>();
+    for (const name of names.filter((one) => one.startsWith("pagemap-"))) {
+      const cut = await pageCuts(join(dir, name)).catch((caught: unknown) => {
+        host.options.log.warn({ err: caught, name }, "snapshot.pagemap"); // cut evenly: more is written than need be, nothing is lost
+        return undefined;
+      });
+      if (cut !== undefined) cuts.set(`pages-${cut.pagesId}.img`, cut.lengths);
+    }
+    const images: SnapshotBody["images"] = [];
+    for (const name of names) images.push({ name, ...(await writer.put(join(dir, name), cuts.get(name))) });
+    return images;
+  }
+
   return {
-    async create(workload, snapshotId, progress, signal) {
+    recover: () => store.recover(),
+    async create(workload, snapshotId, key, progress, signal) {
+      parseSnapshotId(snapshotId);
       const record = await requireRecord(host, workload);
       if (record.phase !== "running") throw fault("WORKLOAD_NOT_RUNNING", `${workload} is ${record.phase}`);
-      const half = `${folder(snapshotId)}.half`;
-      const images = join(half, "images");
-      await rm(half, { recursive: true, force: true });
-      await mkdir(images, { recursive: true, mode: 0o700 });
-      const trees = travellingTrees(host, record.spec);
       const began = performance.now();
-      let freezeMs = 0;
+      const cpu = process.cpuUsage();
+      const images = join(host.memoryDir, `snapshot-${snapshotId}`);
+      const end = await store.begin(snapshotId, signal);
       try {
-        await freeze(host, workload);
-        await phase(progress, "snapshot.dump", () => dump(host, record, images, signal));
-        for (const tree of trees)
-          await run(host.options.tools.rsync, ["-aHAXS", "--numeric-ids", `${tree.path}/`, `${join(half, tree.name)}/`], {
-            deadlineMs: 600_000,
-            signal,
-          });
-        const files = await createTreeHasher(attributeReader(host.options.tools.native)).digest(trees);
-        const entries = await digestImages(images);
-        const { manifest } = makeEvidence(entries, files, await observe(host, workload));
-        await thaw(host, workload);
-        freezeMs = performance.now() - began;
-        const kept = { entries, filesDigest: files.digest, stdio: record.stdio ?? { stdout: 0, stderr: 0 }, image: record.image };
-        await writeFileAtomic(join(half, "manifest.json"), JSON.stringify(kept));
-        await rename(half, folder(snapshotId));
-        return { manifest, bytes: entries.reduce((sum, entry) => sum + entry.bytes, files.bytes), freezeMs };
-      } catch (caught) {
-        const problem = Fault.from(caught);
-        await rm(half, { recursive: true, force: true });
-        throw problem;
+        await rm(images, { recursive: true, force: true });
+        await mkdir(images, { recursive: true, mode: 0o700 });
+        const mirrors = travellingTrees(host, record.spec).map(({ name }) => ({ name, path: mirrorOf(workloadDir(host, workload), name) }));
+        const { observed, freezeMs } = await capture(record, images, mirrors, progress, signal);
+        await writeFile(join(images, outputTailName), await outputTail(host, workload));
+        return await phase(progress, "snapshot.store", async (facts) => {
+          const before = await lastOf(workload, key);
+          const known = new Map<string, ChunkRef>((before === undefined ? [] : chunksOf(before)).map((chunk) => [chunk.plain, chunk]));
+          const writer = createChunkWriter(store, known, signal);
+          const stored = await storeImages(images, writer);
+          const trees: SnapshotBody["trees"] = [];
+          for (const mirror of mirrors) {
+            const earlier = before?.trees.find(({ name }) => name === mirror.name)?.entries ?? [];
+            trees.push({ name: mirror.name, entries: await storeTree(mirror, writer, native, earlier) });
+          }
+          const files = await createTreeHasher(attributeReader(native)).digest(mirrors);
+          const body: SnapshotBody = {
+            workload,
+            stdio: record.stdio ?? { stdout: 0, stderr: 0 },
+            ...(record.image === undefined ? {} : { image: record.image }),
+            images: stored,
+            trees,
+            filesDigest: files.digest,
+          };
+          const lost = (await Promise.all(chunksOf(body).map(async ({ id }) => ((await store.hasChunk(id)) ? [] : [id])))).flat();
+          if (lost.length > 0) throw fault("SNAPSHOT_CORRUPT", `${lost.length} chunks went from the store while the snapshot was made`);
+          const written = writeManifest(snapshotId, Date.now(), body, key);
+          await faultpoint("snapshot.before_manifest");
+          await store.putManifest(snapshotId, written.bytes);
+          newest.set(workload, body);
+          facts.storedBytes = String(writer.counts.storedBytes + written.bytes.length);
+          const used = process.cpuUsage(cpu);
+          return {
+            manifest: makeEvidence(stored.map(entryOf), files, observed).manifest,
+            bytes: stored.reduce((sum, image) => sum + image.bytes, files.bytes),
+            freezeMs,
+            storedBytes: writer.counts.storedBytes + written.bytes.length,
+            chunkCount: chunksOf(body).length,
+            newChunkCount: writer.counts.newChunks,
+            cpuSeconds: (used.user + used.system) / 1e6,
+            totalMs: performance.now() - began,
+            manifestSha256: written.sha256,
+          };
+        });
       } finally {
-        await thaw(host, workload);
+        await end();
+        await rm(images, { recursive: true, force: true });
       }
     },
-    async restore(snapshotId, spec, epoch, progress, signal) {
-      const from = folder(snapshotId);
-      const kept = await readKept(from, snapshotId);
+
+    async restore(snapshotId, spec, epoch, key, progress, signal) {
+      const body = readBody(snapshotId, await requireManifest(snapshotId), key);
       const existing = await readRecord(host, spec.name);
       if (existing !== undefined && ["running", "frozen", "prepared", "restored"].includes(existing.phase))
         throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.phase} on this node`);
       if (existing !== undefined && existing.epoch > epoch) throw fault("STALE_EPOCH", `${spec.name} is in epoch ${existing.epoch}`);
-      await phase(progress, "snapshot.verify", () => compareWithManifest(host, from, kept, snapshotId, spec));
-      if (kept.image !== undefined) await requireImage(host, spec, kept.image, signal);
-      await destroy(host, spec.name, spec.address, signal);
-      await writeRecord(host, { spec: plain(spec), epoch, phase: "starting" });
+      const images = join(host.memoryDir, `snapshot-${snapshotId}`);
       try {
-        for (const tree of travellingTrees(host, spec)) {
-          await mkdir(tree.path, { recursive: true });
-          await run(host.options.tools.rsync, ["-aHAXS", "--numeric-ids", "--delete", `${join(from, tree.name)}/`, `${tree.path}/`], {
-            deadlineMs: 600_000,
-            signal,
-          });
-        }
-        // criu writes its log beside the images: a copy keeps the stored snapshot as it was signed for.
-        const images = join(host.memoryDir, snapshotId);
-        await cp(join(from, "images"), images, { recursive: true });
-        try {
-          await prepareRootfs(host, spec);
-          await mountRootfs(host, spec, kept.image);
-          await makeNetwork(host, spec.name, spec.address);
-          await makeCgroups(host, spec.name, spec.memoryLimitBytes);
-          const launched = await phase(progress, "snapshot.restore", () =>
-            restore(host, spec, images, { isLazy: false, stdio: kept.stdio, isLeftStopped: true }, signal),
-          );
-          const ticks = (await statOf(launched.pid))?.startTicks;
-          const record = {
-            spec: plain(spec),
-            epoch,
-            phase: "running" as const,
-            pid: launched.pid,
-            ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
-            shimPid: launched.shimPid,
-            stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
-            ...(kept.image === undefined ? {} : { image: kept.image }),
-          };
-          await writeRecord(host, record);
-          for (const pid of await pidsOf(host, spec.name)) signalPid(pid, "SIGCONT");
-          await leadHere(host, spec.name, spec.address);
-          return statusOf(record);
-        } finally {
+        // All of it is read and compared before anything of the workload is touched: a damaged snapshot changes nothing.
+        await phase(progress, "snapshot.verify", async () => {
           await rm(images, { recursive: true, force: true });
-        }
-      } catch (caught) {
-        const problem = Fault.from(caught);
-        await destroy(host, spec.name, spec.address, AbortSignal.timeout(20_000));
-        await writeRecord(host, { spec: plain(spec), epoch, phase: "stopped" });
-        throw problem;
+          await mkdir(images, { recursive: true, mode: 0o700 });
+          for (const image of body.images) await writeContent(store, image, join(images, image.name), signal);
+          for (const { id } of chunksOf(body)) if (!(await store.hasChunk(id))) await store.getChunk(id);
+        });
+        if (body.image !== undefined) await requireImage(host, spec, body.image, signal);
+        return await bringBack(body, spec, epoch, images, progress, signal);
+      } finally {
+        await rm(images, { recursive: true, force: true });
       }
     },
-    async verify(snapshotId, spec, progress) {
-      const from = folder(snapshotId);
-      const kept = await readKept(from, snapshotId);
-      await phase(progress, "snapshot.verify", () => compareWithManifest(host, from, kept, snapshotId, spec));
+
+    async verify(snapshotId, _spec, progress) {
+      const { head } = readHead(snapshotId, await requireManifest(snapshotId));
+      await phase(progress, "snapshot.verify", async () => {
+        for (const id of head.chunks) await store.getChunk(id);
+      });
     },
+
     async remove(snapshotId) {
-      await rm(folder(snapshotId), { recursive: true, force: true });
+      await store.deleteManifest(snapshotId);
+      await rm(join(host.options.snapshotDir, snapshotId), { recursive: true, force: true }); // of before chunks
+      await store.sweep(async () => {
+        const used = new Set<string>();
+        for (const id of await store.listManifests()) {
+          const bytes = await store.getManifest(id);
+          // What cannot be read might need anything: nothing is swept then.
+          if (bytes !== undefined) for (const chunk of readHead(id, bytes).head.chunks) used.add(chunk);
+        }
+        return used;
+      });
     },
   };
-}
 
-async function readKept(from: string, snapshotId: string): Promise<z.infer<typeof snapshotManifest>> {
-  const text = await readFile(join(from, "manifest.json"), "utf8").catch((cause: unknown) => {
-    throw fault("SNAPSHOT_NOT_FOUND", `${snapshotId} is not in the store of this node`, { cause });
-  });
-  return snapshotManifest.parse(JSON.parse(text));
-}
-
-/** Every byte against its digest. Throws SNAPSHOT_CORRUPT. */
-async function compareWithManifest(
-  host: Host,
-  from: string,
-  kept: z.infer<typeof snapshotManifest>,
-  snapshotId: string,
-  spec: WorkloadSpec,
-): Promise<void> {
-  const found = await digestImages(join(from, "images"));
-  const wrong = kept.entries.find((entry) => found.find((one) => one.name === entry.name)?.sha256 !== entry.sha256);
-  if (wrong !== undefined || found.length !== kept.entries.length)
-    throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${wrong?.name ?? "the set of images"} does not match the manifest`, {
-      details: { snapshotId },
-    });
-  const trees = travellingTrees(host, spec).map(({ name }) => ({ name, path: join(from, name) }));
-  const files = await createTreeHasher(attributeReader(host.options.tools.native)).digest(trees);
-  if (files.digest !== kept.filesDigest)
-    throw fault("SNAPSHOT_CORRUPT", `${snapshotId}: its files do not match the manifest`, { details: { snapshotId } });
-}
-
-async function digestImages(dir: string): Promise<ManifestEntry[]> {
-  const entries: ManifestEntry[] = [];
-  for (const name of (await readdir(dir)).filter((one) => one.endsWith(".img")).sort()) {
-    const hash = createHash("sha256");
-    await pipeline(createReadStream(join(dir, name)), hash);
-    entries.push({ name, bytes: (await stat(join(dir, name))).size, sha256: hash.digest("hex") });
+  async function bringBack(body: SnapshotBody, spec: WorkloadSpec, epoch: number, images: string, progress: Progress, signal: AbortSignal) {
+    await destroy(host, spec.name, spec.address, signal);
+    await writeRecord(host, { spec: plain(spec), epoch, phase: "starting" });
+    try {
+      const trees = travellingTrees(host, spec);
+      await phase(progress, "snapshot.files", async () => {
+        for (const tree of trees) {
+          // Beside its place first: an interrupted restore leaves the old files or the new ones, never a mixture.
+          const beside = `${tree.path}.${epoch}.new`;
+          await rm(beside, { recursive: true, force: true });
+          await restoreTree(beside, body.trees.find(({ name }) => name === tree.name)?.entries ?? [], store, native, signal);
+          await mkdir(tree.path, { recursive: true });
+          // A volume may be a mount: its directory stays, what is in it becomes what was.
+          await run(rsync, ["-aHAXS", "--numeric-ids", "--delete", `${beside}/`, `${tree.path}/`], { deadlineMs: filesDeadlineMs, signal });
+          await rm(beside, { recursive: true, force: true });
+        }
+        const files = await createTreeHasher(attributeReader(native)).digest(trees);
+        if (files.digest !== body.filesDigest) throw fault("SNAPSHOT_CORRUPT", "the files did not come back as they were");
+      });
+      await prepareRootfs(host, spec);
+      await mountRootfs(host, spec, body.image);
+      await makeNetwork(host, spec.name, spec.address);
+      await makeCgroups(host, spec.name, spec.memoryLimitBytes);
+      const tail = join(images, outputTailName);
+      if (await isThere(tail)) {
+        await copyFile(tail, shimFiles(host, spec.name).log);
+        await unlink(tail);
+      }
+      const launched = await phase(progress, "snapshot.restore", () =>
+        restore(host, spec, images, { isLazy: false, stdio: body.stdio, isLeftStopped: true }, signal),
+      );
+      const ticks = (await statOf(launched.pid))?.startTicks;
+      const record = {
+        spec: plain(spec),
+        epoch,
+        phase: "running" as const,
+        pid: launched.pid,
+        ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
+        shimPid: launched.shimPid,
+        stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
+        ...(body.image === undefined ? {} : { image: body.image }),
+      };
+      await writeRecord(host, record);
+      for (const pid of await pidsOf(host, spec.name)) signalPid(pid, "SIGCONT");
+      await leadHere(host, spec.name, spec.address);
+      return statusOf(record);
+    } catch (caught) {
+      const problem = Fault.from(caught);
+      await destroy(host, spec.name, spec.address, AbortSignal.timeout(20_000));
+      await writeRecord(host, { spec: plain(spec), epoch, phase: "stopped" });
+      throw problem;
+    }
   }
-  return entries;
 }
+
+const entryOf = ({ name, bytes, sha256 }: { name: string; bytes: number; sha256: string }): ManifestEntry => ({ name, bytes, sha256 });
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );

@@ -1,0 +1,95 @@
+// Can this node take a workload that needs this? Pure: the source's preflight, the planner and the certificate ask the same question and get the same answer.
+import type { NodeCapabilities } from "./gen/aether/v2/node_pb.ts";
+import type { WorkloadNeeds } from "./gen/aether/v2/preflight_pb.ts";
+
+export interface Misfit {
+  readonly code: string;
+  readonly message: string;
+  readonly mend: string;
+  /** What it is about: a node's name, where the caller adds one. */
+  readonly subject: string;
+}
+
+/** What is known of a workload's needs and of a node; what is missing on either side is not held against it. */
+export type KnownNeeds = Partial<Omit<WorkloadNeeds, "$typeName" | "$unknown">>;
+export type KnownNode = Partial<
+  Pick<NodeCapabilities, "arch" | "cpuFeatures" | "xsaveComponents" | "kernelVersion" | "cgroupVersion" | "pidLimit" | "timeNamespace">
+> & { readonly criuVersion?: string };
+
+export function targetMisfits(needs: KnownNeeds, node: KnownNode): { blockers: Misfit[]; warnings: Misfit[] } {
+  const blockers: Misfit[] = [];
+  const warnings: Misfit[] = [];
+  const say = (list: Misfit[], code: string, message: string, mend: string) => list.push({ code, message, mend, subject: "target" });
+
+  if (needs.arch && node.arch && needs.arch !== node.arch) {
+    say(blockers, "ARCH_DIFFERS", `it runs on ${needs.arch}, the target is ${node.arch}`, "Choose a target of the same architecture.");
+    return { blockers, warnings };
+  }
+  // An empty list is one that was not read.
+  const features = new Set(node.cpuFeatures ?? []);
+  const lacking = features.size === 0 ? [] : (needs.cpuFeatures ?? []).filter((feature) => !features.has(feature));
+  if (lacking.length > 0)
+    say(
+      blockers,
+      "CPU_FEATURES_MISSING",
+      `libraries of it chose code by features that the target's CPU lacks: ${lacking.join(" ")}`,
+      `Choose a target that has them, or start it without them: GLIBC_TUNABLES=glibc.cpu.hwcaps=${lacking.map(glibcName).join(",")}`,
+    );
+  const components = new Set(node.xsaveComponents ?? []);
+  const unsaved = components.size === 0 ? [] : (needs.xsaveComponents ?? []).filter((component) => !components.has(component));
+  if (unsaved.length > 0)
+    say(
+      blockers,
+      "CPU_STATE_MISSING",
+      `its threads may hold CPU state that the target's kernel does not keep: ${unsaved.join(" ")}`,
+      "Choose a target with the same extended state enabled.",
+    );
+  if (needs.timeNamespace === true && node.timeNamespace === false)
+    say(
+      blockers,
+      "TIME_NAMESPACE_MISSING",
+      "its clocks are shifted, and the target's kernel has no time namespaces",
+      "Choose a target with CONFIG_TIME_NS.",
+    );
+  const pidLimit = Number(node.pidLimit ?? 0n);
+  if (pidLimit > 0 && (needs.threadCount ?? 0) > pidLimit / 2)
+    say(
+      blockers,
+      "PID_LIMIT",
+      `it has ${needs.threadCount} threads, and the target allows ${pidLimit} in all`,
+      "Raise kernel.pid_max on the target.",
+    );
+  if (needs.criuVersion && node.criuVersion && compareVersions(node.criuVersion, needs.criuVersion) < 0)
+    say(
+      blockers,
+      "CRIU_OLDER",
+      `the target's CRIU ${node.criuVersion} is older than the one that writes the images (${needs.criuVersion})`,
+      "Update CRIU on the target: images are read by the same version or a newer one.",
+    );
+  if (needs.kernelVersion && node.kernelVersion && compareVersions(node.kernelVersion, needs.kernelVersion) < 0)
+    say(
+      warnings,
+      "KERNEL_OLDER",
+      `the target's kernel ${node.kernelVersion} is older than ${needs.kernelVersion}`,
+      "What the newer kernel offered when the workload started may be missing there; rehearse a move with a drill.",
+    );
+  if (needs.cgroupVersion && node.cgroupVersion && needs.cgroupVersion !== node.cgroupVersion)
+    say(
+      warnings,
+      "CGROUP_VERSION",
+      `its node has cgroup version ${needs.cgroupVersion}, the target ${node.cgroupVersion}`,
+      "A program that reads its own limits from /sys/fs/cgroup finds other files after a move.",
+    );
+  return { blockers, warnings };
+}
+
+/** Major and minor (and patch, where both have it) numbers; what follows them says nothing of what works together. */
+function compareVersions(a: string, b: string): number {
+  const numbers = (text: string) => (/^\d+(\.\d+)*/.exec(text)?.[0] ?? "").split(".").slice(0, 2).map(Number);
+  const [left, right] = [numbers(a), numbers(b)];
+  return (left[0] ?? 0) - (right[0] ?? 0) || (left[1] ?? 0) - (right[1] ?? 0);
+}
+
+/** As glibc writes the features that it can be told to leave alone. */
+const glibcName = (feature: string): string =>
+  `-${({ sse4_1: "SSE4_1", sse4_2: "SSE4_2", abm: "LZCNT" } as Record<string, string>)[feature] ?? feature.replace(/^avx512_?/, "AVX512").toUpperCase()}`;

@@ -1,0 +1,46 @@
+// What this host is, so far as a workload from elsewhere, or one that leaves, must know. None of it changes before the next boot.
+import { access, readFile } from "node:fs/promises";
+import { arch, release } from "node:os";
+import { readTextIfThere } from "@aether/kit";
+import type { HostFacts } from "../engine.ts";
+import { xsaveComponents } from "./cpu.ts";
+
+const kernelArchs: Readonly<Record<string, string>> = { x64: "x86_64", arm64: "aarch64" };
+
+let known: Promise<HostFacts> | undefined;
+
+/** Read once. */
+export function hostFacts(): Promise<HostFacts> {
+  known ??= read();
+  return known;
+}
+
+async function read(): Promise<HostFacts> {
+  const cpuinfo = await readFile("/proc/cpuinfo", "utf8");
+  const cpuFeatures = parseCpuFeatures(cpuinfo);
+  return {
+    arch: kernelArchs[arch()] ?? arch(),
+    cpuModel: /^(?:model name|CPU part)\s*:\s*(.*)$/m.exec(cpuinfo)?.[1] ?? "",
+    cpuFeatures,
+    xsaveComponents: arch() === "x64" ? xsaveComponents(cpuFeatures) : [],
+    kernelVersion: release(),
+    cgroupVersion: (await isThere("/sys/fs/cgroup/cgroup.controllers")) ? 2 : 1,
+    pidLimit: Number((await readTextIfThere("/proc/sys/kernel/pid_max")) ?? 0),
+    timeNamespace: await isThere("/proc/self/ns/time"),
+  };
+}
+
+/** The features that every CPU has: a process may run on any of them. x86 says "flags", arm64 "Features". */
+export function parseCpuFeatures(cpuinfo: string): string[] {
+  const sets = [...cpuinfo.matchAll(/^(?:flags|Features)\s*:\s*(.*)$/gm)].map(
+    (match) => new Set((match[1] ?? "").split(/\s+/).filter(Boolean)),
+  );
+  const [first, ...rest] = sets;
+  return [...(first ?? [])].filter((feature) => rest.every((set) => set.has(feature))).sort();
+}
+
+const isThere = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
