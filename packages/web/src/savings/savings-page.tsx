@@ -65,9 +65,8 @@ export function SavingsPage() {
           <Savings title="By pool" savings={data.pools} />
           <Panel title="Where the prices came from">
             {data.sources.length === 0 ? (
-              <Empty>
-                No price is known. Give the control plane credentials that may read spot prices, or a price file: see the risk page's
-                sources.
+              <Empty command={"prices: { ec2: { regions: [us-east-1] }, onDemandUsdPerHour: { us-east-1: { m6i.large: 0.096 } } }"}>
+                No price is known. The control plane reads spot prices with AWS credentials; in its configuration:
               </Empty>
             ) : (
               <ul className="grid gap-1">

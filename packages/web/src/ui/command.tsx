@@ -13,7 +13,7 @@ export function Command({ text }: { text: string }) {
     }
   };
   return (
-    <span className="inline-flex max-w-full items-stretch rounded-md border border-line bg-ground text-left">
+    <span className="inline-flex max-w-full items-stretch justify-self-start rounded-md border border-line bg-ground text-left">
       <code className="min-w-0 px-2.5 py-1 font-mono whitespace-pre-wrap wrap-anywhere text-text">{text}</code>
       <button
         type="button"

@@ -6,7 +6,11 @@ export function Empty({ children, command }: { children: ReactNode; command?: st
   return (
     <div className="grid grid-cols-[minmax(0,1fr)] justify-items-center gap-2 px-4 py-10 text-center text-soft">
       <p className="max-w-md">{children}</p>
-      {command !== undefined && <Command text={command} />}
+      {command !== undefined && (
+        <span className="max-w-full">
+          <Command text={command} />
+        </span>
+      )}
     </div>
   );
 }

@@ -1,7 +1,7 @@
 // A thing is always a link to its page.
 import { Link } from "@tanstack/react-router";
 
-const look = "font-medium hover:underline underline-offset-2 wrap-anywhere";
+const look = "font-medium hover:underline underline-offset-2 break-words";
 
 export const NodeLink = ({ id }: { id: string }) =>
   id === "" ? (

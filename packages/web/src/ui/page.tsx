@@ -18,7 +18,11 @@ export function Page({ title, heading, aside, about, children }: Props) {
       <div className="mb-4 flex min-h-8 flex-wrap items-center gap-x-3 gap-y-2">
         <h1 className="min-w-0 text-lg font-semibold tracking-tight break-words">{heading ?? title}</h1>
         {aside !== undefined && <div className="ml-auto flex flex-wrap items-center gap-2">{aside}</div>}
-        {about !== undefined && <div className="w-full max-w-3xl text-soft">{about}</div>}
+        {about !== undefined && (
+          <div className="basis-full text-soft">
+            <p className="max-w-3xl">{about}</p>
+          </div>
+        )}
       </div>
       {children}
     </div>
