@@ -28,14 +28,12 @@ const source = [
   "freeze.after_dump",
   "transfer.half",
   "release.before",
-  "journal.before_rename",
 ];
 const target = [
   "command.begun",
   "command.done",
   "command.kept",
   "prepare.after_namespace",
-  "image.before_rename",
   "restore.before",
   "restore.after",
   "resume.after_continue",

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +36,11 @@ export interface ChaosCloud {
   disarmAll(): Promise<void>;
   /** Nothing passes between this node and anybody, for so long. */
   cut(node: string, ms: number): Promise<void>;
+  /** Core stands still for so long, its sockets open: what a partition looks like to those who wait for it. */
+  freezeCore(): Promise<() => void>;
+  /** The metadata service of this node announces its termination, or withdraws it. */
+  announce(node: string, afterSeconds: number): Promise<void>;
+  withdraw(node: string): Promise<void>;
   /** Nodes on which processes of the workload exist, running or stopped. */
   holders(workload: string): Promise<{ node: string; isStopped: boolean }[]>;
   log(daemon: string): string;
@@ -58,6 +64,17 @@ export async function startChaosCloud(): Promise<ChaosCloud> {
     await aether("down", "--prefix", prefix);
     throw new Error(`the cloud did not come up: ${up.err}`);
   }
+  const lab = (method: string, path: string, body?: object) =>
+    new Promise<void>((resolve, reject) => {
+      const asked = request({ socketPath: join(dir, "cloud", "run", "lab.sock"), method, path }, (response) => {
+        response.resume();
+        response.on("end", () =>
+          response.statusCode === 200 ? resolve() : reject(new Error(`${method} ${path}: ${response.statusCode}`)),
+        );
+      });
+      asked.on("error", reject);
+      asked.end(body === undefined ? undefined : JSON.stringify(body));
+    });
   const { token } = JSON.parse(await readFile(join(dir, "cloud", "cli.json"), "utf8")) as { token: string };
 
   return {
@@ -84,6 +101,13 @@ export async function startChaosCloud(): Promise<ChaosCloud> {
       await new Promise((resolve) => setTimeout(resolve, ms));
       await inside("delete table inet chaos");
     },
+    async freezeCore() {
+      const record = JSON.parse(await readFile(join(dir, "cloud", "cloud.json"), "utf8")) as { processes: { core: { pid: number } } };
+      process.kill(record.processes.core.pid, "SIGSTOP");
+      return () => process.kill(record.processes.core.pid, "SIGCONT");
+    },
+    announce: (node, afterSeconds) => lab("POST", "/interruptions", { nodeId: node, kind: "notice", afterSeconds }),
+    withdraw: (node) => lab("DELETE", `/interruptions/${node}`),
     async holders(workload) {
       const found = new Map<string, string[]>();
       for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {

@@ -66,6 +66,46 @@ describe.skipIf(missing !== undefined)(`the crash matrix (${cases.length} cases,
     120_000,
   );
 
+  it.skipIf(only !== undefined && !"reflex".includes(only))(
+    "a notice that core cannot hear: the node keeps the state by itself, and core takes over what came of it",
+    async () => {
+      const { source } = await begin();
+      const list = async () =>
+        (await cloud.call<{ snapshots?: { id: string; state: string; cause: string }[] }>("GET", "/api/v2/snapshots?workload=demo"))?.body
+          ?.snapshots ?? [];
+      const known = new Set((await list()).map(({ id }) => id));
+      // A plan is on the node's disk some seconds after its session began.
+      await sleep(7_000);
+      const goOn = await cloud.freezeCore();
+      try {
+        await cloud.announce(source, 100);
+        await until("the reflex", 500, 40_000, async () =>
+          cloud.log(`agent-${source}`).includes('"action":"createSnapshot"') ? true : undefined,
+        );
+        await sleep(3_000);
+      } finally {
+        goOn();
+      }
+      const taken = await until("core to take it over", 500, 40_000, async () =>
+        (await list()).find(({ id, state }) => !known.has(id) && state === "SNAPSHOT_STATE_READY"),
+      );
+      const decision = await cloud.call<{ decision: { rule: string } }>(
+        "GET",
+        `/api/v2/decisions/${taken.cause.slice("decision/".length)}`,
+      );
+      expect(decision?.body?.decision?.rule).toBe("reflex");
+      // The notice itself is heard now, and answered as ever: the workload leaves, with every answer right.
+      await until("the workload to have left", 500, 60_000, async () => {
+        const now = await cloud.call<{ workload: { nodeId: string; state: string } }>("GET", "/api/v2/workloads/demo");
+        return now?.body?.workload?.nodeId !== source && now?.body?.workload?.state === "WORKLOAD_STATE_RUNNING" ? true : undefined;
+      });
+      await cloud.withdraw(source);
+      expect(client.totals().wrongCount).toBe(0);
+      expect(client.totals().errorCount).toBe(0);
+    },
+    180_000,
+  );
+
   async function begin(): Promise<{ source: string; target: string }> {
     return until("both nodes to be able to move workloads", 100, 60_000, async () => {
       const workload = await cloud.call<{ workload: { nodeId: string; state: string } }>("GET", "/api/v2/workloads/demo");
