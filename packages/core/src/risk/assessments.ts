@@ -1,4 +1,4 @@
-// Assesses every node and pool each minute and at once when a signal comes, keeps the newest answer of each and, when it changed by enough
+// Assesses every node and pool each minute and soon after a signal, keeps the newest answer of each and, when it changed by enough
 // to matter, the answer in their history. A pass reads everything in a few queries, so its cost hardly depends on the size of the fleet.
 import { type Assessment, AssessmentSchema } from "@aether/contract/gen/aether/v2/risk_pb";
 import { faultpoint, type Logger, sleep } from "@aether/kit";
@@ -43,6 +43,8 @@ export interface Assessments extends Part {
 }
 
 const cutEveryMs = 3_600_000;
+/** A wave is assessed once, and after its decisions: moves come first. */
+const afterSignalMs = 1_000;
 
 export function createAssessments(options: AssessmentsOptions): Assessments {
   const { db, events, sessions, settings, weighing, nowMs, log, afterPass } = options;
@@ -113,8 +115,18 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
     routes: riskRoutes({ db, settings, weighing, nowMs }),
     async start(outer) {
       const signal = AbortSignal.any([outer, stopping.signal]);
-      const unhear = sessions.onSignal(() => void attempt("signal"));
-      signal.addEventListener("abort", unhear, { once: true });
+      let soon: NodeJS.Timeout | undefined;
+      const unhear = sessions.onSignal(() => {
+        soon ??= setTimeout(() => {
+          soon = undefined;
+          void attempt("signal");
+        }, afterSignalMs);
+      });
+      const end = () => {
+        unhear();
+        clearTimeout(soon);
+      };
+      signal.addEventListener("abort", end, { once: true });
       loop = (async () => {
         await attempt("start");
         while (!signal.aborted) {

@@ -1,6 +1,6 @@
 import { Fault } from "@aether/contract";
 import { AnalyzeRequestSchema, RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
-import { silentLogger } from "@aether/kit";
+import { silentLogger, until } from "@aether/kit";
 import { DEFAULT_ASSESS_SETTINGS, DEFAULT_RULE_THRESHOLDS, probabilityWithin } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport, type Interceptor } from "@connectrpc/connect";
@@ -31,17 +31,19 @@ let nowMs = Date.parse("2026-05-04T12:00:00Z");
 let assessments: ReturnType<typeof createAssessments>;
 let client: ReturnType<typeof createClient<typeof RiskService>>;
 
+const options = (): Parameters<typeof createAssessments>[0] => ({
+  db: database.db,
+  events: createEvents(database.db, database.notices),
+  sessions: { onSignal: () => () => undefined },
+  settings: { assess: DEFAULT_ASSESS_SETTINGS, thresholds: DEFAULT_RULE_THRESHOLDS, everyMs: 60_000, keepDays: 14 },
+  weighing: weighingOf(weighingConfig.parse({})),
+  nowMs: () => nowMs,
+  log: silentLogger,
+});
+
 beforeAll(async () => {
   database = await openScratchDatabase();
-  assessments = createAssessments({
-    db: database.db,
-    events: createEvents(database.db, database.notices),
-    sessions: { onSignal: () => () => undefined },
-    settings: { assess: DEFAULT_ASSESS_SETTINGS, thresholds: DEFAULT_RULE_THRESHOLDS, everyMs: 60_000, keepDays: 14 },
-    weighing: weighingOf(weighingConfig.parse({})),
-    nowMs: () => nowMs,
-    log: silentLogger,
-  });
+  assessments = createAssessments(options());
   client = createClient(
     RiskService,
     createRouterTransport((router) => assessments.routes?.(router), {
@@ -254,6 +256,32 @@ describe("assessments", () => {
     const explained = await client.explainRisk({ subject: "node/n1" });
     expect(explained.lines.join("\n")).toContain("rebalance recommendation (set by policy, not learnt)");
     expect(explained.survival.at(-1)?.afterSeconds).toBe(86_400);
+  });
+
+  it("assesses a wave of signals once, a moment after it", async () => {
+    let hear: () => void = () => undefined;
+    const life = new AbortController();
+    const watched = createAssessments({
+      ...options(),
+      sessions: {
+        onSignal: (listener) => {
+          hear = listener as () => void;
+          return () => undefined;
+        },
+      },
+    });
+    await watched.start?.(life.signal);
+    await until("the first pass", 10, 5_000, async () => ((await client.listAssessments({})).assessments.length > 0 ? true : undefined));
+    await signal("sig-w", "n1", "rebalance", 0);
+    nowMs += 1_000;
+    for (let i = 0; i < 500; i++) hear();
+    await until("the pass after the wave", 20, 10_000, async () =>
+      (await client.explainRisk({ subject: "node/n1" })).assessment?.cause === "signal" ? true : undefined,
+    );
+    life.abort();
+    await watched.stop();
+    const kept = await database.db.selectFrom("assessment_history").select("id").where("subject", "=", "node/n1").execute();
+    expect(kept).toHaveLength(2);
   });
 
   it("forgets a node that is gone, and keeps its history", async () => {
