@@ -4,7 +4,7 @@
 function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) if (value !== undefined && value !== false) element.setAttribute(key, value);
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null));
+  element.append(...children.flat(Number.POSITIVE_INFINITY).filter((child) => child !== undefined && child !== null));
   return element;
 }
 

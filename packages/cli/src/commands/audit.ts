@@ -36,7 +36,7 @@ export function registerAudit(program: Command): void {
           const answer = await client.verifyAudit(options.known ?? {}, { signal, timeoutMs: 120_000 });
           output.result(toPlain(VerifyAuditResponseSchema, answer), () =>
             answer.isIntact
-              ? `intact: ${answer.entryCount} entries\nlast: ${answer.entryCount}:${answer.lastHash}`
+              ? `intact: ${answer.entryCount} entries${answer.entryCount > 0n ? `\nlast: ${answer.entryCount}:${answer.lastHash}` : ""}`
               : `BROKEN at entry ${answer.brokenAtSequence}: ${answer.reason}`,
           );
           if (!answer.isIntact) throw new ExitWith(1);

@@ -14,6 +14,7 @@ export function v1Page(routes: readonly V1Route[], sunsetAt: Date): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Aether Guard: from v1 to v2</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/reference.css">
 </head>
 <body>
