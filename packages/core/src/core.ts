@@ -80,6 +80,7 @@ import { createFeeds } from "./signals/feeds/feeds.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { openSnapshotKeys } from "./snapshot/keys.ts";
 import { createRevive } from "./snapshot/revive.ts";
+import { createRpo } from "./snapshot/rpo.ts";
 import { createSnapshots } from "./snapshot/service.ts";
 import { createTelemetry } from "./telemetry/telemetry.ts";
 import { parsePool } from "./workload/address-pool.ts";
@@ -269,6 +270,7 @@ async function assemble(
     migrations,
     guards,
     certificates,
+    createRpo({ db, events, sessions: gateway, wake: snapshots.wake, nowMs, log }),
     createRevive({ db, events, sessions: gateway, offers, converge, nowMs, log }),
     createReflex({ db, events, sessions: gateway, sign, snapshotKeys, nowMs, log }),
     createPlanService({ db, sessions: gateway, limits, nowMs }),

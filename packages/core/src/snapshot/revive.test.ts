@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type MovingCloud, startMovingCloud } from "../testing/moving-cloud.ts";
 
 let cloud: MovingCloud;
-const run = async (name: string, nodeId: string, onNodeLost: string) => {
-  const spec = { name, rootfs: "host", argv: ["/bin/true"], evacuation: { onNodeLost } };
+const run = async (name: string, nodeId: string, onNodeLost: string, more: object = {}) => {
+  const spec = { name, rootfs: "host", argv: ["/bin/true"], evacuation: { onNodeLost }, ...more };
   expect((await cloud.core.call("POST", "/api/v2/workloads", { spec, nodeId })).status).toBe(200);
 };
 beforeAll(async () => {
@@ -15,6 +15,19 @@ beforeAll(async () => {
 afterAll(() => cloud.stop());
 
 const workload = async (name: string) => (await cloud.core.call("GET", `/api/v2/workloads/${name}`)).body.workload;
+
+it("a workload with an objective has a snapshot that often by itself, made with a key that is not on record", async () => {
+  await run("often", "n2", "ON_NODE_LOST_HOLD", { rpoSeconds: 10 });
+  const own = async () => (await cloud.core.call("GET", "/api/v2/snapshots?workload=often")).body.snapshots;
+  await until("two snapshots", 250, 30_000, async () => ((await own()).length >= 2 ? true : undefined));
+  const [newer, older] = await own();
+  const apart = Date.parse(newer.createdAt) - Date.parse(older.createdAt);
+  expect(apart).toBeGreaterThanOrEqual(10_000);
+  expect(older).toMatchObject({ cause: "rpo", state: "SNAPSHOT_STATE_READY" });
+  const sent = cloud.agents.get("n2")?.commands.find((command) => command.action.case === "createSnapshot");
+  expect(sent?.action.case === "createSnapshot" && sent.action.value.key?.key.length).toBe(32);
+  expect((await cloud.core.call("DELETE", "/api/v2/workloads/often?force=true")).status).toBe(200);
+}, 45_000);
 
 describe("a node that dies with its workloads", () => {
   it("leaves back only those that say so, from their newest snapshot, once the node is known to be dead", async () => {
