@@ -243,15 +243,6 @@ export interface Inspection {
   readonly cpuMs: number;
 }
 
-/** Processes that something else than this engine runs, looked at for a move. */
-export interface ForeignVerdict {
-  readonly pids: readonly number[];
-  readonly blockers: readonly Finding[];
-  readonly warnings: readonly Finding[];
-  readonly needs: KnownNeeds;
-  readonly memoryBytes: number;
-}
-
 export interface FreezeResult {
   readonly manifest: Manifest;
   readonly frozenAtMs: number;

@@ -17,7 +17,8 @@ await engine.recover(AbortSignal.timeout(30_000));
 const armed: (() => void)[] = [];
 const phases: unknown[] = [];
 const progress: Progress = { phase: (one) => phases.push(one), bytes: () => undefined };
-const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const asText = (_: string, value: unknown) => (typeof value === "bigint" ? String(value) : value);
+const say = (line: unknown) => process.stdout.write(`${JSON.stringify(line, asText)}\n`);
 
 const snapshotKey = { id: "test", key: new Uint8Array(32).fill(7) };
 
