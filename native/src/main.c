@@ -61,6 +61,10 @@ static const char help[] =
     "    get: paths on standard input, each ended by a NUL; prints INDEX NAME HEX for every extended attribute of each.\n"
     "    set: records PATH NUL NAME NUL HEX NUL on standard input. Symbolic links are not followed.\n"
     "\n"
+    "aether-native dirty-rate --procs FILE [--window-ms 200]\n"
+    "    How much memory the processes in FILE (a cgroup's cgroup.procs) write a second, by a look at part of it over a short window.\n"
+    "      {\"event\":\"rate\",\"bytesPerSecond\":n,\"mappedBytes\":n,\"lookedAtBytes\":n,\"stoppedMs\":n,...}\n"
+    "\n"
     "Errors: one line {\"error\":...} on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage; shim: that of COMMAND.\n";
 
 int main(int argc, char **argv) {
@@ -75,6 +79,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);
+  if (strcmp(name, "dirty-rate") == 0) return dirty_rate_command(argc - 2, argv + 2);
   if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);

@@ -191,6 +191,7 @@ function scriptedEngine() {
       probe: async () => ({ holds: { queue: undefined, xdp_icmp: undefined, tc_drop: undefined, nft_drop: undefined }, watch: undefined }),
       facts: async () => undefined,
       ask: async () => ({}),
+      dirtyRate: async () => undefined,
     },
     recover: async () => void log.recoveries++,
     stop: async () => void log.stops++,

@@ -244,7 +244,14 @@ async function assemble(
       },
     ),
   );
-  const look = createTelemetry({ hostInterface, runtime: engine.runtime, usage: measure, workloads: board.reports, log });
+  const look = createTelemetry({
+    hostInterface,
+    runtime: engine.runtime,
+    kernel: engine.kernel,
+    usage: measure,
+    workloads: board.reports,
+    log,
+  });
   stack.add(
     "telemetry",
     repeat(

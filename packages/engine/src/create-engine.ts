@@ -12,6 +12,7 @@ import { createKernelWatch, nothingKnown } from "./kernel/facts.ts";
 import { createKernelHelper } from "./kernel/helper.ts";
 import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
+import { createDirtyRate } from "./memory/dirty-rate.ts";
 import { noAbilities } from "./memory/mode.ts";
 import { endHold } from "./network/hold.ts";
 import { inspect } from "./preflight/preflight.ts";
@@ -46,18 +47,26 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const link = await openLink(host);
   const runtime = createRuntime(host);
   const watch = createKernelWatch(host);
+  const dirty = createDirtyRate(host);
   const snapshots = createSnapshots(host);
   let abilities = noAbilities;
 
   return {
     runtime,
-    source: createSourceSide(host, link, watch, () => abilities),
+    source: createSourceSide(host, link, watch, dirty, () => abilities),
     target: createTargetSide(host, link, watch),
-    snapshots,
+    snapshots: {
+      ...snapshots,
+      async create(workload, ...rest) {
+        await dirty.hush(workload);
+        return snapshots.create(workload, ...rest).finally(() => dirty.speak(workload));
+      },
+    },
     kernel: {
       probe: (signal) => probeKernel(host, signal),
       facts: async (workload) => (await watch.facts(workload)) ?? nothingKnown,
       ask: (...words) => host.helper.ask(words),
+      dirtyRate: dirty.measure,
     },
     async canary(signal) {
       let result = await canary(host, runtime, signal);

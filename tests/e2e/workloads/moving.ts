@@ -62,9 +62,12 @@ export async function startWorkload(
       if (resumed.kernel.source === "ebpf") expect(resumed.kernel).toMatchObject({ resetsSent: 0 });
     },
     async moveFiveTimes(between) {
-      for (const mode of ["stop-and-copy", "post-copy", "stop-and-copy", "post-copy", "stop-and-copy"] as const) {
+      const said = (caught: any) => `${caught.message} ${JSON.stringify(caught.details ?? {})}`;
+      for (const mode of ["stop-and-copy", "post-copy", "pre-copy", "stop-and-copy", "pre-copy"] as const) {
         await between();
-        await workload.move(mode);
+        await workload.move(mode).catch((cause: unknown) => {
+          throw new Error(`${mode} from epoch ${epoch}: ${said(cause)}`, { cause });
+        });
       }
       await between();
     },

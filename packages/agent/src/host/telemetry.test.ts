@@ -44,7 +44,7 @@ it("measures a workload on either version of cgroups, and nothing that the kerne
     "/proc/7/net/snmp": snmp(1),
   };
   const measure = createWorkloadMeter({ read: (path) => files[path], monotonicMs: () => now });
-  expect(measure({ pid: 7, cgroupDirs: ["/v2", "/memory"] })).toEqual({ memoryBytes: 4196n });
+  expect(measure({ pid: 7, cgroupDirs: ["/v2", "/memory"] }).sample).toEqual({ memoryBytes: 4196n });
   now = 2000;
   files = {
     ...files,
@@ -53,7 +53,7 @@ it("measures a workload on either version of cgroups, and nothing that the kerne
     "/proc/7/net/dev": netDev(2000, 4000),
     "/proc/7/net/snmp": snmp(5),
   };
-  expect(measure({ pid: 7, cgroupDirs: ["/v2", "/memory"] })).toEqual({
+  expect(measure({ pid: 7, cgroupDirs: ["/v2", "/memory"] }).sample).toEqual({
     cpuFraction: 1.5,
     memoryBytes: 4196n,
     cpuPressure: 0.25,
@@ -62,7 +62,7 @@ it("measures a workload on either version of cgroups, and nothing that the kerne
     retransmitsPerSecond: 2,
   });
   const moved = measure({ pid: 8, cgroupDirs: ["/v1"] });
-  expect(moved).toEqual({});
+  expect(moved).toEqual({ sample: {}, faultsPerSecond: undefined });
 });
 
 it("measures the machine and itself", async () => {

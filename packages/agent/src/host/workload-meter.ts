@@ -12,17 +12,24 @@ export interface WorkloadMeterOptions {
   readonly monotonicMs: () => number;
 }
 
-/** Looks at a workload. A new process (a restart, a move back) begins anew: the first look has no rates. */
-export function createWorkloadMeter({ read, monotonicMs }: WorkloadMeterOptions): (place: WorkloadPlace) => WorkloadSample {
+/**
+ * Looks at a workload. A new process (a restart, a move back) begins anew: the first look has no rates. Page faults come beside the sample: they bound from
+ * below how much is written, where that cannot be counted.
+ */
+export function createWorkloadMeter({
+  read,
+  monotonicMs,
+}: WorkloadMeterOptions): (place: WorkloadPlace) => { readonly sample: WorkloadSample; readonly faultsPerSecond: number | undefined } {
   const rate = createRates();
   return ({ pid, cgroupDirs }) => {
     const now = monotonicMs();
     const first = (name: string) => cgroupDirs.map((dir) => read(join(dir, name))).find((text) => text !== undefined);
     const pressure = (name: string) => share(rate(name, parsePressure(first(`${name}.pressure`)), now));
     const network = parseInterface(read(`/proc/${pid}/net/dev`), "eth0");
-    return known<WorkloadSample>({
+    const stat = first("memory.stat");
+    const sample = known<WorkloadSample>({
       cpuFraction: share(rate(`cpu ${pid}`, cpuUs(first("cpu.stat"), first("cpuacct.usage")), now)),
-      memoryBytes: memoryBytes(first("memory.stat")),
+      memoryBytes: memoryBytes(stat),
       cpuPressure: pressure("cpu"),
       memoryPressure: pressure("memory"),
       ioPressure: pressure("io"),
@@ -30,6 +37,9 @@ export function createWorkloadMeter({ read, monotonicMs }: WorkloadMeterOptions)
       sentBytesPerSecond: rate(`sent ${pid}`, network?.sent, now),
       retransmitsPerSecond: rate(`retransmits ${pid}`, parseSnmp(read(`/proc/${pid}/net/snmp`), "Tcp", "RetransSegs"), now),
     });
+    // Version 1 counts those of the group and all below as total_….
+    const faults = parseStat(stat, "total_pgfault") ?? parseStat(stat, "pgfault");
+    return { sample, faultsPerSecond: rate(`faults ${pid}`, faults, now) };
   };
 }
 

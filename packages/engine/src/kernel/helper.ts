@@ -65,7 +65,14 @@ export function createKernelHelper(path: string, log: Logger): KernelHelper {
   }
 
   function take(from: Life, line: string): void {
-    const said: unknown = JSON.parse(line);
+    let said: unknown;
+    try {
+      said = JSON.parse(line);
+    } catch {
+      log.error({ line: line.slice(0, 200) }, "kernel.helper_nonsense");
+      from.child.kill("SIGKILL"); // whatever it holds, it is not what we asked: the next question meets a new one
+      return;
+    }
     if (typeof said !== "object" || said === null || !("id" in said)) return;
     const one = from.waiting.get(Number(said.id));
     from.waiting.delete(Number(said.id));
@@ -79,11 +86,12 @@ export function createKernelHelper(path: string, log: Logger): KernelHelper {
       life ??= start();
       const { child, waiting } = life;
       const id = ++next;
-      return withDeadline(`the kernel helper's answer to ${words[0]}`, deadlineMs, () => {
+      const asked = withDeadline(`the kernel helper's answer to ${words[0]}`, deadlineMs, () => {
         const answer = new Promise<Answer>((resolve, reject) => waiting.set(id, { resolve, reject }));
         child.stdin?.write(`${[id, ...words].join(" ")}\n`);
         return answer;
       });
+      return asked.finally(() => waiting.delete(id));
     },
     pid: () => life?.child.pid,
     stop() {

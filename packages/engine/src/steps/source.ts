@@ -18,6 +18,7 @@ import { sendImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
 import { type Ahead, copyAhead } from "../memory/ahead.ts";
+import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
@@ -44,7 +45,7 @@ interface Session {
   shut(): void;
 }
 
-export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abilities: () => Abilities): SourceSide {
+export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dirty: DirtyRate, abilities: () => Abilities): SourceSide {
   /** Bytes a second to a node, as the last move found it. */
   const rates = new Map<string, number>();
   const sessions = new Map<string, Session>();
@@ -64,6 +65,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
 
   function endSession(ref: MigrationRef): void {
     watch.drop(ref.workload);
+    dirty.speak(ref.workload);
     const session = sessions.get(ref.migrationId);
     session?.lazy?.kill();
     session?.ahead?.close();
@@ -79,6 +81,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
       const record = await requireRunning(host, ref);
       await writeMigration(host, { ...refOf(ref, "source"), stage: "copying", mode });
       const session = sessionOf(ref, peer.nodeId);
+      await dirty.hush(ref.workload);
       await watch.arm(ref.workload); // attached now, so that it costs the freeze nothing
       const trees = travellingTrees(host, record.spec);
       const roots = trees.map((tree) => tree.path);
@@ -113,6 +116,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, abi
       if (before?.stage === "frozen" && before.result !== undefined) return before.result as FreezeResult;
       const record = await requireRunning(host, ref);
       const session = sessionOf(ref, peer.nodeId);
+      await dirty.hush(ref.workload);
       const images = imagesDir(host, ref.migrationId);
       const trees = travellingTrees(host, record.spec);
       const pid = record.pid ?? 0;
