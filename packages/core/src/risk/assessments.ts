@@ -20,7 +20,7 @@ import type { Weighing } from "./weigh.ts";
 export interface AssessmentsOptions {
   readonly db: Db;
   readonly events: Events;
-  readonly sessions: Pick<AgentSessions, "onSignal">;
+  readonly sessions: Pick<AgentSessions, "onSignal" | "onHello">;
   readonly settings: RiskSettings;
   readonly weighing: Weighing;
   readonly nowMs: () => number;
@@ -116,14 +116,16 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
     async start(outer) {
       const signal = AbortSignal.any([outer, stopping.signal]);
       let soon: NodeJS.Timeout | undefined;
-      const unhear = sessions.onSignal(() => {
+      const hear = () => {
         soon ??= setTimeout(() => {
           soon = undefined;
           void attempt("signal");
         }, afterSignalMs);
-      });
+      };
+      // A node that has just come is not left unknown for a minute.
+      const unhear = [sessions.onSignal(hear), sessions.onHello(hear)];
       const end = () => {
-        unhear();
+        for (const each of unhear) each();
         clearTimeout(soon);
       };
       signal.addEventListener("abort", end, { once: true });

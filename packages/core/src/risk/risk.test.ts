@@ -34,7 +34,7 @@ let client: ReturnType<typeof createClient<typeof RiskService>>;
 const options = (): Parameters<typeof createAssessments>[0] => ({
   db: database.db,
   events: createEvents(database.db, database.notices),
-  sessions: { onSignal: () => () => undefined },
+  sessions: { onSignal: () => () => undefined, onHello: () => () => undefined },
   settings: { assess: DEFAULT_ASSESS_SETTINGS, thresholds: DEFAULT_RULE_THRESHOLDS, everyMs: 60_000, keepDays: 14 },
   weighing: weighingOf(weighingConfig.parse({})),
   nowMs: () => nowMs,
@@ -268,6 +268,7 @@ describe("assessments", () => {
           hear = listener as () => void;
           return () => undefined;
         },
+        onHello: () => () => undefined,
       },
     });
     await watched.start?.(life.signal);
