@@ -89,7 +89,10 @@ describe("a PostgreSQL server", () => {
     })();
     await expect.poll(() => seen).toEqual(["seen"]);
     await server.kill();
-    await expect(events.append(database.db, event("lost"))).rejects.toMatchObject({ code: "STORAGE_FAILED" });
+    await expect(events.append(database.db, event("lost"))).rejects.toMatchObject({
+      code: "STORAGE_FAILED",
+      message: "the database does not answer now",
+    });
     await server.start();
     await expect
       .poll(

@@ -1,7 +1,7 @@
 // A PostgreSQL server, by pg: a pool for the work, one connection of its own for notices. A server that goes away makes the statements of
 // that time fail (STORAGE_FAILED, retried by who asks); nothing falls back to another database, and the work goes on when it is back.
 import { readFile } from "node:fs/promises";
-import { type Fault, fault } from "@aether/contract";
+import { Fault, fault } from "@aether/contract";
 import { type Logger, sleep } from "@aether/kit";
 import { PostgresDialect, type PostgresPoolClient } from "kysely";
 import pg from "pg";
@@ -133,7 +133,8 @@ async function checkServer(pool: pg.Pool, where: string): Promise<void> {
     .catch(translate)
     .catch((caught: unknown) => {
       if (caught instanceof Error && "code" in caught && caught.code === "CONFIG_INVALID") throw caught;
-      const why = caught instanceof Error ? caught.message : String(caught);
+      const said = caught instanceof Fault ? caught.cause : caught;
+      const why = said instanceof Error ? said.message : String(said);
       throw fault("STORAGE_FAILED", `the database ${where} cannot be used: ${why}`, {
         cause: caught,
         hint: "Check database.host, database.port, database.name, database.user and database.passwordFile; core never falls back to its own.",
@@ -173,9 +174,8 @@ function translate(caught: unknown): never {
     throw new StatementError(caught.message, caught.code, caught.constraint, { cause: caught });
   }
   if (caught instanceof Error && "code" in caught && caught.code === "CONFIG_INVALID") throw caught;
-  throw fault("STORAGE_FAILED", `the database does not answer: ${caught instanceof Error ? caught.message : String(caught)}`, {
-    cause: caught,
-  });
+  // Where the database is and what its driver says is for the log, not for whoever asks: also somebody without a credential hears this.
+  throw fault("STORAGE_FAILED", "the database does not answer now", { cause: caught });
 }
 
 const reconnectMs = 500;
