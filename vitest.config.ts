@@ -19,6 +19,7 @@ const wholeServices = [
   "packages/core/src/http/v1/v1.test.ts",
   "packages/core/src/identity/identity.test.ts",
   "packages/core/src/leader/leadership.test.ts",
+  "packages/core/src/migration/database-loss.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
   "packages/core/src/signals/feeds/feeds.test.ts",

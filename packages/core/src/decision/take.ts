@@ -1,8 +1,8 @@
 // From signals to decisions on record with their moves, in one transaction for the whole batch: a crash leaves either nothing, and the signals are
 // found undecided at the next start, or all of it, and the moves are found planned. So a signal is decided once.
 import { Fault } from "@aether/contract";
-import { type DecisionMove, DecisionMoveSchema, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
-import { create, toJson } from "@bufbuild/protobuf";
+import { type DecisionMove, DecisionMoveSchema } from "@aether/contract/gen/aether/v2/signal_pb";
+import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
@@ -191,7 +191,6 @@ function begin(
           ...(about.drillId === undefined ? {} : { drillId: about.drillId }),
           ...(deadlineAtMs === undefined ? {} : { deadlineAtMs }),
           plan: {
-            candidates: move.candidates.map((score) => toJson(TargetScoreSchema, score)),
             priority: move.priority,
             startsAfterMs: move.startsAfterMs,
           },

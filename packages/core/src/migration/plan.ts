@@ -25,6 +25,8 @@ export interface NodeView {
   /** As its cloud names them; empty where unknown. */
   readonly instanceType?: string;
   readonly zone?: string;
+  /** As `poolOf` says, where it was asked before. */
+  readonly pool?: string;
   /** Probability of an interruption within an hour, as last assessed; undefined where nobody did. */
   readonly riskPerHour?: number | undefined;
   readonly usdPerHour?: number | undefined;
@@ -59,8 +61,8 @@ export const noContext: ScoreContext = { poolsUnderSignal: new Set(), openCircui
 export const spareMemoryBytes = 64 * 1024 * 1024;
 
 /** "m5.large/us-east-1a"; empty where the cloud does not say. */
-export const poolOf = (node: Pick<NodeView, "instanceType" | "zone">): string =>
-  node.instanceType && node.zone ? `${node.instanceType}/${node.zone}` : "";
+export const poolOf = (node: Pick<NodeView, "instanceType" | "zone" | "pool">): string =>
+  node.pool !== undefined ? node.pool : node.instanceType && node.zone ? `${node.instanceType}/${node.zone}` : "";
 
 /** Pools with a node that is given notice. A recommendation to rebalance is about one node only. */
 export function poolsUnderSignal(nodes: readonly NodeView[]): Set<string> {

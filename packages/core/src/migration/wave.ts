@@ -50,7 +50,7 @@ export interface WaveMove {
 export const lateMs = 1_000;
 /** Targets that are tried for one workload, best first, and candidates that are kept with a decision, of each kind. */
 const tries = 16;
-const keptCandidates = 8;
+const keptCandidates = 5;
 /** A fleet of this size is kept whole. */
 const smallFleet = 32;
 
@@ -59,7 +59,7 @@ export const freezeMarginMs = (freezeMs: number): number => Math.min(5_000, Math
 
 /** In the order in which they begin; what stays is last. */
 export function planWave(needs: readonly WaveNeed[], nodes: readonly NodeView[], context: ScoreContext, limits: WaveLimits): WaveMove[] {
-  const left = nodes.map((node) => ({ ...node }));
+  const left = nodes.map((node) => ({ ...node, pool: poolOf(node) }));
   const byId = new Map(left.map((node) => [node.id, node]));
   const picks = new Map(context.picksByPool);
   const schedule = createSchedule(limits);
@@ -92,12 +92,7 @@ function planOne(
   schedule: Schedule,
 ): WaveMove {
   const source = byId.get(need.nodeId);
-  const rated: { node: NodeView; score: number }[] = [];
-  for (const node of nodes) {
-    const score = rateTarget(need, source, node, context);
-    if (score !== undefined) rated.push({ node, score });
-  }
-  rated.sort((a, b) => b.score - a.score || (a.node.id < b.node.id ? -1 : 1));
+  const rated = best(need, source, nodes, context);
   const candidates = explained(need, source, nodes, rated, context);
   const usableMs = need.leftMs === undefined ? Number.POSITIVE_INFINITY : need.leftMs - lateMs;
   const isForced = need.leftMs !== undefined;
@@ -120,9 +115,33 @@ function planOne(
   return { ...base, action, targetNodeId: "", startsAfterMs: 0, safeAfterMs: canSnapshot ? need.times.snapshotMs : 0, reason, guards: [] };
 }
 
+interface Rated {
+  readonly node: NodeView;
+  readonly score: number;
+}
+
+/** The best of those that can take it, in order: as many as are tried, or all of a small fleet. Not a sort: most nodes of a large fleet are never looked at again. */
+function best(need: WaveNeed, source: NodeView | undefined, nodes: readonly NodeView[], context: ScoreContext): Rated[] {
+  const most = nodes.length <= smallFleet ? nodes.length : tries;
+  const found: Rated[] = [];
+  for (const node of nodes) {
+    const score = rateTarget(need, source, node, context);
+    if (score === undefined) continue;
+    const last = found.at(-1);
+    if (last !== undefined && found.length >= most && !isBetter(score, node.id, last)) continue;
+    let at = found.length;
+    for (let before = found[at - 1]; before !== undefined && isBetter(score, node.id, before); before = found[at - 1]) at--;
+    found.splice(at, 0, { node, score });
+    if (found.length > most) found.pop();
+  }
+  return found;
+}
+
+const isBetter = (score: number, id: string, than: Rated): boolean => score > than.score || (score === than.score && id < than.node.id);
+
 function whyNot(
   need: WaveNeed,
-  rated: readonly { node: NodeView; score: number }[],
+  rated: readonly Rated[],
   nodes: readonly NodeView[],
   soonest: { atMs: number; node: NodeView } | undefined,
   usableMs: number,
@@ -139,18 +158,17 @@ function explained(
   need: WaveNeed,
   source: NodeView | undefined,
   nodes: readonly NodeView[],
-  rated: readonly { node: NodeView; score: number }[],
+  rated: readonly Rated[],
   context: ScoreContext,
 ): TargetScore[] {
   const isSmall = nodes.length <= smallFleet;
-  const best = isSmall ? rated : rated.slice(0, keptCandidates);
-  const able = new Set(rated.map(({ node }) => node.id));
+  const shown = isSmall ? rated : rated.slice(0, keptCandidates);
   const unable: NodeView[] = [];
   for (const node of nodes) {
     if (unable.length >= (isSmall ? smallFleet : keptCandidates)) break;
-    if (!able.has(node.id)) unable.push(node);
+    if (rateTarget(need, source, node, context) === undefined) unable.push(node);
   }
-  return [...best.map(({ node }) => node), ...unable].map((node) => explainTarget(need, source, node, context));
+  return [...shown.map(({ node }) => node), ...unable].map((node) => explainTarget(need, source, node, context));
 }
 
 /** Rails that would have said no, had there been anything else. */
