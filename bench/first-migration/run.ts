@@ -2,13 +2,12 @@
 //   npm run bench:first-migration -- [--runs 7] [--sizes 1,1000] [--out FILE] [--dir DIR]
 // Starts a local cloud of its own and takes it down again, or uses that of DIR. Needs root, redis-server and redis-cli; a size takes about three
 // minutes for 7 runs, 1 GiB about twice that, and 5 GB of memory.
-import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { cpus, release, tmpdir, totalmem } from "node:os";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
+import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type Measured, measureBare } from "./bare.ts";
 import { openHosts } from "./hosts.ts";
+import { openOwnCloud } from "./own-cloud.ts";
 import { measureMove, openCloud, removeWorkload, startRedis } from "./product.ts";
 import { type Row, report } from "./report.ts";
 
@@ -23,14 +22,8 @@ const { values } = parseArgs({
   },
 });
 const runs = Number(values.runs);
-const ownDir = values.dir === undefined ? await mkdtemp(join(tmpdir(), "aether-bench-")) : undefined;
-const dir = values.dir ?? ownDir ?? "";
-const aether = (...args: string[]) => {
-  const program = join(import.meta.dirname, "../../packages/cli/bin/aether.mjs");
-  execFileSync(process.execPath, [program, ...args, "--dir", dir], { stdio: ["ignore", "ignore", "inherit"] });
-};
-if (ownDir !== undefined) aether("up", "--no-demo", "--detach", "--port", "3977");
-const cloud = await openCloud(dir);
+const own = await openOwnCloud(values.dir);
+const cloud = await openCloud(own.dir);
 const hosts = await openHosts();
 const rows: Row[] = [];
 try {
@@ -55,10 +48,7 @@ try {
   }
 } finally {
   await hosts.close();
-  if (ownDir !== undefined) {
-    aether("down");
-    await rm(ownDir, { recursive: true, force: true });
-  }
+  await own.close();
 }
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`;
 const text = report(rows, machine, runs);

@@ -21,6 +21,7 @@ export async function preparePodman(): Promise<void> {
     await run("tar", ["-chf", tar, "/usr/bin/redis-server", ...libraries], { deadlineMs: 60_000 });
     await podman(["import", tar, image]);
     await podman(["rm", "-f", "-i", name]);
+    await podman(["run", "--rm", "--runtime", "/usr/sbin/runc", image, "/usr/bin/redis-server", "--version"]);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -1,9 +1,9 @@
 // Freeze, client gap and the time after a move, over a grid of memory, writes and links: the product, criu alone (whole and lazy), podman; all in turn in one run.
-//   npm run build && npx aether up --no-demo --detach --dir DIR
-//   node bench/migration/run.ts --dir DIR --out FOLDER [--memory 16,256,1024,4096] [--dirty 0,50,200] [--link 0,1000] [--runs 15]
+//   npm run bench:migration -- --out FOLDER [--dir DIR] [--memory 16,256,1024,4096] [--dirty 0,50,200] [--link 0,1000] [--runs 15]
 //        [--methods aether-pre-copy,aether-post-copy,aether-stop-and-copy,criu,criu-lazy,podman]
 // What was measured is in FOLDER/samples.csv, one line a move; a second run goes on where it was broken off. FOLDER/report.md is made anew each time. Needs root,
-// redis-server, redis-cli, for a link's rate tc, for podman podman and a criu in PATH. DIR's prefix must be given when it is not the usual one (--prefix).
+// redis-server, redis-cli, for a link's rate tc, for podman podman and a criu in PATH. Starts a local cloud of its own and takes it down again, or uses that of DIR (its prefix, where
+// it is not the usual one, by --prefix). One sample takes 15 s with 16 MB and some 60 s with 4 GB: the default grid of 4 cells x 5 methods x 5 runs half an hour.
 import { spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { run } from "@aether/kit";
 import { type BareOptions, type Measured, measureBare } from "../first-migration/bare.ts";
 import { type Hosts, openHosts } from "../first-migration/hosts.ts";
+import { openOwnCloud } from "../first-migration/own-cloud.ts";
 import { measureMove, openCloud, removeWorkload, startRedis } from "../first-migration/product.ts";
 import { type Cell, gridOf, isOf, keepSample, readSamples } from "./cells.ts";
 import { measurePodman, preparePodman } from "./podman.ts";
@@ -30,13 +31,13 @@ const { values } = parseArgs({
     methods: { type: "string", default: "aether-pre-copy,aether-stop-and-copy,criu,criu-lazy,podman" },
   },
 });
-if (values.dir === undefined || values.out === undefined)
-  throw new Error("give --dir, the directory of a running local cloud, and --out, a folder");
+if (values.out === undefined) throw new Error("give --out, a folder for samples.csv and report.md");
 mkdirSync(values.out, { recursive: true });
 const file = join(values.out, "samples.csv");
 const cells = gridOf(values.memory, values.dirty, values.link);
 const methods = values.methods.split(",");
-const cloud = await openCloud(values.dir);
+const own = await openOwnCloud(values.dir);
+const cloud = await openCloud(own.dir);
 const afterMs = 5500;
 
 /** A writer of so many MiB a second, ended by SIGTERM. */
@@ -131,6 +132,7 @@ try {
 } finally {
   await limitLink(links, 0).catch(() => undefined);
   await hosts.close();
+  await own.close();
 }
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`;
 const note = noPodman === undefined ? "" : `\npodman was not measured: ${noPodman.replaceAll("\n", " ")}\n`;

@@ -87,32 +87,32 @@ static int write_of(pid_t pid, uint64_t at, void *from, size_t length) {
   return length == 0 || process_vm_writev(pid, &here, 1, &there, 1, 0) == (ssize_t)length ? 0 : -1;
 }
 
-// The first kept range that ends behind `at`.
-static size_t first_kept(const struct range_list *kept, uint64_t at) {
-  size_t low = 0, high = kept->count;
+// The first hidden range that ends behind `at`.
+static size_t first_hidden(const struct range_list *hidden, uint64_t at) {
+  size_t low = 0, high = hidden->count;
   while (low < high) {
     size_t middle = (low + high) / 2;
-    if (kept->items[middle].end <= at) low = middle + 1;
+    if (hidden->items[middle].end <= at) low = middle + 1;
     else high = middle;
   }
   return low;
 }
 
-// Asks the kernel for the gaps between kept ranges only. Returns the number of regions, or a negative errno; *walk_end as the kernel would set it.
-static long scan_gaps(int pagemap, const struct scan_request *asked, const struct range_list *kept, struct scan_region *out, uint64_t *walk_end) {
+// Asks the kernel for the gaps between hidden ranges only. Returns the number of regions, or a negative errno; *walk_end as the kernel would set it.
+static long scan_gaps(int pagemap, const struct scan_request *asked, const struct range_list *hidden, struct scan_region *out, uint64_t *walk_end) {
   uint64_t at = asked->start;
   long count = 0;
-  size_t next = first_kept(kept, at);
+  size_t next = first_hidden(hidden, at);
   while (at < asked->end) {
-    if (next < kept->count && kept->items[next].start <= at) {
-      uint64_t to = kept->items[next].end < asked->end ? kept->items[next].end : asked->end;
+    if (next < hidden->count && hidden->items[next].start <= at) {
+      uint64_t to = hidden->items[next].end < asked->end ? hidden->items[next].end : asked->end;
       hidden_pages += (to - at) / PAGE_BYTES;
-      at = kept->items[next++].end;
+      at = hidden->items[next++].end;
       continue;
     }
     struct scan_request scan = *asked;
     scan.start = at;
-    scan.end = next < kept->count && kept->items[next].start < asked->end ? kept->items[next].start : asked->end;
+    scan.end = next < hidden->count && hidden->items[next].start < asked->end ? hidden->items[next].start : asked->end;
     scan.vec = (uint64_t)(out + count);
     scan.vec_len = asked->vec_len - (uint64_t)count;
     if (scan.vec_len == 0) {
@@ -137,12 +137,14 @@ static void answer_one(int listener, struct seccomp_notif *question, struct secc
   *answer = (struct seccomp_notif_resp){.id = question->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
   pid_t owner = pagemap_owner(asker, fd);
   if (owner > 0) space = find_space(owner);
-  if (!space || space->kept.count == 0) return;
+  if (!space || space->hidden.count == 0) return;
   if (read_of(asker, argument, &asked, sizeof asked) < 0 || asked.size != sizeof asked || asked.flags != 0 || asked.max_pages != 0 || asked.vec_len == 0 || asked.vec_len > 1 << 24) return;
+  // Not the question which pages hold something, but for instance which are guards: that is the kernel's to answer.
+  if (asked.category_anyof_mask != (PAGE_PRESENT | PAGE_SWAPPED)) return;
   struct scan_region *out = malloc(asked.vec_len * sizeof *out);
   int process = (int)syscall(SYS_pidfd_open, asker, 0), pagemap = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, fd, 0);
   uint64_t walk_end = 0;
-  long count = !out ? -ENOMEM : pagemap < 0 ? -errno : scan_gaps(pagemap, &asked, &space->kept, out, &walk_end);
+  long count = !out ? -ENOMEM : pagemap < 0 ? -errno : scan_gaps(pagemap, &asked, &space->hidden, out, &walk_end);
   if (pagemap >= 0) close(pagemap);
   if (process >= 0) close(process);
   // The question may have been withdrawn (criu was killed) and its pid used again: writing must not hit a stranger.

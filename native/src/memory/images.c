@@ -82,7 +82,7 @@ int image_read(uint32_t id, struct image *image, const char **reason) {
     uint64_t address = fields[1], count = fields[5] ? fields[5] : fields[2], flags = fields[4];
     if (flags & entry_parent) return -1;
     if (!(flags & entry_present)) continue;
-    if (offset + count * PAGE_BYTES > pages_length) return -1;
+    if (count > pages_length / PAGE_BYTES || offset + count * PAGE_BYTES > pages_length || address > USER_END) return -1;
     if (flags & entry_lazy) {
       if (image->count == capacity) {
         capacity = capacity * 2 + 64;

@@ -143,25 +143,61 @@ int round_live(struct space *space, const struct stream *stream, struct round_co
   return 0;
 }
 
+// Pages that criu must carry, ascending.
+static struct range_list exposed;
+
 // Of a range that was not written since it was sent: what was sent whole. The rest is left to criu.
 static void keep_sent(struct space *space, uint64_t start, uint64_t end) {
-  uint64_t from = 0, at = start;
-  int is_open = 0;
-  while (at < end) {
+  for (uint64_t at = start; at < end;) {
     uint64_t block_end = (at / (BLOCK_PAGES * PAGE_BYTES) + 1) * BLOCK_PAGES * PAGE_BYTES;
     if (block_end > end) block_end = end;
     const struct sent_block *block = space_block(space, at, 0);
-    for (; at < block_end; at += PAGE_BYTES) {
+    while (at < block_end) {
+      uint64_t from = at;
       int is_sent = block && block->state[at / PAGE_BYTES % BLOCK_PAGES] != SENT_NOT;
-      if (is_sent && !is_open) from = at, is_open = 1;
-      if (!is_sent && is_open) range_add(&space->kept, from, at), is_open = 0;
+      while (at < block_end && (block && block->state[at / PAGE_BYTES % BLOCK_PAGES] != SENT_NOT) == is_sent) at += PAGE_BYTES;
+      range_add(is_sent ? &space->kept : &exposed, from, at);
     }
   }
-  if (is_open) range_add(&space->kept, from, end);
+}
+
+// Of a range that was written: what is readable still will be sent at once, so that criu need not. `*map`: the mapping to look at first.
+static void take_last(struct space *space, struct range_list *last, uint64_t start, uint64_t end, size_t *map, struct round_counts *counts) {
+  uint64_t at = start;
+  while (at < end && *map < space->tracked.count) {
+    struct range mapped = space->tracked.items[*map];
+    if (mapped.end <= at) {
+      ++*map;
+      continue;
+    }
+    uint64_t from = at > mapped.start ? at : mapped.start, to = end < mapped.end ? end : mapped.end;
+    if (from >= to) break;
+    if (at < from) range_add(&exposed, at, from);
+    range_add(last, from, to);
+    range_add(&space->kept, from, to);
+    counts->written += (to - from) / PAGE_BYTES;
+    at = to;
+  }
+  if (at < end) range_add(&exposed, at, end);
+}
+
+// Whole mappings, so that criu's question is answered at once, less what only criu carries.
+static void hide_mappings(struct space *space) {
+  size_t next = 0;
+  space->hidden.count = 0;
+  for (size_t i = 0; i < space->mapped.count; i++) {
+    uint64_t at = space->mapped.items[i].start, end = space->mapped.items[i].end;
+    while (next < exposed.count && exposed.items[next].end <= at) next++;
+    for (size_t k = next; k < exposed.count && exposed.items[k].start < end; k++) {
+      if (exposed.items[k].start > at) range_add(&space->hidden, at, exposed.items[k].start);
+      if (exposed.items[k].end > at) at = exposed.items[k].end;
+    }
+    if (at < end) range_add(&space->hidden, at, end);
+  }
 }
 
 int round_frozen_scan(struct space *space, struct range_list *last, struct round_counts *counts) {
-  space->kept.count = last->count = 0;
+  space->kept.count = space->hidden.count = last->count = exposed.count = 0;
   // Locked mappings are restored by criu itself; which they are stands in smaps only, and walking that is dear: then all goes through criu.
   if (!space_is_alive(space) || space_has_locked(space) || space_read_maps(space, 0) < 0) return -1;
   size_t map = 0;
@@ -172,36 +208,22 @@ int round_frozen_scan(struct space *space, struct range_list *last, struct round
       .vec = (uint64_t)regions,
       .vec_len = scan_regions,
       .category_inverted = PAGE_ZERO_FRAME,
-      .category_mask = PAGE_WP_ALLOWED | PAGE_ZERO_FRAME,
+      .category_mask = PAGE_ZERO_FRAME,
       .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
-      .return_mask = PAGE_WRITTEN,
+      .return_mask = PAGE_WP_ALLOWED | PAGE_WRITTEN,
   };
   while (scan.start < scan.end) {
     int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
     if (count < 0) return -1;
     for (int i = 0; i < count; i++) {
-      if (!(regions[i].categories & PAGE_WRITTEN)) {
-        keep_sent(space, regions[i].start, regions[i].end);
-        continue;
-      }
-      // Written, and readable still: sent at once, so that criu need not. Both lists are in the order of addresses.
-      uint64_t at = regions[i].start;
-      while (at < regions[i].end && map < space->tracked.count) {
-        struct range mapped = space->tracked.items[map];
-        if (mapped.end <= at) {
-          map++;
-          continue;
-        }
-        uint64_t from = at > mapped.start ? at : mapped.start, to = regions[i].end < mapped.end ? regions[i].end : mapped.end;
-        if (from >= to) break;
-        range_add(last, from, to);
-        range_add(&space->kept, from, to);
-        counts->written += (to - from) / PAGE_BYTES;
-        at = to;
-      }
+      uint64_t start = regions[i].start, end = regions[i].end;
+      if (!(regions[i].categories & PAGE_WP_ALLOWED)) range_add(&exposed, start, end); // not tracked
+      else if (regions[i].categories & PAGE_WRITTEN) take_last(space, last, start, end, &map, counts);
+      else keep_sent(space, start, end);
     }
     scan.start = scan_next(&scan, regions, count);
   }
+  hide_mappings(space);
   return 0;
 }
 

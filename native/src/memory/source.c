@@ -132,7 +132,7 @@ static void final_round(void) {
   for (int i = 0; i < space_count; i++) {
     if (round_frozen_scan(spaces[i], &last[i], &counts) < 0) {
       spaces[i]->is_gone = 1;
-      spaces[i]->kept.count = last[i].count = 0;
+      spaces[i]->kept.count = spaces[i]->hidden.count = last[i].count = 0;
     }
     for (size_t k = 0; k < spaces[i]->kept.count; k++) kept_pages += (spaces[i]->kept.items[k].end - spaces[i]->kept.items[k].start) / PAGE_BYTES;
   }

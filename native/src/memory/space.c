@@ -93,6 +93,7 @@ void space_close(struct space *space) {
   free(space->tracked.items);
   free(space->mapped.items);
   free(space->kept.items);
+  free(space->hidden.items);
   free(space);
 }
 

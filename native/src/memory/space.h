@@ -31,6 +31,7 @@ struct space {
   struct range_list tracked; // what may be read, as of the last look at its mappings; neighbours are one range
   struct range_list mapped;  // every private anonymous mapping, each for itself
   struct range_list kept;    // frozen: what the target has
+  struct range_list hidden;  // frozen: what criu need not look at: mappings, less the pages that only it carries
   int is_gone;
 };
 

@@ -143,7 +143,7 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
   while (read_exactly(fd, &frame, sizeof frame) == 0) {
     uint64_t end = frame.address + frame.pages * PAGE_BYTES;
     int is_range = frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING;
-    if (is_range && (frame.pages > USER_END / PAGE_BYTES || frame.address % PAGE_BYTES != 0 || end > USER_END)) frame.kind = 0;
+    if (is_range && (frame.pages > USER_END / PAGE_BYTES || frame.address > USER_END || frame.address % PAGE_BYTES != 0 || end > USER_END)) frame.kind = 0;
     if (!store->is_keyed && frame.kind != FRAME_KEY) frame.kind = 0;
     switch (frame.kind) {
     case FRAME_KEY:

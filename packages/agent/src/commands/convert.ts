@@ -126,9 +126,9 @@ const protoModes = {
   "stop-and-copy": ProtoMode.STOP_AND_COPY,
 } as const;
 
-/** What the source may count on; nothing where the control plane did not say. */
+/** What the source may count on. Asked without a target in mind, lazy pages are taken to work there as here. */
 export function targetCapabilities(capabilities: NodeCapabilities | undefined): TargetCapabilities {
-  if (capabilities === undefined) return { lazyPages: false };
+  if (capabilities === undefined) return { lazyPages: true };
   const { lazyPages, cpuFeatures, xsaveComponents, arch, kernelVersion, cgroupVersion, pidLimit, timeNamespace } = capabilities;
   // An agent of before this list says no xsave components, and then nothing of time namespaces either.
   const isSaid = xsaveComponents.length > 0 || cgroupVersion > 0;

@@ -88,7 +88,6 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.CommandProgress.fraction": "0 to 1 within the phase, where known.",
   "aether.v2.CommandProgress.memory": "All rounds so far, where memory is copied.",
   "aether.v2.CopyAction": "On the source: files (and where possible memory) travel while the workload runs.",
-  "aether.v2.CopyAction.may_throttle": "May the workload be slowed down (less CPU) when it writes faster than the link carries?",
   "aether.v2.CopyAction.time_left": "From the arrival of this command until the freeze must begin; absent: no deadline.",
   "aether.v2.CopyEnd.COPY_END_CONVERGED": "What is written between two passes fits in the freeze.",
   "aether.v2.CopyEnd.COPY_END_DEADLINE": "The time that the deadline leaves was used up.",

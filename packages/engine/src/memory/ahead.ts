@@ -39,7 +39,9 @@ export async function copyAhead(
     dirtyBytesPerSecond: 0,
     basis: known === undefined ? "the link is assumed" : "the link as in the last move",
   };
-  const dueAtMs = limits.timeLeftMs === undefined ? undefined : performance.timeOrigin + performance.now() + limits.timeLeftMs;
+  // Some of the time is kept back: where copying ahead does not work out, there must be enough left to move otherwise.
+  const budgetMs = limits.timeLeftMs === undefined ? undefined : limits.timeLeftMs - Math.min(10_000, limits.timeLeftMs * 0.2);
+  const dueAtMs = budgetMs === undefined ? undefined : performance.timeOrigin + performance.now() + budgetMs;
   const plan: CopyPlan = { memoryBytes, costs, assumed, dueAtMs };
   const expected = forecast(memoryBytes, [], costs, assumed);
   const without = (end: "deadline" | "failed", endDetail: string, rounds: CopyReport["rounds"] = []): Ahead => {
@@ -47,10 +49,10 @@ export async function copyAhead(
     progress.memory?.(report);
     return { report, ready: async () => undefined, close: () => undefined };
   };
-  if (limits.timeLeftMs !== undefined && expected.totalMs > limits.timeLeftMs)
+  if (budgetMs !== undefined && expected.totalMs > budgetMs)
     return without(
       "deadline",
-      `${Math.round(limits.timeLeftMs)} ms are left, copying ahead takes ${Math.round(expected.totalMs)} ms (${expected.basis})`,
+      `${Math.round(budgetMs)} ms are left, copying ahead takes ${Math.round(expected.totalMs)} ms (${expected.basis})`,
     );
   const pinned = await untrackable(pids);
   if (pinned !== undefined) return without("failed", pinned);
@@ -65,7 +67,8 @@ export async function copyAhead(
     tracker?.close();
     signal.throwIfAborted();
     host.options.log.warn({ workload: ref.workload, err: caught }, "memory.not_ahead");
-    return without("failed", Fault.from(caught).message);
+    const problem = Fault.from(caught);
+    return without(problem.code === "DEADLINE_EXCEEDED" ? "deadline" : "failed", problem.message);
   }
 }
 

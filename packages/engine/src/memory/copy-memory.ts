@@ -1,4 +1,5 @@
 // Source: passes over the memory while the workload runs, for as long as another one pays; then now and then, so that little is left when the freeze comes.
+import { fault } from "@aether/contract";
 import { sleep } from "@aether/kit";
 import type { CopyReport, Progress } from "../engine.ts";
 import { phase } from "../steps/journal.ts";
@@ -13,14 +14,20 @@ export interface CopyPlan {
   readonly dueAtMs: number | undefined;
 }
 
-/** Makes passes until `judge` says that it is enough. Each is a phase, and is reported with a new forecast. Throws where the tracker ends. */
+/** How long the first pass is watched before its rate is believed. */
+const believedAfterMs = 1500;
+
+/**
+ * Makes passes until `judge` says that it is enough. Each is a phase, and is reported with a new forecast. Throws where the tracker ends, and
+ * DEADLINE_EXCEEDED, with the tracker ended, as soon as it shows that the pass under way would not end in time.
+ */
 export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Progress, signal: AbortSignal): Promise<CopyReport> {
   const rounds: (Round & { forecast: Forecast })[] = [];
-  let report: CopyReport = { forecast: forecast(plan.memoryBytes, [], plan.costs, plan.assumed), rounds };
+  let report: CopyReport = { forecast: forecast(plan.memoryBytes, [], plan.costs, plan.assumed), rounds: [] };
   progress.memory?.(report);
   for (;;) {
     const round = await phase(progress, `copy.pass-${rounds.length}`, async (facts) => {
-      const done = await tracker.round(signal, (bytes) => progress.bytes("copy.memory", bytes, plan.memoryBytes));
+      const done = await inTime(tracker, plan, rounds.length === 0, progress, signal);
       Object.assign(facts, {
         sentBytes: String(done.sentBytes),
         writtenPages: String(done.writtenPages),
@@ -38,6 +45,32 @@ export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Pro
     };
     progress.memory?.(report);
     if (!verdict.again) return report;
+  }
+}
+
+/** One pass, given up when the time is over or, in the first one, when its rate says that it will be. */
+async function inTime(tracker: Tracker, plan: CopyPlan, isFirst: boolean, progress: Progress, signal: AbortSignal): Promise<Round> {
+  const { dueAtMs, memoryBytes } = plan;
+  const late = new AbortController();
+  const giveUp = (why: string) => late.abort(fault("DEADLINE_EXCEEDED", why));
+  const startedMs = performance.now();
+  const leftMs = dueAtMs === undefined ? undefined : dueAtMs - performance.timeOrigin - startedMs;
+  const timer =
+    leftMs === undefined ? undefined : setTimeout(() => giveUp("a pass over the memory did not end in time"), Math.max(0, leftMs));
+  try {
+    return await tracker.round(AbortSignal.any([signal, late.signal]), (bytes) => {
+      progress.bytes("copy.memory", bytes, memoryBytes);
+      const ms = performance.now() - startedMs;
+      if (!isFirst || leftMs === undefined || ms < believedAfterMs || bytes === 0) return;
+      const neededMs = (memoryBytes / bytes) * ms;
+      if (neededMs > leftMs)
+        giveUp(`copying all memory takes ${Math.round(neededMs / 1000)} s on this link, and ${Math.round(leftMs / 1000)} s were left`);
+    });
+  } catch (caught) {
+    late.signal.throwIfAborted(); // its reason, not that the tracker ended of it
+    throw caught;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -40,7 +40,7 @@ describe("judge", () => {
         const { verdict, rounds } = simulate(memory, dirty, link);
         expect(verdict.end).toBeDefined();
         expect(verdict.detail).not.toBe("");
-        expect(rounds.length).toBeLessThanOrEqual(30);
+        expect(rounds.length).toBeLessThanOrEqual(60);
       }),
     );
   });
@@ -60,9 +60,15 @@ describe("judge", () => {
       fc.property(fc.integer({ min: 2 ** 26, max: 2 ** 36 }), fc.double({ min: 1e6, max: 2e8, noNaN: true }), (memory, link) => {
         const { verdict, rounds } = simulate(memory, link * 1.5, link);
         expect(verdict.end).toBe("no-gain");
-        expect(rounds.length).toBeLessThanOrEqual(4);
+        expect(rounds.length).toBeLessThanOrEqual(5);
       }),
     );
+  });
+
+  it("is patient where the link is only a little faster than the writes: a pass is cheaper than the freeze that it spares", () => {
+    const { verdict, rounds } = simulate(2 ** 30, 8.5e7, 1e8);
+    expect(verdict.end).toBe("converged");
+    expect(rounds.length).toBeGreaterThan(10);
   });
 
   it("begins no pass that would end behind the deadline", () => {

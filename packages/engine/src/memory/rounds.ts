@@ -40,7 +40,7 @@ const enoughBytes = 2 << 20;
 const enoughMs = 10;
 /** A pass shorter than this says nothing of the link. */
 const measurableBytes = 4 << 20;
-const maxRounds = 30;
+const maxRounds = 60;
 /** From the last pass while it runs to the last look when it is frozen, ms: the cut and the freezer. */
 const gapMs = 20;
 
@@ -109,9 +109,9 @@ export function judge(rounds: readonly Round[], nowMs: number, dueAtMs: number |
       end: "deadline",
       detail: `${Math.round(dueAtMs - nowMs)} ms are left, another pass takes ${Math.round(nextMs)} ms`,
     };
-  const before = rounds.at(-2);
-  // From pass 2 on two passes of the same kind can be compared; pass 0 is all memory.
-  const isNoLess = rounds.length > 3 && before !== undefined && last.sentBytes > before.sentBytes * 0.8;
+  // Passes are noisy: the best of the last three against the best before them. Pass 0 is all memory and compares with nothing.
+  const least = (some: readonly Round[]) => Math.min(...some.map((round) => round.sentBytes));
+  const isNoLess = rounds.length > 4 && least(rounds.slice(-3)) > least(rounds.slice(1, -3)) * 0.95;
   if (isNoLess || rounds.length >= maxRounds) {
     const dirty = dirtyRate(rounds) ?? 0;
     return {
