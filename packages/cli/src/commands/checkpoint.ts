@@ -16,7 +16,7 @@ export function registerCheckpoint(program: Command): void {
         output.result(toPlain(SnapshotSchema, snapshot ?? {}), () =>
           snapshot === undefined
             ? ""
-            : `${snapshot.id}: ${bytes(snapshot.bytes)}, frozen for ${duration(snapshot.freezeMs)}\nRestore it: aether restore ${snapshot.id}`,
+            : `${snapshot.id}: ${bytes(snapshot.bytes)}, of which ${bytes(snapshot.storedBytes)} were written (${snapshot.newChunkCount} of ${snapshot.chunkCount} chunks are new), frozen for ${duration(snapshot.freezeMs)}\nRestore it: aether restore ${snapshot.id}`,
         );
       }),
     );

@@ -12,7 +12,7 @@ export function registerSnapshots(program: Command): void {
         const { ListSnapshotsResponseSchema, SnapshotService, SnapshotState } = await import("@aether/contract/gen/aether/v2/snapshot_pb");
         const { toPlain } = await import("../plain.ts");
         const { renderTable } = await import("../render/table.ts");
-        const { ago, bytes, word } = await import("../render/units.ts");
+        const { ago, bytes, duration, word } = await import("../render/units.ts");
         const { everyPage } = await import("../pages.ts");
         const client = (await core()).client(SnapshotService);
         const list: Snapshot[] = await everyPage(async (page) => {
@@ -28,6 +28,9 @@ export function registerSnapshots(program: Command): void {
               { title: "WORKLOAD", cell: (s) => s.spec?.name ?? "" },
               { title: "STATE", cell: (s) => word(SnapshotState, s.state) },
               { title: "SIZE", align: "right", cell: (s) => bytes(s.bytes) },
+              { title: "WRITTEN", align: "right", cell: (s) => (s.storedBytes > 0n ? bytes(s.storedBytes) : "-") },
+              { title: "PAUSE", align: "right", cell: (s) => (s.freezeMs > 0 ? duration(s.freezeMs) : "-") },
+              { title: "CPU", align: "right", cell: (s) => (s.cpuSeconds > 0 ? duration(s.cpuSeconds * 1000) : "-") },
               { title: "NODE", cell: (s) => s.nodeId },
               { title: "EPOCH", align: "right", cell: (s) => String(s.epoch) },
               { title: "TAKEN", cell: (s) => ago(s.createdAt, nowMs) },
