@@ -8,6 +8,7 @@ import { railLimits } from "../guard/rails.ts";
 import { createReconciler, type Reconciler } from "../migration/reconcile.ts";
 import { createScriptedFleet, insertNodes, insertWorkload, type ScriptedFleet } from "../migration/scripted-agents.ts";
 import type { Part } from "../part.ts";
+import type { Weigh } from "../risk/weigh.ts";
 import { createDecisions } from "./decisions.ts";
 import { takeDecisions } from "./take.ts";
 
@@ -100,6 +101,35 @@ describe("decisions", () => {
     const moves = await ended(2);
     expect(moves.map((move) => move.state)).toEqual(["done", "done"]);
     expect(await decided()).toHaveLength(1);
+  });
+
+  it("moves on a recommendation when the sums cannot be had, and holds when they say so", async () => {
+    await stopCore();
+    const take = async (weigh: Weigh) => {
+      fleet.nodes.get("n1")!.signal(SignalKind.REBALANCE, Date.now() + 120_000);
+      const signal = await until("the signal", 5, 5_000, () =>
+        database.db.selectFrom("signals").selectAll().where("decided_at", "is", null).executeTakeFirst(),
+      );
+      const [taken] = await takeDecisions({ ...parts(), isConnected: () => true, policy: { onRebalance: "weigh" }, weigh }, [signal]);
+      return taken?.plan.rule;
+    };
+    const stays = { action: "stay", rule: "does-not-pay", stayUsd: 1, moveUsd: 2, threshold: 1.5, reason: "it costs more" } as const;
+    expect(
+      await take(
+        async () =>
+          new Map([
+            ["a", stays],
+            ["b", stays],
+          ]),
+      ),
+    ).toBe("rebalance-does-not-pay");
+    expect(
+      await take(async () => {
+        throw new Error("no sums");
+      }),
+    ).toBe("rebalance-early-move");
+    await startCore();
+    await ended(2);
   });
 
   it("decides what was heard while nobody decided", async () => {

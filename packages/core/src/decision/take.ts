@@ -2,6 +2,8 @@
 // found undecided at the next start, or all of it, and the moves are found planned. So a signal is decided once.
 import { Fault } from "@aether/contract";
 import { type DecisionMove, DecisionMoveSchema } from "@aether/contract/gen/aether/v2/signal_pb";
+import { withDeadline } from "@aether/kit";
+import type { MoveDecision } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import type { Audit } from "../audit/audit.ts";
@@ -11,13 +13,14 @@ import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
+import { readNodeViews } from "../migration/fleet-view.ts";
 import { insertMigrations, type NewMigration } from "../migration/store.ts";
 import { freezeMarginMs } from "../migration/wave.ts";
 import type { Weigh } from "../risk/weigh.ts";
 import { observedAtMs } from "../signals/store.ts";
 import { type DecisionPlan, type DecisionPolicy, decide, type WorkloadView } from "./decide.ts";
 import { planColumns } from "./store.ts";
-import { readDecisionInput } from "./view.ts";
+import { readDecisionInput, readPlaced } from "./view.ts";
 
 export interface TakeParts {
   readonly db: Db;
@@ -46,9 +49,10 @@ const waveMs = 180_000;
 
 /** Without those that were decided already. */
 export async function takeDecisions(parts: TakeParts, signals: readonly Row<"signals">[]): Promise<Taken[]> {
+  const weighed = await weighFirst(parts, signals);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await parts.db.transaction().execute((tx) => takeIn(tx, parts, signals));
+      return await parts.db.transaction().execute((tx) => takeIn(tx, parts, signals, weighed));
     } catch (caught) {
       // A person began a move of the same workload in this very moment: the next look sees it.
       if (!isUniqueViolation(caught, "migrations_one_active") || attempt === 3) throw Fault.from(caught);
@@ -56,7 +60,33 @@ export async function takeDecisions(parts: TakeParts, signals: readonly Row<"sig
   }
 }
 
-async function takeIn(tx: Kysely<Database>, parts: TakeParts, asked: readonly Row<"signals">[]): Promise<Taken[]> {
+/** Sums that take longer than this are not waited for. */
+const weighMs = 1_000;
+const nothingWeighed: ReadonlyMap<string, MoveDecision> = new Map();
+
+/**
+ * Before the transaction, and never in the way of it: what cannot be weighed, or not in time, moves as if nobody had asked, and a notice in the
+ * same batch is answered whatever happens here. A notice itself is never weighed.
+ */
+async function weighFirst(
+  { db, weigh, policy, isConnected, nowMs }: TakeParts,
+  signals: readonly Row<"signals">[],
+): Promise<ReadonlyMap<string, MoveDecision>> {
+  const open = signals.filter(({ kind }) => kind === "risk" || (kind === "rebalance" && policy.onRebalance === "weigh"));
+  if (weigh === undefined || open.length === 0) return nothingWeighed;
+  const sums = async () => {
+    const { byNode } = await readPlaced(db, [...new Set(open.map((signal) => signal.node_id))]);
+    return weigh(db, { workloads: byNode, nodes: await readNodeViews(db, isConnected) }, nowMs());
+  };
+  return withDeadline("weighing", weighMs, sums).catch(() => nothingWeighed);
+}
+
+async function takeIn(
+  tx: Kysely<Database>,
+  parts: TakeParts,
+  asked: readonly Row<"signals">[],
+  weighed: ReadonlyMap<string, MoveDecision>,
+): Promise<Taken[]> {
   const { events, audit, nowMs } = parts;
   const locked = await tx
     .selectFrom("signals")
@@ -82,10 +112,7 @@ async function takeIn(tx: Kysely<Database>, parts: TakeParts, asked: readonly Ro
     nodeId: signal.node_id,
     effectiveAtMs: signal.kind === "notice" ? signal.effective_at?.getTime() : undefined,
   }));
-  // A notice is never weighed, and waits for no sum.
-  const isWeighed = signals.some(({ kind }) => kind === "risk" || (kind === "rebalance" && parts.policy.onRebalance === "weigh"));
-  const weighed = isWeighed ? await parts.weigh?.(tx, input, beganMs) : undefined;
-  const plans = decide({ ...input, signals: views, policy: parts.policy, weighed: weighed ?? new Map() }, beganMs);
+  const plans = decide({ ...input, signals: views, policy: parts.policy, weighed }, beganMs);
   const drills = await drillsOf(tx, nodeIds);
   const waveId = await waveOf(tx, signals, beganMs);
 

@@ -38,8 +38,10 @@ export interface Fetches extends Stoppable {
 }
 
 const longestPauseMs = 6 * 3_600_000;
-/** Several cores share the table: each takes its turn when nothing newer is on record. */
-const claimMs = 120_000;
+/** No fetch takes longer, however many pages and tries it is made of. */
+const longestFetchMs = 300_000;
+/** What was begun and not ended, because the process died, is tried again after this. */
+const claimMs = longestFetchMs + 60_000;
 
 export function createFetches({ db, kind, sources, nowMs, log, onFetched }: FetchesOptions): Fetches {
   const stopping = new AbortController();
@@ -61,7 +63,7 @@ export function createFetches({ db, kind, sources, nowMs, log, onFetched }: Fetc
     }
   }
 
-  /** The row, if it is due and nobody else has taken it just now. */
+  /** The row, if it is due: marked before the fetch begins. */
   async function claim(source: Source): Promise<Row<"fetches"> | undefined> {
     return db
       .updateTable("fetches")
@@ -77,7 +79,7 @@ export function createFetches({ db, kind, sources, nowMs, log, onFetched }: Fetc
     const write = (set: Partial<Omit<Row<"fetches">, "kind" | "name">>) =>
       db.updateTable("fetches").set(set).where("kind", "=", kind).where("name", "=", source.name).execute();
     try {
-      const outcome = await source.fetch(health, signal);
+      const outcome = await source.fetch(health, AbortSignal.any([signal, AbortSignal.timeout(longestFetchMs)]));
       await write({
         last_success_at: new Date(nowMs()),
         next_try_at: new Date(nowMs() + source.everyMs),

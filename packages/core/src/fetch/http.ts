@@ -47,7 +47,7 @@ function parseUrl(text: string): URL {
 }
 
 async function once(url: URL, options: GetOptions, signal: AbortSignal): Promise<GetResult | { readonly location: string }> {
-  const address = await addressOf(url, options.allowPrivateAddresses);
+  const address = await addressOf(url, options.allowPrivateAddresses, signal);
   signal.throwIfAborted();
   const response = await open(url, address, options, signal);
   const { statusCode = 0, headers } = response;
@@ -79,13 +79,13 @@ async function once(url: URL, options: GetOptions, signal: AbortSignal): Promise
 
 const headerText = (value: string | undefined): string => (value ?? "").slice(0, 300);
 
-async function addressOf(url: URL, allowPrivate: boolean): Promise<{ address: string; family: number }> {
+async function addressOf(url: URL, allowPrivate: boolean, signal: AbortSignal): Promise<{ address: string; family: number }> {
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const family = isIP(host);
   const found =
     family === 0
-      ? await lookup(host, { all: true }).catch((cause: unknown) => {
-          throw fault("UNAVAILABLE", `the name ${host} does not resolve`, { cause });
+      ? await orAborted(lookup(host, { all: true }), url, signal).catch((cause: unknown) => {
+          throw signal.aborted ? cause : fault("UNAVAILABLE", `the name ${host} does not resolve`, { cause });
         })
       : [{ address: host, family }];
   const usable = allowPrivate ? found : found.filter(({ address }) => !isPrivateAddress(address));
@@ -93,6 +93,16 @@ async function addressOf(url: URL, allowPrivate: boolean): Promise<{ address: st
   if (first !== undefined) return first;
   throw fault("UNAVAILABLE", `${host} is an address of this machine or of a private network`, {
     hint: "Set feeds.allowPrivateAddresses if that is meant.",
+  });
+}
+
+/** A resolver has no deadline of its own that we may set. */
+function orAborted<Value>(work: Promise<Value>, url: URL, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(failure(signal.reason, url, signal));
+    if (signal.aborted) return stop();
+    signal.addEventListener("abort", stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
   });
 }
 
