@@ -1,6 +1,6 @@
 // A core of its own on a free port, with a fleet simulated at the wire: rows as registrations leave them, certificates of core's own authority.
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { openSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -54,10 +54,10 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, postgre
   };
   await writeFile(file, JSON.stringify(whole));
   const child = spawn(process.execPath, [bin, "core", "--config", file], {
-    stdio: "ignore",
+    stdio: ["ignore", "ignore", openSync(join(dir, "core.log"), "a")],
   });
   const url = `http://127.0.0.1:${http}`;
-  await untilReady(`${url}/readyz`, child);
+  await untilReady(`${url}/readyz`, child, join(dir, "core.log"));
   const token = (await readFile(join(dir, "admin.token"), "utf8")).trim();
   const call = async <T>(method: string, path: string, body?: object): Promise<T> => {
     const response = await fetch(url + path, {
@@ -138,9 +138,9 @@ async function seed(dir: string, names: readonly string[], workloadCount: number
   }
 }
 
-async function untilReady(url: string, child: ChildProcess): Promise<void> {
+async function untilReady(url: string, child: ChildProcess, log: string): Promise<void> {
   for (let i = 0; i < 600; i++) {
-    if (child.exitCode !== null) throw new Error("core ended");
+    if (child.exitCode !== null) throw new Error(`core ended: ${readFileSync(log, "utf8").split("\n").slice(-5).join("\n")}`);
     const response = await fetch(url).catch(() => undefined);
     if (response?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
