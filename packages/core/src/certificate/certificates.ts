@@ -12,7 +12,7 @@ import type { Part } from "../part.ts";
 import { certify } from "./certify.ts";
 import { readCertificateFacts } from "./facts.ts";
 import { createMeasurements } from "./measurements.ts";
-import { saveCertificate, toCertificate, toChange } from "./store.ts";
+import { saveCertificates, toCertificate, toChange } from "./store.ts";
 
 export interface CertificatesOptions {
   readonly db: Db;
@@ -34,6 +34,8 @@ export interface Certificates extends Part {
 
 /** A pass may take this share of the time at most: a large fleet is looked at less often, not at the cost of everything else. */
 const busyShare = 0.1;
+/** Certificates that are written in one transaction: others have their turn between two. */
+const batch = 100;
 /** Changes of a workload that are kept. */
 const keptChanges = 500;
 
@@ -51,12 +53,14 @@ export function createCertificates(options: CertificatesOptions): Certificates {
     const all = await readCertificateFacts({ db, isConnected: sessions.isConnected, moves, isPaused, nowMs: atMs });
     const rows = await db.selectFrom("certificates").selectAll().execute();
     const before = new Map(rows.map((row) => [row.workload, row]));
-    for (const facts of all) {
-      const made = certify(facts);
-      const last = before.get(facts.workload);
-      const sinceMs = last !== undefined && last.verdict === made.verdict ? last.since.getTime() : atMs;
-      const certificate = toCertificate(facts, made, moves, sinceMs, atMs);
-      await db.transaction().execute((tx) => saveCertificate(tx, events, last, certificate, made));
+    for (let from = 0; from < all.length && !stopping.signal.aborted; from += batch) {
+      const made = all.slice(from, from + batch).map((facts) => {
+        const certified = certify(facts);
+        const last = before.get(facts.workload);
+        const sinceMs = last !== undefined && last.verdict === certified.verdict ? last.since.getTime() : atMs;
+        return { made: certified, certificate: toCertificate(facts, certified, moves, sinceMs, atMs), before: last };
+      });
+      await db.transaction().execute((tx) => saveCertificates(tx, events, made));
     }
     const present = new Set(all.map(({ workload }) => workload));
     const gone = rows.map(({ workload }) => workload).filter((workload) => !present.has(workload));

@@ -8,11 +8,11 @@ import {
   Verdict,
 } from "@aether/contract/gen/aether/v2/certificate_pb";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampDate, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Kysely } from "kysely";
 import { z } from "zod";
 import { fromColumn, toColumn } from "../db/proto.ts";
-import type { Database, Row } from "../db/schema.ts";
+import type { Database, NewRow, Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import { modeToProto } from "../migration/mode.ts";
 import type { CertificateFacts, Certified } from "./certify.ts";
@@ -74,15 +74,67 @@ function toPoint(move: Measured): Omit<CalibrationPoint, "$typeName" | "$unknown
   };
 }
 
-/** The row of `certificates`, and whether it says something else than the one before. */
-export async function saveCertificate(
-  tx: Kysely<Database>,
-  events: Events,
-  before: Row<"certificates"> | undefined,
-  certificate: Certificate,
-  made: Certified,
-): Promise<void> {
-  const at = new Date(Number(certificate.computedAt?.seconds ?? 0n) * 1000 + (certificate.computedAt?.nanos ?? 0) / 1e6);
+export interface NewCertificate {
+  readonly certificate: Certificate;
+  readonly made: Certified;
+  readonly before: Row<"certificates"> | undefined;
+}
+
+/** The rows of `certificates`, a line of history for each that says something else than before, and an event for each other verdict. */
+export async function saveCertificates(tx: Kysely<Database>, events: Events, all: readonly NewCertificate[]): Promise<void> {
+  if (all.length === 0) return;
+  const other = all.flatMap((each) => {
+    const last = each.before === undefined ? undefined : fromColumn(CertificateSchema, each.before.body);
+    return last === undefined || saysOther(last, each.certificate) ? [{ ...each, last }] : [];
+  });
+  await tx
+    .insertInto("certificates")
+    .values(all.map(rowOf))
+    .onConflict((conflict) =>
+      conflict.column("workload").doUpdateSet((eb) => ({
+        verdict: eb.ref("excluded.verdict"),
+        since: eb.ref("excluded.since"),
+        computed_at: eb.ref("excluded.computed_at"),
+        body: eb.ref("excluded.body"),
+        predicted: eb.ref("excluded.predicted"),
+      })),
+    )
+    .execute();
+  if (other.length === 0) return;
+  await tx
+    .insertInto("certificate_changes")
+    .values(
+      other.map(({ certificate, made }) => ({
+        workload: certificate.workload,
+        at: computedAt(certificate),
+        verdict: made.verdict,
+        summary: made.summary,
+        node_id: certificate.nodeId,
+        target_node_id: certificate.targetNodeId,
+        freeze_ms: made.freeze.expected,
+        time_to_safe_ms: made.timeToSafe.expected,
+        codes: JSON.stringify(codesOf(certificate)),
+      })),
+    )
+    .execute();
+  await events.append(
+    tx,
+    ...other
+      .filter(({ last, certificate }) => last?.verdict !== certificate.verdict)
+      .map(({ certificate, made }) => ({
+        type: `certificate.${made.verdict}`,
+        subject: `workload/${certificate.workload}`,
+        message: made.summary,
+        data: { workload: certificate.workload, verdict: made.verdict, codes: codesOf(certificate) },
+      })),
+  );
+}
+
+const computedAt = (certificate: Certificate): Date =>
+  certificate.computedAt === undefined ? new Date(0) : timestampDate(certificate.computedAt);
+
+function rowOf({ certificate, made, before }: NewCertificate): NewRow<"certificates"> {
+  const at = computedAt(certificate);
   const predicted = {
     freezeMs: made.freeze.expected,
     timeToSafeMs: made.timeToSafe.expected,
@@ -90,42 +142,14 @@ export async function saveCertificate(
     rawTimeToSafeMs: made.raw.timeToSafeMs,
     transferMs: made.transferMs,
   };
-  const since = before === undefined || before.verdict !== made.verdict ? at : before.since;
-  const row = {
+  return {
+    workload: certificate.workload,
     verdict: made.verdict,
-    since,
+    since: before === undefined || before.verdict !== made.verdict ? at : before.since,
     computed_at: at,
     body: toColumn(CertificateSchema, certificate),
     predicted: JSON.stringify(predicted),
   };
-  await tx
-    .insertInto("certificates")
-    .values({ workload: certificate.workload, ...row })
-    .onConflict((conflict) => conflict.column("workload").doUpdateSet(row))
-    .execute();
-  const last = before === undefined ? undefined : fromColumn(CertificateSchema, before.body);
-  if (last !== undefined && !saysOther(last, certificate)) return;
-  await tx
-    .insertInto("certificate_changes")
-    .values({
-      workload: certificate.workload,
-      at,
-      verdict: made.verdict,
-      summary: made.summary,
-      node_id: certificate.nodeId,
-      target_node_id: certificate.targetNodeId,
-      freeze_ms: made.freeze.expected,
-      time_to_safe_ms: made.timeToSafe.expected,
-      codes: JSON.stringify(codesOf(certificate)),
-    })
-    .execute();
-  if (last?.verdict === certificate.verdict) return;
-  await events.append(tx, {
-    type: `certificate.${made.verdict}`,
-    subject: `workload/${certificate.workload}`,
-    message: made.summary,
-    data: { workload: certificate.workload, verdict: made.verdict, codes: codesOf(certificate) },
-  });
 }
 
 export const codesOf = (certificate: Certificate): string[] => [...certificate.blockers, ...certificate.warnings].map(({ code }) => code);
