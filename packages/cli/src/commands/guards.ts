@@ -1,6 +1,6 @@
 // aether guards [pause|resume|windows]
 import type { Guards } from "@aether/contract/gen/aether/v2/guard_pb";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { action, withCommon } from "../options.ts";
 
 interface Window {
@@ -9,12 +9,13 @@ interface Window {
   readonly to: string;
 }
 
-/** "fri,sat@22:00-04:00" or "22:00-04:00". */
-function parseWindow(text: string, before: readonly Window[] = []): Window[] {
+const wanted = "a window is such as fri,sat@22:00-04:00 or 22:00-04:00 (UTC)";
+
+/** "fri,sat@22:00-04:00" or "22:00-04:00"; undefined when it is neither. */
+function parseWindow(text: string): Window | undefined {
   const match = /^(?:([a-z,]+)@)?(\d\d:\d\d)-(\d\d:\d\d)$/.exec(text);
-  if (match?.[2] === undefined || match[3] === undefined)
-    throw new InvalidArgumentError("It must be such as fri,sat@22:00-04:00 or 22:00-04:00 (UTC).");
-  return [...before, { days: match[1]?.split(",") ?? [], from: match[2], to: match[3] }];
+  if (match?.[2] === undefined || match[3] === undefined) return undefined;
+  return { days: match[1]?.split(",") ?? [], from: match[2], to: match[3] };
 }
 
 export function registerGuards(program: Command): void {
@@ -68,8 +69,15 @@ export function registerGuards(program: Command): void {
     .addHelpText("after", "\nExamples:\n  $ aether guards windows fri,sat@22:00-04:00 sun@00:00-23:59\n  $ aether guards windows --none")
     .action(
       action(async (context, texts: string[], options: { none?: boolean }) => {
-        if (texts.length === 0 && options.none !== true) throw new InvalidArgumentError("Give at least one window, or --none.");
-        const windows = texts.reduce<Window[]>((before, text) => parseWindow(text, before), []);
+        const { fault } = await import("@aether/contract");
+        if (texts.length === 0 && options.none !== true)
+          throw fault("INVALID_ARGUMENT", "give at least one window, or --none", { field: "window", hint: wanted });
+        const windows = texts.map((text) => {
+          const window = parseWindow(text);
+          if (window === undefined)
+            throw fault("INVALID_ARGUMENT", `${JSON.stringify(text.slice(0, 60))} is no window`, { field: "window", hint: wanted });
+          return window;
+        });
         await say(
           context,
           (client, call) => client.setMaintenanceWindows({ windows }, call),
