@@ -51,6 +51,9 @@ export default defineConfig({
           include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.mjs"],
           exclude: wholeServices,
           testTimeout: 15_000,
+          // Most of their time is waiting and reading modules: files side by side, in processes that keep what they have read. No unit test changes a module.
+          isolate: false,
+          maxWorkers: 3,
         },
       },
       { ...source, test: { name: "service", include: wholeServices, testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false } },
