@@ -367,7 +367,7 @@ async function assemble(
 /** Waits as a standby until this process leads; its port says so meanwhile. */
 async function lead(
   { http, leadership: { leaseMs } }: CoreConfig,
-  database: Pick<OpenDatabase, "db" | "claim" | "evict"> & { readonly owner: string },
+  database: Pick<OpenDatabase, "leaderDb" | "claim" | "evict"> & { readonly owner: string },
   authorityPin: string,
   signal: AbortSignal,
   log: Logger,
@@ -375,7 +375,7 @@ async function lead(
   let standby: StandbyServer | undefined;
   let opening: Promise<void> = Promise.resolve();
   try {
-    const parts = { ...database, leaseMs, authorityPin, address: `http://${http.host}:${http.port}`, log };
+    const parts = { ...database, db: database.leaderDb, leaseMs, authorityPin, address: `http://${http.host}:${http.port}`, log };
     return await takeLeadership(parts, signal, (leader) => {
       opening = opening.then(async () => {
         standby ??= await startStandbyServer(http.port, http.host);

@@ -28,6 +28,8 @@ export interface OpenDatabase {
   /** Resolves with the reason if the database ends by itself; the process must then end too. */
   readonly died: Promise<Fault>;
   /** See leader/leadership.ts. */
+  /** For the leadership alone. */
+  readonly leaderDb: Db;
   readonly claim: Engine["claim"];
   readonly evict: Engine["evict"];
   close(): Promise<void>;
@@ -65,16 +67,19 @@ export async function openDatabase(options: DatabaseOptions, signal?: AbortSigna
       throw caught;
     }
     const db = new Kysely<Database>({ dialect: hook === undefined ? engine.dialect : withCommitHook(engine.dialect, hook) });
+    const leaderDb = engine.leaderDialect === undefined ? db : new Kysely<Database>({ dialect: engine.leaderDialect });
     return {
       db,
       engine: engine.name,
       notices: engine.notices,
       died: engine.died,
+      leaderDb,
       claim: (term) => engine.claim(term),
       evict: (other) => engine.evict(other),
       async close() {
         try {
           await db.destroy();
+          if (leaderDb !== db) await leaderDb.destroy();
           await engine.close();
         } finally {
           await lock.release();

@@ -23,6 +23,8 @@ export interface Notices {
 export interface Engine {
   readonly name: "embedded" | "postgres";
   readonly dialect: Dialect;
+  /** Connections that only the leadership uses: its lease must be renewed also when all others are busy. Undefined: the engine has no need of it. */
+  readonly leaderDialect: Dialect | undefined;
   readonly notices: Notices;
   /** Resolves with the reason if the database has ended for good; a server that is away is waited for instead. */
   readonly died: Promise<Fault>;

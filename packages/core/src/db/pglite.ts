@@ -165,6 +165,7 @@ export async function openPglite(data: WorkerData): Promise<Engine> {
     dialect: pgliteDialect(thread),
     notices: thread.notices,
     died: thread.died,
+    leaderDialect: undefined,
     claim() {},
     evict: async () => {},
     alone: (work) => work(thread),

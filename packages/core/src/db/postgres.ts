@@ -9,6 +9,8 @@ import { createListeners, type Engine, type Statements } from "./engine.ts";
 import type { PostgresConfig } from "./postgres-config.ts";
 import { StatementError } from "./statement-error.ts";
 
+/** Of the leadership's statements: one that waits longer has lost its lease anyway. */
+const leaderDeadlineMs = 5_000;
 const connectDeadlineMs = 10_000;
 /** No statement of ours takes longer than some seconds. */
 const statementDeadlineMs = 60_000;
@@ -46,6 +48,15 @@ export async function openPostgres(config: PostgresConfig, owner: string, log: L
   pool.on("error", (error) => log.warn({ err: error }, "database.connection_lost"));
   // One that dies while it is used fails its statement, and says so here as well: without a listener that would end the process.
   pool.on("connect", (connection) => connection.on("error", () => {}));
+  const leaderPool = new pg.Pool({
+    ...options,
+    max: 1,
+    idleTimeoutMillis: 0,
+    statement_timeout: leaderDeadlineMs,
+    query_timeout: leaderDeadlineMs + 1_000,
+  });
+  leaderPool.on("error", (error) => log.warn({ err: error }, "database.connection_lost"));
+  leaderPool.on("connect", (connection) => connection.on("error", () => {}));
   const where = `${config.host}:${config.port}/${config.name}`;
   try {
     await checkServer(pool, where);
@@ -73,6 +84,9 @@ export async function openPostgres(config: PostgresConfig, owner: string, log: L
       // Until none is left: a process that is alive makes new ones, which carry its old term and are refused.
       for (let i = 0; i < 20 && (await gone().catch(translate)).rows.length > 0; i++) await sleep(50);
     },
+    leaderDialect: new PostgresDialect({
+      pool: { connect: async () => client(await leaderPool.connect().catch(translate)), end: () => leaderPool.end(), options: {} },
+    }),
     async alone(work) {
       const connection = await pool.connect().catch(translate);
       try {
@@ -88,6 +102,7 @@ export async function openPostgres(config: PostgresConfig, owner: string, log: L
     async close() {
       await notices.stop();
       if (!pool.ended) await pool.end();
+      if (!leaderPool.ended) await leaderPool.end();
     },
   };
 }

@@ -35,7 +35,7 @@ describe("leadership", () => {
   let count = 0;
   const open = (owner: string, postgres: PostgresConfig) => openDatabase({ dataDir: join(dir, `${owner}${++count}`), postgres, owner });
   const parts = (owner: string, database: OpenDatabase, authorityPin = "pin") => ({
-    ...{ db: database.db, claim: database.claim, evict: database.evict },
+    ...{ db: database.leaderDb, claim: database.claim, evict: database.evict },
     ...{ owner, leaseMs: 1_000, address: `http://${owner}`, authorityPin, log: silentLogger },
   });
   const note = (database: OpenDatabase, id: string) => database.db.insertInto("nodes").values({ id, facts: {} }).execute();
