@@ -67,6 +67,10 @@ export async function expectAccessible(page: Page, rules?: readonly string[]): P
   const { default: axe } = await import("axe-core");
   // The content security policy lets no script in; the debugger's own evaluation is not under it.
   await page.evaluate(axe.source);
+  // Colours are judged when they have arrived: half-way through a transition from one theme to the other none has its contrast.
+  await page.evaluate(
+    "new Promise(requestAnimationFrame).then(() => Promise.all(document.getAnimations().filter((each) => each.effect?.getComputedTiming().iterations !== Infinity).map((each) => each.finished.catch(() => 0))).then(() => 0))",
+  );
   const runOnly = rules ?? ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
   const violations = await page.evaluate(
     async (only) => {

@@ -85,15 +85,18 @@ export async function leadHere(host: Host, workload: string, address: string, ro
   await ipBatch(routes, leadHereLines(host, workload, address));
 }
 
-/** Nothing of the frozen kernel gets out any more, and what still arrives is forwarded to the target. */
-export async function cutTowards(
-  host: Host,
-  workload: string,
-  address: string,
-  peerAddress: string,
-  routes = readyRoutes(host),
-): Promise<void> {
-  await ipBatch(routes, [`link set ${vethName(host, workload)} down`, `route replace ${address}/32 via ${peerAddress}`]);
+/** What arrives from now on is forwarded to the target's packet hold. What the workload has to say still gets out. */
+export async function cutArriving(host: Host, address: string, peerAddress: string, routes = readyRoutes(host)): Promise<void> {
+  await ipBatch(routes, [`route replace ${address}/32 via ${peerAddress}`]);
+}
+
+/**
+ * Nothing of the frozen kernel gets out any more. Only after the stop: an answer that is cut off on its way would be sent again by the restored socket, but not
+ * before its first retransmission timer, a second after the resume. And before the dump: what the frozen kernel sends later carries newer TCP timestamps than
+ * the restored socket's, which the client would then drop (PAWS, RFC 7323).
+ */
+export async function cutLeaving(host: Host, workload: string, routes = readyRoutes(host)): Promise<void> {
+  await ipBatch(routes, [`link set ${vethName(host, workload)} down`]);
 }
 
 /** The address leads to the packet hold, as that says. */

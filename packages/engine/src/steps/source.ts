@@ -22,7 +22,7 @@ import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
-import { cutTowards, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
+import { cutArriving, cutLeaving, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
 import { preflight } from "../preflight/preflight.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { descriptorsOf, observe } from "../receipt/observe.ts";
@@ -133,7 +133,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const [lazyDump, wholeDump] = isLazy
         ? [await readyLazyDump(host, record, images), undefined]
         : [undefined, await readyDump(host, record, images, tracker?.answers)];
-      const routes = readyRoutes(host);
+      const [arriving, leaving] = [readyRoutes(host), readyRoutes(host)];
       let dumping: Promise<void> | undefined;
       let guard: Guard | undefined;
       try {
@@ -145,11 +145,12 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
         const cutAtMs = performance.timeOrigin + performance.now();
-        await phase(progress, "freeze.network_cut", () => cutTowards(host, ref.workload, record.spec.address, peer.address, routes));
+        await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
         await phase(progress, "freeze.stop", async () => {
           await acceptAll(pid);
           await freeze(host, ref.workload);
+          await cutLeaving(host, ref.workload, leaving);
         });
         await faultpoint("freeze.after_freeze");
         const stopped = watch.facts(ref.workload);
@@ -226,7 +227,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         endSession(ref);
         throw problem;
       } finally {
-        routes.drop();
+        arriving.drop();
+        leaving.drop();
         channel.socket.destroy();
       }
     },
