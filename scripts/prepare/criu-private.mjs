@@ -7,12 +7,12 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync,
 import { basename, join } from "node:path";
 import { APT_ENVIRONMENT, APT_PATIENCE, installPackages } from "./apt.mjs";
 import { isAtLeast, parseVersion } from "./criu-version.mjs";
+import { debianMirror } from "./debian-mirror.mjs";
 import { isReadable } from "./machine.mjs";
 import { run, StepError, withRetry } from "./run.mjs";
 
 const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const SUITE = "forky";
-const MIRROR = "http://deb.debian.org/debian"; // http as in Debian's own default: what counts is the signature, and https needs ca-certificates
 
 /**
  * @param {string} prefix @param {import("./criu-version.mjs").Version} lowest @param {AbortSignal} signal @param {number | undefined} lockFd
@@ -22,7 +22,7 @@ export async function installPrivateCriu(prefix, lowest, signal, lockFd) {
   const work = makeWorkFolder(prefix);
   try {
     if (!isReadable(KEYRING)) await installPackages([{ name: "debian-archive-keyring" }], signal, lockFd);
-    const packages = await download(work, signal, lockFd);
+    const packages = await download(work, await debianMirror(signal, lockFd), signal, lockFd);
     const tree = join(work, "tree");
     for (const file of packages) await run("dpkg", ["-x", file, tree], { deadlineMs: 60_000, signal, lockFd });
     const version = await tryOut(tree, lowest, signal);
@@ -52,11 +52,14 @@ function makeWorkFolder(prefix) {
   }
 }
 
-/** @param {string} work @param {AbortSignal} signal @param {number | undefined} lockFd @returns {Promise<string[]>} the package files */
-async function download(work, signal, lockFd) {
+/**
+ * @param {string} work @param {string} mirror @param {AbortSignal} signal @param {number | undefined} lockFd
+ * @returns {Promise<string[]>} the package files
+ */
+async function download(work, mirror, signal, lockFd) {
   for (const folder of ["lists/partial", "cache/archives/partial", "tree"]) mkdirSync(join(work, folder), { recursive: true });
   writeFileSync(join(work, "status"), "");
-  writeFileSync(join(work, "sources.list"), `deb [signed-by=${KEYRING}] ${MIRROR} ${SUITE} main\n`);
+  writeFileSync(join(work, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror} ${SUITE} main\n`);
   const options = [
     `Dir::Etc::SourceList=${join(work, "sources.list")}`,
     "Dir::Etc::SourceParts=/dev/null",
@@ -77,7 +80,7 @@ async function download(work, signal, lockFd) {
   const apt = (/** @type {string} */ label, /** @type {string[]} */ ...args) =>
     withRetry(label, signal, () =>
       run("apt-get", [...APT_PATIENCE, ...options, ...args], { label, deadlineMs: 300_000, signal, lockFd, env: APT_ENVIRONMENT }).catch(
-        explain,
+        (cause) => explain(cause, mirror),
       ),
     );
   // apt-get update answers 0 although a source failed, unless it is told that any failure counts.
@@ -146,14 +149,14 @@ function putInPlace(prefix, tree, home) {
   }
 }
 
-/** What apt refuses, trying again does not mend; what it could not reach, it may. @param {StepError} cause @returns {never} */
-function explain(cause) {
+/** What apt refuses, trying again does not mend; what it could not reach, it may. @param {StepError} cause @param {string} mirror @returns {never} */
+function explain(cause, mirror) {
   const isOld = cause.output.includes("is expired");
   const isUnsigned = /NO_PUBKEY|not signed/.test(cause.output);
   const next = isOld
-    ? `${MIRROR} answers with an old copy of ${SUITE}: is the clock right? Where an old mirror is meant: echo 'Acquire::Check-Valid-Until "false";' > /etc/apt/apt.conf.d/99old-mirror`
+    ? `${mirror} answers with an old copy of ${SUITE}: is the clock right? Where an old mirror is meant: echo 'Acquire::Check-Valid-Until "false";' > /etc/apt/apt.conf.d/99old-mirror`
     : isUnsigned
       ? `${KEYRING} does not know the keys of ${SUITE}: update the package debian-archive-keyring`
-      : `can this machine reach ${MIRROR}? (http_proxy, a firewall)`;
+      : `can this machine reach ${mirror}, and has it ${SUITE}? (http_proxy, a firewall; AETHER_DEBIAN_MIRROR names another)`;
   throw new StepError(cause.message, { cause, next, isFinal: isOld || isUnsigned });
 }
