@@ -3,13 +3,19 @@ import type { DescService } from "@bufbuild/protobuf";
 import { AccessService } from "./aether/v2/access_pb.ts";
 import { AccountService, SignInService } from "./aether/v2/account_pb.ts";
 import { AgentService } from "./aether/v2/agent_pb.ts";
+import { ArtifactService } from "./aether/v2/artifact_pb.ts";
 import { CertificateService } from "./aether/v2/certificate_pb.ts";
+import { CommandService } from "./aether/v2/command_pb.ts";
+import { DashboardService } from "./aether/v2/dashboard_pb.ts";
 import { DrillService } from "./aether/v2/drill_pb.ts";
+import { DrillScheduleService } from "./aether/v2/drill_schedule_pb.ts";
 import { FeedService } from "./aether/v2/feed_pb.ts";
 import { GuardService } from "./aether/v2/guard_pb.ts";
 import { MigrationService } from "./aether/v2/migration_pb.ts";
 import { NodeService } from "./aether/v2/node_pb.ts";
+import { OpsService } from "./aether/v2/ops_pb.ts";
 import { PlanService } from "./aether/v2/plan_pb.ts";
+import { PolicyService } from "./aether/v2/policy_pb.ts";
 import { PriceService } from "./aether/v2/price_pb.ts";
 import { RiskService } from "./aether/v2/risk_pb.ts";
 import { AuditService, DecisionService, EventService, SignalService } from "./aether/v2/signal_pb.ts";
@@ -22,16 +28,22 @@ export const services: readonly DescService[] = [
   AccessService,
   AccountService,
   AgentService,
+  ArtifactService,
   AuditService,
   CertificateService,
+  CommandService,
+  DashboardService,
   DecisionService,
+  DrillScheduleService,
   DrillService,
   EventService,
   FeedService,
   GuardService,
   MigrationService,
   NodeService,
+  OpsService,
   PlanService,
+  PolicyService,
   PriceService,
   RiskService,
   SignInService,

@@ -7,6 +7,8 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import type { PageRequest } from "./common_pb.ts";
 import { file_aether_v2_common } from "./common_pb.ts";
 import { file_aether_v2_options } from "./options_pb.ts";
+import type { SignedStatement } from "./receipt_pb.ts";
+import { file_aether_v2_receipt } from "./receipt_pb.ts";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/drill.proto.
  */
 export const file_aether_v2_drill: GenFile = /*@__PURE__*/
-  fileDesc("ChVhZXRoZXIvdjIvZHJpbGwucHJvdG8SCWFldGhlci52MiKuAwoFRHJpbGwSCgoCaWQYASABKAkSIgoEa2luZBgCIAEoDjIULmFldGhlci52Mi5EcmlsbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIkCgVzdGF0ZRgEIAEoDjIVLmFldGhlci52Mi5EcmlsbFN0YXRlEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg53aW5kb3dfc2Vjb25kcxgHIAEoDRIRCglzaWduYWxfaWQYCCABKAkSEwoLZGVjaXNpb25faWQYCSABKAkSFQoNbWlncmF0aW9uX2lkcxgKIAMoCRIlCgZjaGVja3MYCyADKAsyFS5hZXRoZXIudjIuRHJpbGxDaGVjaxIdChVub3RpY2VfdG9fZGVjaXNpb25fbXMYDCABKAESGQoRbm90aWNlX3RvX3NhZmVfbXMYDSABKAESKAoHb3JhY2xlcxgOIAMoCzIXLmFldGhlci52Mi5PcmFjbGVSZXBvcnQiPQoKRHJpbGxDaGVjaxIMCgRuYW1lGAEgASgJEhEKCWlzX3Bhc3NlZBgCIAEoCBIOCgZkZXRhaWwYAyABKAkiigMKDE9yYWNsZVJlcG9ydBIMCgRuYW1lGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEikKBXNpbmNlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFQoNcmVxdWVzdF9jb3VudBgFIAEoBBITCgtlcnJvcl9jb3VudBgGIAEoBBITCgt3cm9uZ19jb3VudBgHIAEoBBIXCg9yZWNvbm5lY3RfY291bnQYCCABKAQSFgoObGF0ZW5jeV9wNTBfbXMYCSABKAESFgoObGF0ZW5jeV9wOTlfbXMYCiABKAESFgoObG9uZ2VzdF9nYXBfbXMYCyABKAESEgoKbGFzdF9lcnJvchgMIAEoCRIiCgRnYXBzGA0gAygLMhQuYWV0aGVyLnYyLk9yYWNsZUdhcBIQCghzbGljZV9tcxgOIAEoDRIYChB3b3JzdF9sYXRlbmN5X21zGA8gAygBIkgKCU9yYWNsZUdhcBImCgJhdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLZHVyYXRpb25fbXMYAiABKAEiYAoRU3RhcnREcmlsbFJlcXVlc3QSIgoEa2luZBgBIAEoDjIULmFldGhlci52Mi5EcmlsbEtpbmQSDwoHbm9kZV9pZBgCIAEoCRIWCg53aW5kb3dfc2Vjb25kcxgDIAEoDSI1ChJTdGFydERyaWxsUmVzcG9uc2USHwoFZHJpbGwYASABKAsyEC5hZXRoZXIudjIuRHJpbGwiHQoPR2V0RHJpbGxSZXF1ZXN0EgoKAmlkGAEgASgJIjMKEEdldERyaWxsUmVzcG9uc2USHwoFZHJpbGwYASABKAsyEC5hZXRoZXIudjIuRHJpbGwiOQoRTGlzdERyaWxsc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJPChJMaXN0RHJpbGxzUmVzcG9uc2USIAoGZHJpbGxzGAEgAygLMhAuYWV0aGVyLnYyLkRyaWxsEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIeChBTdG9wRHJpbGxSZXF1ZXN0EgoKAmlkGAEgASgJIjQKEVN0b3BEcmlsbFJlc3BvbnNlEh8KBWRyaWxsGAEgASgLMhAuYWV0aGVyLnYyLkRyaWxsIj4KE1JlcG9ydE9yYWNsZVJlcXVlc3QSJwoGcmVwb3J0GAEgASgLMhcuYWV0aGVyLnYyLk9yYWNsZVJlcG9ydCIWChRSZXBvcnRPcmFjbGVSZXNwb25zZSIlChJMaXN0T3JhY2xlc1JlcXVlc3QSDwoHc2Vjb25kcxgBIAEoDSI/ChNMaXN0T3JhY2xlc1Jlc3BvbnNlEigKB29yYWNsZXMYASADKAsyFy5hZXRoZXIudjIuT3JhY2xlUmVwb3J0KlgKCURyaWxsS2luZBIaChZEUklMTF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRRFJJTExfS0lORF9OT1RJQ0UQARIYChREUklMTF9LSU5EX1JFQkFMQU5DRRACKosBCgpEcmlsbFN0YXRlEhsKF0RSSUxMX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTRFJJTExfU1RBVEVfUlVOTklORxABEhYKEkRSSUxMX1NUQVRFX1BBU1NFRBACEhYKEkRSSUxMX1NUQVRFX0ZBSUxFRBADEhcKE0RSSUxMX1NUQVRFX1NUT1BQRUQQBDKtBQoMRHJpbGxTZXJ2aWNlEmgKClN0YXJ0RHJpbGwSHC5hZXRoZXIudjIuU3RhcnREcmlsbFJlcXVlc3QaHS5hZXRoZXIudjIuU3RhcnREcmlsbFJlc3BvbnNlIh2ItRgDgtPkkwITOgEqIg4vYXBpL3YyL2RyaWxscxJkCghHZXREcmlsbBIaLmFldGhlci52Mi5HZXREcmlsbFJlcXVlc3QaGy5hZXRoZXIudjIuR2V0RHJpbGxSZXNwb25zZSIfiLUYAoLT5JMCFRITL2FwaS92Mi9kcmlsbHMve2lkfRJlCgpMaXN0RHJpbGxzEhwuYWV0aGVyLnYyLkxpc3REcmlsbHNSZXF1ZXN0Gh0uYWV0aGVyLnYyLkxpc3REcmlsbHNSZXNwb25zZSIaiLUYAoLT5JMCEBIOL2FwaS92Mi9kcmlsbHMSbwoJU3RvcERyaWxsEhsuYWV0aGVyLnYyLlN0b3BEcmlsbFJlcXVlc3QaHC5hZXRoZXIudjIuU3RvcERyaWxsUmVzcG9uc2UiJ4i1GAOC0+STAh06ASoiGC9hcGkvdjIvZHJpbGxzL3tpZH06c3RvcBKJAQoMUmVwb3J0T3JhY2xlEh4uYWV0aGVyLnYyLlJlcG9ydE9yYWNsZVJlcXVlc3QaHy5hZXRoZXIudjIuUmVwb3J0T3JhY2xlUmVzcG9uc2UiOIi1GAOC0+STAi46BnJlcG9ydCIkL2FwaS92Mi9vcmFjbGVzL3tyZXBvcnQubmFtZX06cmVwb3J0EmkKC0xpc3RPcmFjbGVzEh0uYWV0aGVyLnYyLkxpc3RPcmFjbGVzUmVxdWVzdBoeLmFldGhlci52Mi5MaXN0T3JhY2xlc1Jlc3BvbnNlIhuItRgCgtPkkwIREg8vYXBpL3YyL29yYWNsZXNiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChVhZXRoZXIvdjIvZHJpbGwucHJvdG8SCWFldGhlci52MiKeBAoFRHJpbGwSCgoCaWQYASABKAkSIgoEa2luZBgCIAEoDjIULmFldGhlci52Mi5EcmlsbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIkCgVzdGF0ZRgEIAEoDjIVLmFldGhlci52Mi5EcmlsbFN0YXRlEi4KCnN0YXJ0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg53aW5kb3dfc2Vjb25kcxgHIAEoDRIRCglzaWduYWxfaWQYCCABKAkSEwoLZGVjaXNpb25faWQYCSABKAkSFQoNbWlncmF0aW9uX2lkcxgKIAMoCRIlCgZjaGVja3MYCyADKAsyFS5hZXRoZXIudjIuRHJpbGxDaGVjaxIdChVub3RpY2VfdG9fZGVjaXNpb25fbXMYDCABKAESGQoRbm90aWNlX3RvX3NhZmVfbXMYDSABKAESKAoHb3JhY2xlcxgOIAMoCzIXLmFldGhlci52Mi5PcmFjbGVSZXBvcnQSLwoLcHJlZGljdGlvbnMYDyADKAsyGi5hZXRoZXIudjIuRHJpbGxQcmVkaWN0aW9uEhMKC3NjaGVkdWxlX2lkGBAgASgJEgwKBHBvb2wYESABKAkSGgoScHJpY2VfdXNkX3Blcl9ob3VyGBIgASgBIoICCg9EcmlsbFByZWRpY3Rpb24SEAoId29ya2xvYWQYASABKAkSGwoTcHJlZGljdGVkX2ZyZWV6ZV9tcxgCIAEoARIaChJtZWFzdXJlZF9mcmVlemVfbXMYAyABKAESIQoZcHJlZGljdGVkX3RpbWVfdG9fc2FmZV9tcxgEIAEoARIgChhtZWFzdXJlZF90aW1lX3RvX3NhZmVfbXMYBSABKAESIAoYcHJlZGljdGVkX3RhcmdldF9ub2RlX2lkGAYgASgJEhYKDnRhcmdldF9ub2RlX2lkGAcgASgJEhQKDG1pZ3JhdGlvbl9pZBgIIAEoCRIPCgd2ZXJkaWN0GAkgASgJIoUBCgtEcmlsbFJlcG9ydBIfCgVkcmlsbBgBIAEoCzIQLmFldGhlci52Mi5EcmlsbBIpCghyZWNlaXB0cxgCIAMoCzIXLmFldGhlci52Mi5EcmlsbFJlY2VpcHQSFAoMdHJ1c3RfZG9tYWluGAMgASgJEhQKDGNvcmVfdmVyc2lvbhgEIAEoCSI0CgxEcmlsbFJlY2VpcHQSFAoMbWlncmF0aW9uX2lkGAEgASgJEg4KBnNoYTI1NhgCIAEoCSI9CgpEcmlsbENoZWNrEgwKBG5hbWUYASABKAkSEQoJaXNfcGFzc2VkGAIgASgIEg4KBmRldGFpbBgDIAEoCSKKAwoMT3JhY2xlUmVwb3J0EgwKBG5hbWUYASABKAkSEAoId29ya2xvYWQYAiABKAkSKQoFc2luY2UYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCg1yZXF1ZXN0X2NvdW50GAUgASgEEhMKC2Vycm9yX2NvdW50GAYgASgEEhMKC3dyb25nX2NvdW50GAcgASgEEhcKD3JlY29ubmVjdF9jb3VudBgIIAEoBBIWCg5sYXRlbmN5X3A1MF9tcxgJIAEoARIWCg5sYXRlbmN5X3A5OV9tcxgKIAEoARIWCg5sb25nZXN0X2dhcF9tcxgLIAEoARISCgpsYXN0X2Vycm9yGAwgASgJEiIKBGdhcHMYDSADKAsyFC5hZXRoZXIudjIuT3JhY2xlR2FwEhAKCHNsaWNlX21zGA4gASgNEhgKEHdvcnN0X2xhdGVuY3lfbXMYDyADKAEiSAoJT3JhY2xlR2FwEiYKAmF0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgCIAEoASJ2ChFTdGFydERyaWxsUmVxdWVzdBIiCgRraW5kGAEgASgOMhQuYWV0aGVyLnYyLkRyaWxsS2luZBIPCgdub2RlX2lkGAIgASgJEhYKDndpbmRvd19zZWNvbmRzGAMgASgNEhQKDHByaWNlX2ZhY3RvchgEIAEoASI1ChJTdGFydERyaWxsUmVzcG9uc2USHwoFZHJpbGwYASABKAsyEC5hZXRoZXIudjIuRHJpbGwiHQoPR2V0RHJpbGxSZXF1ZXN0EgoKAmlkGAEgASgJIjMKEEdldERyaWxsUmVzcG9uc2USHwoFZHJpbGwYASABKAsyEC5hZXRoZXIudjIuRHJpbGwiIwoVR2V0RHJpbGxSZXBvcnRSZXF1ZXN0EgoKAmlkGAEgASgJIqkBChZHZXREcmlsbFJlcG9ydFJlc3BvbnNlEiYKBnJlcG9ydBgBIAEoCzIWLmFldGhlci52Mi5EcmlsbFJlcG9ydBItCglzdGF0ZW1lbnQYAiABKAsyGi5hZXRoZXIudjIuU2lnbmVkU3RhdGVtZW50EhgKEHRydXN0X2J1bmRsZV9wZW0YAyABKAkSEAoIbWFya2Rvd24YBCABKAkSDAoEaHRtbBgFIAEoCSI5ChFMaXN0RHJpbGxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Ik8KEkxpc3REcmlsbHNSZXNwb25zZRIgCgZkcmlsbHMYASADKAsyEC5hZXRoZXIudjIuRHJpbGwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIh4KEFN0b3BEcmlsbFJlcXVlc3QSCgoCaWQYASABKAkiNAoRU3RvcERyaWxsUmVzcG9uc2USHwoFZHJpbGwYASABKAsyEC5hZXRoZXIudjIuRHJpbGwiPgoTUmVwb3J0T3JhY2xlUmVxdWVzdBInCgZyZXBvcnQYASABKAsyFy5hZXRoZXIudjIuT3JhY2xlUmVwb3J0IhYKFFJlcG9ydE9yYWNsZVJlc3BvbnNlIiUKEkxpc3RPcmFjbGVzUmVxdWVzdBIPCgdzZWNvbmRzGAEgASgNIj8KE0xpc3RPcmFjbGVzUmVzcG9uc2USKAoHb3JhY2xlcxgBIAMoCzIXLmFldGhlci52Mi5PcmFjbGVSZXBvcnQqnQEKCURyaWxsS2luZBIaChZEUklMTF9LSU5EX1VOU1BFQ0lGSUVEEAASFQoRRFJJTExfS0lORF9OT1RJQ0UQARIYChREUklMTF9LSU5EX1JFQkFMQU5DRRACEhQKEERSSUxMX0tJTkRfUFJJQ0UQAxIXChNEUklMTF9LSU5EX0NBUEFDSVRZEAQSFAoQRFJJTExfS0lORF9DUkFTSBAFKosBCgpEcmlsbFN0YXRlEhsKF0RSSUxMX1NUQVRFX1VOU1BFQ0lGSUVEEAASFwoTRFJJTExfU1RBVEVfUlVOTklORxABEhYKEkRSSUxMX1NUQVRFX1BBU1NFRBACEhYKEkRSSUxMX1NUQVRFX0ZBSUxFRBADEhcKE0RSSUxMX1NUQVRFX1NUT1BQRUQQBDKtBQoMRHJpbGxTZXJ2aWNlEmgKClN0YXJ0RHJpbGwSHC5hZXRoZXIudjIuU3RhcnREcmlsbFJlcXVlc3QaHS5hZXRoZXIudjIuU3RhcnREcmlsbFJlc3BvbnNlIh2ItRgDgtPkkwITOgEqIg4vYXBpL3YyL2RyaWxscxJkCghHZXREcmlsbBIaLmFldGhlci52Mi5HZXREcmlsbFJlcXVlc3QaGy5hZXRoZXIudjIuR2V0RHJpbGxSZXNwb25zZSIfiLUYAoLT5JMCFRITL2FwaS92Mi9kcmlsbHMve2lkfRJlCgpMaXN0RHJpbGxzEhwuYWV0aGVyLnYyLkxpc3REcmlsbHNSZXF1ZXN0Gh0uYWV0aGVyLnYyLkxpc3REcmlsbHNSZXNwb25zZSIaiLUYAoLT5JMCEBIOL2FwaS92Mi9kcmlsbHMSbwoJU3RvcERyaWxsEhsuYWV0aGVyLnYyLlN0b3BEcmlsbFJlcXVlc3QaHC5hZXRoZXIudjIuU3RvcERyaWxsUmVzcG9uc2UiJ4i1GAOC0+STAh06ASoiGC9hcGkvdjIvZHJpbGxzL3tpZH06c3RvcBKJAQoMUmVwb3J0T3JhY2xlEh4uYWV0aGVyLnYyLlJlcG9ydE9yYWNsZVJlcXVlc3QaHy5hZXRoZXIudjIuUmVwb3J0T3JhY2xlUmVzcG9uc2UiOIi1GAOC0+STAi46BnJlcG9ydCIkL2FwaS92Mi9vcmFjbGVzL3tyZXBvcnQubmFtZX06cmVwb3J0EmkKC0xpc3RPcmFjbGVzEh0uYWV0aGVyLnYyLkxpc3RPcmFjbGVzUmVxdWVzdBoeLmFldGhlci52Mi5MaXN0T3JhY2xlc1Jlc3BvbnNlIhuItRgCgtPkkwIREg8vYXBpL3YyL29yYWNsZXNiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_aether_v2_receipt, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * A rehearsed interruption, announced where a real one would be.
@@ -101,6 +103,34 @@ export type Drill = Message<"aether.v2.Drill"> & {
    * @generated from field: repeated aether.v2.OracleReport oracles = 14;
    */
   oracles: OracleReport[];
+
+  /**
+   * What the certificates foretold when it began, and what was measured: one entry a workload.
+   *
+   * @generated from field: repeated aether.v2.DrillPrediction predictions = 15;
+   */
+  predictions: DrillPrediction[];
+
+  /**
+   * The schedule that began it; empty: a person.
+   *
+   * @generated from field: string schedule_id = 16;
+   */
+  scheduleId: string;
+
+  /**
+   * CAPACITY: the pool that is short; PRICE: the pool whose price rises.
+   *
+   * @generated from field: string pool = 17;
+   */
+  pool: string;
+
+  /**
+   * PRICE: what was announced.
+   *
+   * @generated from field: double price_usd_per_hour = 18;
+   */
+  priceUsdPerHour: number;
 };
 
 /**
@@ -109,6 +139,127 @@ export type Drill = Message<"aether.v2.Drill"> & {
  */
 export const DrillSchema: GenMessage<Drill> = /*@__PURE__*/
   messageDesc(file_aether_v2_drill, 0);
+
+/**
+ * Foretold against measured. 0 where nothing was foretold, or nothing could be measured.
+ *
+ * @generated from message aether.v2.DrillPrediction
+ */
+export type DrillPrediction = Message<"aether.v2.DrillPrediction"> & {
+  /**
+   * @generated from field: string workload = 1;
+   */
+  workload: string;
+
+  /**
+   * @generated from field: double predicted_freeze_ms = 2;
+   */
+  predictedFreezeMs: number;
+
+  /**
+   * @generated from field: double measured_freeze_ms = 3;
+   */
+  measuredFreezeMs: number;
+
+  /**
+   * @generated from field: double predicted_time_to_safe_ms = 4;
+   */
+  predictedTimeToSafeMs: number;
+
+  /**
+   * @generated from field: double measured_time_to_safe_ms = 5;
+   */
+  measuredTimeToSafeMs: number;
+
+  /**
+   * @generated from field: string predicted_target_node_id = 6;
+   */
+  predictedTargetNodeId: string;
+
+  /**
+   * @generated from field: string target_node_id = 7;
+   */
+  targetNodeId: string;
+
+  /**
+   * @generated from field: string migration_id = 8;
+   */
+  migrationId: string;
+
+  /**
+   * green | amber | red, as it was when the drill began
+   *
+   * @generated from field: string verdict = 9;
+   */
+  verdict: string;
+};
+
+/**
+ * Describes the message aether.v2.DrillPrediction.
+ * Use `create(DrillPredictionSchema)` to create a new message.
+ */
+export const DrillPredictionSchema: GenMessage<DrillPrediction> = /*@__PURE__*/
+  messageDesc(file_aether_v2_drill, 1);
+
+/**
+ * What is signed: the drill as it ended, and the digests of the receipts of its moves.
+ *
+ * @generated from message aether.v2.DrillReport
+ */
+export type DrillReport = Message<"aether.v2.DrillReport"> & {
+  /**
+   * @generated from field: aether.v2.Drill drill = 1;
+   */
+  drill?: Drill | undefined;
+
+  /**
+   * @generated from field: repeated aether.v2.DrillReceipt receipts = 2;
+   */
+  receipts: DrillReceipt[];
+
+  /**
+   * Who ran it.
+   *
+   * @generated from field: string trust_domain = 3;
+   */
+  trustDomain: string;
+
+  /**
+   * @generated from field: string core_version = 4;
+   */
+  coreVersion: string;
+};
+
+/**
+ * Describes the message aether.v2.DrillReport.
+ * Use `create(DrillReportSchema)` to create a new message.
+ */
+export const DrillReportSchema: GenMessage<DrillReport> = /*@__PURE__*/
+  messageDesc(file_aether_v2_drill, 2);
+
+/**
+ * @generated from message aether.v2.DrillReceipt
+ */
+export type DrillReceipt = Message<"aether.v2.DrillReceipt"> & {
+  /**
+   * @generated from field: string migration_id = 1;
+   */
+  migrationId: string;
+
+  /**
+   * sha256 of the receipt's canonical JSON.
+   *
+   * @generated from field: string sha256 = 2;
+   */
+  sha256: string;
+};
+
+/**
+ * Describes the message aether.v2.DrillReceipt.
+ * Use `create(DrillReceiptSchema)` to create a new message.
+ */
+export const DrillReceiptSchema: GenMessage<DrillReceipt> = /*@__PURE__*/
+  messageDesc(file_aether_v2_drill, 3);
 
 /**
  * @generated from message aether.v2.DrillCheck
@@ -135,7 +286,7 @@ export type DrillCheck = Message<"aether.v2.DrillCheck"> & {
  * Use `create(DrillCheckSchema)` to create a new message.
  */
 export const DrillCheckSchema: GenMessage<DrillCheck> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 1);
+  messageDesc(file_aether_v2_drill, 4);
 
 /**
  * What a client saw that checks every answer of a workload.
@@ -230,7 +381,7 @@ export type OracleReport = Message<"aether.v2.OracleReport"> & {
  * Use `create(OracleReportSchema)` to create a new message.
  */
 export const OracleReportSchema: GenMessage<OracleReport> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 2);
+  messageDesc(file_aether_v2_drill, 5);
 
 /**
  * @generated from message aether.v2.OracleGap
@@ -252,7 +403,7 @@ export type OracleGap = Message<"aether.v2.OracleGap"> & {
  * Use `create(OracleGapSchema)` to create a new message.
  */
 export const OracleGapSchema: GenMessage<OracleGap> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 3);
+  messageDesc(file_aether_v2_drill, 6);
 
 /**
  * @generated from message aether.v2.StartDrillRequest
@@ -274,6 +425,13 @@ export type StartDrillRequest = Message<"aether.v2.StartDrillRequest"> & {
    * @generated from field: uint32 window_seconds = 3;
    */
   windowSeconds: number;
+
+  /**
+   * PRICE: the announced price as a multiple of the last one; 0 means 3. 1.1 to 100.
+   *
+   * @generated from field: double price_factor = 4;
+   */
+  priceFactor: number;
 };
 
 /**
@@ -281,7 +439,7 @@ export type StartDrillRequest = Message<"aether.v2.StartDrillRequest"> & {
  * Use `create(StartDrillRequestSchema)` to create a new message.
  */
 export const StartDrillRequestSchema: GenMessage<StartDrillRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 4);
+  messageDesc(file_aether_v2_drill, 7);
 
 /**
  * @generated from message aether.v2.StartDrillResponse
@@ -298,7 +456,7 @@ export type StartDrillResponse = Message<"aether.v2.StartDrillResponse"> & {
  * Use `create(StartDrillResponseSchema)` to create a new message.
  */
 export const StartDrillResponseSchema: GenMessage<StartDrillResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 5);
+  messageDesc(file_aether_v2_drill, 8);
 
 /**
  * @generated from message aether.v2.GetDrillRequest
@@ -315,7 +473,7 @@ export type GetDrillRequest = Message<"aether.v2.GetDrillRequest"> & {
  * Use `create(GetDrillRequestSchema)` to create a new message.
  */
 export const GetDrillRequestSchema: GenMessage<GetDrillRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 6);
+  messageDesc(file_aether_v2_drill, 9);
 
 /**
  * @generated from message aether.v2.GetDrillResponse
@@ -332,7 +490,67 @@ export type GetDrillResponse = Message<"aether.v2.GetDrillResponse"> & {
  * Use `create(GetDrillResponseSchema)` to create a new message.
  */
 export const GetDrillResponseSchema: GenMessage<GetDrillResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 7);
+  messageDesc(file_aether_v2_drill, 10);
+
+/**
+ * @generated from message aether.v2.GetDrillReportRequest
+ */
+export type GetDrillReportRequest = Message<"aether.v2.GetDrillReportRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message aether.v2.GetDrillReportRequest.
+ * Use `create(GetDrillReportRequestSchema)` to create a new message.
+ */
+export const GetDrillReportRequestSchema: GenMessage<GetDrillReportRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_drill, 11);
+
+/**
+ * @generated from message aether.v2.GetDrillReportResponse
+ */
+export type GetDrillReportResponse = Message<"aether.v2.GetDrillReportResponse"> & {
+  /**
+   * @generated from field: aether.v2.DrillReport report = 1;
+   */
+  report?: DrillReport | undefined;
+
+  /**
+   * The report as canonical JSON in a DSSE envelope, signed by the control plane's identity.
+   *
+   * @generated from field: aether.v2.SignedStatement statement = 2;
+   */
+  statement?: SignedStatement | undefined;
+
+  /**
+   * What the signature is checked against. Keep a copy of your own.
+   *
+   * @generated from field: string trust_bundle_pem = 3;
+   */
+  trustBundlePem: string;
+
+  /**
+   * For people: the same as Markdown, and as a page of HTML without scripts.
+   *
+   * @generated from field: string markdown = 4;
+   */
+  markdown: string;
+
+  /**
+   * @generated from field: string html = 5;
+   */
+  html: string;
+};
+
+/**
+ * Describes the message aether.v2.GetDrillReportResponse.
+ * Use `create(GetDrillReportResponseSchema)` to create a new message.
+ */
+export const GetDrillReportResponseSchema: GenMessage<GetDrillReportResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_drill, 12);
 
 /**
  * @generated from message aether.v2.ListDrillsRequest
@@ -349,7 +567,7 @@ export type ListDrillsRequest = Message<"aether.v2.ListDrillsRequest"> & {
  * Use `create(ListDrillsRequestSchema)` to create a new message.
  */
 export const ListDrillsRequestSchema: GenMessage<ListDrillsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 8);
+  messageDesc(file_aether_v2_drill, 13);
 
 /**
  * @generated from message aether.v2.ListDrillsResponse
@@ -371,7 +589,7 @@ export type ListDrillsResponse = Message<"aether.v2.ListDrillsResponse"> & {
  * Use `create(ListDrillsResponseSchema)` to create a new message.
  */
 export const ListDrillsResponseSchema: GenMessage<ListDrillsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 9);
+  messageDesc(file_aether_v2_drill, 14);
 
 /**
  * @generated from message aether.v2.StopDrillRequest
@@ -388,7 +606,7 @@ export type StopDrillRequest = Message<"aether.v2.StopDrillRequest"> & {
  * Use `create(StopDrillRequestSchema)` to create a new message.
  */
 export const StopDrillRequestSchema: GenMessage<StopDrillRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 10);
+  messageDesc(file_aether_v2_drill, 15);
 
 /**
  * @generated from message aether.v2.StopDrillResponse
@@ -405,7 +623,7 @@ export type StopDrillResponse = Message<"aether.v2.StopDrillResponse"> & {
  * Use `create(StopDrillResponseSchema)` to create a new message.
  */
 export const StopDrillResponseSchema: GenMessage<StopDrillResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 11);
+  messageDesc(file_aether_v2_drill, 16);
 
 /**
  * @generated from message aether.v2.ReportOracleRequest
@@ -422,7 +640,7 @@ export type ReportOracleRequest = Message<"aether.v2.ReportOracleRequest"> & {
  * Use `create(ReportOracleRequestSchema)` to create a new message.
  */
 export const ReportOracleRequestSchema: GenMessage<ReportOracleRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 12);
+  messageDesc(file_aether_v2_drill, 17);
 
 /**
  * @generated from message aether.v2.ReportOracleResponse
@@ -435,7 +653,7 @@ export type ReportOracleResponse = Message<"aether.v2.ReportOracleResponse"> & {
  * Use `create(ReportOracleResponseSchema)` to create a new message.
  */
 export const ReportOracleResponseSchema: GenMessage<ReportOracleResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 13);
+  messageDesc(file_aether_v2_drill, 18);
 
 /**
  * @generated from message aether.v2.ListOraclesRequest
@@ -454,7 +672,7 @@ export type ListOraclesRequest = Message<"aether.v2.ListOraclesRequest"> & {
  * Use `create(ListOraclesRequestSchema)` to create a new message.
  */
 export const ListOraclesRequestSchema: GenMessage<ListOraclesRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 14);
+  messageDesc(file_aether_v2_drill, 19);
 
 /**
  * @generated from message aether.v2.ListOraclesResponse
@@ -471,7 +689,7 @@ export type ListOraclesResponse = Message<"aether.v2.ListOraclesResponse"> & {
  * Use `create(ListOraclesResponseSchema)` to create a new message.
  */
 export const ListOraclesResponseSchema: GenMessage<ListOraclesResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_drill, 15);
+  messageDesc(file_aether_v2_drill, 20);
 
 /**
  * @generated from enum aether.v2.DrillKind
@@ -491,6 +709,27 @@ export enum DrillKind {
    * @generated from enum value: DRILL_KIND_REBALANCE = 2;
    */
   REBALANCE = 2,
+
+  /**
+   * The spot price of the node's pool is said to rise: it must be assessed, weighed and decided.
+   *
+   * @generated from enum value: DRILL_KIND_PRICE = 3;
+   */
+  PRICE = 3,
+
+  /**
+   * The pool of the target that would be taken now has no capacity, and the node is interrupted: everything must go elsewhere.
+   *
+   * @generated from enum value: DRILL_KIND_CAPACITY = 4;
+   */
+  CAPACITY = 4,
+
+  /**
+   * The node's agent is killed without a word: it must be missed, and its workloads must be where they were when it is back.
+   *
+   * @generated from enum value: DRILL_KIND_CRASH = 5;
+   */
+  CRASH = 5,
 }
 
 /**
