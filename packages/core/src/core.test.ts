@@ -153,7 +153,7 @@ describe("an agent", () => {
     });
     expect(samples).toEqual([{ at: expect.stringContaining("Z"), spanMs: 1000, cpuFraction: 0.5 }]);
     const tooLong = await core.call("GET", "/api/v2/nodes/measured/telemetry?window_seconds=604801");
-    expect([tooLong.status, tooLong.body.error]).toMatchObject([400, { code: "INVALID_ARGUMENT", field: "window_seconds" }]);
+    expect([tooLong.status, tooLong.body.error]).toMatchObject([400, { code: "INVALID_ARGUMENT", field: "windowSeconds" }]);
     expect((await core.call("GET", "/api/v2/nodes/none/telemetry")).body.error.code).toBe("NODE_NOT_FOUND");
     expect((await core.call("GET", "/api/v2/workloads/none/telemetry")).body.error.code).toBe("WORKLOAD_NOT_FOUND");
     await agent.disconnect();
@@ -298,7 +298,7 @@ describe("a workload", () => {
         "spec.volumes[0]",
       ],
       [{ name: "a", argv: ["/x"], env: { "A B": "x" } }, "INVALID_ARGUMENT", "spec.env"],
-      [{ name: "a", argv: ["/x"], health: { tcpPort: 70000 } }, "INVALID_ARGUMENT", "spec.health.tcp_port"],
+      [{ name: "a", argv: ["/x"], health: { tcpPort: 70000 } }, "INVALID_ARGUMENT", "spec.health.tcpPort"],
       [{ name: "a", argv: ["/x"], memoryLimitBytes: "12" }, "INVALID_ARGUMENT", "spec.memory_limit_bytes"],
     ];
     for (const [wrong, code, field] of bad) {

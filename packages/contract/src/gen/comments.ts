@@ -256,6 +256,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.GetPolicyRequest.version": "0: the one in force.",
   "aether.v2.GetPriceHistoryRequest.hours": "How far back; 0: 24.",
   "aether.v2.GetPriceHistoryRequest.pool": "pool/REGION/ZONE/INSTANCE_TYPE",
+  "aether.v2.GetPriceHistoryResponse.losses": "When instances of the pool were lost in that time: notices that were neither withdrawn nor a drill's, and nodes that fell silent and did not come back.",
   "aether.v2.GetReceiptResponse.trust_bundle_pem": "The trust domain's root certificates, PEM: what the statements' certificates are checked against. Keep it apart from the receipt.",
   "aether.v2.GetSavingsRequest.hours": "How far back; 0: 720 (30 days).",
   "aether.v2.GetSavingsResponse.sources": "Where the prices came from; empty when no price is known.",

@@ -40,8 +40,9 @@ export interface Fetches extends Stoppable {
 const longestPauseMs = 6 * 3_600_000;
 /** No fetch takes longer, however many pages and tries it is made of. */
 const longestFetchMs = 300_000;
-/** What was begun and not ended, because the process died, is tried again after this. */
-const claimMs = longestFetchMs + 60_000;
+/** A fetch holds its row by a lease that it renews: what a killed process had begun is tried again after so long. */
+const leaseMs = 30_000;
+const renewMs = 10_000;
 
 export function createFetches({ db, kind, sources, nowMs, log, onFetched }: FetchesOptions): Fetches {
   const stopping = new AbortController();
@@ -67,7 +68,7 @@ export function createFetches({ db, kind, sources, nowMs, log, onFetched }: Fetc
   async function claim(source: Source): Promise<Row<"fetches"> | undefined> {
     return db
       .updateTable("fetches")
-      .set({ next_try_at: new Date(nowMs() + claimMs) })
+      .set({ next_try_at: new Date(nowMs() + leaseMs) })
       .where("kind", "=", kind)
       .where("name", "=", source.name)
       .where("next_try_at", "<=", new Date(nowMs()))
@@ -78,8 +79,28 @@ export function createFetches({ db, kind, sources, nowMs, log, onFetched }: Fetc
   async function run(source: Source, health: Row<"fetches">, signal: AbortSignal): Promise<void> {
     const write = (set: Partial<Omit<Row<"fetches">, "kind" | "name">>) =>
       db.updateTable("fetches").set(set).where("kind", "=", kind).where("name", "=", source.name).execute();
+    let lease = health.next_try_at;
+    const renewal = setInterval(() => void renew(), renewMs);
+    // Only the lease that is known: a renewal that is late must not undo what the end of the fetch has written.
+    const renew = async (): Promise<void> => {
+      const until = new Date(nowMs() + leaseMs);
+      const renewed = db
+        .updateTable("fetches")
+        .set({ next_try_at: until })
+        .where("kind", "=", kind)
+        .where("name", "=", source.name)
+        .where("next_try_at", "=", lease)
+        .executeTakeFirst();
+      try {
+        if ((await renewed).numUpdatedRows > 0n) lease = until;
+      } catch (caught) {
+        log.warn({ err: caught, fetch: source.name }, "fetch.lease.failed");
+      }
+    };
     try {
-      const outcome = await source.fetch(health, AbortSignal.any([signal, AbortSignal.timeout(longestFetchMs)]));
+      const outcome = await source
+        .fetch(health, AbortSignal.any([signal, AbortSignal.timeout(longestFetchMs)]))
+        .finally(() => clearInterval(renewal));
       await write({
         last_success_at: new Date(nowMs()),
         next_try_at: new Date(nowMs() + source.everyMs),

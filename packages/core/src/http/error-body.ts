@@ -48,20 +48,36 @@ export function statusOf(problem: Fault): number {
   return statusOfFault[problem.code] ?? statusOfCode[problem.row.rpc];
 }
 
+/** A path of the contract (`page.page_size`, `node_ids[2]`) as JSON spells it (`page.pageSize`, `nodeIds[2]`); what is no such path stays as it is. */
+const jsonPath = (path: string): string =>
+  /^[a-z0-9_.[\]]+$/.test(path) ? path.replace(/(?<=[a-z0-9])_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase()) : path;
+
 /** INTERNAL leaves without its text: only the id under which the log has it. */
 export function errorBody(problem: Fault, traceId: string): ErrorBody {
+  const field = problem.field === undefined ? undefined : jsonPath(problem.field);
   // A message that quotes a megabyte of input helps nobody.
-  const message = problem.code === "INTERNAL" ? problem.row.title : problem.message.slice(0, 2000).toWellFormed();
+  const text = problem.code === "INTERNAL" ? problem.row.title : problem.message.slice(0, 2000).toWellFormed();
+  const message = problem.field === undefined || field === undefined ? text : spelled(text, problem.field, field);
   return {
     error: {
       code: problem.code,
       message,
       hint: problem.hint,
-      ...(problem.field === undefined ? {} : { field: problem.field }),
+      ...(field === undefined ? {} : { field }),
       traceId,
       ...(Object.keys(problem.details).length === 0 ? {} : { details: problem.details }),
     },
   };
+}
+
+/** The message speaks of the field as the sender has written it: whole, or by the last part of its path. */
+function spelled(text: string, path: string, json: string): string {
+  const last = (each: string): string => each.slice(each.lastIndexOf(".") + 1).replace(/\[.*$/, "");
+  return [[path, json] as const, [last(path), last(json)] as const].reduce(
+    (message, [from, to]) =>
+      from === to ? message : message.replaceAll(new RegExp(`(?<![a-z0-9_])${from.replace(/[.[\]]/g, "\\$&")}(?![a-z0-9_])`, "g"), to),
+    text,
+  );
 }
 
 /** What a handler of ours threw, however it travelled. The RPC library's own refusals (a body that does not parse) get our codes. */

@@ -2,10 +2,11 @@
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import { PriceService } from "@aether/contract/gen/aether/v2/price_pb";
-import { silentLogger } from "@aether/kit";
+import { silentLogger, until } from "@aether/kit";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openScratchDatabase, type ScratchDatabase } from "../db/scratch-database.ts";
+import { createFetches } from "../fetch/fetches.ts";
 import { pricesConfig } from "./config.ts";
 import { type Ec2OnTheWire, startEc2OnTheWire } from "./ec2-on-the-wire.ts";
 import { createPrices } from "./prices.ts";
@@ -55,6 +56,7 @@ beforeEach(async () => {
     "advisor_bands",
     "placements",
     "workloads",
+    "signals",
     "nodes",
   ] as const)
     await database.db.deleteFrom(table).execute();
@@ -160,6 +162,46 @@ describe("prices", () => {
     const second = ec2.calls.filter((call) => call.Action === "DescribeSpotPriceHistory").at(-1);
     expect(nowMs - Date.parse(second?.StartTime ?? "")).toBe(3 * hour);
     expect((await client.getPriceHistory({ pool: poolA, hours: 100 })).points).toHaveLength(1);
+  });
+
+  it("are asked for again half a minute after the process that was asking was killed, and not while it lives", async () => {
+    let begun = 0;
+    const source = {
+      name: "slow",
+      origin: "test",
+      everyMs: hour,
+      fetch: () => {
+        begun++;
+        return new Promise<never>(() => undefined);
+      },
+    };
+    const options = { db: database.db, kind: "price" as const, sources: [source], log: silentLogger };
+    const killed = createFetches({ ...options, nowMs: () => nowMs });
+    await killed.start(never);
+    await until("the fetch", 10, 5_000, async () => (begun === 1 ? true : undefined));
+    const next = createFetches({ ...options, sources: [{ ...source, fetch: async () => ({ rowCount: 7 }) }], nowMs: () => nowMs });
+    expect(await next.runDue(never)).toBeLessThanOrEqual(30_000);
+    const read = () => database.db.selectFrom("fetches").select("row_count").where("name", "=", "slow").executeTakeFirstOrThrow();
+    expect((await read()).row_count).toBe(0);
+    nowMs += 31_000;
+    await next.runDue(never);
+    expect((await read()).row_count).toBe(7);
+  });
+
+  it("tell when an instance of the pool was lost", async () => {
+    await node("n1", 30);
+    await node("n2", 30, { region: "us-east-1", zone: "us-east-1b", instanceType: "m5.large", lifecycle: "spot" });
+    const notice = (id: string, nodeId: string, hoursAgo: number) => {
+      const at = new Date(nowMs - hoursAgo * hour);
+      return { id, node_id: nodeId, kind: "notice" as const, observed_at: at, received_at: at, source: "imds" };
+    };
+    await database.db
+      .insertInto("signals")
+      .values([notice("sig-1", "n1", 3), notice("sig-2", "n2", 2), notice("sig-3", "n1", 50)])
+      .execute();
+    const { client } = await open({ ec2: undefined, advisor: undefined });
+    const { losses } = await client.getPriceHistory({ pool: poolA, hours: 24 });
+    expect(losses.map(({ seconds }) => Number(seconds) * 1000)).toEqual([nowMs - 3 * hour]);
   });
 
   it("say what went wrong and what to do, without a secret", async () => {

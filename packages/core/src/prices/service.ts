@@ -8,6 +8,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import type { Db } from "../db/database.ts";
 import { fromColumn, stamp } from "../db/proto.ts";
 import { fetchState } from "../fetch/fetches.ts";
+import { readLosses } from "../risk/losses.ts";
 import { isSpot, type PoolKey, parsePoolName, poolName, poolOf } from "./pool.ts";
 import { countSavings, type NodeRun } from "./savings.ts";
 import { freshPrice, type PriceBook, readPriceBook } from "./store.ts";
@@ -58,7 +59,7 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
       async getPriceHistory({ pool, hours }) {
         const key = parsePoolName(pool, "pool");
         const sinceMs = nowMs() - hoursOf(hours, 24) * hourMs;
-        const book = await readPriceBook(db, nowMs(), sinceMs, key);
+        const [book, losses] = await Promise.all([readPriceBook(db, nowMs(), sinceMs, key), readLossesOf(db, key, sinceMs)]);
         const onDemand = book.onDemand(key);
         return {
           points: book
@@ -66,6 +67,7 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
             .map(({ atMs, usdPerHour }) => ({ at: timestampFromMs(Math.max(atMs, sinceMs)), spotUsdPerHour: usdPerHour })),
           ...(onDemand === undefined ? {} : { onDemandUsdPerHour: onDemand.value }),
           sources: sourcesOf(book, [key]),
+          losses: losses.map(timestampFromMs),
         };
       },
       async getSavings({ hours }) {
@@ -107,6 +109,14 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
         return { from: timestampFromMs(fromMs), to: timestampFromMs(toMs), ...savings, sources: sourcesOf(book, [...keys.values()]) };
       },
     });
+}
+
+/** When instances of a pool were lost, ms. */
+async function readLossesOf(db: Db, pool: PoolKey, sinceMs: number): Promise<number[]> {
+  const [losses, nodes] = await Promise.all([readLosses(db, sinceMs), db.selectFrom("nodes").select(["id", "facts"]).execute()]);
+  const isThere = (key: PoolKey | undefined): boolean => key !== undefined && poolName(key) === poolName(pool);
+  const members = new Set(nodes.filter((row) => isThere(poolOf(fromColumn(NodeFactsSchema, row.facts)))).map((row) => row.id));
+  return losses.filter(({ nodeId }) => members.has(nodeId)).map(({ atMs }) => atMs);
 }
 
 /** From a node's registration to now, or to when it was last heard. */

@@ -6,9 +6,11 @@ import type { Evidence, PoolReadings } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import { fromColumn } from "../db/proto.ts";
-import type { Database, Row } from "../db/schema.ts";
+import type { Database } from "../db/schema.ts";
 import { isSpot, type PoolKey, poolName, poolOf } from "../prices/pool.ts";
 import { freshPrice, type PriceBook, priceAt, readPriceBook } from "../prices/store.ts";
+import { capacityShare, type NodeSpan } from "./capacity.ts";
+import { type Loss, readLosses } from "./losses.ts";
 
 export interface RiskSubject {
   /** node/ID or pool/… */
@@ -20,8 +22,6 @@ export interface RiskSubject {
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
-
-type Loss = Pick<Row<"signals">, "node_id" | "received_at">;
 
 /** Every node, and every pool that has one. On-demand instances are left out: the spot market does not take them. */
 export async function readSubjects(db: Kysely<Database>, nowMs: number): Promise<RiskSubject[]> {
@@ -56,9 +56,22 @@ export async function readSubjects(db: Kysely<Database>, nowMs: number): Promise
   const poolByNode = new Map(spotNodes.flatMap(({ row, pool }) => (pool ? [[row.id, pool] as const] : [])));
   const pools = new Map([...poolByNode.values()].map((pool) => [poolName(pool), pool]));
   const lossesOf = countLosses(losses, poolByNode, nowMs);
+  const spansOf = new Map<string, NodeSpan[]>();
+  for (const { row, pool } of spotNodes) {
+    if (pool === undefined) continue;
+    const spans = spansOf.get(poolName(pool)) ?? [];
+    const toMs = row.lost_at === null ? nowMs : (row.seen_at ?? row.lost_at).getTime();
+    spans.push({ fromMs: row.registered_at.getTime(), toMs, isPlanned: row.is_cordoned });
+    spansOf.set(poolName(pool), spans);
+  }
   const ofPool = (pool: PoolKey): RiskSubject => {
     const facts = createFacts();
     readPool(facts, pool, book, lossesOf, nowMs);
+    const share = capacityShare(spansOf.get(poolName(pool)) ?? [], nowMs);
+    if (share !== undefined) {
+      facts.readings.shareLastDay = share;
+      facts.say("share-last-day", `${(100 * share).toFixed(1)} % of the day with an instance`, "registrations and silences of its nodes");
+    }
     const incident = incidentOf.get(pool.region);
     if (incident) {
       facts.evidence.incident = { ageSeconds: Math.max(0, nowMs - incident.last_word_at.getTime()) / 1000 };
@@ -172,29 +185,6 @@ function measureDay(book: PriceBook, pool: PoolKey, price: number, nowMs: number
   return { trend: price / first - 1, volatility: Math.sqrt(variance) / mean };
 }
 
-/** Notices since a time that were neither withdrawn nor a drill. */
-export async function readLosses(db: Kysely<Database>, sinceMs: number): Promise<Loss[]> {
-  return db
-    .selectFrom("signals")
-    .leftJoin("drills", "drills.signal_id", "signals.id")
-    .select(["signals.node_id", "signals.received_at"])
-    .where("signals.kind", "=", "notice")
-    .where("signals.received_at", ">", new Date(sinceMs))
-    .where("drills.id", "is", null)
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(
-          selectFrom("signals as later")
-            .select("later.id")
-            .whereRef("later.node_id", "=", "signals.node_id")
-            .whereRef("later.received_at", ">", "signals.received_at")
-            .where("later.kind", "=", "withdrawn"),
-        ),
-      ),
-    )
-    .execute();
-}
-
 type LossCounts = (pool: PoolKey) => {
   readonly lastHour: number;
   readonly lastDay: number;
@@ -208,10 +198,10 @@ function countLosses(losses: readonly Loss[], poolByNode: ReadonlyMap<string, Po
   const lastHour = new Map<string, number>();
   const add = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1);
   for (const loss of losses) {
-    const pool = poolByNode.get(loss.node_id);
+    const pool = poolByNode.get(loss.nodeId);
     if (pool === undefined) continue;
     add(lastDay, poolName(pool));
-    if (nowMs - loss.received_at.getTime() <= hourMs) add(lastHour, poolName(pool));
+    if (nowMs - loss.atMs <= hourMs) add(lastHour, poolName(pool));
   }
   return (pool) => {
     const name = poolName(pool);

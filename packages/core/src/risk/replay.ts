@@ -15,7 +15,7 @@ import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import { parsePoolName, poolName, poolOf } from "../prices/pool.ts";
 import { priceAt, readPriceBook } from "../prices/store.ts";
-import { readLosses } from "./evidence.ts";
+import { readLosses } from "./losses.ts";
 
 const tickMs = 600_000;
 const mostTicks = 100_000;
@@ -59,7 +59,7 @@ export async function replayPolicy(
       return pool ? [[row.id, poolName(pool)] as const] : [];
     }),
   );
-  const lost = new Set(losses.map((loss) => `${poolOfNode.get(loss.node_id)} ${Math.floor(loss.received_at.getTime() / tickMs)}`));
+  const lost = new Set(losses.map((loss) => `${poolOfNode.get(loss.nodeId)} ${Math.floor(loss.atMs / tickMs)}`));
   const firstTick = Math.floor(first / tickMs);
   const lastTick = Math.floor(nowMs / tickMs);
   const probabilities = new Map(

@@ -88,7 +88,7 @@ const node = (id: string, cloud: { zone?: string; lifecycle?: string } = {}) =>
       registered_at: new Date(nowMs - 5 * hour),
     })
     .execute();
-const signal = (id: string, nodeId: string, kind: "notice" | "rebalance" | "withdrawn", agoMs: number) =>
+const signal = (id: string, nodeId: string, kind: "notice" | "rebalance" | "withdrawn" | "node_lost", agoMs: number) =>
   database.db
     .insertInto("signals")
     .values({ id, node_id: nodeId, kind, observed_at: new Date(nowMs - agoMs), received_at: new Date(nowMs - agoMs), source: "imds" })
@@ -133,6 +133,56 @@ describe("assessments", () => {
     await database.db.deleteFrom("drills").execute();
     await signal("sig-2", "n2", "withdrawn", 300_000);
     expect(hourOf(await of("node/n1"))).toBeCloseTo(quiet, 12);
+  });
+
+  it("counts a node that fell silent without a notice once, and neither one that is heard again, is cordoned or follows its notice", async () => {
+    const quiet = hourOf(await of("node/n1"));
+    const silent = (set: { lost_at: Date | null; is_cordoned?: boolean }) =>
+      database.db.updateTable("nodes").set(set).where("id", "=", "n2").execute();
+    await silent({ lost_at: new Date(nowMs - 600_000) });
+    await signal("sig-0", "n2", "node_lost", 3_000_000);
+    await signal("sig-1", "n2", "node_lost", 600_000);
+    const lost = await of("node/n1");
+    expect(hourOf(lost)).toBeGreaterThan(quiet);
+    expect(lost.inputs.find(({ name }) => name === "losses-last-hour")?.value).toBe("1");
+    await silent({ lost_at: null });
+    expect(hourOf(await of("node/n1"))).toBeCloseTo(quiet, 12);
+    await silent({ lost_at: new Date(nowMs - 600_000), is_cordoned: true });
+    expect(hourOf(await of("node/n1"))).toBeCloseTo(quiet, 12);
+    await silent({ lost_at: new Date(nowMs - 600_000), is_cordoned: false });
+    await signal("sig-2", "n2", "notice", 700_000);
+    const noticed = await of("node/n1");
+    expect(noticed.inputs.find(({ name }) => name === "losses-last-hour")?.value).toBe("1");
+    await database.db
+      .insertInto("drills")
+      .values({ id: "drl-1", kind: "notice", node_id: "n2", state: "passed", window_seconds: 60, signal_id: "sig-2" })
+      .execute();
+    expect(hourOf(await of("node/n1"))).toBeCloseTo(quiet, 12);
+  });
+
+  it("knows the share of the day with capacity from the pool's own nodes, once six hours of it are known", async () => {
+    expect((await of(pool)).missing).toContain("share-last-day");
+    await database.db
+      .updateTable("nodes")
+      .set({ registered_at: new Date(nowMs - 30 * hour) })
+      .where("id", "in", ["n1", "n2"])
+      .execute();
+    const whole = await of(pool);
+    expect(whole.missing).not.toContain("share-last-day");
+    // Gone for six hours, then another instance came.
+    await database.db
+      .updateTable("nodes")
+      .set({ lost_at: new Date(nowMs - 7 * hour), seen_at: new Date(nowMs - 8 * hour) })
+      .where("id", "=", "n2")
+      .execute();
+    await database.db
+      .updateTable("nodes")
+      .set({ registered_at: new Date(nowMs - 2 * hour) })
+      .where("id", "=", "n1")
+      .execute();
+    const scarce = await of(pool);
+    expect(scarce.inputs.find(({ name }) => name === "share-last-day")?.value).toBe("75.0 % of the day with an instance");
+    expect(hourOf(scarce)).toBeGreaterThan(hourOf(whole));
   });
 
   it("lets each live input change the answer, and says where each came from", async () => {
@@ -202,8 +252,14 @@ describe("assessments", () => {
       expect(after.inputs.find((input) => input.name === name)?.source, name).not.toBe("");
       before = hourOf(after);
     }
+    expect((await of("node/n1")).missing).toEqual(["share-last-day"]);
+    await database.db
+      .updateTable("nodes")
+      .set({ registered_at: new Date(nowMs - 7 * hour) })
+      .where("id", "=", "n2")
+      .execute();
     const whole = await of("node/n1");
-    expect(whole.missing).toEqual(["share-last-day"]);
+    expect(whole.missing).toEqual([]);
     const sum = whole.startingProbability + whole.contributions.reduce((total, { points }) => total + points, 0);
     expect(sum).toBeCloseTo(hourOf(whole), 9);
   });
