@@ -6,6 +6,7 @@ import { sleep } from "@aether/kit";
 import { canary } from "./checkpoint/canary.ts";
 import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
+import { removeLeftProbes } from "./files/shared.ts";
 import type { Host } from "./host.ts";
 import { tidyImages } from "./image/images.ts";
 import { createKernelWatch, nothingKnown } from "./kernel/facts.ts";
@@ -92,6 +93,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       await endOrphanedCriu(host);
       await recoverSources(host);
       await snapshots.recover();
+      await removeLeftProbes(host);
       for (const migration of await listMigrations(host)) {
         // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.
         if (migration.stage !== "restored") await endHold(host, migration.workload, migration);

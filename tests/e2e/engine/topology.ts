@@ -53,12 +53,14 @@ const limits = { silenceMs: 1500, dumpMs: 4000 };
 /**
  * @param prefix at most four letters, of the test file's own: names and the third byte of its network come from it
  * @param memory called with the folder in memory of each host before it starts
+ * @param before a command that starts each host, e.g. in a mount namespace of its own
  */
 export async function openTopology(
   prefix: string,
   net: number,
   tools: Record<string, string> = {},
   memory?: (dir: string) => Promise<void>,
+  before: (id: string) => readonly string[] = () => [],
 ): Promise<Topology> {
   const dir = await mkdtemp(`/var/tmp/aether-${prefix}-`);
   const bridge = `${prefix}br`;
@@ -74,7 +76,7 @@ export async function openTopology(
   const authority = await openAuthority(join(dir, "authority"), { trustDomain: "test.local", clock: systemClock });
   const hosts: EngineHost[] = [];
   for (const [index, host] of ["a", "b"].entries())
-    hosts.push(await openHost(dir, prefix, net, host, index, bridge, authority, tools, memory));
+    hosts.push(await openHost(dir, prefix, net, host, index, bridge, authority, tools, memory, before));
   const [a, b] = hosts as [EngineHost, EngineHost];
   return {
     a,
@@ -110,6 +112,7 @@ async function openHost(
   authority: Awaited<ReturnType<typeof openAuthority>>,
   tools: Record<string, string>,
   memory?: (dir: string) => Promise<void>,
+  before: (id: string) => readonly string[] = () => [],
 ): Promise<EngineHost> {
   const namespace = `${prefix}-${id}`;
   const address = `10.${net}.0.${11 + index}`;
@@ -163,7 +166,8 @@ async function openHost(
   let counter = 0;
   const waiting = new Map<number, { resolve(value: any): void; reject(cause: unknown): void }>();
   async function start(env: Record<string, string> = {}) {
-    child = spawn("nsenter", [`--net=/run/netns/${namespace}`, process.execPath, join(import.meta.dirname, "host-process.ts"), file], {
+    const argv = [...before(id), process.execPath, join(import.meta.dirname, "host-process.ts"), file];
+    child = spawn("nsenter", [`--net=/run/netns/${namespace}`, ...argv], {
       stdio: ["pipe", "pipe", "inherit"],
       env: { ...process.env, ...env },
     });

@@ -11,7 +11,7 @@ import { LinkReader, writeLine } from "./frames.ts";
 
 const header = z.object({
   migrationId: z.string().max(64),
-  channel: z.enum(["clock", "files", "image", "images", "pages", "memory"]),
+  channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "shared"]),
   tree: z.string().max(40).optional(),
 });
 export type LinkHeader = z.infer<typeof header>;

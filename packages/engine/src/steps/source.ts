@@ -8,8 +8,9 @@ import { readyDump } from "../checkpoint/criu.ts";
 import { armGuard, endGuard, type Guard } from "../checkpoint/guard.ts";
 import { type LazyDump, readyLazyDump } from "../checkpoint/lazy-dump.ts";
 import { endOrphanedCriu, mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
-import type { FreezeResult, MigrationRef, SourceSide } from "../engine.ts";
+import type { FreezeResult, MigrationRef, Peer, Progress, SourceSide } from "../engine.ts";
 import { touchMappedFiles } from "../files/mapped.ts";
+import { compareSharedVolumes, type SharedVolume, sharedVolumes } from "../files/shared.ts";
 import { sendTree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
@@ -73,6 +74,17 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
     sessions.delete(ref.migrationId);
   }
 
+  async function compareShared(ref: MigrationRef, peer: Peer, volumes: readonly SharedVolume[], progress: Progress, signal: AbortSignal) {
+    await phase(progress, "copy.shared", async (facts) => {
+      const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "shared" }, signal);
+      try {
+        await compareSharedVolumes(host, volumes, channel, peer.nodeId, facts, signal);
+      } finally {
+        channel.socket.destroy();
+      }
+    });
+  }
+
   const side: SourceSide = {
     preflight: (workload, requested, target, signal) =>
       preflight(host, workload, requested, target, abilities(), rates.values().next().value, signal),
@@ -83,6 +95,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const session = sessionOf(ref, peer.nodeId);
       await dirty.hush(ref.workload);
       await watch.arm(ref.workload); // attached now, so that it costs the freeze nothing
+      const shared = sharedVolumes(record.spec.volumes);
+      if (shared.length > 0) await compareShared(ref, peer, shared, progress, signal);
       const trees = travellingTrees(host, record.spec);
       const roots = trees.map((tree) => tree.path);
       const files = await phase(progress, "copy.files", async (facts) => {

@@ -7,6 +7,7 @@ import { faultpoint, killGroup, run, type StandBy, until, withDeadline } from "@
 import { z } from "zod";
 import { behindPrivateRun, type Ready, readyRestore } from "../checkpoint/criu.ts";
 import type { Manifest, MigrationRef, Peer, RestoreResult, ResumeResult, TargetSide } from "../engine.ts";
+import { answerSharedVolumes } from "../files/shared.ts";
 import { receiveTree, type Tree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeDigest, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
@@ -89,6 +90,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         };
         return receiveImage(host, spec, socket, reader, door, gone.signal);
       }
+      if (header.channel === "shared") return answerSharedVolumes(host, spec.volumes, socket, reader);
       if (header.channel === "memory" && session.arrival !== undefined) return session.arrival.take(reader);
       if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
       try {
