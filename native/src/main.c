@@ -33,6 +33,10 @@ static const char help[] =
     "aether-native mend-sockets --procs FILE\n"
     "    Takes the TCP sockets of the processes listed in FILE (a cgroup's cgroup.procs) out of the repair mode in which a killed criu leaves them.\n"
     "\n"
+    "aether-native socket-sequences --procs FILE\n"
+    "    Waits for a line, then says of each established TCP connection of the stopped processes in FILE where it stands (modulo 2^32):\n"
+    "      {\"local\":\"10.0.0.1:6379\",\"remote\":\"10.0.0.9:40000\",\"sent\":n,\"received\":n}\n"
+    "\n"
     "aether-native announce --interface IF --address A [--count 3] [--interval-ms 50]\n"
     "    Gratuitous ARP, request and reply form, so that neighbours send packets for A to IF from now on.\n"
     "\n"
@@ -76,6 +80,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "shim") == 0) return shim_command(argc - 2, argv + 2);
   if (strcmp(name, "guard") == 0) return guard_command(argc - 2, argv + 2);
   if (strcmp(name, "mend-sockets") == 0) return mend_sockets_command(argc - 2, argv + 2);
+  if (strcmp(name, "socket-sequences") == 0) return socket_sequences_command(argc - 2, argv + 2);
   if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);

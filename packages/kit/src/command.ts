@@ -44,7 +44,11 @@ export interface StandBy {
 }
 
 /** Starts a program that does nothing before it has read its input. Whoever starts it calls `go` or `drop`; it sees the end of its input when we die. */
-export function standBy(file: string, args: readonly string[], options: Pick<RunOptions, "env" | "okCodes"> = {}): StandBy {
+export function standBy(
+  file: string,
+  args: readonly string[],
+  options: Pick<RunOptions, "env" | "okCodes" | "maxOutputBytes"> = {},
+): StandBy {
   const { child, finish } = start(file, args, options);
   return { pid: child.pid, go: finish, drop: () => killGroup(child) };
 }

@@ -88,6 +88,9 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
         expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
         expect(done.resumed).toMatchObject({ resetsSent: 0, packetsDropped: 0 });
         expect(done.resumed.packetsReplayed).toBe(done.resumed.packetsHeld);
+        // Where the client's connection stands: as criu's checkpoint has it, and as the target's kernel has it.
+        const sequences = done.resumed.leaves.find(({ section }: any) => section === "sequences");
+        expect(sequences.leaves).toEqual([expect.stringMatching(/^10\.211\.1\.1:6379 10\.211\.0\.1:\d+ sent=[1-9]\d* received=[1-9]\d*$/)]);
         await client.answers(20);
         [from, to] = [to, from];
       }
@@ -157,7 +160,7 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     const unequal = (name: string) =>
       frozen.manifest.sections.find((one: any) => one.name === name).root !==
       restored.manifest.sections.find((one: any) => one.name === name).root;
-    expect(["images", "files", "processes", "descriptors", "sockets"].filter(unequal)).toEqual(["files"]);
+    expect(["images", "files", "processes", "descriptors", "sockets", "sequences"].filter(unequal)).toEqual(["files"]);
     await hosts.b.call("abort", ref);
     await hosts.a.call("thaw", ref);
     expect((await hosts.a.call("exec", "flip", ["cat", "/var/kept"])).stdout).toBe("precious\n");

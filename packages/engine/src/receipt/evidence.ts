@@ -22,12 +22,14 @@ const spaceLeaf = ({ space, pages, digest }: SpaceDigest): string => `${space} $
 /**
  * @param images those that travelled, with the digests that were made on the way
  * @param memory what was copied ahead, process by process; undefined where nothing was
+ * @param sequences where each TCP connection stands; undefined where the other node does not say it either
  */
 export function makeEvidence(
   images: readonly ManifestEntry[],
   files: TreeDigest,
   observed: Observed,
   memory?: readonly SpaceDigest[],
+  sequences?: readonly string[],
 ): Evidence {
   const trees: Record<string, MerkleTree> = {
     images: merkleTree(images.map(imageLeaf)),
@@ -36,6 +38,7 @@ export function makeEvidence(
     descriptors: merkleTree(observed.descriptors),
     sockets: merkleTree(observed.sockets),
     ...(memory === undefined ? {} : { memory: merkleTree(memory.map(spaceLeaf)) }),
+    ...(sequences === undefined ? {} : { sequences: merkleTree(sequences) }),
   };
   const sections: EvidenceSection[] = Object.entries(trees)
     .map(([name, tree]) => ({ name, leafCount: tree.leaves.length, root: tree.root }))

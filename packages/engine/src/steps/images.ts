@@ -25,6 +25,8 @@ const facts = z.object({
   clockErrorMs: z.number(),
   linkAddress: z.ipv4(),
   linkPort: z.number().int(),
+  /** It will say where each TCP connection stands. A part of the evidence that only one side knows of would not be equal: each names what it has. */
+  hasSequences: z.boolean().default(false),
 });
 const message = z.union([
   z.object({ name, bytes: z.number().int().nonnegative() }),
@@ -34,7 +36,7 @@ const message = z.union([
   z.object({ end: z.literal(true) }),
 ]);
 const pong = z.object({ nowMs: z.number() });
-const receipt = z.object({ ok: z.boolean(), reason: z.string() });
+const receipt = z.object({ ok: z.boolean(), reason: z.string(), hasSequences: z.boolean().default(false) });
 
 /** What the target must know beside the images. */
 export type SourceFacts = z.infer<typeof facts>;
@@ -70,7 +72,7 @@ export interface ImageSender {
   /** Sends pages while criu writes them, until `writing` is settled. Throws TRANSFER_FAILED; how `writing` ends is its owner's affair. */
   follow(writing: Promise<unknown>): Promise<void>;
   /** Sends all that is left. Returns the digests as sent; throws TRANSFER_FAILED when the target did not get everything whole. */
-  finish(): Promise<ManifestEntry[]>;
+  finish(): Promise<{ readonly entries: ManifestEntry[]; readonly hasSequences: boolean }>;
 }
 
 /** The images are small files in a memory file system, read at once: the detour over Node's threads took several times as long as the reading. */
@@ -134,7 +136,7 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
       await put([...closing, lineOf({ end: true })], 0);
       const answer = receipt.parse(await reader.line());
       if (!answer.ok) throw fault("TRANSFER_FAILED", `the target did not take the images: ${answer.reason}`);
-      return entries;
+      return { entries, hasSequences: answer.hasSequences };
     },
   };
 }
@@ -195,7 +197,10 @@ export async function receiveImages(
         open.delete(next.name);
       } else {
         if (open.size > 0) throw fault("TRANSFER_FAILED", `${[...open.keys()][0]} came without its digest`);
-        await writeLine(socket, areEqual ? { ok: true, reason: "" } : { ok: false, reason: "the digest of an image does not match" });
+        await writeLine(
+          socket,
+          areEqual ? { ok: true, reason: "", hasSequences: true } : { ok: false, reason: "the digest of an image does not match" },
+        );
         return { entries, areEqual };
       }
     }

@@ -27,6 +27,7 @@ import { cutArriving, cutLeaving, leadHere, readyRoutes, tcpCounters } from "../
 import { preflight } from "../preflight/preflight.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { descriptorsOf, observe } from "../receipt/observe.ts";
+import { sequencesInImages } from "../receipt/sequences.ts";
 import { signStatement, statementFacts } from "../receipt/sign.ts";
 import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
@@ -189,6 +190,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
           clockErrorMs: clock.errorMs,
           linkAddress: link.address,
           linkPort: link.port,
+          hasSequences: true,
         });
         const { keptPages, lastPages } = (await kept) ?? { keptPages: 0, lastPages: 0 };
         const sealing = tracker?.sealed();
@@ -206,9 +208,12 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         guard.dumped();
         await faultpoint("freeze.after_dump");
         const after = await tcpCounters(pid);
-        const sent = await phase(progress, "transfer.images", () => sender.finish());
+        const finishing = phase(progress, "transfer.images", () => sender.finish());
+        finishing.catch(() => undefined); // heard below
+        const sequences = sequencesInImages(images); // while the last images travel
+        const sent = await finishing;
         const sealed = await sealing;
-        const { manifest } = makeEvidence(sent, files, observed, sealed?.spaces);
+        const { manifest } = makeEvidence(sent.entries, files, observed, sealed?.spaces, sent.hasSequences ? sequences : undefined);
         const memory = session.ahead && { ...session.ahead.report, keptPages, lastPages, imagePages: manifest.pageCount - keptPages };
         const counted = {
           resetsSent: after.resetsSent - counters.resetsSent,

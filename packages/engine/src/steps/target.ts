@@ -23,6 +23,7 @@ import { releaseLeftQueue } from "../network/hold-queue.ts";
 import { announce, leadHere, leadToHold, makeNetwork, readyRoutes, removeNetwork, tcpCounters } from "../network/workload-network.ts";
 import { type EvidenceLeaves, makeEvidence } from "../receipt/evidence.ts";
 import { observe } from "../receipt/observe.ts";
+import { readySequences, sequencesInKernel } from "../receipt/sequences.ts";
 import { signStatement, statementFacts } from "../receipt/sign.ts";
 import { forgetRecord, readRecord, requireRecord, writeRecord } from "../record.ts";
 import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
@@ -42,6 +43,8 @@ interface Session {
   hold?: Hold | undefined;
   /** Started ahead of the resume, so that only a write is left to do. */
   routes?: StandBy;
+  /** Asks the kernel where the restored connections stand. */
+  sequences?: StandBy;
   /** Pre-copy: what keeps the memory, and puts it in place. */
   arrival?: Arrival;
   lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
@@ -119,6 +122,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
     session?.shut();
     session?.hold?.quit();
     session?.routes?.drop();
+    session?.sequences?.drop();
     session?.arrival?.kill();
     if (session?.lazy !== undefined) {
       killGroup(session.lazy.daemon);
@@ -229,6 +233,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         });
         ready = criu;
         session.routes = readyRoutes(host);
+        if (facts.hasSequences) session.sequences = await readySequences(host, ref.workload);
         await faultpoint("restore.ready");
         const { entries, areEqual } = await images;
         const sealed = await sealing;
@@ -259,7 +264,11 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         });
         await faultpoint("restore.after");
         const result: RestoreResult = await phase(progress, "restore.verify", async () => {
-          const { manifest, leaves } = makeEvidence(entries, files, await observe(host, ref.workload), sealed?.spaces);
+          const [observed, sequences] = await Promise.all([
+            observe(host, ref.workload),
+            session.sequences && sequencesInKernel(session.sequences, signal),
+          ]);
+          const { manifest, leaves } = makeEvidence(entries, files, observed, sealed?.spaces, sequences);
           session.leaves = leaves;
           return { manifest, areImagesEqual: areEqual };
         });
