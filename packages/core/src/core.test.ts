@@ -299,7 +299,7 @@ describe("a workload", () => {
       ],
       [{ name: "a", argv: ["/x"], env: { "A B": "x" } }, "INVALID_ARGUMENT", "spec.env"],
       [{ name: "a", argv: ["/x"], health: { tcpPort: 70000 } }, "INVALID_ARGUMENT", "spec.health.tcpPort"],
-      [{ name: "a", argv: ["/x"], memoryLimitBytes: "12" }, "INVALID_ARGUMENT", "spec.memory_limit_bytes"],
+      [{ name: "a", argv: ["/x"], memoryLimitBytes: "12" }, "INVALID_ARGUMENT", "spec.memoryLimitBytes"],
     ];
     for (const [wrong, code, field] of bad) {
       const { status, body } = await core.call("POST", "/api/v2/workloads", { spec: wrong });

@@ -72,7 +72,7 @@ describe("certificates", () => {
     expect(body.plan.moves[0].safeAfterMs).toBeGreaterThan(0);
     expect((await cloud.core.call("GET", "/api/v2/decisions")).body.decisions).toEqual([]);
     const none = await cloud.core.call("POST", "/api/v2/plans:wave", { nodeIds: ["n9"] });
-    expect(none.body.error).toMatchObject({ code: "NODE_NOT_FOUND", field: "node_ids[0]" });
+    expect(none.body.error).toMatchObject({ code: "NODE_NOT_FOUND", field: "nodeIds[0]" });
     expect((await cloud.core.call("POST", "/api/v2/plans:wave", { pools: ["x/y"] })).body.error.field).toBe("pools[0]");
   });
 

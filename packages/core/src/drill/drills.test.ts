@@ -23,7 +23,7 @@ describe("a drill", () => {
     expect((await start({ kind: "DRILL_KIND_NOTICE", nodeId: "n9" })).body.error).toMatchObject({ code: "NODE_NOT_FOUND" });
     expect((await start({ kind: "DRILL_KIND_NOTICE", nodeId: "n1", windowSeconds: 3 })).body.error).toMatchObject({
       code: "INVALID_ARGUMENT",
-      field: "window_seconds",
+      field: "windowSeconds",
     });
     expect((await cloud.core.call("GET", "/api/v2/drills/drl-0")).body.error).toMatchObject({ code: "DRILL_NOT_FOUND" });
   });

@@ -201,10 +201,10 @@ describe("every list", () => {
     const found = await offenders(lists, async (binding) => {
       const token = core.adminToken;
       for (const [query, field] of [
-        ["page.pageSize=1001", "page.page_size"],
-        ["page.pageSize=-1", "page.page_size"],
-        ["page.pageToken=%21%21", "page.page_token"],
-        [`page.pageToken=${Buffer.from("\u0000").toString("base64url")}`, "page.page_token"],
+        ["page.pageSize=1001", "page.pageSize"],
+        ["page.pageSize=-1", "page.pageSize"],
+        ["page.pageToken=%21%21", "page.pageToken"],
+        [`page.pageToken=${Buffer.from("\u0000").toString("base64url")}`, "page.pageToken"],
       ]) {
         const answer = await ask("GET", `${pathOf(binding)}?${query}`, { token });
         // One that lists what belongs to something says first that this does not exist.

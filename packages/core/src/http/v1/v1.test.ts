@@ -81,7 +81,7 @@ describe("what v1 still does", () => {
     expect((await call("POST", "/ingestion", { ...sent, rebalanceSignal: false })).body.error.code).toBe("GONE");
     expect((await call("POST", "/ingestion", { ...sent, agentId: "nobody" })).body.error.code).toBe("NODE_NOT_FOUND");
     expect((await call("POST", "/ingestion", { ...sent, workloadTier: "T9" })).body.error.field).toBe("workloadTier");
-    expect((await call("POST", "/ingestion", { ...sent, timestamp: 1 })).body.error.field).toBe("observed_at");
+    expect((await call("POST", "/ingestion", { ...sent, timestamp: 1 })).body.error.field).toBe("observedAt");
   });
 
   it("lists who did what, in its own words", async () => {
