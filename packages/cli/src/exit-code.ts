@@ -6,6 +6,9 @@ export type ExitCode = 0 | 1 | 2 | 3 | 4;
 /** Codes of gRPC that mean "what was asked for is not right": InvalidArgument, NotFound, AlreadyExists. */
 const usageRpcCodes: readonly number[] = [3, 5, 6];
 
+/** Asked for what this workload, or its deadline, does not allow: ask otherwise. */
+const usageCodes: readonly FaultCode[] = ["MODE_UNAVAILABLE"];
+
 const lacking: readonly FaultCode[] = ["TOOL_MISSING", "NODE_LACKS_CAPABILITY", "DRILL_UNAVAILABLE", "DISK_FULL"];
 
 const refused: readonly FaultCode[] = [
@@ -28,5 +31,5 @@ const refused: readonly FaultCode[] = [
 export function exitCodeOf(problem: Fault): Exclude<ExitCode, 0> {
   if (lacking.includes(problem.code)) return 3;
   if (refused.includes(problem.code)) return 4;
-  return usageRpcCodes.includes(problem.row.rpc) ? 2 : 1;
+  return usageCodes.includes(problem.code) || usageRpcCodes.includes(problem.row.rpc) ? 2 : 1;
 }

@@ -103,6 +103,11 @@ export const faults = {
     "The move cannot be settled like this",
     "`aether migrations` shows its state; only one that needs a person can be settled.",
   ),
+  MODE_UNAVAILABLE: row(
+    Code.FailedPrecondition,
+    "The workload's memory cannot travel in the mode that was asked for",
+    "Take the mode that is named, or --mode auto.",
+  ),
   PREFLIGHT_REFUSED: row(Code.FailedPrecondition, "The workload cannot be moved as it is", "Each blocker says what to change."),
   CHECKPOINT_FAILED: row(Code.Internal, "The checkpoint failed", "The reason is from the checkpoint log; the workload runs on.", "backoff"),
   RESTORE_FAILED: row(Code.Internal, "The restore failed", "The reason is from the restore log; the source runs on.", "backoff"),

@@ -7,6 +7,7 @@ import type { IdentitySource } from "@aether/kit/identity";
 import type { KernelFacts } from "./kernel/facts.ts";
 import type { Answer } from "./kernel/helper.ts";
 import type { KernelProbe } from "./kernel/probe.ts";
+import type { KnownRates } from "./memory/mode.ts";
 import type { CopyEnd, Forecast, Round } from "./memory/rounds.ts";
 import type { HoldMethod } from "./network/hold.ts";
 
@@ -123,6 +124,7 @@ export interface MigrationRef {
   readonly epoch: number;
 }
 
+export type { KnownRates } from "./memory/mode.ts";
 /** What a freeze would cost; see memory/rounds.ts. */
 export type { Forecast } from "./memory/rounds.ts";
 
@@ -132,6 +134,8 @@ export interface CopyReport {
   readonly rounds: readonly (Round & { readonly forecast: Forecast })[];
   readonly end?: CopyEnd;
   readonly endDetail?: string;
+  /** Before the first pass. */
+  readonly predicted?: Forecast;
   /** At the freeze, pages: the target has them already; of these, sent inside the freeze; left to criu's images. */
   readonly keptPages?: number;
   readonly lastPages?: number;
@@ -142,6 +146,8 @@ export interface CopyReport {
 export interface CopyLimits {
   /** Until the freeze must begin, ms from now. */
   readonly timeLeftMs?: number;
+  /** The mode was asked for by name: where it cannot be had any more, the copy throws MODE_UNAVAILABLE instead of letting memory travel otherwise. */
+  readonly isModeRequired?: boolean;
 }
 
 /** A phase, reported when it ends. Names are those of the control plane's vocabulary: freeze.network_cut, freeze.dump, transfer.images, … */
@@ -330,7 +336,13 @@ export interface Runtime {
 
 /** Steps on the host that the workload leaves. */
 export interface SourceSide {
-  preflight(workload: string, requested: MigrationMode, target: TargetCapabilities, signal: AbortSignal): Promise<PreflightReport>;
+  preflight(
+    workload: string,
+    requested: MigrationMode,
+    target: TargetCapabilities,
+    known: KnownRates,
+    signal: AbortSignal,
+  ): Promise<PreflightReport>;
   /** Copies files (and memory, where the mode says so) while the workload runs. */
   copy(
     ref: MigrationRef,

@@ -38,7 +38,7 @@ const calls: Record<string, (args: any[], signal: AbortSignal) => Promise<unknow
     for await (const chunk of engine.runtime.logs(name, { follow: false, tailLines: 0 }, signal)) text += Buffer.from(chunk).toString();
     return text;
   },
-  preflight: ([name, mode, target], signal) => engine.source.preflight(name, mode, target, signal),
+  preflight: ([name, mode, target, known], signal) => engine.source.preflight(name, mode, target, known ?? {}, signal),
   prepare: ([ref, spec, node, mode], signal) => engine.target.prepare(ref, spec, node, mode, progress, signal),
   copy: ([ref, peer, mode, limits], signal) => engine.source.copy(ref, peer, mode, limits ?? {}, progress, signal),
   freeze: ([ref, peer, mode], signal) => engine.source.freeze(ref, peer, mode, progress, signal),

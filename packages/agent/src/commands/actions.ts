@@ -9,6 +9,7 @@ import type { Board } from "../workloads/board.ts";
 import {
   chosenModeFromProto,
   freezeToProto,
+  knownRates,
   manifestToProto,
   memoryToProto,
   modeFromProto,
@@ -113,7 +114,13 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     isEpochBound: true,
     async run(action, { engine, command }, signal) {
       const target = targetCapabilities(action.targetCapabilities);
-      const report = await engine.source.preflight(workloadOf(command), modeFromProto(action.requestedMode), target, signal);
+      const report = await engine.source.preflight(
+        workloadOf(command),
+        modeFromProto(action.requestedMode),
+        target,
+        knownRates(action),
+        signal,
+      );
       return { case: "preflight", value: preflightToProto(report) };
     },
   },
@@ -137,7 +144,10 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
         refOf(command),
         peerFromProto(action.peer),
         chosenModeFromProto(action.mode),
-        action.timeLeft === undefined ? {} : { timeLeftMs: durationMs(action.timeLeft) },
+        {
+          ...(action.timeLeft === undefined ? {} : { timeLeftMs: durationMs(action.timeLeft) }),
+          isModeRequired: action.isModeRequired,
+        },
         progress,
         signal,
       );

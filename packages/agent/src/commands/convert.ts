@@ -4,6 +4,7 @@ import { type Fault, fault, type KnownNeeds, parseIpv4, parseNodeId, parseWorklo
 import type {
   Command,
   FreezeFactsSchema,
+  PreflightAction,
   Peer as ProtoPeer,
   ResumeFactsSchema,
   SnapshotFactsSchema,
@@ -26,6 +27,7 @@ import type {
   Forecast,
   FreezeResult,
   KernelFacts,
+  KnownRates,
   Manifest,
   MigrationMode,
   MigrationRef,
@@ -39,7 +41,7 @@ import type {
   WorkloadSpec,
 } from "@aether/engine";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 
 /** Parses what a command asks to run. Throws INVALID_ARGUMENT, ROOTFS_INVALID or VOLUME_INVALID naming the field. */
 export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
@@ -160,7 +162,31 @@ const copyEnds = {
 } as const;
 
 function forecastToProto(forecast: Forecast): MessageInitShape<typeof MoveForecastSchema> {
-  return { ...forecast, memoryBytes: bigintOf(forecast.memoryBytes), freezeBytes: bigintOf(forecast.freezeBytes) };
+  const { classes, ...rest } = forecast;
+  return {
+    ...rest,
+    memoryBytes: bigintOf(forecast.memoryBytes),
+    freezeBytes: bigintOf(forecast.freezeBytes),
+    ...(classes === undefined
+      ? {}
+      : {
+          classes: {
+            privateBytes: bigintOf(classes.privateBytes),
+            sharedBytes: bigintOf(classes.sharedBytes),
+            carried: classes.carried.map((one) => ({ ...one, bytes: bigintOf(one.bytes) })),
+          },
+        }),
+  };
+}
+
+/** What the control plane told with a preflight; 0: it does not know. */
+export function knownRates({ linkBytesPerSecond, dirtyBytesPerSecond, ratesBasis, timeLeft }: PreflightAction): KnownRates {
+  return {
+    ...(linkBytesPerSecond > 0 ? { linkBytesPerSecond } : {}),
+    ...(dirtyBytesPerSecond > 0 ? { dirtyBytesPerSecond } : {}),
+    ...(ratesBasis === "" ? {} : { basis: ratesBasis }),
+    ...(timeLeft === undefined ? {} : { timeLeftMs: durationMs(timeLeft) }),
+  };
 }
 
 export function memoryToProto(report: CopyReport): MessageInitShape<typeof MemoryCopySchema> {
@@ -181,6 +207,7 @@ export function memoryToProto(report: CopyReport): MessageInitShape<typeof Memor
     keptPages: bigintOf(report.keptPages ?? 0),
     lastPages: bigintOf(report.lastPages ?? 0),
     imagePages: bigintOf(report.imagePages ?? 0),
+    ...(report.predicted === undefined ? {} : { predicted: forecastToProto(report.predicted) }),
   };
 }
 

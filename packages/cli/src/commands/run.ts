@@ -16,6 +16,7 @@ interface RunFlags {
   readonly priority: number;
   readonly maxFreeze?: number;
   readonly maxTimeToSafe?: number;
+  readonly minCpu: number;
   readonly onNodeLost: "hold" | "restore";
 }
 
@@ -43,6 +44,12 @@ export function registerRun(program: Command): void {
     .option("--priority <number>", "0 to 100; higher ones leave a node first when there is not time for all", wholeNumber(0, 100), 0)
     .option("--max-freeze <duration>", "objective: its clients may wait so long, e.g. 500ms", durationMs)
     .option("--max-time-to-safe <duration>", "objective: from a notice to safe, e.g. 30s", durationMs)
+    .option(
+      "--min-cpu <percent>",
+      "let a move hold it down to this much of one processor while it writes faster than the link carries; never by default",
+      wholeNumber(10, 10_000),
+      0,
+    )
     .addOption(
       new Option(
         "--on-node-lost <policy>",
@@ -88,6 +95,7 @@ Examples:
             priority: flags.priority,
             maxFreezeMs: flags.maxFreeze ?? 0,
             maxTimeToSafeMs: flags.maxTimeToSafe ?? 0,
+            minCpuPercent: flags.minCpu,
             onNodeLost: flags.onNodeLost === "restore" ? OnNodeLost.RESTORE : OnNodeLost.HOLD,
           },
         };

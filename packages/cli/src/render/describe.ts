@@ -11,7 +11,7 @@ import {
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
 import { VolumeMode, type Workload, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
-import { describeCopy, describeForecast } from "./memory.ts";
+import { describeClasses, describeCopy, describeForecast, describePredicted } from "./memory.ts";
 import { renderFacts } from "./table.ts";
 import { bytes, duration, instant, toDate, word } from "./units.ts";
 
@@ -45,14 +45,16 @@ export function describeWorkload(workload: Workload, preflight: PreflightReport 
   return preflight === undefined ? facts : `${facts}\n\n${describePreflight(preflight)}`;
 }
 
-function describePreflight(report: PreflightReport): string {
+export function describePreflight(report: PreflightReport): string {
   const finding = (mark: string) => (found: { code: string; message: string; mend: string; subject: string }) =>
     `  ${mark} ${found.code}${found.subject ? ` (${found.subject})` : ""}: ${found.message}${found.mend ? `\n    mend: ${found.mend}` : ""}`;
   const verdict =
     report.blockers.length > 0
       ? "It cannot be moved as it is:"
       : `It can be moved: ${word(MigrationMode, report.chosenMode)}${report.modeReason ? ` (${report.modeReason})` : ""}${report.forecast ? `; ${describeForecast(report.forecast)}` : ""}`;
-  return [verdict, ...report.blockers.map(finding("✗")), ...report.warnings.map(finding("!"))].join("\n");
+  const memory = report.forecast === undefined ? [] : describeClasses(report.forecast);
+  const classes = memory.length === 0 ? [] : [`  memory: ${memory.join(", ")}`];
+  return [verdict, ...classes, ...report.blockers.map(finding("✗")), ...report.warnings.map(finding("!"))].join("\n");
 }
 
 export function describeNode(node: Node): string {
@@ -126,6 +128,7 @@ export function describeReceipt(receipt: Receipt): string {
     ["total", duration(receipt.totalMs)],
     ["memory", sent && `${bytes(sent.memoryBytes)} in ${sent.pageCount} pages`],
     ["copied ahead", receipt.memory && describeCopy(receipt.memory)],
+    ["foretold", receipt.predicted && describePredicted(receipt.predicted, receipt.freezeMs)],
     ["files", sent && `${sent.fileCount} (${bytes(sent.fileBytes)})`],
     ["connections", sent && String(sent.tcpConnections.length)],
     ["packets", net && `${net.packetsHeld} held, ${net.packetsReplayed} replayed, ${net.packetsDropped} dropped`],

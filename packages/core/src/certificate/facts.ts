@@ -11,6 +11,7 @@ import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import { readNodeViews } from "../migration/fleet-view.ts";
 import { modeFromProto } from "../migration/mode.ts";
 import { type NodeView, poolOf, scoreTargets } from "../migration/plan.ts";
+import { writesOf } from "../migration/rates.ts";
 import type { CertificateFacts, Known } from "./certify.ts";
 import { paceOf } from "./estimate.ts";
 import { bandwidthOf, type Measured, relevant, spreadOf } from "./measure.ts";
@@ -128,8 +129,6 @@ async function readPreflights(db: Db): Promise<Map<string, Preflight>> {
   return found;
 }
 
-const rates = z.array(z.object({ dirtyBytesPerSecond: z.number().optional(), dirtySource: z.string().optional() })).catch([]);
-
 /** Mean over the newest minute that has samples, of the last five. */
 async function readDirtyRates(db: Db, nowMs: number): Promise<Map<string, Known>> {
   const rows = await db
@@ -143,17 +142,13 @@ async function readDirtyRates(db: Db, nowMs: number): Promise<Map<string, Known>
     .execute();
   const found = new Map<string, Known>();
   for (const { subject, samples } of rows) {
-    const counted = rates
-      .parse(samples)
-      .flatMap((each) => (each.dirtyBytesPerSecond === undefined ? [] : [{ rate: each.dirtyBytesPerSecond, by: each.dirtySource ?? "" }]));
-    const last = counted.at(-1);
-    if (last === undefined) continue;
-    const value = counted.reduce((sum, { rate }) => sum + rate, 0) / counted.length;
-    const isCounted = last.by === "wp_async" || last.by === "soft_dirty";
+    const writes = writesOf(samples);
+    if (writes === undefined) continue;
+    const isCounted = writes.source === "wp_async" || writes.source === "soft_dirty";
     found.set(subject.slice("workload/".length), {
-      value,
+      value: writes.bytesPerSecond,
       basis: isCounted ? "measured" : "assumed",
-      detail: isCounted ? `${last.by}, mean of the last minute` : "a lower bound from page faults",
+      detail: isCounted ? `${writes.source}, mean of the last minute` : "a lower bound from page faults",
     });
   }
   return found;

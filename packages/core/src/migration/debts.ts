@@ -49,7 +49,7 @@ export function createDebts(options: {
 
   async function payOne(record: MigrationRecord, debt: Debt): Promise<MigrationRecord> {
     const nodeId = nodeOf(record, steps[debt].side);
-    const surroundings = await readSurroundings(db, record);
+    const surroundings = await readSurroundings(db, record, nowMs());
     // A thaw runs the workload: only while no other placement exists. Where one does, the node removes its stale copy on its own.
     const isVoid = debt === "thaw" && !surroundings.isPlaced;
     if (!isVoid) {

@@ -12,6 +12,7 @@ import type { Kysely } from "kysely";
 import { fromColumn } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import { continueTrace } from "../http/trace.ts";
+import { type PairRates, readPairRates, unknownRates } from "./rates.ts";
 import type { CommandFact, MigrationRecord, StepName } from "./state.ts";
 import { steps } from "./steps/index.ts";
 
@@ -22,6 +23,7 @@ export interface Held {
   readonly news: Set<string>;
   readonly spec: WorkloadSpec;
   readonly targetCapabilities: NodeCapabilities | undefined;
+  readonly rates: PairRates;
   readonly isPlaced: boolean;
   /** Commands that this process has sent and waits for. */
   readonly flights: Map<string, AbortController>;
@@ -35,7 +37,8 @@ export interface Held {
 export async function readSurroundings(
   db: Kysely<Database>,
   record: MigrationRecord,
-): Promise<Pick<Held, "spec" | "targetCapabilities" | "isPlaced">> {
+  nowMs: number,
+): Promise<Pick<Held, "spec" | "targetCapabilities" | "rates" | "isPlaced">> {
   const workload = await db.selectFrom("workloads").select("spec").where("name", "=", record.workload).executeTakeFirst();
   const target = await db.selectFrom("nodes").select("facts").where("id", "=", record.targetNodeId).executeTakeFirst();
   const placement = await db
@@ -48,6 +51,11 @@ export async function readSurroundings(
   return {
     spec: workload === undefined ? create(WorkloadSpecSchema, { name: record.workload }) : fromColumn(WorkloadSpecSchema, workload.spec),
     targetCapabilities: facts?.capabilities,
+    // Asked for while the mode is still open.
+    rates:
+      record.state === "planned" || record.state === "preparing"
+        ? await readPairRates(db, record.workload, record.sourceNodeId, record.targetNodeId, nowMs)
+        : unknownRates,
     isPlaced: placement !== undefined && placement.node_id === record.sourceNodeId && Number(placement.epoch) === record.epochBefore,
   };
 }
@@ -67,7 +75,14 @@ export function buildCommand(held: Held, id: string, step: StepName, nowMs: numb
     fence: BigInt(record.fence),
     validFor: durationFromMs(definition.deadlineMs),
     traceparent: record.traceId === "" ? "" : continueTrace(`00-${record.traceId}-0000000000000001-01`).traceparent,
-    action: definition.action({ record, commands: held.commands, spec: held.spec, targetCapabilities: held.targetCapabilities, nowMs }),
+    action: definition.action({
+      record,
+      commands: held.commands,
+      spec: held.spec,
+      targetCapabilities: held.targetCapabilities,
+      rates: held.rates,
+      nowMs,
+    }),
   });
 }
 

@@ -21,6 +21,7 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
   const restore = reached?.case === "restore" ? reached.value : undefined;
   const resume = resumed?.case === "resume" ? resumed.value : undefined;
   const memory = memoryOf(commands);
+  const preflight = okResult(commands, "preflight")?.facts;
   const comparisons = [...compareManifests(freeze, restore), ...compareNetwork(freeze, resume)];
   return create(ReceiptSchema, {
     migrationId: record.id,
@@ -40,6 +41,7 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
     ...(resume === undefined ? {} : { network: networkOf(freeze, resume) }),
     comparisons,
     ...(memory === undefined ? {} : { memory }),
+    ...(preflight?.case === "preflight" && preflight.value.forecast ? { predicted: preflight.value.forecast } : {}),
     isWhole: resume !== undefined && comparisons.every((each) => each.isEqual),
     healthAfter: resume?.health || HealthState.UNKNOWN,
     ...(freeze?.kernel && { sourceKernel: freeze.kernel }),

@@ -135,7 +135,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       record: taken.record,
       commands,
       news: new Set(),
-      ...(await readSurroundings(db, taken.record)),
+      ...(await readSurroundings(db, taken.record, nowMs())),
       flights: new Map(),
       livePhases: [],
     };

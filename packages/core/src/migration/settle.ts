@@ -199,7 +199,7 @@ export function createSettler(parts: {
       .orderBy("created_at", "desc")
       .executeTakeFirst();
     const held = { record: toRecord(row), commands: [], news: new Set<string>(), flights: new Map(), livePhases: [] };
-    const base = buildCommand({ ...held, ...(await readSurroundings(db, record)) }, pending?.id ?? newId("cmd"), "thaw", nowMs());
+    const base = buildCommand({ ...held, ...(await readSurroundings(db, record, nowMs())) }, pending?.id ?? newId("cmd"), "thaw", nowMs());
     const { id, workload, migrationId, fence, traceparent } = base;
     const validFor = durationFromMs(stepDeadlineMs);
     const command = { id, workload, epoch: BigInt(epoch), migrationId, fence, traceparent, validFor, action };

@@ -44,6 +44,8 @@ function parseEvacuation(policy: EvacuationPolicy | undefined): { evacuation?: E
     ["max_time_to_safe_ms", policy.maxTimeToSafeMs],
   ] as const)
     if (!(value >= 0 && value <= 86_400_000)) throw invalid(`${field}.${name}`, "must be 0 (none) to 86400000");
+  if (policy.minCpuPercent !== 0 && !(policy.minCpuPercent >= 10 && policy.minCpuPercent <= 10_000))
+    throw invalid(`${field}.min_cpu_percent`, "must be 0 (never) or 10 to 10000");
   if (policy.priority > 100) throw invalid(`${field}.priority`, "must be 0 to 100");
   if (OnNodeLost[policy.onNodeLost] === undefined) throw invalid(`${field}.on_node_lost`, "must be HOLD or RESTORE");
   return { evacuation: policy };

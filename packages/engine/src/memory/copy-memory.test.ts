@@ -8,7 +8,7 @@ import type { Tracker } from "./tracker.ts";
 const reports: CopyReport[] = [];
 const progress: Progress = { phase: () => undefined, bytes: () => undefined, memory: (report) => reports.push(report) };
 const plan: CopyPlan = {
-  memoryBytes: 1e9,
+  holds: { memoryBytes: 1e9, classes: { privateBytes: 1e9, sharedBytes: 0, carried: [] } },
   costs: { fixedMs: 100, perGibibyteMs: 30 },
   assumed: { linkBytesPerSecond: 4e8, dirtyBytesPerSecond: 0, basis: "assumed" },
   dueAtMs: undefined,

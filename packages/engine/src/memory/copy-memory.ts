@@ -3,11 +3,11 @@ import { fault } from "@aether/contract";
 import { sleep } from "@aether/kit";
 import type { CopyReport, Progress } from "../engine.ts";
 import { phase } from "../steps/journal.ts";
-import { type Costs, type Forecast, forecast, judge, type Round } from "./rounds.ts";
+import { type Costs, type Forecast, forecast, type Holds, judge, type Round } from "./rounds.ts";
 import type { Tracker } from "./tracker.ts";
 
 export interface CopyPlan {
-  readonly memoryBytes: number;
+  readonly holds: Holds;
   readonly costs: Costs;
   readonly assumed: { readonly linkBytesPerSecond: number; readonly dirtyBytesPerSecond: number; readonly basis: string };
   /** When the freeze must begin, ms since the epoch. */
@@ -23,7 +23,7 @@ const believedAfterMs = 1500;
  */
 export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Progress, signal: AbortSignal): Promise<CopyReport> {
   const rounds: (Round & { forecast: Forecast })[] = [];
-  let report: CopyReport = { forecast: forecast(plan.memoryBytes, [], plan.costs, plan.assumed), rounds: [] };
+  let report: CopyReport = { forecast: forecast(plan.holds, [], plan.costs, plan.assumed), rounds: [] };
   progress.memory?.(report);
   for (;;) {
     const round = await phase(progress, `copy.pass-${rounds.length}`, async (facts) => {
@@ -35,7 +35,7 @@ export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Pro
       });
       return done;
     });
-    const expected = forecast(plan.memoryBytes, [...rounds, round], plan.costs, plan.assumed);
+    const expected = forecast(plan.holds, [...rounds, round], plan.costs, plan.assumed);
     rounds.push({ ...round, forecast: expected });
     const verdict = judge(rounds, performance.timeOrigin + performance.now(), plan.dueAtMs);
     report = {
@@ -50,7 +50,8 @@ export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Pro
 
 /** One pass, given up when the time is over or, in the first one, when its rate says that it will be. */
 async function inTime(tracker: Tracker, plan: CopyPlan, isFirst: boolean, progress: Progress, signal: AbortSignal): Promise<Round> {
-  const { dueAtMs, memoryBytes } = plan;
+  const { dueAtMs } = plan;
+  const { memoryBytes } = plan.holds;
   const late = new AbortController();
   const giveUp = (why: string) => late.abort(fault("DEADLINE_EXCEEDED", why));
   const startedMs = performance.now();

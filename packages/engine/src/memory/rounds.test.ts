@@ -2,6 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { dirtyRate, forecast, judge, linkRate, pageBytes, type Round } from "./rounds.ts";
 
+const none = { privateBytes: 0, sharedBytes: 0, carried: [] };
+const holds = (memoryBytes: number) => ({ memoryBytes, classes: none });
 const costs = { fixedMs: 100, perGibibyteMs: 30 };
 const assumed = { linkBytesPerSecond: 4e8, dirtyBytesPerSecond: 0, basis: "assumed" };
 
@@ -86,7 +88,7 @@ describe("forecast", () => {
     fc.assert(
       fc.property(size, rate, rate, (memory, dirty, link) => {
         const { rounds } = simulate(memory, dirty, link);
-        const seen = forecast(memory, rounds, costs, assumed);
+        const seen = forecast(holds(memory), rounds, costs, assumed);
         expect(seen.freezeMs).toBeGreaterThanOrEqual(costs.fixedMs);
         expect(seen.freezeBytes).toBeLessThanOrEqual(memory);
         expect(seen.totalMs).toBeGreaterThanOrEqual(seen.freezeMs);
@@ -102,7 +104,22 @@ describe("forecast", () => {
     expect(dirtyRate(rounds)).toBeLessThan(7e7);
     expect(linkRate([])).toBeUndefined();
     expect(dirtyRate(rounds.slice(0, 1))).toBeUndefined();
-    expect(forecast(2 ** 30, [], costs, assumed).basis).toBe("assumed");
-    expect(forecast(2 ** 30, rounds, costs, assumed).basis).toContain("measured");
+    expect(forecast(holds(2 ** 30), [], costs, assumed).basis).toBe("assumed");
+    expect(forecast(holds(2 ** 30), rounds, costs, assumed).basis).toContain("measured");
+  });
+
+  it("counts what only images carry into the freeze, and what shared memory costs there", () => {
+    const plain = forecast(holds(2 ** 30), [], costs, assumed);
+    const huge = forecast(
+      { memoryBytes: 2 ** 30, classes: { ...none, carried: [{ kind: "huge_pages", bytes: 2 ** 28, freezeMs: 853 }] } },
+      [],
+      costs,
+      assumed,
+    );
+    expect(huge.freezeBytes - plain.freezeBytes).toBe(2 ** 28);
+    expect(huge.freezeMs).toBeGreaterThan(plain.freezeMs + 500);
+    const shared = forecast({ memoryBytes: 2 ** 30, classes: { ...none, sharedBytes: 2 ** 28 } }, [], costs, assumed);
+    expect(shared.freezeMs).toBeGreaterThan(plain.freezeMs);
+    expect(shared.freezeMs).toBeLessThan(huge.freezeMs);
   });
 });

@@ -1,4 +1,5 @@
 // When to stop copying, and what the freeze would cost: pure. The passes themselves are the tracker's (native/src/memory), which tells of each what it did.
+import type { MemoryClasses } from "./classes.ts";
 
 /** One pass over the written pages. Times in ms, on one clock. */
 export interface Round {
@@ -30,6 +31,14 @@ export interface Forecast {
   readonly dirtyBytesPerSecond: number;
   readonly linkBytesPerSecond: number;
   readonly basis: string;
+  readonly classes?: MemoryClasses;
+}
+
+/** All memory of a workload. */
+export interface Holds {
+  /** Resident. */
+  readonly memoryBytes: number;
+  readonly classes: MemoryClasses;
 }
 
 export const pageBytes = 4096;
@@ -61,9 +70,20 @@ export function dirtyRate(rounds: readonly Round[]): number | undefined {
   return (last.writtenPages * pageBytes * 1000) / ms;
 }
 
+/** Comparing a shared object with what was sent, and putting it in place: measured on one host, ms a GiB. */
+const sharedPerGibibyteMs = 480;
+
+/** What shared objects add to a freeze, ms. */
+export const sharedMs = ({ sharedBytes }: MemoryClasses): number => (sharedBytes / gibibyte) * sharedPerGibibyteMs;
+
+const carriedBytes = ({ carried }: MemoryClasses): number => carried.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** What only images can carry adds to a freeze, ms. */
+export const carriedMs = ({ carried }: MemoryClasses): number => carried.reduce((sum, { freezeMs }) => sum + freezeMs, 0);
+
 /** What a freeze now would cost, and the whole move. `assumed`: the rates where no pass has measured them yet. */
 export function forecast(
-  memoryBytes: number,
+  { memoryBytes, classes }: Holds,
   rounds: readonly Round[],
   costs: Costs,
   assumed: { readonly linkBytesPerSecond: number; readonly dirtyBytesPerSecond: number; readonly basis: string },
@@ -74,14 +94,17 @@ export function forecast(
   const lastMs = rounds.length === 0 ? (memoryBytes / link) * 1000 : (rounds.at(-1)?.durationMs ?? 0);
   const share = Math.min(0.95, dirty / link);
   const settledMs = Math.max(gapMs, Math.min(lastMs, rounds.length > 1 ? lastMs : lastMs * share ** 3));
-  const freezeBytes = Math.min(memoryBytes, (dirty * settledMs) / 1000);
-  const freezeMs = costs.fixedMs + (memoryBytes / gibibyte) * costs.perGibibyteMs + (freezeBytes / link) * 1000;
+  const carried = carriedBytes(classes);
+  const dirtyBytes = Math.min(Math.max(0, memoryBytes - carried), (dirty * settledMs) / 1000);
+  const freezeMs =
+    costs.fixedMs + (memoryBytes / gibibyte) * costs.perGibibyteMs + sharedMs(classes) + carriedMs(classes) + (dirtyBytes / link) * 1000;
   const copyMs = rounds.length === 0 ? ((memoryBytes / link) * 1000) / (1 - share) : rounds.length === 1 ? lastMs * share : 0;
   return {
     freezeMs,
     totalMs: copyMs + freezeMs,
     memoryBytes,
-    freezeBytes,
+    freezeBytes: dirtyBytes + carried,
+    classes,
     dirtyBytesPerSecond: dirty,
     linkBytesPerSecond: link,
     basis:

@@ -2,7 +2,8 @@
 import { targetMisfits } from "@aether/contract";
 import type { Finding, Inspection, MigrationMode, PreflightReport, TargetCapabilities } from "../engine.ts";
 import type { Host } from "../host.ts";
-import { type Abilities, chooseMode } from "../memory/mode.ts";
+import { memoryClasses } from "../memory/classes.ts";
+import { type Abilities, chooseMode, type KnownRates } from "../memory/mode.ts";
 import { untrackable } from "../memory/pins.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { requireRecord, type WorkloadRecord } from "../record.ts";
@@ -18,7 +19,7 @@ export async function preflight(
   requested: MigrationMode,
   target: TargetCapabilities,
   here: Abilities,
-  knownLinkRate: number | undefined,
+  known: KnownRates,
   signal: AbortSignal,
 ): Promise<PreflightReport> {
   const record = await requireRecord(host, workload);
@@ -41,7 +42,15 @@ export async function preflight(
   const memoryBytes = await residentBytes(pids);
   const files = await writableBytes(host, workload);
   const chosen = chooseMode(
-    { requested, memoryBytes, here, canLazyThere: target.lazyPages, untrackable: await untrackable(pids), knownLinkRate },
+    {
+      requested,
+      memoryBytes,
+      classes: await memoryClasses(pids),
+      here,
+      canLazyThere: target.lazyPages,
+      untrackable: await untrackable(pids),
+      known,
+    },
     blockers,
   );
   if (record.spec.volumes.some((volume) => volume.mode === "sync"))
@@ -64,7 +73,7 @@ export async function preflight(
 export async function inspect(host: Host, workload: string, here: Abilities, signal: AbortSignal): Promise<Inspection> {
   const began = performance.now();
   const cpu = process.cpuUsage();
-  const report = await preflight(host, workload, "auto", { lazyPages: here.lazyPages }, here, undefined, signal);
+  const report = await preflight(host, workload, "auto", { lazyPages: here.lazyPages }, here, {}, signal);
   const used = process.cpuUsage(cpu);
   return { report, tookMs: performance.now() - began, cpuMs: (used.user + used.system) / 1000 };
 }

@@ -20,7 +20,7 @@ import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
 import { type Ahead, copyAhead } from "../memory/ahead.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
-import { type Abilities, stopAndCopyMaxBytes } from "../memory/mode.ts";
+import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { cutArriving, cutLeaving, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
@@ -50,6 +50,8 @@ interface Session {
 export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dirty: DirtyRate, abilities: () => Abilities): SourceSide {
   /** Bytes a second to a node, as the last move found it. */
   const rates = new Map<string, number>();
+  /** What the last preflight of a workload was told. */
+  const told = new Map<string, KnownRates>();
   const sessions = new Map<string, Session>();
 
   function sessionOf(ref: MigrationRef, peerNode: string): Session {
@@ -87,8 +89,10 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
   }
 
   const side: SourceSide = {
-    preflight: (workload, requested, target, signal) =>
-      preflight(host, workload, requested, target, abilities(), rates.values().next().value, signal),
+    preflight(workload, requested, target, known, signal) {
+      told.set(workload, known);
+      return preflight(host, workload, requested, target, abilities(), known, signal);
+    },
 
     async copy(ref, peer, mode, limits, progress, signal) {
       const record = await requireRunning(host, ref);
@@ -118,7 +122,18 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       if (mode !== "pre-copy") return files;
       session.ahead?.close();
       const ahead = await phase(progress, "copy.memory", async (facts) => {
-        const done = await copyAhead(host, link, ref, peer, limits, abilities().costs, rates, progress, signal);
+        const done = await copyAhead(
+          host,
+          link,
+          ref,
+          peer,
+          limits,
+          abilities().costs,
+          rates,
+          told.get(ref.workload) ?? {},
+          progress,
+          signal,
+        );
         facts.end = `${done.report.end ?? ""}: ${done.report.endDetail ?? ""}`;
         return done;
       });

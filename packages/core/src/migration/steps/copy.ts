@@ -9,8 +9,14 @@ export const copy: StepDefinition = {
   side: "source",
   deadlineMs: 15 * 60_000,
   action: (context) => {
-    const { deadlineAtMs, mode } = context.record;
+    const { deadlineAtMs, mode, requestedMode } = context.record;
     const timeLeft = deadlineAtMs === undefined ? {} : { timeLeft: durationFromMs(Math.max(0, deadlineAtMs - context.nowMs)) };
-    return { case: "copy", value: { peer: peerOf(context), mode: modeToProto(mode), ...timeLeft } };
+    const what = {
+      peer: peerOf(context),
+      mode: modeToProto(mode),
+      isModeRequired: requestedMode === mode,
+      minCpuPercent: context.spec.evacuation?.minCpuPercent ?? 0,
+    };
+    return { case: "copy", value: { ...what, ...timeLeft } };
   },
 };

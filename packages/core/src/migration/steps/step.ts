@@ -3,6 +3,7 @@ import type { CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import type { WorkloadSpec } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { PairRates } from "../rates.ts";
 import type { CommandFact, MigrationRecord, Side, StepName } from "../state.ts";
 
 export type Action = NonNullable<MessageInitShape<typeof CommandSchema>["action"]>;
@@ -13,6 +14,7 @@ export interface StepContext {
   readonly commands: readonly CommandFact[];
   readonly spec: WorkloadSpec;
   readonly targetCapabilities: NodeCapabilities | undefined;
+  readonly rates: PairRates;
   /** When the command is made. */
   readonly nowMs: number;
 }

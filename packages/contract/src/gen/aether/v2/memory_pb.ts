@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/memory.proto.
  */
 export const file_aether_v2_memory: GenFile = /*@__PURE__*/
-  fileDesc("ChZhZXRoZXIvdjIvbWVtb3J5LnByb3RvEglhZXRoZXIudjIirQEKDE1vdmVGb3JlY2FzdBIRCglmcmVlemVfbXMYASABKAESEAoIdG90YWxfbXMYAiABKAESFAoMbWVtb3J5X2J5dGVzGAMgASgEEhQKDGZyZWV6ZV9ieXRlcxgEIAEoBBIeChZkaXJ0eV9ieXRlc19wZXJfc2Vjb25kGAUgASgBEh0KFWxpbmtfYnl0ZXNfcGVyX3NlY29uZBgGIAEoARINCgViYXNpcxgHIAEoCSLeAQoJQ29weVJvdW5kEg4KBm51bWJlchgBIAEoDRIuCgpzdGFydGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgDIAEoARIVCg13cml0dGVuX3BhZ2VzGAQgASgEEhIKCnNlbnRfcGFnZXMYBSABKAQSEgoKemVyb19wYWdlcxgGIAEoBBISCgpzZW50X2J5dGVzGAcgASgEEikKCGZvcmVjYXN0GAggASgLMhcuYWV0aGVyLnYyLk1vdmVGb3JlY2FzdCL3AQoKTWVtb3J5Q29weRIpCghmb3JlY2FzdBgBIAEoCzIXLmFldGhlci52Mi5Nb3ZlRm9yZWNhc3QSJAoGcm91bmRzGAIgAygLMhQuYWV0aGVyLnYyLkNvcHlSb3VuZBIfCgNlbmQYAyABKA4yEi5hZXRoZXIudjIuQ29weUVuZBISCgplbmRfZGV0YWlsGAQgASgJEhIKCmtlcHRfcGFnZXMYBSABKAQSEgoKbGFzdF9wYWdlcxgGIAEoBBITCgtpbWFnZV9wYWdlcxgHIAEoBBIOCgZmYXVsdHMYCCABKAQSFgoOd29yc3RfZmF1bHRfbXMYCSABKAEqfQoHQ29weUVuZBIYChRDT1BZX0VORF9VTlNQRUNJRklFRBAAEhYKEkNPUFlfRU5EX0NPTlZFUkdFRBABEhQKEENPUFlfRU5EX05PX0dBSU4QAhIVChFDT1BZX0VORF9ERUFETElORRADEhMKD0NPUFlfRU5EX0ZBSUxFRBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChZhZXRoZXIvdjIvbWVtb3J5LnByb3RvEglhZXRoZXIudjIi2AEKDE1vdmVGb3JlY2FzdBIRCglmcmVlemVfbXMYASABKAESEAoIdG90YWxfbXMYAiABKAESFAoMbWVtb3J5X2J5dGVzGAMgASgEEhQKDGZyZWV6ZV9ieXRlcxgEIAEoBBIeChZkaXJ0eV9ieXRlc19wZXJfc2Vjb25kGAUgASgBEh0KFWxpbmtfYnl0ZXNfcGVyX3NlY29uZBgGIAEoARINCgViYXNpcxgHIAEoCRIpCgdjbGFzc2VzGAggASgLMhguYWV0aGVyLnYyLk1lbW9yeUNsYXNzZXMiZwoNTWVtb3J5Q2xhc3NlcxIVCg1wcml2YXRlX2J5dGVzGAEgASgEEhQKDHNoYXJlZF9ieXRlcxgCIAEoBBIpCgdjYXJyaWVkGAMgAygLMhguYWV0aGVyLnYyLkNhcnJpZWRNZW1vcnkiPwoNQ2FycmllZE1lbW9yeRIMCgRraW5kGAEgASgJEg0KBWJ5dGVzGAIgASgEEhEKCWZyZWV6ZV9tcxgDIAEoASLeAQoJQ29weVJvdW5kEg4KBm51bWJlchgBIAEoDRIuCgpzdGFydGVkX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgDIAEoARIVCg13cml0dGVuX3BhZ2VzGAQgASgEEhIKCnNlbnRfcGFnZXMYBSABKAQSEgoKemVyb19wYWdlcxgGIAEoBBISCgpzZW50X2J5dGVzGAcgASgEEikKCGZvcmVjYXN0GAggASgLMhcuYWV0aGVyLnYyLk1vdmVGb3JlY2FzdCL+AgoKTWVtb3J5Q29weRIpCghmb3JlY2FzdBgBIAEoCzIXLmFldGhlci52Mi5Nb3ZlRm9yZWNhc3QSJAoGcm91bmRzGAIgAygLMhQuYWV0aGVyLnYyLkNvcHlSb3VuZBIfCgNlbmQYAyABKA4yEi5hZXRoZXIudjIuQ29weUVuZBISCgplbmRfZGV0YWlsGAQgASgJEhIKCmtlcHRfcGFnZXMYBSABKAQSEgoKbGFzdF9wYWdlcxgGIAEoBBITCgtpbWFnZV9wYWdlcxgHIAEoBBIUCgxzaGFyZWRfcGFnZXMYCiABKAQSKgoJcHJlZGljdGVkGAsgASgLMhcuYWV0aGVyLnYyLk1vdmVGb3JlY2FzdBIRCgl0cmFuc3BvcnQYDCABKAkSEgoKd2lyZV9ieXRlcxgNIAEoBBIcChR0aHJvdHRsZWRfdG9fcGVyY2VudBgOIAEoDRIOCgZmYXVsdHMYCCABKAQSFgoOd29yc3RfZmF1bHRfbXMYCSABKAEqfQoHQ29weUVuZBIYChRDT1BZX0VORF9VTlNQRUNJRklFRBAAEhYKEkNPUFlfRU5EX0NPTlZFUkdFRBABEhQKEENPUFlfRU5EX05PX0dBSU4QAhIVChFDT1BZX0VORF9ERUFETElORRADEhMKD0NPUFlfRU5EX0ZBSUxFRBAEYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * What a move would cost if it froze now. Every number is measured or derived from measured ones; `basis` says from which.
@@ -66,6 +66,13 @@ export type MoveForecast = Message<"aether.v2.MoveForecast"> & {
    * @generated from field: string basis = 7;
    */
   basis: string;
+
+  /**
+   * The memory by how it can travel. Absent where it was not looked at.
+   *
+   * @generated from field: aether.v2.MemoryClasses classes = 8;
+   */
+  classes?: MemoryClasses | undefined;
 };
 
 /**
@@ -74,6 +81,72 @@ export type MoveForecast = Message<"aether.v2.MoveForecast"> & {
  */
 export const MoveForecastSchema: GenMessage<MoveForecast> = /*@__PURE__*/
   messageDesc(file_aether_v2_memory, 0);
+
+/**
+ * Memory of a workload, by how it travels when it is copied ahead.
+ *
+ * @generated from message aether.v2.MemoryClasses
+ */
+export type MemoryClasses = Message<"aether.v2.MemoryClasses"> & {
+  /**
+   * Private anonymous memory: what was written is copied while it runs, the target puts it in place after the resume.
+   *
+   * @generated from field: uint64 private_bytes = 1;
+   */
+  privateBytes: bigint;
+
+  /**
+   * Shared anonymous memory and memfd objects, each counted once: copied while it runs by comparison, put in place inside the freeze.
+   *
+   * @generated from field: uint64 shared_bytes = 2;
+   */
+  sharedBytes: bigint;
+
+  /**
+   * What only the checkpoint's images can carry, inside the freeze, in every mode.
+   *
+   * @generated from field: repeated aether.v2.CarriedMemory carried = 3;
+   */
+  carried: CarriedMemory[];
+};
+
+/**
+ * Describes the message aether.v2.MemoryClasses.
+ * Use `create(MemoryClassesSchema)` to create a new message.
+ */
+export const MemoryClassesSchema: GenMessage<MemoryClasses> = /*@__PURE__*/
+  messageDesc(file_aether_v2_memory, 1);
+
+/**
+ * @generated from message aether.v2.CarriedMemory
+ */
+export type CarriedMemory = Message<"aether.v2.CarriedMemory"> & {
+  /**
+   * huge_pages | sysv_shared | sealed | locked
+   *
+   * @generated from field: string kind = 1;
+   */
+  kind: string;
+
+  /**
+   * @generated from field: uint64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * What it adds to the freeze.
+   *
+   * @generated from field: double freeze_ms = 3;
+   */
+  freezeMs: number;
+};
+
+/**
+ * Describes the message aether.v2.CarriedMemory.
+ * Use `create(CarriedMemorySchema)` to create a new message.
+ */
+export const CarriedMemorySchema: GenMessage<CarriedMemory> = /*@__PURE__*/
+  messageDesc(file_aether_v2_memory, 2);
 
 /**
  * One pass over the written pages while the workload runs. Pass 0 is the whole memory.
@@ -131,7 +204,7 @@ export type CopyRound = Message<"aether.v2.CopyRound"> & {
  * Use `create(CopyRoundSchema)` to create a new message.
  */
 export const CopyRoundSchema: GenMessage<CopyRound> = /*@__PURE__*/
-  messageDesc(file_aether_v2_memory, 1);
+  messageDesc(file_aether_v2_memory, 3);
 
 /**
  * Pre-copied memory of one move.
@@ -179,6 +252,39 @@ export type MemoryCopy = Message<"aether.v2.MemoryCopy"> & {
   imagePages: bigint;
 
   /**
+   * Of shared objects, in pages: compared equal or sent, and put in place inside the freeze.
+   *
+   * @generated from field: uint64 shared_pages = 10;
+   */
+  sharedPages: bigint;
+
+  /**
+   * Before the first pass: what the move was begun with, to be held against what was measured.
+   *
+   * @generated from field: aether.v2.MoveForecast predicted = 11;
+   */
+  predicted?: MoveForecast | undefined;
+
+  /**
+   * How the pages travelled: "plain" or "zstd", over so many connections, and why.
+   *
+   * @generated from field: string transport = 12;
+   */
+  transport: string;
+
+  /**
+   * @generated from field: uint64 wire_bytes = 13;
+   */
+  wireBytes: bigint;
+
+  /**
+   * The least that the workload's CPU was held to while memory was copied, in percent of one processor; 0: never.
+   *
+   * @generated from field: uint32 throttled_to_percent = 14;
+   */
+  throttledToPercent: number;
+
+  /**
    * After the restore: pages that the workload asked for before they were filled in, and the longest that one of them took.
    *
    * @generated from field: uint64 faults = 8;
@@ -196,7 +302,7 @@ export type MemoryCopy = Message<"aether.v2.MemoryCopy"> & {
  * Use `create(MemoryCopySchema)` to create a new message.
  */
 export const MemoryCopySchema: GenMessage<MemoryCopy> = /*@__PURE__*/
-  messageDesc(file_aether_v2_memory, 2);
+  messageDesc(file_aether_v2_memory, 4);
 
 /**
  * @generated from enum aether.v2.CopyEnd

@@ -1,0 +1,60 @@
+// What is known of a pair's link and a workload's writes before a move: its forecast is made from it.
+import { z } from "zod";
+import type { Db } from "../db/database.ts";
+
+export interface PairRates {
+  /** Bytes a second; 0: not known. */
+  readonly link: number;
+  readonly dirty: number;
+  readonly basis: string;
+}
+
+export const unknownRates: PairRates = { link: 0, dirty: 0, basis: "" };
+
+/** Samples of a minute of telemetry, as far as they say how fast memory is written. */
+const samplesOfWrites = z.array(z.object({ dirtyBytesPerSecond: z.number().optional(), dirtySource: z.string().optional() })).catch([]);
+
+/** Mean over the samples of one minute that count writes; undefined where none does. */
+export function writesOf(samples: unknown): { readonly bytesPerSecond: number; readonly source: string } | undefined {
+  const counted = samplesOfWrites
+    .parse(samples)
+    .flatMap((each) =>
+      each.dirtyBytesPerSecond === undefined ? [] : [{ rate: each.dirtyBytesPerSecond, source: each.dirtySource ?? "" }],
+    );
+  const last = counted.at(-1);
+  if (last === undefined) return undefined;
+  return { bytesPerSecond: counted.reduce((sum, { rate }) => sum + rate, 0) / counted.length, source: last.source };
+}
+
+/** From the last five moves between the two nodes, either way, and the newest minute of telemetry of the last five. */
+export async function readPairRates(db: Db, workload: string, source: string, target: string, nowMs: number): Promise<PairRates> {
+  const [moves, telemetry] = await Promise.all([
+    db
+      .selectFrom("move_measurements")
+      .select("bytes_per_second")
+      .where("source_node_id", "in", [source, target])
+      .where("target_node_id", "in", [source, target])
+      .where("bytes_per_second", "is not", null)
+      .orderBy("at", "desc")
+      .limit(5)
+      .execute(),
+    db
+      .selectFrom("telemetry")
+      .select("samples")
+      .where("subject", "=", `workload/${workload}`)
+      .where("minute", ">", new Date(nowMs - 300_000))
+      .orderBy("minute", "desc")
+      .limit(1)
+      .executeTakeFirst(),
+  ]);
+  const measured = moves.flatMap(({ bytes_per_second: rate }) => rate ?? []).sort((a, b) => a - b);
+  const link = measured[Math.floor(measured.length / 2)] ?? 0;
+  const writes = writesOf(telemetry?.samples);
+  const basis = [
+    link > 0
+      ? `the link as in ${measured.length} earlier ${measured.length === 1 ? "move" : "moves"} of these nodes`
+      : "the link is assumed",
+    ...(writes === undefined ? [] : ["its writes by telemetry"]),
+  ];
+  return { link, dirty: writes?.bytesPerSecond ?? 0, basis: basis.join(", ") };
+}
