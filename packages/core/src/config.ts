@@ -47,6 +47,11 @@ export const coreConfig = z.strictObject({
     .default(3_600_000),
   /** The first admin's token is written here at the first start (0600). Default: DATADIR/admin.token. */
   adminTokenFile: z.string().startsWith("/").optional(),
+  /** Where traces can be looked at, with {traceId} in it, e.g. http://localhost:16686/trace/{traceId} (Jaeger): the dashboard links there. */
+  traceUrl: z
+    .url({ protocol: /^https?$/ })
+    .refine((text) => text.includes("{traceId}"), "must have {traceId} in it")
+    .optional(),
   /** People who sign in with a browser. */
   access: z
     .strictObject({

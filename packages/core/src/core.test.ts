@@ -107,6 +107,27 @@ describe("the people's port", () => {
     abort.abort();
     expect(text).toMatch(/^id: \d+\ndata: \{"event":/m);
   });
+
+  it("tells on the same stream what changed without an event, to those who ask, and such words have no id", async () => {
+    const abort = new AbortController();
+    const response = await fetch(`${core.url}/api/v2/events?changes=true&fleet=true`, {
+      headers: { authorization: `Bearer ${core.adminToken}`, accept: "text/event-stream" },
+      signal: abort.signal,
+    });
+    const agent = await connectAgent(core, await enrol(core, "beating"));
+    agent.say({ case: "heartbeat", value: { agentTime: timestampNow(), usage: { cpuFraction: 0.25 } } });
+    agent.say({ case: "telemetry", value: { node: { spanMs: 1000, cpuFraction: 0.25 } } });
+    let text = "";
+    for await (const chunk of response.body!) {
+      text += Buffer.from(chunk).toString();
+      if (text.includes('"telemetry"') && text.includes('"cpuFraction":0.25')) break;
+    }
+    abort.abort();
+    await agent.disconnect();
+    const blocks = text.split("\n\n").filter((block) => block !== "" && !block.startsWith(":"));
+    for (const block of blocks) expect(block).toMatch(/^(id: \d+\ndata: \{"event":|data: \{"changes":)/);
+    expect(text).toMatch(/"nodes":\[\{"id":"beating","seenAt":"[^"]+","isConnected":(true|false),"usage":\{"cpuFraction":0.25/);
+  });
 });
 
 describe("an agent", () => {

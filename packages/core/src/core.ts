@@ -41,6 +41,7 @@ import { createDecisions } from "./decision/decisions.ts";
 import { createPlanService } from "./decision/plan-service.ts";
 import { createDrills } from "./drill/drills.ts";
 import { createInjector } from "./drill/injector.ts";
+import { createChanges } from "./events/changes.ts";
 import { createEvents } from "./events/events.ts";
 import { createRetention } from "./events/retention.ts";
 import { eventRoutes } from "./events/service.ts";
@@ -163,13 +164,20 @@ async function assemble(
   const signals = createSignalIntake(db, events, nowMs);
   const reports = createWorkloadReports(db, events, nowMs);
   const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
-  const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry });
+  const changes = createChanges({ isConnected: (nodeId) => gateway.isConnected(nodeId), nowMs });
+  const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry, onWritten: () => changes.note("telemetry") });
   const sign = createSigner(() => identity.current());
   const snapshotKeys = await openSnapshotKeys(config.authorityDir ?? config.dataDir);
-  const gateway = createGateway({
+  const gateway: Gateway = createGateway({
     commands,
     signals,
-    memory,
+    memory: {
+      ...memory,
+      heard(nodeId, usage, clockOffsetMs) {
+        memory.heard(nodeId, usage, clockOffsetMs);
+        changes.heard(nodeId, usage);
+      },
+    },
     telemetry,
     agentConfig,
     sign,
@@ -177,6 +185,8 @@ async function assemble(
     clock,
     log,
   });
+  gateway.onHello((nodeId) => changes.turned(nodeId));
+  gateway.onLost((nodeId) => changes.turned(nodeId));
   const monitor = createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs: config.heartbeat.lostAfterMs });
 
   // Workloads and snapshots
@@ -192,6 +202,7 @@ async function assemble(
   const limits = railLimits(config.moves);
   const migrations = createMigrations({ db, events, sessions: gateway, limits, identity, log, nowMs });
   const { reconciler } = migrations;
+  reconciler.onChange(() => changes.note("migration", "drill", "guard"));
   const weighing = weighingOf(config.decision.weighing);
   const weigh = createWeigh(weighing, assessSettings(config.risk));
   const decisions = createDecisions({
@@ -216,35 +227,38 @@ async function assemble(
     nowMs,
     log,
     ...config.certificates,
+    onRefreshed: () => changes.note("certificate"),
   });
-  const prices = createPrices({ db, config: config.prices, nowMs, log });
+  const prices = createPrices({ db, config: config.prices, nowMs, log, onFetched: () => changes.note("price") });
   const { incidentHalfLifeSeconds } = config.risk.priors;
-  const feeds = createFeeds({ db, config: config.feeds, incidentHalfLifeSeconds, nowMs, log });
+  const onFetched = () => changes.note("feed");
+  const feeds = createFeeds({ db, config: config.feeds, incidentHalfLifeSeconds, nowMs, log, onFetched });
+  const riskWatch = { db, signals, tell: gateway.tellSignal, isConnected: gateway.isConnected, weigh, weighing, nowMs, log };
+  const watchRisk = config.decision.onRisk === "hold" ? undefined : createRiskWatch(riskWatch);
   const assessments = createAssessments({
     db,
     events,
     sessions: gateway,
     settings: { assess: assessSettings(config.risk), thresholds: config.risk.rules, ...config.risk },
     weighing,
-    ...(config.decision.onRisk === "hold"
-      ? {}
-      : {
-          afterPass: createRiskWatch({
-            db,
-            signals,
-            tell: gateway.tellSignal,
-            isConnected: gateway.isConnected,
-            weigh,
-            weighing,
-            nowMs,
-            log,
-          }),
-        }),
+    async afterPass() {
+      changes.note("risk", "guard");
+      await watchRisk?.();
+    },
     nowMs,
     log,
   });
   const injector = createInjector(config.drill.injector);
-  const drills = createDrills({ db, events, sessions: gateway, injector, canAnnounce: config.drill.injector !== undefined, nowMs, log });
+  const drills = createDrills({
+    db,
+    events,
+    sessions: gateway,
+    injector,
+    canAnnounce: config.drill.injector !== undefined,
+    nowMs,
+    log,
+    onReport: () => changes.note("oracle"),
+  });
 
   const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
   const parts: readonly Part[] = [
@@ -252,7 +266,7 @@ async function assemble(
     { routes: nodeRoutes({ db, events, sessions: gateway, memory }) },
     { routes: workloadRoutes({ db, events, sessions: gateway, offers, converge, pool }) },
     { routes: accessRoutes(tokens, authority) },
-    { routes: accountRoutes({ accounts, sessions: browserSessions, links, audit }) },
+    { routes: accountRoutes({ accounts, sessions: browserSessions, links, audit, traceUrl: config.traceUrl }) },
     {
       routes: signInRoutes({
         db,
@@ -264,7 +278,7 @@ async function assemble(
         oidcName: config.access.oidc?.name ?? "",
       }),
     },
-    { routes: eventRoutes(events) },
+    { routes: eventRoutes(events, changes) },
     { routes: auditRoutes(audit) },
     { routes: signalRoutes({ db, intake: signals, gateway, nowMs }) },
     migrations,

@@ -21,9 +21,12 @@ export interface AccountServiceOptions {
   readonly sessions: Sessions;
   readonly links: SignInLinks;
   readonly audit: Pick<Audit, "record">;
+  /** Where traces can be looked at; undefined: nowhere. */
+  readonly traceUrl: string | undefined;
 }
 
-export function accountRoutes({ accounts, sessions, links, audit }: AccountServiceOptions): (router: ConnectRouter) => void {
+export function accountRoutes(options: AccountServiceOptions): (router: ConnectRouter) => void {
+  const { accounts, sessions, links, audit, traceUrl = "" } = options;
   /** What a viewer may change is their own; it is not in the audit interceptor's list of acts. */
   const tell = ({ actor, sourceAddress, traceId }: Caller, action: string, subject: string, outcome: "ok" | "failed") =>
     audit.record({ actor, sourceAddress, action, subject, outcome, traceId });
@@ -32,8 +35,8 @@ export function accountRoutes({ accounts, sessions, links, audit }: AccountServi
     router.service(AccountService, {
       async getCaller(_request, context) {
         const { actor, role, session } = callerOf(context);
-        if (session === undefined) return { caller: create(CallerSchema, { actor, role }) };
-        return { caller: toCaller(await accounts.get(session.account)) };
+        if (session === undefined) return { caller: create(CallerSchema, { actor, role }), traceUrl };
+        return { caller: toCaller(await accounts.get(session.account)), traceUrl };
       },
       async changePassword({ currentPassword, newPassword }, context) {
         const caller = callerOf(context);

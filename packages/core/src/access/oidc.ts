@@ -53,7 +53,7 @@ export interface OidcOptions {
 
 const flowCookie = "aether_oidc";
 const flowSeconds = 600;
-const flowSchema = z.strictObject({ state: z.string(), nonce: z.string(), verifier: z.string() });
+const flowSchema = z.strictObject({ state: z.string(), nonce: z.string(), verifier: z.string(), back: z.string().default("/") });
 const providerDeadlineSeconds = 10;
 
 export function oidcRoutes({ config, accounts, sessions, audit, perAddress, log }: OidcOptions): (app: FastifyInstance) => void {
@@ -83,7 +83,8 @@ export function oidcRoutes({ config, accounts, sessions, audit, perAddress, log 
     app.get("/auth/oidc/start", async (request, reply) => {
       if (perAddress.take(originOf(request.raw).sourceAddress) > 0) throw fault("RATE_LIMITED", "too many sign-ins from this address");
       try {
-        const { authorizationUrl, cookie } = await begin(await provider(), config, redirectUri);
+        const back = wayBack(new URL(request.raw.url ?? "/", "http://local").searchParams.get("back"));
+        const { authorizationUrl, cookie } = await begin(await provider(), config, redirectUri, back);
         return reply.header("cache-control", "no-store").header("set-cookie", flow(cookie, flowSeconds)).redirect(authorizationUrl, 303);
       } catch (cause) {
         return fail(request, reply, fault("UNAVAILABLE", `the sign-in provider ${config.issuer} does not answer as it should`, { cause }));
@@ -93,7 +94,7 @@ export function oidcRoutes({ config, accounts, sessions, audit, perAddress, log 
     app.get("/auth/oidc/callback", async (request, reply) => {
       const origin = originOf(request.raw);
       try {
-        const claims = await finish(await provider(), request, redirectUri);
+        const { claims, back } = await finish(await provider(), request, redirectUri);
         const role = roleOf(claims[config.roleClaim], config.roles);
         if (role === undefined) throw fault("PERMISSION_DENIED", `the account ${claims.sub} is in no group that has a role here`);
         const name = accountName([claims.preferred_username, claims.email, claims.sub]);
@@ -114,7 +115,7 @@ export function oidcRoutes({ config, accounts, sessions, audit, perAddress, log 
         return reply
           .header("cache-control", "no-store")
           .header("set-cookie", [flow("", 0), origin.browser.setCookie(secret, sessions.maxAgeMs, isSecure)])
-          .redirect("/", 303);
+          .redirect(wayBack(back), 303);
       } catch (caught) {
         return fail(
           request,
@@ -139,9 +140,17 @@ async function discover(config: OidcConfig): Promise<Configuration> {
   });
 }
 
-async function begin(provider: Configuration, config: OidcConfig, redirectUri: string) {
+/** The page that was wanted before the sign-in: an address of this page alone, never of another site, whatever somebody puts into a link. */
+export function wayBack(wanted: string | null): string {
+  if (wanted === null || wanted.length > 1000 || !/^\/(?![/\\])[\x21-\x5b\x5d-\x7e]*$/.test(wanted)) return "/";
+  const { origin, pathname, search } = new URL(wanted, "http://local");
+  // "/..//other.site" becomes "//other.site", which a browser takes for another site.
+  return origin === "http://local" && !/^\/(\/|(auth|api)\/)/.test(pathname) ? pathname + search : "/";
+}
+
+async function begin(provider: Configuration, config: OidcConfig, redirectUri: string, back: string) {
   const { buildAuthorizationUrl, calculatePKCECodeChallenge, randomNonce, randomPKCECodeVerifier, randomState } = await library();
-  const attempt = { state: randomState(), nonce: randomNonce(), verifier: randomPKCECodeVerifier() };
+  const attempt = { state: randomState(), nonce: randomNonce(), verifier: randomPKCECodeVerifier(), back };
   const authorizationUrl = buildAuthorizationUrl(provider, {
     redirect_uri: redirectUri,
     scope: config.scope,
@@ -169,7 +178,7 @@ async function finish(provider: Configuration, request: FastifyRequest, redirect
   });
   const claims = tokens.claims();
   if (claims === undefined) throw new Error("no ID token");
-  return claims;
+  return { claims, back: attempt.back };
 }
 
 /** The highest role that one of the groups has. */

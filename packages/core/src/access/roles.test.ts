@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { actionName } from "../audit/action-name.ts";
 import { isRead } from "../http/method-facts.ts";
 import { bindingsOf } from "../http/rest/bindings.ts";
-import { accountName, roleOf as roleFromGroups } from "./oidc.ts";
+import { accountName, roleOf as roleFromGroups, wayBack } from "./oidc.ts";
 import { createRateLimit } from "./rate-limit.ts";
 import { isAllowed, requireRoles, roleOf } from "./roles.ts";
 
@@ -70,5 +70,26 @@ describe("an account that a provider vouches for", () => {
       "n-x-user",
       "somebody",
     ]);
+  });
+});
+
+describe("the way back after a sign-in elsewhere", () => {
+  it("is the address that was wanted", () => {
+    expect(wayBack("/nodes?q=a%20b&sort=-cpu")).toBe("/nodes?q=a%20b&sort=-cpu");
+  });
+  it.each([
+    null,
+    "",
+    "https://evil.example/",
+    "//evil.example/",
+    "/\\evil.example",
+    "/\t/evil.example",
+    "/auth/oidc/start",
+    "/api/v2/me",
+    `/${"a".repeat(1000)}`,
+    "/..//evil.example",
+    "/a\r\nset-cookie: x",
+  ])("is the overview for %j", (wanted) => {
+    expect(wayBack(wanted)).toBe("/");
   });
 });

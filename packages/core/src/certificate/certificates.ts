@@ -24,6 +24,8 @@ export interface CertificatesOptions {
   readonly log: Logger;
   /** Default 5000. */
   readonly everyMs?: number;
+  /** Called after each pass. */
+  readonly onRefreshed?: () => void;
 }
 
 export interface Certificates extends Part {
@@ -105,6 +107,7 @@ export function createCertificates(options: CertificatesOptions): Certificates {
           const startedMs = performance.now();
           try {
             await refresh();
+            options.onRefreshed?.();
             if (passes % 720 === 719) await prune();
           } catch (caught) {
             if (!life.aborted) log.error({ err: caught }, "certificate.refresh_failed");

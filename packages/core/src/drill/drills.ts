@@ -29,6 +29,8 @@ export interface DrillsOptions {
   readonly log: Logger;
   /** Default 250. */
   readonly lookMs?: number;
+  /** Called when a client has said what it saw. */
+  readonly onReport?: () => void;
 }
 
 const samplesKeptMs = 60 * 60_000;
@@ -155,6 +157,7 @@ export function createDrills(options: DrillsOptions): Part & { stop(): Promise<v
         async reportOracle({ report }) {
           const checked = checkReport(report, nowMs());
           ring.add(checked);
+          options.onReport?.();
           if (running.size > 0) await addSample(db, checked);
           return {};
         },

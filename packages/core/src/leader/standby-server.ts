@@ -26,6 +26,15 @@ export async function startStandbyServer(port: number, host: string): Promise<St
     request.resume();
     if (path === "/healthz") return say(200, { status: "ok" });
     if (path === "/readyz") return say(503, { status: "standby", leader: leader?.address ?? "" });
+    if ((request.headers.accept ?? "").includes("text/html")) {
+      response.writeHead(503, {
+        "content-type": "text/html; charset=utf-8",
+        "cache-control": "no-store",
+        "content-security-policy": policy,
+      });
+      response.end(standbyPage(leader?.address ?? ""));
+      return;
+    }
     const message = `this control plane stands by${leader === undefined ? "" : `; ${leader.address} leads`}`;
     say(503, { error: { code: "UNAVAILABLE", message, hint: "Ask the control plane that leads.", traceId: "" } });
   });
@@ -45,3 +54,16 @@ export async function startStandbyServer(port: number, host: string): Promise<St
     },
   };
 }
+
+const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const escaped = (text: string): string => text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
+
+/** For a person who opened the standby: asks again by itself, because this one may lead in a moment. */
+const standbyPage = (leader: string): string => `<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="dark light">
+<meta http-equiv="refresh" content="3"><title>Standing by · Aether Guard</title>
+<body style="font: 14px/1.6 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem">
+<h1 style="font-size: 18px">This control plane stands by</h1>
+<p>${leader === "" ? "Another one leads." : `<a href="${escaped(leader)}">${escaped(leader)}</a> leads.`} This page asks again every three
+seconds: when this control plane takes over, the dashboard is here.</p></body></html>
+`;

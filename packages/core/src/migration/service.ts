@@ -15,16 +15,17 @@ import type { RailLimits } from "../guard/rails.ts";
 import { callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
+import { hostClocks } from "./clocks.ts";
 import { countersign } from "./countersign.ts";
 import { modeFromProto } from "./mode.ts";
 import { readPairRates } from "./rates.ts";
 import type { Reconciler } from "./reconcile.ts";
 import type { Settler } from "./settle.ts";
 import { requirePlaced, startMigration } from "./start.ts";
-import type { Mode, Side } from "./state.ts";
+import { type Mode, nodeOf, type Side } from "./state.ts";
 import { steps } from "./steps/index.ts";
 import { preflightOf } from "./steps/preflight.ts";
-import { toMigration } from "./store.ts";
+import { readCommands, toMigration } from "./store.ts";
 
 export interface MigrationServiceParts {
   readonly db: Db;
@@ -57,6 +58,12 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
   };
   const show = (row: Row<"migrations">): Migration => toMigration(row, reconciler.livePhases(row.id), reconciler.liveMemory(row.id));
 
+  const showOnOneClock = async (row: Row<"migrations">): Promise<Migration> => {
+    const sides = { sourceNodeId: row.source_node_id, targetNodeId: row.target_node_id };
+    const clocks = hostClocks(await readCommands(db, row.id), ({ step }) => nodeOf(sides, steps[step].side));
+    return { ...show(row), clocks };
+  };
+
   router.service(MigrationService, {
     async startMigration(request, context) {
       const caller = callerOf(context);
@@ -87,10 +94,10 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
       return { migrations: rows.map(show), nextPageToken };
     },
     async getMigration({ id }) {
-      return { migration: show(await read(id)) };
+      return { migration: await showOnOneClock(await read(id)) };
     },
     async *watchMigration({ id }, context) {
-      for await (const migration of watch(parts, id, context.signal, async () => show(await read(id)))) yield { migration };
+      for await (const migration of watch(parts, id, context.signal, async () => showOnOneClock(await read(id)))) yield { migration };
     },
     async cancelMigration({ id }, context) {
       const row = await read(id);

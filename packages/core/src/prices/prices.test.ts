@@ -300,4 +300,62 @@ describe("savings", () => {
     expect(fleet?.unknown).toEqual([`no spot price of ${poolA} for 2.0 h`]);
     expect(sources).toEqual([]);
   });
+
+  it("count the freezes of every move, by the database, and what notices were outlived", async () => {
+    const { client } = await open({ ec2: undefined, advisor: undefined });
+    await place("a", "n1", 1, 3);
+    const move = (id: string, state: "done" | "rolled_back", freezeMs: number | undefined, minutesAgo: number) =>
+      database.db
+        .insertInto("migrations")
+        .values({
+          id,
+          workload: "a",
+          source_node_id: "n1",
+          target_node_id: "n2",
+          state,
+          requested_mode: "auto",
+          epoch_before: 1,
+          cause: "operator",
+          ended_at: new Date(nowMs - minutesAgo * 60_000),
+          ...(freezeMs === undefined ? {} : { receipt: JSON.stringify({ freezeMs }) }),
+        })
+        .execute();
+    for (let i = 0; i < 120; i++) await move(`mig-${i}`, "done", 100 + i, 60);
+    await move("mig-unmeasured", "done", undefined, 60);
+    await move("mig-back", "rolled_back", undefined, 60);
+    await move("mig-old", "done", 9_999, 60 * 48);
+    for (const [id, node_id] of [
+      ["sig-a", "n1"],
+      ["sig-b", "n7"],
+      ["sig-drill", "n1"],
+    ] as const) {
+      const at = new Date(nowMs - 2 * 3_600_000);
+      await database.db
+        .insertInto("signals")
+        .values({ id, node_id, kind: "notice", observed_at: at, received_at: at, source: "imds" })
+        .execute();
+      await database.db
+        .insertInto("decisions")
+        .values({
+          id: `dec-${id}`,
+          node_id,
+          signal_id: id,
+          action: "migrate",
+          rule: "r",
+          reason: "",
+          moves: JSON.stringify([{ workload: "a" }]),
+        })
+        .execute();
+    }
+    await database.db
+      .insertInto("drills")
+      .values({ id: "drl-a", kind: "notice", node_id: "n1", state: "passed", window_seconds: 120, signal_id: "sig-drill" })
+      .execute();
+    const { blackout, fleet } = await client.getSavings({ hours: 24 });
+    const frozenMs = 120 * 100 + (119 * 120) / 2;
+    expect(blackout).toMatchObject({ moves: 121n, frozenMs, longestFreezeMs: 219, unmeasured: 1n, rolledBack: 1n });
+    // a left n1, and it never left n7.
+    expect(blackout).toMatchObject({ interruptions: 2n, survived: 1n, rehearsed: 1n, rehearsalsSurvived: 1n });
+    expect(fleet).toMatchObject({ migrations: 121, frozenMs });
+  });
 });

@@ -19,6 +19,8 @@ export interface PricesOptions {
   readonly config: PricesConfig;
   readonly nowMs: () => number;
   readonly log: Logger;
+  /** Called when a fetch has brought something. */
+  readonly onFetched?: () => void;
 }
 
 export interface Prices extends Part {
@@ -31,7 +33,7 @@ const dayMs = 86_400_000;
 /** Prices are asked for again from a little before the last success on: a change may be told late. */
 const overlapMs = 2 * 3_600_000;
 
-export function createPrices({ db, config, nowMs, log }: PricesOptions): Prices {
+export function createPrices({ db, config, nowMs, log, onFetched = () => undefined }: PricesOptions): Prices {
   const { ec2, advisor, timeoutMs } = config;
   /** Of the fleet in a region, and what is configured besides. */
   async function typesIn(region: string): Promise<string[]> {
@@ -136,7 +138,7 @@ export function createPrices({ db, config, nowMs, log }: PricesOptions): Prices 
         ];
 
   const sources = [...(ec2?.regions ?? []).flatMap(ofRegion), ...ofAdvisor];
-  const fetches = createFetches({ db, kind: "price", sources, nowMs, log });
+  const fetches = createFetches({ db, kind: "price", sources, nowMs, log, onFetched });
 
   async function writeConfigured(): Promise<void> {
     await db.deleteFrom("on_demand_prices").where("source", "=", "configured").execute();

@@ -31,7 +31,8 @@ export interface PoolPrices {
 export interface SavingsInput {
   readonly nodes: readonly NodeRun[];
   readonly workloads: readonly WorkloadRun[];
-  readonly migrations: ReadonlyMap<string, number>;
+  /** Of workload/NAME: its moves, and how long it stood still in them, ms. */
+  readonly moves: ReadonlyMap<string, { readonly count: number; readonly frozenMs: number }>;
   prices(pool: string): PoolPrices;
 }
 
@@ -39,14 +40,16 @@ export interface Savings {
   readonly fleet: Saving;
   readonly workloads: Saving[];
   readonly pools: Saving[];
+  readonly nodes: Saving[];
 }
 
 const hourMs = 3_600_000;
 
-export function countSavings({ nodes, workloads, migrations, prices }: SavingsInput): Savings {
+export function countSavings({ nodes, workloads, moves, prices }: SavingsInput): Savings {
   const fleet = new Tally("fleet");
   const byPool = new Map<string, Tally>();
   const byWorkload = new Map<string, Tally>();
+  const byNode = new Map<string, Tally>();
   const tallyOf = (tallies: Map<string, Tally>, subject: string): Tally => {
     const found = tallies.get(subject) ?? new Tally(subject);
     tallies.set(subject, found);
@@ -65,17 +68,20 @@ export function countSavings({ nodes, workloads, migrations, prices }: SavingsIn
       const spent = node.isSpot ? inForce(known.spot, fromMs) : known.onDemandUsdPerHour;
       const cost = { hours, usdPerHour: spent, onDemandUsdPerHour: known.onDemandUsdPerHour, pool: node.pool, isSpot: node.isSpot };
       fleet.add(cost, 1);
+      tallyOf(byNode, `node/${node.nodeId}`).add(cost, 1);
       if (node.pool !== "") tallyOf(byPool, node.pool).add(cost, 1);
       const here = there.filter((run) => run.fromMs <= fromMs && run.toMs >= toMs);
       for (const run of here) tallyOf(byWorkload, `workload/${run.workload}`).add(cost, 1 / here.length);
     }
   }
   const list = (tallies: Map<string, Tally>): Saving[] =>
-    [...tallies.values()]
-      .map((tally) => tally.message(migrations.get(tally.subject) ?? 0))
-      .sort((a, b) => (a.subject < b.subject ? -1 : 1));
-  const moves = [...migrations.values()].reduce((sum, count) => sum + count, 0);
-  return { fleet: fleet.message(moves), workloads: list(byWorkload), pools: list(byPool) };
+    [...tallies.values()].map((tally) => tally.message(moves.get(tally.subject))).sort((a, b) => (a.subject < b.subject ? -1 : 1));
+  const all = [...moves.values()];
+  const sum = {
+    count: all.reduce((total, each) => total + each.count, 0),
+    frozenMs: all.reduce((total, each) => total + each.frozenMs, 0),
+  };
+  return { fleet: fleet.message(sum), workloads: list(byWorkload), pools: list(byPool), nodes: list(byNode) };
 }
 
 function inForce(steps: readonly PriceStep[], atMs: number): number | undefined {
@@ -124,7 +130,7 @@ class Tally {
     this.#onDemand += hours * share * onDemandUsdPerHour;
   }
 
-  message(migrations: number): Saving {
+  message(moves: { readonly count: number; readonly frozenMs: number } = { count: 0, frozenMs: 0 }): Saving {
     const cents = (usd: number): number => Math.round(usd * 1e6) / 1e6;
     const sums =
       this.#pricedHours > 0
@@ -135,7 +141,8 @@ class Tally {
       runningHours: this.#hours,
       pricedHours: this.#pricedHours,
       ...sums,
-      migrations,
+      migrations: moves.count,
+      frozenMs: moves.frozenMs,
       unknown: [...this.#unknown].map(([what, hours]) => `${what} for ${hours.toFixed(1)} h`).sort(),
     });
   }

@@ -9,6 +9,7 @@ import type { Db } from "../db/database.ts";
 import { fromColumn, stamp } from "../db/proto.ts";
 import { fetchState } from "../fetch/fetches.ts";
 import { readLosses } from "../risk/losses.ts";
+import { readBlackout } from "./blackout.ts";
 import { isSpot, type PoolKey, parsePoolName, poolName, poolOf } from "./pool.ts";
 import { countSavings, type NodeRun } from "./savings.ts";
 import { freshPrice, type PriceBook, readPriceBook } from "./store.ts";
@@ -73,7 +74,7 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
       async getSavings({ hours }) {
         const toMs = nowMs();
         const fromMs = toMs - hoursOf(hours, 720) * hourMs;
-        const [book, nodes, workloads, moves] = await Promise.all([
+        const [book, nodes, workloads, { blackout, moves }] = await Promise.all([
           readPriceBook(db, toMs, fromMs),
           readNodeRuns(db, fromMs, toMs),
           db
@@ -81,13 +82,7 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
             .select(["workload", "node_id", "created_at", "ended_at"])
             .where(({ or, eb }) => or([eb("ended_at", "is", null), eb("ended_at", ">", new Date(fromMs))]))
             .execute(),
-          db
-            .selectFrom("migrations")
-            .select(({ fn }) => ["workload", fn.countAll().as("count")])
-            .where("state", "=", "done")
-            .where("ended_at", ">", new Date(fromMs))
-            .groupBy("workload")
-            .execute(),
+          readBlackout(db, fromMs),
         ]);
         const keys = new Map(nodes.flatMap(({ pool }) => (pool === "" ? [] : [[pool, parsePoolName(pool, "pool")] as const])));
         const savings = countSavings({
@@ -98,7 +93,7 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
             fromMs: Math.max(fromMs, row.created_at.getTime()),
             toMs: row.ended_at?.getTime() ?? toMs,
           })),
-          migrations: new Map(moves.map((row) => [`workload/${row.workload}`, Number(row.count)])),
+          moves,
           prices(pool) {
             const key = keys.get(pool);
             return key === undefined
@@ -106,7 +101,13 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
               : { spot: book.spot(key), onDemandUsdPerHour: book.onDemand(key)?.value };
           },
         });
-        return { from: timestampFromMs(fromMs), to: timestampFromMs(toMs), ...savings, sources: sourcesOf(book, [...keys.values()]) };
+        return {
+          from: timestampFromMs(fromMs),
+          to: timestampFromMs(toMs),
+          ...savings,
+          blackout,
+          sources: sourcesOf(book, [...keys.values()]),
+        };
       },
     });
 }

@@ -26,6 +26,8 @@ export interface TelemetryOptions {
   /** Samples as they came are kept this long, their one-minute averages for `keepDays`. */
   readonly keepFineMinutes: number;
   readonly keepDays: number;
+  /** Called when what was gathered is written. */
+  readonly onWritten?: () => void;
 }
 
 export interface Telemetry extends Part {
@@ -55,7 +57,7 @@ interface Gathered {
   readonly sample: Sample;
 }
 
-export function createTelemetry({ db, log, nowMs, keepFineMinutes, keepDays }: TelemetryOptions): Telemetry {
+export function createTelemetry({ db, log, nowMs, keepFineMinutes, keepDays, onWritten }: TelemetryOptions): Telemetry {
   const stopping = new AbortController();
   let gathered: Gathered[] = [];
   let loops: Promise<unknown> = Promise.resolve();
@@ -74,6 +76,7 @@ export function createTelemetry({ db, log, nowMs, keepFineMinutes, keepDays }: T
         sample,
       })),
     );
+    if (believed.length > 0) onWritten?.();
   }
 
   const activePlacements = (names: readonly string[]) =>

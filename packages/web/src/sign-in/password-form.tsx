@@ -58,7 +58,7 @@ export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller
         </Button>
       </form>
       {methods.data !== undefined && methods.data.oidcName !== "" && (
-        <a href="/auth/oidc/start" className={`${buttonLook} ${plainLook}`}>
+        <a href={`/auth/oidc/start?back=${encodeURIComponent(wantedAddress())}`} className={`${buttonLook} ${plainLook}`}>
           Sign in with {methods.data.oidcName}
         </a>
       )}
@@ -86,4 +86,12 @@ function NobodyYet() {
       <Command text="aether up" />
     </SignInFrame>
   );
+}
+
+/** Where the viewer was going: the address without what a refusal added to it. */
+function wantedAddress(): string {
+  const search = new URLSearchParams(location.search);
+  search.delete("refused");
+  const rest = search.toString();
+  return location.pathname + (rest === "" ? "" : `?${rest}`);
 }

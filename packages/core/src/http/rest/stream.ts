@@ -31,12 +31,12 @@ export const serverSentEvents: StreamFormat = {
   keepAlive: ": still here\n\n",
 };
 
-/** The field `sequence` of the message, or of its only message field. */
+/** The field `sequence` of the message, or of the only message in it. */
 function sequenceOf(type: DescMessage, message: Message): string | undefined {
   const own = type.fields.find((field) => field.name === "sequence" && field.fieldKind === "scalar");
   if (own !== undefined) return String(reflect(type, message).get(own));
-  const [only, ...others] = type.fields;
-  if (only === undefined || others.length > 0 || only.fieldKind !== "message" || !isFieldSet(message, only)) return undefined;
+  const [only, ...others] = type.fields.filter((field) => isFieldSet(message, field));
+  if (only === undefined || others.length > 0 || only.fieldKind !== "message") return undefined;
   return sequenceOf(only.message, subMessage(type, message, only));
 }
 

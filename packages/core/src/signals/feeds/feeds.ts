@@ -19,6 +19,8 @@ export interface FeedsOptions {
   readonly incidentHalfLifeSeconds: number;
   readonly nowMs: () => number;
   readonly log: Logger;
+  /** Called when a fetch has brought something. */
+  readonly onFetched?: () => void;
 }
 
 export interface Feeds extends Part {
@@ -31,7 +33,7 @@ const dayMs = 86_400_000;
 /** Incidents of one feed: a feed that names every region in every item does not fill the table. */
 const mostIncidents = 500;
 
-export function createFeeds({ db, config, incidentHalfLifeSeconds, nowMs, log }: FeedsOptions): Feeds {
+export function createFeeds({ db, config, incidentHalfLifeSeconds, nowMs, log, onFetched = () => undefined }: FeedsOptions): Feeds {
   const limits = {
     timeoutMs: config.timeoutMs,
     mostBytes: FEED_LIMITS.bytes,
@@ -54,7 +56,7 @@ export function createFeeds({ db, config, incidentHalfLifeSeconds, nowMs, log }:
       },
     }),
   );
-  const fetches = createFetches({ db, kind: "feed", sources, nowMs, log });
+  const fetches = createFetches({ db, kind: "feed", sources, nowMs, log, onFetched });
 
   /** The newest word of an item about a region wins; an item that is told again changes nothing. */
   async function keep(feed: string, items: Parameters<typeof incidentsFrom>[0]): Promise<void> {
