@@ -13,6 +13,8 @@ const wholeServices = [
   "packages/core/src/db/*.test.ts",
   "packages/core/src/decision/decisions.test.ts",
   "packages/core/src/drill/drills.test.ts",
+  "packages/core/src/drill/kinds.test.ts",
+  "packages/core/src/drill/schedules.test.ts",
   "packages/core/src/http/fuzz.test.ts",
   "packages/core/src/http/limits.test.ts",
   "packages/core/src/http/rules.test.ts",

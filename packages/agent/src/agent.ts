@@ -131,7 +131,7 @@ async function assemble(
   const agentVersion = await readVersion();
   let probes = await probeHost(machine, tools, signal);
   let link = { address: linkAddress, port: config.linkPort };
-  const facts = () => factsOf(machine, probes, link, instance, agentVersion, config.packetHold);
+  const facts = () => factsOf(machine, probes, link, instance, agentVersion, config);
   const addresses = createCoreAddresses(config.coreAddress);
   const identity = createNodeIdentity({
     ...{ addresses, joinToken: config.joinToken, joinTokenFile: config.joinTokenFile, stateDir, log },
@@ -186,7 +186,7 @@ async function assemble(
   stack.add("preflights", preflights);
 
   // The control plane
-  const dispatcher = createDispatcher({ engine, board, journal, nodeId, log, session: () => session });
+  const dispatcher = createDispatcher({ engine, board, journal, nodeId, allowsChaos: config.allowChaos, log, session: () => session });
   await dispatcher.settleInterrupted();
   session = startSession({
     connect: () => openCoreLink(addresses.next(), identity),

@@ -62,6 +62,8 @@ export const agentConfigSchema = z.strictObject({
       intervalMs: z.number().int().min(100).max(60_000).optional(),
     })
     .prefault({}),
+  /** Lets drills of the control plane kill this agent (kind "crash"). */
+  allowChaos: z.boolean().default(false),
   spoolMaxBytes: z
     .number()
     .int()

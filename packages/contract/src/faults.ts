@@ -170,6 +170,8 @@ export const faults = {
     "Interruptions cannot be announced here",
     "Configure `drill.injector`; the local cloud does by itself.",
   ),
+  DRILL_SCHEDULE_NOT_FOUND: row(Code.NotFound, "No such schedule", "`aether drill schedules` lists them."),
+  DRILL_SCHEDULE_EXISTS: row(Code.AlreadyExists, "A schedule has this name", "Choose another name, or delete the old one."),
   DECISION_NOT_FOUND: row(Code.NotFound, "No such decision", "`aether decisions` lists them."),
   SIGN_IN_REFUSED: row(Code.Unauthenticated, "Name or password is wrong", "Try again, or ask an admin for a sign-in link."),
   SIGN_IN_LOCKED: row(

@@ -41,6 +41,7 @@ import { createDecisions } from "./decision/decisions.ts";
 import { createPlanService } from "./decision/plan-service.ts";
 import { createDrills } from "./drill/drills.ts";
 import { createInjector } from "./drill/injector.ts";
+import { createDrillSchedules } from "./drill/schedules.ts";
 import { createChanges } from "./events/changes.ts";
 import { createEvents } from "./events/events.ts";
 import { createRetention } from "./events/retention.ts";
@@ -255,9 +256,12 @@ async function assemble(
     sessions: gateway,
     injector,
     canAnnounce: config.drill.injector !== undefined,
+    onReport: () => changes.note("oracle"),
+    assess: () => assessments.pass("price"),
+    identity,
+    trustDomain: config.trustDomain,
     nowMs,
     log,
-    onReport: () => changes.note("oracle"),
   });
 
   const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
@@ -293,6 +297,7 @@ async function assemble(
     feeds,
     assessments,
     drills,
+    createDrillSchedules({ db, events, sessions: gateway, begin: drills.begin, nowMs, log }),
     snapshots,
     converge,
     monitor,

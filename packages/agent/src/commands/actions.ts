@@ -32,6 +32,8 @@ export interface ActionContext {
   readonly board: Board;
   readonly command: Command;
   readonly progress: Progress;
+  /** Does the node's configuration let drills do harm? */
+  readonly allowsChaos: boolean;
   /** Sends a chunk of output when the stream has room; false: nobody reads it any more. */
   output(chunk: Uint8Array, isEnd: boolean): Promise<boolean>;
 }
@@ -267,6 +269,19 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     isEpochBound: false,
     async run(action, { engine, progress }) {
       await engine.snapshots.verify(snapshotIdOf(action.snapshotId), specFromProto(action.spec), progress);
+      return undefined;
+    },
+  },
+  crash: {
+    lanes: noLane,
+    isEpochBound: false,
+    async run(_action, { allowsChaos }) {
+      if (!allowsChaos)
+        throw fault("NODE_LACKS_CAPABILITY", "this node does not let drills kill its agent", {
+          hint: "Set allowChaos: true in the agent's configuration.",
+        });
+      // Begun is on disk: the next process answers that this one did not live to see its end.
+      process.kill(process.pid, "SIGKILL");
       return undefined;
     },
   },

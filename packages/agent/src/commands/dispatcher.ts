@@ -19,6 +19,7 @@ export interface DispatcherOptions {
   readonly board: Board;
   readonly journal: CommandJournal;
   readonly nodeId: string;
+  readonly allowsChaos?: boolean | undefined;
   readonly log: Logger;
   readonly clock?: Clock;
   /** Where answers go; lossy ones are dropped without it. */
@@ -45,7 +46,7 @@ interface Active {
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { engine, board, journal, nodeId, log } = options;
+  const { engine, board, journal, nodeId, log, allowsChaos = false } = options;
   const clock = options.clock ?? systemClock;
   const lanes = createLanes();
   const active = new Map<string, Active>();
@@ -111,7 +112,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     await faultpoint("command.begun");
     its.info("command.begun");
     const startedMs = clock.monotonicMs();
-    const context: ActionContext = { engine, board, command, progress: progressOf(command, phases), output: outputOf(command, signal) };
+    const progress = progressOf(command, phases);
+    const context: ActionContext = { engine, board, command, allowsChaos, progress, output: outputOf(command, signal) };
     let finished: CommandResult;
     try {
       const facts = await perform(command, context, signal);

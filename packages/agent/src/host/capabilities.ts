@@ -41,7 +41,12 @@ export async function probeHost(machine: Machine, tools: Tools, signal: AbortSig
 }
 
 /** The probes in the words of the contract. */
-export function capabilitiesOf(machine: Machine, probes: Probes, ladder: readonly HoldMethod[] = holdMethods): Capabilities {
+export function capabilitiesOf(
+  machine: Machine,
+  probes: Probes,
+  ladder: readonly HoldMethod[] = holdMethods,
+  supportsChaos = false,
+): Capabilities {
   const { versions, canary } = probes;
   const reason = canary === undefined ? "the canary has not run yet" : canary.reason;
   return {
@@ -53,6 +58,7 @@ export function capabilitiesOf(machine: Machine, probes: Probes, ladder: readonl
     pidLimit: BigInt(machine.pidLimit),
     timeNamespace: machine.timeNamespace,
     cpuModel: machine.cpuModel,
+    supportsChaos,
     criu: {
       available: canary?.isAvailable ?? false,
       version: canary?.criuVersion || (versions.criu ?? ""),
@@ -128,7 +134,7 @@ export function factsOf(
   link: { readonly address: string; readonly port: number },
   instance: InstanceFacts | undefined,
   agentVersion: string,
-  ladder?: readonly HoldMethod[],
+  allowed: { readonly packetHold?: readonly HoldMethod[] | undefined; readonly allowChaos?: boolean } = {},
 ): NodeFacts {
   return {
     hostname: machine.hostname,
@@ -138,7 +144,7 @@ export function factsOf(
     cpuCount: machine.cpuCount,
     agentVersion,
     bootId: machine.bootId,
-    capabilities: capabilitiesOf(machine, probes, ladder),
+    capabilities: capabilitiesOf(machine, probes, allowed.packetHold, allowed.allowChaos),
     ...(instance && { cloud: cloudOf(instance) }),
   };
 }

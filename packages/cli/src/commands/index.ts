@@ -11,7 +11,7 @@ import { registerCore } from "./core.ts";
 import { registerDecisions } from "./decisions.ts";
 import { registerDoctor } from "./doctor.ts";
 import { registerDown } from "./down.ts";
-import { registerDrill } from "./drill.ts";
+import { registerDrill } from "./drill/index.ts";
 import { registerEvents } from "./events.ts";
 import { registerExec } from "./exec.ts";
 import { registerGuards } from "./guards.ts";

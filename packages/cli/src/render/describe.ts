@@ -159,11 +159,16 @@ function waits(kernel: KernelFacts | undefined): string {
   return `p50 up to ${kernel.runQueueP50Us} us, p99 up to ${kernel.runQueueP99Us} us after the resume`;
 }
 
+const figure = (ms: number): string => (ms > 0 ? duration(ms) : "-");
+
 export function describeDrill(drill: Drill): string {
   const lines = renderFacts([
     ["drill", drill.id],
     ["kind", word(DrillKind, drill.kind)],
     ["node", drill.nodeId],
+    ["pool", drill.pool],
+    ["announced price", drill.priceUsdPerHour > 0 ? `${drill.priceUsdPerHour} USD an hour` : ""],
+    ["schedule", drill.scheduleId],
     ["verdict", word(DrillState, drill.state)],
     ["started", instant(drill.startedAt)],
     ["ended", drill.endedAt && instant(drill.endedAt)],
@@ -178,5 +183,17 @@ export function describeDrill(drill: Drill): string {
       `  client ${seen.name}: ${seen.requestCount} requests, ${seen.errorCount} errors, ${seen.wrongCount} wrong answers, ` +
       `p99 ${duration(seen.latencyP99Ms)}, longest gap ${duration(seen.longestGapMs)}`,
   );
-  return [lines, ...(checks.length > 0 ? ["", ...checks] : []), ...(oracles.length > 0 ? ["", ...oracles] : [])].join("\n");
+  const foretold = drill.predictions
+    .filter((each) => each.predictedFreezeMs > 0 || each.measuredFreezeMs > 0)
+    .map(
+      (each) =>
+        `  ${each.workload}: freeze ${figure(each.predictedFreezeMs)} foretold, ${figure(each.measuredFreezeMs)} measured; ` +
+        `safe after ${figure(each.predictedTimeToSafeMs)} foretold, ${figure(each.measuredTimeToSafeMs)} measured`,
+    );
+  return [
+    lines,
+    ...(checks.length > 0 ? ["", ...checks] : []),
+    ...(foretold.length > 0 ? ["", ...foretold] : []),
+    ...(oracles.length > 0 ? ["", ...oracles] : []),
+  ].join("\n");
 }

@@ -1,6 +1,7 @@
 // Checks a receipt with nothing but the trust bundle: no node, no control plane, no clock. Each check says what it is and, when it fails, what it found.
 // The same code runs in the command line and in the browser.
 import { type Manifest, MigrationMode, type Receipt } from "../gen/aether/v2/migration_pb.ts";
+import type { SignedStatement } from "../gen/aether/v2/receipt_pb.ts";
 import { canonicalJson, countersignedText, payloadTypes, signedBytes } from "./canonical.ts";
 import { type Certificate, isIssuedBy, parseCertificate, parsePem } from "./certificate.ts";
 import { type CoreFacts, type SectionFact, type StatementFacts, sectionLeaf, type TargetFacts } from "./statement.ts";
@@ -80,6 +81,14 @@ async function readStatement(receipt: Receipt, side: Side, anchors: readonly Cer
   const [statement] = found;
   if (statement === undefined) throw new Error("there is no statement of it");
   if (found.length > 1) throw new Error("there is more than one statement of it");
+  return readSigned(statement, side, anchors, subtle);
+}
+
+/**
+ * What a statement says, once its signature leads to the bundle. `side` is who must have said it, and `facts.side` says so; everything but
+ * "source" and "target" is said by the control plane. Throws an Error in plain words.
+ */
+export async function readSigned(statement: SignedStatement, side: string, anchors: readonly Certificate[], subtle: Subtle) {
   const text = fromUtf8(statement.payload);
   const facts = JSON.parse(text);
   if (canonicalJson(facts) !== text) throw new Error("the payload is not in canonical form");
@@ -92,7 +101,7 @@ async function readStatement(receipt: Receipt, side: Side, anchors: readonly Cer
   await requireChain(chain, anchors, atMs, subtle);
   const uri = leaf.uris[0] ?? "";
   if (leaf.uris.length !== 1 || leaf.isAuthority) throw new Error("the certificate is not that of one workload identity");
-  const path = side === "core" ? "/core" : `/node/${facts.node}`;
+  const path = side === "source" || side === "target" ? `/node/${facts.node}` : "/core";
   if (!uri.startsWith("spiffe://") || uri.slice(uri.indexOf("/", "spiffe://".length)) !== path)
     throw new Error(`the certificate is that of ${uri}, not of ${path.slice(1)}`);
   const key = await subtle.importKey("spki", leaf.publicKeyInfo, { name: "ECDSA", namedCurve: "P-256" }, false, ["verify"]);

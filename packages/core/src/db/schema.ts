@@ -186,9 +186,37 @@ export interface SnapshotsTable {
   cause: Generated<string>;
 }
 
+export type DrillKindText = "notice" | "rebalance" | "price" | "capacity" | "crash";
+
+export interface DrillSchedulesTable {
+  id: string;
+  name: string;
+  kind: DrillKindText;
+  node_id: string;
+  window_seconds: number;
+  price_factor: Generated<number>;
+  cron: string | null;
+  every_seconds: number | null;
+  time_zone: string;
+  created_at: Date;
+  created_by: string;
+  next_at: Date | null;
+  last_drill_id: string | null;
+  last_at: Date | null;
+  last_outcome: Generated<string>;
+  missed_count: Generated<number>;
+}
+
+export interface PoolShortagesTable {
+  /** INSTANCE_TYPE/ZONE */
+  pool: string;
+  cause: string;
+  until: Date;
+}
+
 export interface DrillsTable {
   id: string;
-  kind: "notice" | "rebalance";
+  kind: DrillKindText;
   node_id: string;
   state: "running" | "passed" | "failed" | "stopped";
   window_seconds: number;
@@ -458,6 +486,8 @@ export interface Database {
   decisions: DecisionsTable;
   snapshots: SnapshotsTable;
   drills: DrillsTable;
+  drill_schedules: DrillSchedulesTable;
+  pool_shortages: PoolShortagesTable;
   oracle_samples: OracleSamplesTable;
   events: EventsTable;
   events_cut: EventsCutTable;

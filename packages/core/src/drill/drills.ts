@@ -1,30 +1,39 @@
 // DrillService: rehearsed interruptions, and what clients with an oracle saw.
-import { Fault, fault, parseNodeId } from "@aether/contract";
-import { DrillCheckSchema, DrillKind, DrillSchema, DrillService } from "@aether/contract/gen/aether/v2/drill_pb";
+import { Fault, fault } from "@aether/contract";
+import { DrillCheckSchema, DrillSchema, DrillService, type StartDrillRequest } from "@aether/contract/gen/aether/v2/drill_pb";
 import { faultpoint, type Logger } from "@aether/kit";
+import type { IdentitySource } from "@aether/kit/identity";
 import { create } from "@bufbuild/protobuf";
 import type { Db } from "../db/database.ts";
 import type { Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
-import { requireNode } from "../fleet/node-store.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
 import { checkReport } from "./check-report.ts";
+import { checkStart } from "./check-start.ts";
 import type { Injector } from "./injector.ts";
+import { kindWords } from "./kinds.ts";
 import { createOracleRing } from "./oracle.ts";
+import { predict } from "./prediction.ts";
+import { makeReport } from "./report.ts";
 import { advanceDrill, endDrill } from "./run.ts";
-import { addSample, kindText, reportColumn, reportOf, toDrill } from "./store.ts";
+import { announce } from "./stage.ts";
+import { addSample, reportColumn, reportOf, toDrill } from "./store.ts";
 
 export interface DrillsOptions {
   readonly db: Db;
   readonly events: Events;
-  readonly sessions: Pick<AgentSessions, "isConnected">;
+  readonly sessions: Pick<AgentSessions, "isConnected" | "send">;
   readonly injector: Injector;
   /** False: nothing can be announced, and no drill begins. */
   readonly canAnnounce: boolean;
+  /** A price has changed: everything is assessed again. */
+  readonly assess: () => Promise<unknown>;
+  readonly identity: IdentitySource;
+  readonly trustDomain: string;
   readonly nowMs: () => number;
   readonly log: Logger;
   /** Default 250. */
@@ -35,8 +44,14 @@ export interface DrillsOptions {
 
 const samplesKeptMs = 60 * 60_000;
 
-export function createDrills(options: DrillsOptions): Part & { stop(): Promise<void> } {
-  const { db, events, sessions, injector, nowMs, log, lookMs = 250 } = options;
+export interface Drills extends Part {
+  stop(): Promise<void>;
+  /** As StartDrill does; answers its id. Throws what StartDrill throws. */
+  begin(wanted: StartDrillRequest, scheduleId?: string): Promise<string>;
+}
+
+export function createDrills(options: DrillsOptions): Drills {
+  const { db, events, nowMs, log, lookMs = 250 } = options;
   const ring = createOracleRing({ reportsEach: 900, oracles: 50 });
   const running = new Set<string>();
   const stopping = new AbortController();
@@ -72,39 +87,50 @@ export function createDrills(options: DrillsOptions): Part & { stop(): Promise<v
       .where("until", "<", new Date(nowMs() - samplesKeptMs))
       .execute();
 
-  async function begin(nodeId: string, kind: "notice" | "rebalance", windowSeconds: number): Promise<string> {
+  async function begin(wanted: StartDrillRequest, scheduleId = ""): Promise<string> {
+    const { kind, nodeId, windowSeconds, staged } = await checkStart(options, wanted);
     const id = newId("drl", nowMs());
-    try {
-      await db.transaction().execute(async (tx) => {
-        await tx
+    const report = create(DrillSchema, { ...staged, scheduleId, predictions: await predict(db, nodeId) });
+    const row = await db
+      .transaction()
+      .execute(async (tx) => {
+        const made = await tx
           .insertInto("drills")
-          .values({ id, kind, node_id: nodeId, state: "running", window_seconds: windowSeconds, started_at: new Date(nowMs()) })
-          .execute();
+          .values({
+            id,
+            kind,
+            node_id: nodeId,
+            state: "running",
+            window_seconds: windowSeconds,
+            started_at: new Date(nowMs()),
+            report: reportColumn(report),
+          })
+          .returningAll()
+          .executeTakeFirstOrThrow();
         await events.append(tx, {
           type: "drill.started",
           subject: `drill/${id}`,
-          message: `a drill announces the ${kind === "notice" ? `interruption of ${nodeId} in ${windowSeconds} s` : `rebalance of ${nodeId}`}`,
-          data: { nodeId, kind, windowSeconds },
+          message: `a drill on ${nodeId} begins: ${kindWords[kind]}, ${windowSeconds} s`,
+          data: { nodeId, kind, windowSeconds, ...(scheduleId === "" ? {} : { scheduleId }) },
         });
+        return made;
+      })
+      .catch(async (caught: unknown) => {
+        if (!isUniqueViolation(caught, "drills_one_running")) throw caught;
+        const other = await db
+          .selectFrom("drills")
+          .select("id")
+          .where("node_id", "=", nodeId)
+          .where("state", "=", "running")
+          .executeTakeFirst();
+        throw fault("DRILL_RUNNING", `a drill runs on ${nodeId} already`, { field: "node_id", details: { drillId: other?.id ?? "" } });
       });
-    } catch (caught) {
-      if (!isUniqueViolation(caught, "drills_one_running")) throw caught;
-      const other = await db
-        .selectFrom("drills")
-        .select("id")
-        .where("node_id", "=", nodeId)
-        .where("state", "=", "running")
-        .executeTakeFirst();
-      throw fault("DRILL_RUNNING", `a drill runs on ${nodeId} already`, { field: "node_id", details: { drillId: other?.id ?? "" } });
-    }
     await faultpoint("core.drill.before_announce");
     try {
-      await injector.announce(nodeId, kind, windowSeconds, stopping.signal);
+      await announce(options, row, report, windowSeconds, stopping.signal);
     } catch (caught) {
       const problem = Fault.from(caught);
-      const report = create(DrillSchema, {
-        checks: [create(DrillCheckSchema, { name: "announced", isPassed: false, detail: problem.message })],
-      });
+      report.checks = [create(DrillCheckSchema, { name: "announced", isPassed: false, detail: problem.message })];
       await db
         .updateTable("drills")
         .set({ state: "failed", ended_at: new Date(nowMs()), report: reportColumn(report) })
@@ -118,25 +144,12 @@ export function createDrills(options: DrillsOptions): Part & { stop(): Promise<v
   }
 
   return {
+    begin,
     routes(router) {
       router.service(DrillService, {
-        async startDrill({ kind, nodeId, windowSeconds }) {
-          const text = kindText(kind);
-          if (text === undefined)
-            throw fault("INVALID_ARGUMENT", `kind must be NOTICE or REBALANCE, not ${DrillKind[kind] ?? kind}`, { field: "kind" });
-          const node = await requireNode(db, parseNodeId(nodeId, "node_id"), "node_id");
-          const seconds = windowSeconds || 120;
-          if (seconds < 10 || seconds > 3_600) {
-            throw fault("INVALID_ARGUMENT", `window_seconds must be 10 to 3600, not ${seconds}`, { field: "window_seconds" });
-          }
-          if (!options.canAnnounce) throw fault("DRILL_UNAVAILABLE", "drill.injector is not configured");
-          if (!sessions.isConnected(node.id))
-            throw fault("NODE_NOT_CONNECTED", `${node.id} has no session: it would not report what it hears`);
-          return { drill: toDrill(await read(await begin(node.id, text, seconds))) };
-        },
-        async getDrill({ id }) {
-          return { drill: toDrill(await read(id)) };
-        },
+        startDrill: async (request) => ({ drill: toDrill(await read(await begin(request))) }),
+        getDrill: async ({ id }) => ({ drill: toDrill(await read(id)) }),
+        getDrillReport: async ({ id }) => makeReport(options, await read(id)),
         async listDrills({ page }) {
           const { limit, after } = parsePage(page);
           let query = db
@@ -171,9 +184,10 @@ export function createDrills(options: DrillsOptions): Part & { stop(): Promise<v
       const rows = await db.selectFrom("drills").selectAll().where("state", "=", "running").execute();
       for (const row of rows) {
         running.add(row.id);
+        const report = reportOf(row);
         // Whether it was announced before the process died is not known; announcing again what is announced changes nothing.
         const leftSeconds = Math.round((row.started_at.getTime() + row.window_seconds * 1000 - nowMs()) / 1000);
-        if (row.signal_id !== null || reportOf(row).checks.length > 0 || leftSeconds < 10) continue;
+        if (row.signal_id !== null || report.checks.length > 0 || leftSeconds < 10) continue;
         const isHeard = await db
           .selectFrom("signals")
           .select("id")
@@ -181,9 +195,9 @@ export function createDrills(options: DrillsOptions): Part & { stop(): Promise<v
           .where("received_at", ">=", row.started_at)
           .executeTakeFirst();
         if (isHeard) continue;
-        injector
-          .announce(row.node_id, row.kind, leftSeconds, stopping.signal)
-          .catch((caught: unknown) => log.warn({ err: caught, drill: row.id }, "drill.not_announced_again"));
+        announce(options, row, report, leftSeconds, stopping.signal).catch((caught: unknown) =>
+          log.warn({ err: caught, drill: row.id }, "drill.not_announced_again"),
+        );
       }
       await db
         .deleteFrom("oracle_samples")

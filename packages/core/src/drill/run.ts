@@ -4,23 +4,21 @@
 
 import { Fault } from "@aether/contract";
 import { DrillCheckSchema, DrillSchema } from "@aether/contract/gen/aether/v2/drill_pb";
-import { faultpoint, type Logger, sleep } from "@aether/kit";
+import { faultpoint, sleep } from "@aether/kit";
 import { clone, create } from "@bufbuild/protobuf";
 import type { Db } from "../db/database.ts";
 import type { Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import { isEnded } from "../migration/state.ts";
-import type { Injector } from "./injector.ts";
 import { untilMs } from "./oracle.ts";
+import { measured } from "./prediction.ts";
+import { type StageParts, withdraw } from "./stage.ts";
 import { readDrillFacts, reportColumn, reportOf } from "./store.ts";
 import { type DrillFacts, judge } from "./verdict.ts";
 
-export interface DrillParts {
-  readonly db: Db;
+export interface DrillParts extends StageParts {
   readonly events: Events;
-  readonly injector: Injector;
   readonly nowMs: () => number;
-  readonly log: Logger;
 }
 
 /** An agent polls each second: what it has not reported after this long it does not see. */
@@ -31,6 +29,8 @@ const clientsMs = 2_500;
 const clientsPatienceMs = 10_000;
 /** A rolled back move is tried again within this. */
 const retryMs = 6_000;
+/** From an assessment to what is found to pay by it. */
+const weighingMs = 2_000;
 /** After the deadline, for what was under way. */
 const graceMs = 2_000;
 
@@ -52,6 +52,11 @@ export async function advanceDrill(parts: DrillParts, id: string, signal: AbortS
 /** Can it be judged, or would more time change something? */
 export function isRipe(facts: DrillFacts, nowMs: number): boolean {
   if (nowMs >= facts.deadlineAtMs + graceMs) return true;
+  if (facts.crash !== undefined) return facts.crash.answeredAtMs !== undefined && haveClientsSpoken(facts, facts.crash.answeredAtMs, nowMs);
+  if (facts.price !== undefined && facts.decision === undefined) {
+    // Weighed in the same pass, right after it was assessed.
+    return facts.price.assessedAtMs !== undefined && nowMs >= facts.price.assessedAtMs + weighingMs;
+  }
   if (facts.observedAtMs === undefined) return nowMs - facts.startedAtMs >= hearingMs;
   if (facts.decision === undefined) return nowMs - facts.observedAtMs >= hearingMs;
   if (facts.moves.some((move) => !isEnded(move.state))) return false;
@@ -61,14 +66,18 @@ export function isRipe(facts: DrillFacts, nowMs: number): boolean {
     const lastMs = Math.max(facts.observedAtMs, ...facts.moves.map((move) => move.endedAtMs ?? 0));
     return nowMs - lastMs >= retryMs;
   }
-  const lastResumedMs = Math.max(...facts.moves.map((move) => move.resumedAtMs ?? 0));
+  return haveClientsSpoken(facts, Math.max(...facts.moves.map((move) => move.resumedAtMs ?? 0)), nowMs);
+}
+
+/** Of each client that speaks at all; who says nothing is not waited for without end. */
+function haveClientsSpoken(facts: DrillFacts, sinceMs: number, nowMs: number): boolean {
   const oracles = Map.groupBy(
     facts.reports.filter((report) => facts.workloads.includes(report.workload)),
     (report) => report.name,
   );
   const haveAllSpoken =
-    oracles.size > 0 && [...oracles.values()].every((reports) => reports.some((report) => untilMs(report) >= lastResumedMs + clientsMs));
-  return haveAllSpoken || nowMs >= lastResumedMs + clientsPatienceMs;
+    oracles.size > 0 && [...oracles.values()].every((reports) => reports.some((report) => untilMs(report) >= sinceMs + clientsMs));
+  return haveAllSpoken || nowMs >= sinceMs + clientsPatienceMs;
 }
 
 async function writeVerdict(db: Db, row: Row<"drills">, facts: DrillFacts & { signalId: string; decisionId: string }): Promise<void> {
@@ -76,6 +85,7 @@ async function writeVerdict(db: Db, row: Row<"drills">, facts: DrillFacts & { si
   const report = clone(DrillSchema, reportOf(row));
   report.checks = [...verdict.checks];
   report.oracles = [...verdict.oracles];
+  report.predictions = measured(report.predictions, facts.moves, facts.observedAtMs);
   report.migrationIds = facts.moves.map((move) => move.migrationId);
   report.noticeToDecisionMs = facts.decision?.sinceObservedMs ?? 0;
   report.noticeToSafeMs = verdict.noticeToSafeMs;
@@ -89,11 +99,11 @@ async function writeVerdict(db: Db, row: Row<"drills">, facts: DrillFacts & { si
 
 /** Withdraws the announcement and closes the record. `stopped`: by a person, without a verdict. */
 export async function endDrill(parts: DrillParts, id: string, how: "stopped" | undefined, signal: AbortSignal): Promise<void> {
-  const { db, events, injector, nowMs, log } = parts;
+  const { db, events, nowMs, log } = parts;
   const row = await db.selectFrom("drills").selectAll().where("id", "=", id).executeTakeFirst();
   if (row === undefined || row.state !== "running") return;
   const report = clone(DrillSchema, reportOf(row));
-  const problem = await withdraw(injector, row.node_id, signal);
+  const problem = await withdrawn(parts, row, signal);
   if (problem !== undefined) {
     log.error({ err: problem, drill: id, node: row.node_id }, "drill.not_withdrawn");
     report.checks.push(create(DrillCheckSchema, { name: "interruption withdrawn", isPassed: false, detail: problem.message }));
@@ -119,10 +129,10 @@ export async function endDrill(parts: DrillParts, id: string, how: "stopped" | u
   log.info({ drill: id, node: row.node_id, state }, `drill.${state}`);
 }
 
-async function withdraw(injector: Injector, nodeId: string, signal: AbortSignal): Promise<Fault | undefined> {
+async function withdrawn(parts: StageParts, row: Row<"drills">, signal: AbortSignal): Promise<Fault | undefined> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await injector.withdraw(nodeId, signal);
+      await withdraw(parts, row, signal);
       return undefined;
     } catch (caught) {
       if (signal.aborted) throw caught;

@@ -1,35 +1,29 @@
 // Drills and what clients reported, as rows and as messages. `report` holds the Drill message itself: what its columns say is the newer truth.
-import {
-  type Drill,
-  DrillKind,
-  DrillSchema,
-  DrillState,
-  type OracleReport,
-  OracleReportSchema,
-} from "@aether/contract/gen/aether/v2/drill_pb";
+import { type Drill, DrillSchema, DrillState, type OracleReport, OracleReportSchema } from "@aether/contract/gen/aether/v2/drill_pb";
 import { ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
 import { fromColumn, fromColumnOrNone, stamp, toColumn } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
 import { toDecision } from "../decision/store.ts";
+import { poolOf } from "../migration/plan.ts";
 import { toRecord } from "../migration/store.ts";
 import { observedAtMs } from "../signals/store.ts";
+import { readCrashFacts } from "./crash.ts";
+import { protoKinds, signalOf } from "./kinds.ts";
+import { readPriceFacts } from "./price.ts";
 import type { DrillFacts, DrillMove } from "./verdict.ts";
 
-const kinds = { notice: DrillKind.NOTICE, rebalance: DrillKind.REBALANCE } as const;
 const states = { running: DrillState.RUNNING, passed: DrillState.PASSED, failed: DrillState.FAILED, stopped: DrillState.STOPPED } as const;
-
-export const kindText = (kind: DrillKind): "notice" | "rebalance" | undefined =>
-  kind === DrillKind.NOTICE || kind === DrillKind.UNSPECIFIED ? "notice" : kind === DrillKind.REBALANCE ? "rebalance" : undefined;
 
 export function toDrill(row: Row<"drills">): Drill {
   const report = reportOf(row);
   return create(DrillSchema, {
     ...report,
     id: row.id,
-    kind: kinds[row.kind],
+    kind: protoKinds[row.kind],
     nodeId: row.node_id,
     state: states[row.state],
     ...stamp("startedAt", row.started_at),
@@ -47,15 +41,19 @@ export const reportColumn = (drill: Drill): string => toColumn(DrillSchema, dril
 
 /** Everything that the verdict needs, from the rows. */
 export async function readDrillFacts(db: Db, row: Row<"drills">): Promise<DrillFacts & { signalId: string; decisionId: string }> {
-  const signal = await db
-    .selectFrom("signals")
-    .selectAll()
-    .where("node_id", "=", row.node_id)
-    .where("kind", "=", row.kind)
-    .where("received_at", ">=", row.started_at)
-    .orderBy("received_at")
-    .limit(1)
-    .executeTakeFirst();
+  const kind = signalOf[row.kind];
+  const signal =
+    kind === undefined
+      ? undefined
+      : await db
+          .selectFrom("signals")
+          .selectAll()
+          .where("node_id", "=", row.node_id)
+          .where("kind", "=", kind)
+          .where("received_at", ">=", row.started_at)
+          .orderBy("received_at")
+          .limit(1)
+          .executeTakeFirst();
   const decision =
     signal === undefined ? undefined : await db.selectFrom("decisions").selectAll().where("signal_id", "=", signal.id).executeTakeFirst();
   const moves = await db
@@ -67,12 +65,17 @@ export async function readDrillFacts(db: Db, row: Row<"drills">): Promise<DrillF
     .execute();
   const reports = await readSamples(db, row.started_at);
   const windowEndMs = row.started_at.getTime() + row.window_seconds * 1000;
+  const report = reportOf(row);
+  const atStake = report.predictions.map(({ workload }) => workload);
+  const decided = decision === undefined ? undefined : toDecision(decision).moves;
+  const ran = row.kind === "crash" ? atStake : (decided?.map((move) => move.workload) ?? (await workloadsOn(db, row.node_id)));
   return {
+    kind: row.kind,
     signalId: signal?.id ?? "",
     decisionId: decision?.id ?? "",
     nodeId: row.node_id,
     startedAtMs: row.started_at.getTime(),
-    deadlineAtMs: row.kind === "notice" ? (signal?.effective_at?.getTime() ?? windowEndMs) : windowEndMs,
+    deadlineAtMs: kind === "notice" ? (signal?.effective_at?.getTime() ?? windowEndMs) : windowEndMs,
     observedAtMs: signal === undefined ? undefined : observedAtMs(signal),
     decision:
       decision === undefined
@@ -83,10 +86,23 @@ export async function readDrillFacts(db: Db, row: Row<"drills">): Promise<DrillF
             reason: decision.reason,
             sinceObservedMs: decision.since_observed_ms ?? decision.latency_ms,
           },
-    workloads: decision === undefined ? await workloadsOn(db, row.node_id) : toDecision(decision).moves.map((move) => move.workload),
+    workloads: ran,
     moves: [...Map.groupBy(moves, (move) => move.workload).values()].map((each) => toMove(each)).filter((move) => move !== undefined),
     reports,
+    ...(row.kind === "crash" ? { crash: await readCrashFacts(db, row, atStake) } : {}),
+    ...(row.kind === "price" ? { price: await readPriceFacts(db, row, { pool: report.pool, usdPerHour: report.priceUsdPerHour }) } : {}),
+    ...(row.kind === "capacity" ? { capacity: { pool: report.pool, moves: decided ?? [], poolOfNode: await readPools(db) } } : {}),
   };
+}
+
+async function readPools(db: Db): Promise<ReadonlyMap<string, string>> {
+  const rows = await db.selectFrom("nodes").select(["id", "facts"]).execute();
+  return new Map(
+    rows.map(({ id, facts }) => {
+      const { instanceType = "", zone = "" } = fromColumn(NodeFactsSchema, facts).cloud ?? {};
+      return [id, poolOf({ instanceType, zone })];
+    }),
+  );
 }
 
 /** Without a decision nothing has left: what was there is still there. */
@@ -107,6 +123,7 @@ function toMove(rows: readonly Row<"migrations">[]): DrillMove | undefined {
   const record = toRecord(row);
   return {
     workload: record.workload,
+    targetNodeId: row.target_node_id,
     migrationId: record.id,
     state: record.state,
     resumedAtMs: record.resumedAtMs,

@@ -20,6 +20,7 @@ const report = (fromMs: number, over: MessageInitShape<typeof OracleReportSchema
     ...over,
   });
 const facts = (over: Partial<DrillFacts> = {}): DrillFacts => ({
+  kind: "notice",
   nodeId: "n1",
   startedAtMs: t,
   deadlineAtMs: t + 120_000,
@@ -29,6 +30,7 @@ const facts = (over: Partial<DrillFacts> = {}): DrillFacts => ({
   moves: [
     {
       workload: "db",
+      targetNodeId: "n2",
       migrationId: "mig-1",
       state: "done",
       resumedAtMs: t + 3_000,

@@ -2,11 +2,16 @@
 import { type DrillCheck, DrillCheckSchema, type OracleReport } from "@aether/contract/gen/aether/v2/drill_pb";
 import type { Receipt } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create } from "@bufbuild/protobuf";
+import type { DrillKindText } from "../db/schema.ts";
 import type { State } from "../migration/state.ts";
+import { type CapacityFacts, capacityCheck } from "./capacity.ts";
+import { type CrashFacts, crashChecks } from "./crash.ts";
 import { mergeReports, sinceMs, untilMs } from "./oracle.ts";
+import { type PriceFacts, priceCheck } from "./price.ts";
 
 export interface DrillMove {
   readonly workload: string;
+  readonly targetNodeId: string;
   readonly migrationId: string;
   readonly state: State;
   readonly resumedAtMs: number | undefined;
@@ -16,6 +21,7 @@ export interface DrillMove {
 }
 
 export interface DrillFacts {
+  readonly kind: DrillKindText;
   readonly nodeId: string;
   readonly startedAtMs: number;
   /** When the node would be gone. */
@@ -31,6 +37,10 @@ export interface DrillFacts {
   readonly moves: readonly DrillMove[];
   /** Every report of every oracle since the start. */
   readonly reports: readonly OracleReport[];
+  /** Of drills of these kinds. */
+  readonly crash?: CrashFacts;
+  readonly price?: PriceFacts;
+  readonly capacity?: CapacityFacts;
 }
 
 export interface Verdict {
@@ -52,7 +62,24 @@ export function judge(facts: DrillFacts): Verdict {
     facts.reports.filter((report) => facts.workloads.includes(report.workload)),
     (report) => report.name,
   );
-  const checks = [
+  const checks = facts.crash
+    ? [...crashChecks(facts.crash, facts.workloads, facts.startedAtMs), ...oracleChecks(facts, byOracle, facts.crash.answeredAtMs)]
+    : facts.price
+      ? [priceCheck(facts.price, facts.startedAtMs), ...weighedChecks(facts, byOracle)]
+      : [...moveDrillChecks(facts, byOracle, isAllMoved, lastResumedMs), ...(facts.capacity ? [capacityCheck(facts.capacity)] : [])];
+  return {
+    isPassed: checks.every((each) => each.isPassed),
+    checks,
+    noticeToSafeMs,
+    oracles: [...byOracle.values()].map((reports) => mergeReports(reports)).filter((each) => each !== undefined),
+  };
+}
+
+type ByOracle = ReadonlyMap<string, readonly OracleReport[]>;
+
+/** Everything on the node is to be gone before the deadline. */
+function moveDrillChecks(facts: DrillFacts, byOracle: ByOracle, isAllMoved: boolean, lastResumedMs: number): DrillCheck[] {
+  return [
     check(
       "signal heard",
       facts.observedAtMs !== undefined,
@@ -74,12 +101,25 @@ export function judge(facts: DrillFacts): Verdict {
     ),
     ...oracleChecks(facts, byOracle),
   ];
-  return {
-    isPassed: checks.every((each) => each.isPassed),
-    checks,
-    noticeToSafeMs,
-    oracles: [...byOracle.values()].map((reports) => mergeReports(reports)).filter((each) => each !== undefined),
-  };
+}
+
+/** A price forces nothing: that no move pays is an answer too. What moves all the same must arrive. */
+function weighedChecks(facts: DrillFacts, byOracle: ByOracle): DrillCheck[] {
+  const { decision } = facts;
+  const words =
+    decision === undefined
+      ? "no move was found to pay: everything stays"
+      : `${decision.action} by ${decision.rule}, ${decision.sinceObservedMs.toFixed(1)} ms after it was found: ${decision.reason}`;
+  const moved = facts.workloads.filter((name) => moveOf(facts, name) !== undefined);
+  return [
+    check(
+      "weighed",
+      facts.price?.assessedAtMs !== undefined,
+      facts.price?.assessedAtMs === undefined ? "not before it is assessed" : words,
+    ),
+    ...moved.flatMap((name) => moveChecks(name, moveOf(facts, name))),
+    ...(moved.length === 0 ? [] : oracleChecks(facts, byOracle)),
+  ];
 }
 
 const moveOf = (facts: DrillFacts, workload: string) => facts.moves.find((move) => move.workload === workload);
@@ -112,13 +152,14 @@ function moveChecks(workload: string, move: DrillMove | undefined): DrillCheck[]
   return [moved, check(`${workload} receipt`, whole, detail)];
 }
 
-function oracleChecks(facts: DrillFacts, byOracle: ReadonlyMap<string, readonly OracleReport[]>): DrillCheck[] {
+/** @param backAtMs of a workload that did not move: when what was done to its node was over. */
+function oracleChecks(facts: DrillFacts, byOracle: ByOracle, backAtMs?: number): DrillCheck[] {
   if (byOracle.size === 0) {
     return [check("clients", false, "no client with an oracle reported on a workload of this node: that nothing was lost is not proven")];
   }
   return [...byOracle].map(([name, reports]) => {
     const all = mergeReports(reports);
-    const resumedAtMs = moveOf(facts, all?.workload ?? "")?.resumedAtMs;
+    const resumedAtMs = moveOf(facts, all?.workload ?? "")?.resumedAtMs ?? backAtMs;
     const after = resumedAtMs === undefined ? [] : reports.filter((report) => sinceMs(report) >= resumedAtMs && report.requestCount > 0n);
     const before = reports.some(
       (report) => untilMs(report) <= (facts.observedAtMs ?? facts.startedAtMs) + 2_000 && report.requestCount > 0n,
@@ -128,7 +169,7 @@ function oracleChecks(facts: DrillFacts, byOracle: ReadonlyMap<string, readonly 
     const detail =
       `${all?.requestCount ?? 0n} requests, ${all?.errorCount ?? 0n} errors, ${all?.wrongCount ?? 0n} wrong answers, ` +
       `longest gap ${(all?.longestGapMs ?? 0).toFixed(1)} ms` +
-      `${after.length === 0 ? "; nothing seen after the move" : ""}${before ? "" : "; nothing seen before the move"}` +
+      `${after.length === 0 ? "; nothing seen afterwards" : ""}${before ? "" : "; nothing seen before"}` +
       `${all?.lastError ? `; last error: ${all.lastError}` : ""}`;
     return check(`client ${name}`, isPassed, detail);
   });

@@ -38,6 +38,8 @@ export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: 
     .select(["migrations.target_node_id", "workloads.spec", "workloads.usage"])
     .where("migrations.ended_at", "is", null)
     .execute();
+  const shortages = await db.selectFrom("pool_shortages").select("pool").where("until", ">", sql<Date>`now()`).execute();
+  const short = new Set(shortages.map(({ pool }) => pool));
   const lastSignal = new Map(signals.map((row) => [row.node_id, row.kind]));
   const counts = new Map(placed.map((row) => [row.node_id, Number(row.count)]));
   return nodes.map((node) => {
@@ -59,6 +61,7 @@ export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: 
       workloadCount: (counts.get(node.id) ?? 0) + coming.length,
       instanceType: facts.cloud?.instanceType ?? "",
       zone: facts.cloud?.zone ?? "",
+      ...(short.has(`${facts.cloud?.instanceType}/${facts.cloud?.zone}`) ? { isPoolShort: true } : {}),
     };
   });
 }

@@ -30,6 +30,8 @@ export interface NodeView {
   /** Probability of an interruption within an hour, as last assessed; undefined where nobody did. */
   readonly riskPerHour?: number | undefined;
   readonly usdPerHour?: number | undefined;
+  /** Its pool is said to have no capacity. */
+  readonly isPoolShort?: boolean;
 }
 
 export interface WorkloadNeed {
@@ -64,11 +66,11 @@ export const spareMemoryBytes = 64 * 1024 * 1024;
 export const poolOf = (node: Pick<NodeView, "instanceType" | "zone" | "pool">): string =>
   node.pool !== undefined ? node.pool : node.instanceType && node.zone ? `${node.instanceType}/${node.zone}` : "";
 
-/** Pools with a node that is given notice. A recommendation to rebalance is about one node only. */
+/** Pools with a node that is given notice, or without capacity. A recommendation to rebalance is about one node only. */
 export function poolsUnderSignal(nodes: readonly NodeView[]): Set<string> {
   return new Set(
     nodes
-      .filter((node) => node.announced === "notice")
+      .filter((node) => node.announced === "notice" || node.isPoolShort === true)
       .map(poolOf)
       .filter((pool) => pool !== ""),
   );

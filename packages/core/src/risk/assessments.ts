@@ -38,7 +38,7 @@ export interface RiskSettings {
 
 export interface Assessments extends Part {
   /** Assesses everything now and keeps it. Passes never overlap. */
-  pass(cause: "timer" | "signal" | "start"): Promise<readonly Assessment[]>;
+  pass(cause: "timer" | "signal" | "start" | "price"): Promise<readonly Assessment[]>;
   stop(): Promise<void>;
 }
 

@@ -85,10 +85,11 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
   async function connect(nodeId: string): Promise<void> {
     const identity = identities.get(nodeId) ?? (await enrol(core, nodeId));
     identities.set(nodeId, identity);
-    const agent = await connectAgent(core, identity, async (command) => {
+    const answer = async (command: Command): Promise<Answer> => {
       await sleep(stepMs);
       return answerOf(command);
-    });
+    };
+    const agent = await connectAgent(core, identity, answer, [], undefined, factsOf(nodeId));
     agents.set(nodeId, agent);
     beat(nodeId);
   }
@@ -141,6 +142,21 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
   };
 }
 
+/** As a node of the local cloud says: each in a zone of its own. */
+const factsOf = (nodeId: string) => ({
+  hostname: nodeId,
+  memoryBytes: 8n << 30n,
+  bootId: "boot",
+  capabilities: { runcVersion: "1.1.5", criu: { available: true, version: "4.2.1" }, supportsChaos: true },
+  cloud: {
+    provider: "aws",
+    region: "us-east-1",
+    zone: nodeId === "n1" ? "us-east-1a" : "us-east-1b",
+    instanceType: "m6i.large",
+    lifecycle: "spot",
+  },
+});
+
 function answerOf(command: Command): Answer {
   const ok = (facts?: Answer["facts"]): Answer => ({ outcome: CommandOutcome.OK, ...(facts === undefined ? {} : { facts }) });
   switch (command.action.case) {
@@ -169,6 +185,12 @@ function answerOf(command: Command): Answer {
       });
     case "createSnapshot":
       return ok({ case: "snapshot", value: { manifest, bytes: 4096n, freezeMs: 80 } });
+    // As the next agent answers for the one that was killed.
+    case "crash":
+      return {
+        outcome: CommandOutcome.INTERRUPTED,
+        error: { code: "UNAVAILABLE", message: "the agent was restarted while it was carried out" },
+      };
     default:
       return ok();
   }

@@ -1,7 +1,7 @@
 // /openapi.json, and a page at /docs that shows it. Neither needs a credential: the contract is no secret, and says nothing of what is run here.
-import { readFile } from "node:fs/promises";
 import type { DescService } from "@bufbuild/protobuf";
 import type { FastifyInstance } from "fastify";
+import { coreVersion } from "../../version.ts";
 import { serveFile, serveText } from "../static-files.ts";
 import { openApiDocument } from "./document.ts";
 
@@ -10,8 +10,7 @@ const packageDir = new URL("../../../", import.meta.url);
 
 export function referenceRoutes(services: readonly DescService[]): (app: FastifyInstance) => Promise<void> {
   return async (app) => {
-    const { version } = JSON.parse(await readFile(new URL("package.json", packageDir), "utf8")) as { version: string };
-    serveText(app, "/openapi.json", "json", JSON.stringify(openApiDocument(services, version)));
+    serveText(app, "/openapi.json", "json", JSON.stringify(openApiDocument(services, coreVersion)));
     await serveFile(app, "/docs", new URL("reference/index.html", packageDir));
     for (const name of ["reference.js", "reference.css"]) await serveFile(app, `/docs/${name}`, new URL(`reference/${name}`, packageDir));
   };

@@ -1,31 +1,45 @@
-// aether drill start|stop|report
+// aether drill start|stop; report and schedules have files of their own.
 import type { Drill } from "@aether/contract/gen/aether/v2/drill_pb";
-import { type Command, Option } from "commander";
-import { ExitWith } from "../exit-with.ts";
-import { action, type Context, wholeNumber, withCommon } from "../options.ts";
+import type { Command } from "commander";
+import { ExitWith } from "../../exit-with.ts";
+import { action, type Context, wholeNumber, withCommon } from "../../options.ts";
+import { type DrillKindName, drillKinds, kindOption } from "./kinds.ts";
+import { registerReport } from "./report.ts";
+import { registerSchedules } from "./schedules.ts";
 
-const kinds = { notice: 1, rebalance: 2 } as const;
+const kindHelp = `
+Kinds:
+  notice     an interruption is announced where AWS would announce it
+  rebalance  a rebalance recommendation
+  price      the spot price of the node's pool rises (--price-factor): assessed, weighed, decided
+  capacity   a notice, and the pool of the target that would be taken has no capacity
+  crash      the node's agent is killed, where its configuration has allowChaos: true
+`;
 
 export function registerDrill(program: Command): void {
   const drill = program.command("drill").description("rehearse an interruption, and judge what happened");
   withCommon(drill.command("start"))
-    .description("announce an interruption to a node, where AWS would; --wait for the verdict")
-    .addOption(new Option("--kind <kind>", "what is announced").choices(Object.keys(kinds)).default("notice"))
+    .description("begin one on a node; --wait for the verdict")
+    .addOption(kindOption())
     .option("--node <node>", "by default the one with the most workloads")
     .option("--window <seconds>", "from the notice to the reclaim", wholeNumber(10, 3600), 120)
+    .option("--price-factor <factor>", "of a price drill: times the last price", Number)
     .option("--wait", "until the verdict; exit 0 only when it passed")
-    .addHelpText("after", "\nExamples:\n  $ aether drill start --kind notice --node n1 --wait\n  $ aether drill start --wait --json")
+    .addHelpText(
+      "after",
+      `${kindHelp}\nExamples:\n  $ aether drill start --kind notice --node n1 --wait\n  $ aether drill start --kind crash --wait\n  $ aether drill start --wait --json`,
+    )
     .action(
-      action(async (context, options: { kind: keyof typeof kinds; node?: string; window: number; wait?: boolean }) => {
+      action(async (context, options: { kind: DrillKindName; node?: string; window: number; priceFactor?: number; wait?: boolean }) => {
         const { DrillSchema, DrillService, DrillState } = await import("@aether/contract/gen/aether/v2/drill_pb");
-        const { toPlain } = await import("../plain.ts");
-        const { describeDrill } = await import("../render/describe.ts");
+        const { toPlain } = await import("../../plain.ts");
+        const { describeDrill } = await import("../../render/describe.ts");
         const { core, output, signal } = context;
         const client = (await core()).client(DrillService);
         const nodeId = options.node ?? (await busiestNode(context));
-        const request = { kind: kinds[options.kind], nodeId, windowSeconds: options.window };
+        const request = { kind: drillKinds[options.kind], nodeId, windowSeconds: options.window, priceFactor: options.priceFactor ?? 0 };
         let state = (await client.startDrill(request, { signal, timeoutMs: 15_000 })).drill;
-        output.say(`${state?.id}: ${options.kind} announced to ${nodeId}, reclaim in ${options.window} s`);
+        output.say(`${state?.id}: ${options.kind} on ${nodeId}, ${options.window} s`);
         if (options.wait === true && state !== undefined) state = await untilVerdict(context, state, options.window);
         const shown = state;
         output.result(toPlain(DrillSchema, shown ?? {}), () => (shown === undefined ? "" : describeDrill(shown)));
@@ -39,7 +53,7 @@ export function registerDrill(program: Command): void {
       action(async ({ core, output, signal }, id: string | undefined) => {
         const { DrillSchema, DrillService, DrillState } = await import("@aether/contract/gen/aether/v2/drill_pb");
         const { fault } = await import("@aether/contract");
-        const { toPlain } = await import("../plain.ts");
+        const { toPlain } = await import("../../plain.ts");
         const client = (await core()).client(DrillService);
         const running = async () =>
           (await client.listDrills({ page: { pageSize: 100 } }, { signal, timeoutMs: 15_000 })).drills.find(
@@ -51,57 +65,8 @@ export function registerDrill(program: Command): void {
         output.result(toPlain(DrillSchema, answer.drill ?? {}), () => `${which} is stopped`);
       }),
     );
-  withCommon(drill.command("report [id]"))
-    .description("one drill with its checks and what each client saw; without an id, the newest")
-    .option("--all", "list all instead")
-    .addHelpText("after", "\nExamples:\n  $ aether drill report\n  $ aether drill report drl-… --json\n  $ aether drill report --all")
-    .action(
-      action(async (context, id: string | undefined, options: { all?: boolean }) => {
-        if (options.all === true) return listDrills(context);
-        const { DrillSchema, DrillService } = await import("@aether/contract/gen/aether/v2/drill_pb");
-        const { fault } = await import("@aether/contract");
-        const { toPlain } = await import("../plain.ts");
-        const { describeDrill } = await import("../render/describe.ts");
-        const client = (await context.core()).client(DrillService);
-        const call = { signal: context.signal, timeoutMs: 15_000 };
-        const found =
-          id === undefined
-            ? (await client.listDrills({ page: { pageSize: 1 } }, call)).drills[0]
-            : (await client.getDrill({ id }, call)).drill;
-        if (found === undefined) throw fault("DRILL_NOT_FOUND", "there was no drill yet", { hint: "Start one: aether drill start --wait" });
-        context.output.result(toPlain(DrillSchema, found), () => describeDrill(found));
-      }),
-    );
-}
-
-async function listDrills({ core, output, signal }: Context): Promise<void> {
-  const { DrillKind, DrillService, DrillState, ListDrillsResponseSchema } = await import("@aether/contract/gen/aether/v2/drill_pb");
-  const { toPlain } = await import("../plain.ts");
-  const { renderTable } = await import("../render/table.ts");
-  const { ago, duration, word } = await import("../render/units.ts");
-  const { everyPage } = await import("../pages.ts");
-  const client = (await core()).client(DrillService);
-  const drills: Drill[] = await everyPage(async (page) => {
-    const answer = await client.listDrills({ page }, { signal, timeoutMs: 15_000 });
-    return { items: answer.drills, nextPageToken: answer.nextPageToken };
-  });
-  const nowMs = Date.now();
-  output.result(toPlain(ListDrillsResponseSchema, { drills }), () =>
-    renderTable(
-      drills,
-      [
-        { title: "ID", cell: (d) => d.id },
-        { title: "KIND", cell: (d) => word(DrillKind, d.kind) },
-        { title: "NODE", cell: (d) => d.nodeId },
-        { title: "VERDICT", cell: (d) => word(DrillState, d.state) },
-        { title: "DECIDED", align: "right", cell: (d) => (d.noticeToDecisionMs > 0 ? duration(d.noticeToDecisionMs) : "-") },
-        { title: "SAFE", align: "right", cell: (d) => (d.noticeToSafeMs > 0 ? duration(d.noticeToSafeMs) : "-") },
-        { title: "BEGUN", cell: (d) => ago(d.startedAt, nowMs) },
-      ],
-      output.width,
-      "There was no drill yet. Start one: aether drill start --wait",
-    ),
-  );
+  registerReport(drill);
+  registerSchedules(drill);
 }
 
 async function busiestNode({ core, signal }: Context): Promise<string> {
@@ -117,7 +82,7 @@ async function busiestNode({ core, signal }: Context): Promise<string> {
 async function untilVerdict({ core, output, signal }: Context, first: Drill, windowSeconds: number): Promise<Drill> {
   const { DrillService, DrillState } = await import("@aether/contract/gen/aether/v2/drill_pb");
   const { until } = await import("@aether/kit");
-  const { duration } = await import("../render/units.ts");
+  const { duration } = await import("../../render/units.ts");
   const client = (await core()).client(DrillService);
   const said = new Set<string>();
   const say = (key: string, text: string) => {
