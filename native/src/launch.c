@@ -51,11 +51,11 @@ int launch_command(int argc, char **argv) {
   if (answers) hide_install(answers);
   else if (answers_limits && limits_are_hidden()) limits_supervise();
   if (niceness != 0 && setpriority(PRIO_PROCESS, 0, (int)niceness) < 0 && errno != EACCES && errno != EPERM) fail(errno, "launch: --nice");
-  if (go_fd >= 0) wait_for_go((int)go_fd); // before the new mount namespace: what is mounted meanwhile must be seen in it
-  if (run_dir) {
+  if (run_dir) { // what is mounted from now on is not seen in it
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(run_dir, "/run", NULL, MS_BIND, NULL) < 0)
       fail(errno, "launch: --run-dir %s", run_dir);
   }
+  if (go_fd >= 0) wait_for_go((int)go_fd);
   execvp(argv[rest], argv + rest);
   fail(errno, "launch: cannot run %s", argv[rest]);
 }

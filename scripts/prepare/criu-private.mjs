@@ -5,14 +5,9 @@
 // PREFIX/criu is then moved in one rename: a kill at any point leaves the former state, and a hidden folder that the next run removes.
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
-import { APT_ENVIRONMENT, APT_PATIENCE, installPackages } from "./apt.mjs";
 import { isAtLeast, parseVersion } from "./criu-version.mjs";
-import { debianMirror } from "./debian-mirror.mjs";
-import { isReadable } from "./machine.mjs";
-import { run, StepError, withRetry } from "./run.mjs";
-
-const KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const SUITE = "forky";
+import { openForky, SUITE } from "./forky.mjs";
+import { run, StepError } from "./run.mjs";
 
 /**
  * @param {string} prefix @param {import("./criu-version.mjs").Version} lowest @param {AbortSignal} signal @param {number | undefined} lockFd
@@ -21,8 +16,7 @@ const SUITE = "forky";
 export async function installPrivateCriu(prefix, lowest, signal, lockFd) {
   const work = makeWorkFolder(prefix);
   try {
-    if (!isReadable(KEYRING)) await installPackages([{ name: "debian-archive-keyring" }], signal, lockFd);
-    const packages = await download(work, await debianMirror(signal, lockFd), signal, lockFd);
+    const packages = await download(work, signal, lockFd);
     const tree = join(work, "tree");
     for (const file of packages) await run("dpkg", ["-x", file, tree], { deadlineMs: 60_000, signal, lockFd });
     const version = await tryOut(tree, lowest, signal);
@@ -37,7 +31,7 @@ export async function installPrivateCriu(prefix, lowest, signal, lockFd) {
 }
 
 /** On the prefix's own file system, so that the last step is a rename; readable for apt's download user. @param {string} prefix */
-function makeWorkFolder(prefix) {
+export function makeWorkFolder(prefix) {
   try {
     mkdirSync(prefix, { recursive: true, mode: 0o755 });
     for (const name of readdirSync(prefix).filter((each) => each.startsWith(".criu-"))) rmSync(join(prefix, name), { recursive: true });
@@ -52,39 +46,10 @@ function makeWorkFolder(prefix) {
   }
 }
 
-/**
- * @param {string} work @param {string} mirror @param {AbortSignal} signal @param {number | undefined} lockFd
- * @returns {Promise<string[]>} the package files
- */
-async function download(work, mirror, signal, lockFd) {
-  for (const folder of ["lists/partial", "cache/archives/partial", "tree"]) mkdirSync(join(work, folder), { recursive: true });
-  writeFileSync(join(work, "status"), "");
-  writeFileSync(join(work, "sources.list"), `deb [signed-by=${KEYRING}] ${mirror} ${SUITE} main\n`);
-  const options = [
-    `Dir::Etc::SourceList=${join(work, "sources.list")}`,
-    "Dir::Etc::SourceParts=/dev/null",
-    "Dir::Etc::Preferences=/dev/null",
-    "Dir::Etc::PreferencesParts=/dev/null",
-    `Dir::State::Lists=${join(work, "lists")}`,
-    `Dir::State::status=${join(work, "status")}`,
-    `Dir::State::extended_states=${join(work, "extended_states")}`,
-    `Dir::Cache=${join(work, "cache")}`,
-    "Dir::Cache::archives=archives",
-    "Acquire::Languages=none",
-    "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-    "Acquire::AllowInsecureRepositories=false",
-    "APT::Get::AllowUnauthenticated=false",
-    "APT::Install-Recommends=false",
-    "APT::Keep-Downloaded-Packages=true",
-  ].flatMap((option) => ["-o", option]);
-  const apt = (/** @type {string} */ label, /** @type {string[]} */ ...args) =>
-    withRetry(label, signal, () =>
-      run("apt-get", [...APT_PATIENCE, ...options, ...args], { label, deadlineMs: 300_000, signal, lockFd, env: APT_ENVIRONMENT }).catch(
-        (cause) => explain(cause, mirror),
-      ),
-    );
-  // apt-get update answers 0 although a source failed, unless it is told that any failure counts.
-  await apt(`package list of Debian ${SUITE}`, "-o", "APT::Update::Error-Mode=any", "update");
+/** @param {string} work @param {AbortSignal} signal @param {number | undefined} lockFd @returns {Promise<string[]>} the package files */
+async function download(work, signal, lockFd) {
+  const apt = await openForky(work, "deb", signal, lockFd);
+  mkdirSync(join(work, "tree"));
   await apt("downloading CRIU and its libraries", "install", "--yes", "--download-only", "criu");
   const archives = join(work, "cache/archives");
   return readdirSync(archives)
@@ -128,8 +93,8 @@ function wrapper(home, tree) {
   return `#!/bin/sh\nexec '${join(home, loader)}' --library-path '${join(home, libraries)}' '${join(home, "usr/sbin/criu")}' "$@"\n`;
 }
 
-/** @param {string} prefix @param {string} tree @param {string} home */
-function putInPlace(prefix, tree, home) {
+/** Gives the tree its name, and the link to it last. @param {string} prefix @param {string} tree @param {string} home */
+export function putInPlace(prefix, tree, home) {
   const link = join(prefix, "criu");
   const aside = join(prefix, `.criu-replaced-${process.pid}`);
   if (existsSync(home)) renameSync(home, `${aside}-home`);
@@ -147,16 +112,4 @@ function putInPlace(prefix, tree, home) {
     if (name.startsWith(".criu-replaced-") || (name.startsWith("criu-") && name !== basename(home)))
       rmSync(join(prefix, name), { recursive: true });
   }
-}
-
-/** What apt refuses, trying again does not mend; what it could not reach, it may. @param {StepError} cause @param {string} mirror @returns {never} */
-function explain(cause, mirror) {
-  const isOld = cause.output.includes("is expired");
-  const isUnsigned = /NO_PUBKEY|not signed/.test(cause.output);
-  const next = isOld
-    ? `${mirror} answers with an old copy of ${SUITE}: is the clock right? Where an old mirror is meant: echo 'Acquire::Check-Valid-Until "false";' > /etc/apt/apt.conf.d/99old-mirror`
-    : isUnsigned
-      ? `${KEYRING} does not know the keys of ${SUITE}: update the package debian-archive-keyring`
-      : `can this machine reach ${mirror}, and has it ${SUITE}? (http_proxy, a firewall; AETHER_DEBIAN_MIRROR names another)`;
-  throw new StepError(cause.message, { cause, next, isFinal: isOld || isUnsigned });
 }

@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
 import { criu } from "./criu.mjs";
+import { patchedCriu } from "./criu-patched.mjs";
 import { dashboard } from "./dashboard.mjs";
 import { emptyDatabase } from "./empty-database.mjs";
 import { kernelProgram } from "./kernel-program.mjs";
@@ -21,7 +22,19 @@ import { systemPackages } from "./system-packages.mjs";
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), "../..");
 
 /** In the order in which they need each other. @type {readonly import("./step.mjs").Step[]} */
-const STEPS = [npmPackages, build, dashboard, emptyDatabase, systemPackages, criu, nativeProgram, kernelProgram, pipeLimits, schemathesis];
+const STEPS = [
+  npmPackages,
+  build,
+  dashboard,
+  emptyDatabase,
+  systemPackages,
+  patchedCriu,
+  criu,
+  nativeProgram,
+  kernelProgram,
+  pipeLimits,
+  schemathesis,
+];
 
 /**
  * @typedef {object} Outcome

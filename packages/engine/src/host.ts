@@ -9,6 +9,8 @@ export interface Host {
   /** A tmpfs folder for checkpoint images and criu's feature cache. */
   readonly memoryDir: string;
   readonly helper: KernelHelper;
+  /** criu can be started ahead of its time and waits for a word itself (`--go-fd`): ours can (scripts/prepare/criu/), others cannot. */
+  readonly criuWaits: boolean;
 }
 
 export const workloadsDir = (host: Host): string => join(host.options.stateDir, "workloads");

@@ -4,7 +4,7 @@
 import { mkdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { type RunResult, standBy } from "@aether/kit";
+import { type RunResult, run, standBy } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, namespaceName } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
@@ -27,6 +27,15 @@ interface BehindOptions {
   readonly answersLimits?: boolean;
 }
 
+/** What criu itself is told of the descriptor; what runs before it is told otherwise. */
+export const waiting = (host: Host, fd: number) => (host.criuWaits ? ["--go-fd", String(fd)] : []);
+
+/** Does this criu know how to wait for a word? Asked once. */
+export async function criuWaits(criu: string): Promise<boolean> {
+  const help = await run(criu, ["--help"], { deadlineMs: 10_000, okCodes: [0, 1] }).catch(() => undefined);
+  return help?.stdout.includes("--go-fd") ?? false;
+}
+
 /**
  * criu behind a private /run on a tmpfs, where it keeps what it learnt about the kernel. With `goFd` it is started ahead: it becomes criu when a byte
  * comes on that descriptor.
@@ -38,7 +47,7 @@ export async function behindPrivateRun(
   const runDir = join(host.memoryDir, "run");
   await mkdir(runDir, { recursive: true, mode: 0o700 });
   const inCgroups = cgroups.length === 0 ? [] : ["--cgroup-procs", cgroups.map((dir) => join(dir, "cgroup.procs")).join(":")];
-  const held = goFd === undefined ? [] : ["--go-fd", String(goFd)];
+  const held = goFd === undefined || host.criuWaits ? [] : ["--go-fd", String(goFd)];
   const answered = answers === undefined ? [] : ["--page-answers", answers];
   // While criu works, clients wait: it goes before other work of a busy node. What it restores gets the niceness that it had.
   const first = ["--nice", "-10"];
@@ -114,7 +123,7 @@ export interface Ready<T> {
 export async function readyDump(host: Host, record: WorkloadRecord, images: string, answers?: string): Promise<Ready<RunResult>> {
   const answersLimits = await hasOtherUsers(host, record.spec.name);
   const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...(answers === undefined ? {} : { answers }) });
-  const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images))]);
+  const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images)), ...waiting(host, 0)]);
   let hasBegun = false;
   return {
     pid: criu.pid,
@@ -169,6 +178,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
     ...common,
     ...(options.isLeftStopped ? ["--leave-stopped"] : []),
     ...(options.isLazy ? ["--lazy-pages"] : []),
+    ...waiting(host, goFd),
   ];
   const launch = readyLaunch(host, spec.name, command, {
     deadlineMs: restoreDeadlineMs,

@@ -8,7 +8,7 @@ import { killGroup, withDeadline } from "@aether/kit";
 import type { Host } from "../host.ts";
 import type { WorkloadRecord } from "../record.ts";
 import { freeze } from "../runtime/cgroup.ts";
-import { behindPrivateRun, dumpArguments, explained, hasOtherUsers, type Ready } from "./criu.ts";
+import { behindPrivateRun, dumpArguments, explained, hasOtherUsers, type Ready, waiting } from "./criu.ts";
 
 export interface LazyDump {
   readonly port: number;
@@ -34,7 +34,7 @@ export async function readyLazyDump(host: Host, record: WorkloadRecord, images: 
   await mkdir(images, { recursive: true, mode: 0o700 });
   const port = await freePort();
   const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits: await hasOtherUsers(host, record.spec.name) });
-  const args = [...before, ...(await dumpArguments(host, record, images, { port }))];
+  const args = [...before, ...(await dumpArguments(host, record, images, { port })), ...waiting(host, 0)];
   const child = spawn(file, args, { stdio: ["pipe", "ignore", "pipe", "pipe"], detached: true });
   const [gate, , , status] = child.stdio;
   gate?.on("error", () => gate.destroy()); // it may have ended
