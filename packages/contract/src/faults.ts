@@ -83,6 +83,11 @@ export const faults = {
   ADDRESS_IN_USE: row(Code.AlreadyExists, "The address belongs to another workload", "Leave --address out to get a free one."),
   ROOTFS_INVALID: row(Code.InvalidArgument, "The rootfs cannot be used", "Use host, an absolute directory, or oci:DIR."),
   VOLUME_INVALID: row(Code.InvalidArgument, "A volume cannot be used", "Use SRC:DST:shared or SRC:DST:sync with absolute paths."),
+  CONTAINER_NOT_FOUND: row(
+    Code.NotFound,
+    "No such running container",
+    "`podman ps` and `docker ps` list them; containers of another user are seen by that user's podman alone.",
+  ),
   VOLUME_NOT_SHARED: row(
     Code.FailedPrecondition,
     "A shared volume is not the same storage on both nodes",

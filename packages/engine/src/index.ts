@@ -1,3 +1,5 @@
+export type { Container, ContainerRuntime } from "./containers/discover.ts";
+export { type ContainerVerdict, containerVerdicts } from "./containers/verdict.ts";
 export { createEngine } from "./create-engine.ts";
 export * from "./engine.ts";
 export { probeMachineKernel } from "./kernel/probe.ts";

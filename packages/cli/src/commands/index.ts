@@ -21,6 +21,7 @@ import { registerMigrate } from "./migrate.ts";
 import { registerMigrations } from "./migrations.ts";
 import { registerNodes } from "./nodes.ts";
 import { registerPlan } from "./plan.ts";
+import { registerPreflight } from "./preflight.ts";
 import { registerPrices } from "./prices.ts";
 import { registerPs } from "./ps.ts";
 import { registerReceipt } from "./receipt.ts";
@@ -64,6 +65,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerMigrate(program);
   registerMigrations(program);
   registerReceipt(program);
+  registerPreflight(program);
   registerCertificate(program);
   registerCheckpoint(program);
   registerRestore(program);

@@ -45,16 +45,17 @@ export function describeWorkload(workload: Workload, preflight: PreflightReport 
   return preflight === undefined ? facts : `${facts}\n\n${describePreflight(preflight)}`;
 }
 
+export const describeFinding = (mark: string) => (found: { code: string; message: string; mend: string; subject: string }) =>
+  `  ${mark} ${found.code}${found.subject ? ` (${found.subject})` : ""}: ${found.message}${found.mend ? `\n    mend: ${found.mend}` : ""}`;
+
 export function describePreflight(report: PreflightReport): string {
-  const finding = (mark: string) => (found: { code: string; message: string; mend: string; subject: string }) =>
-    `  ${mark} ${found.code}${found.subject ? ` (${found.subject})` : ""}: ${found.message}${found.mend ? `\n    mend: ${found.mend}` : ""}`;
   const verdict =
     report.blockers.length > 0
       ? "It cannot be moved as it is:"
       : `It can be moved: ${word(MigrationMode, report.chosenMode)}${report.modeReason ? ` (${report.modeReason})` : ""}${report.forecast ? `; ${describeForecast(report.forecast)}` : ""}`;
   const memory = report.forecast === undefined ? [] : describeClasses(report.forecast);
   const classes = memory.length === 0 ? [] : [`  memory: ${memory.join(", ")}`];
-  return [verdict, ...classes, ...report.blockers.map(finding("✗")), ...report.warnings.map(finding("!"))].join("\n");
+  return [verdict, ...classes, ...report.blockers.map(describeFinding("✗")), ...report.warnings.map(describeFinding("!"))].join("\n");
 }
 
 export function describeNode(node: Node): string {
