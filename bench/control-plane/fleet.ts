@@ -53,7 +53,9 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, postgre
     ...config,
   };
   await writeFile(file, JSON.stringify(whole));
-  const child = spawn(process.execPath, [bin, "core", "--config", file], {
+  // BENCH_CORE_ARGS="--cpu-prof --cpu-prof-dir=/tmp/profiles": where the time goes.
+  const nodeArgs = (process.env.BENCH_CORE_ARGS ?? "").split(" ").filter((each) => each !== "");
+  const child = spawn(process.execPath, [...nodeArgs, bin, "core", "--config", file], {
     stdio: ["ignore", "ignore", openSync(join(dir, "core.log"), "a")],
   });
   const url = `http://127.0.0.1:${http}`;

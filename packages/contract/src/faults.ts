@@ -52,6 +52,11 @@ export const faults = {
     "Look whether its agent runs and reaches the control plane.",
     "backoff",
   ),
+  NODE_IS_CONNECTED: row(
+    Code.FailedPrecondition,
+    "The node is heard",
+    "Only a node without a session can be declared dead; `aether cordon NODE` keeps new workloads off it.",
+  ),
   NODE_NAME_TAKEN: row(Code.AlreadyExists, "A node of this name is registered", "Choose another name, or remove the old node."),
   NODE_LACKS_CAPABILITY: row(
     Code.FailedPrecondition,
@@ -156,6 +161,7 @@ export const faults = {
     "Nothing to do: this one stands by and takes over when it is needed.",
     "backoff",
   ),
+  STALE_TERM: row(Code.Aborted, "The command comes from a control plane that leads no more", "Nothing to do: another one took over."),
   STALE_FENCE: row(Code.Aborted, "The command comes from a control plane whose lease is over", "Nothing to do: another one took over."),
   COMMAND_EXPIRED: row(Code.DeadlineExceeded, "The command arrived too late", "It was not begun; it is sent again if still wanted.", "now"),
   STEP_INTERRUPTED: row(Code.Aborted, "The agent restarted in the middle of the step", "The migration is rolled back by itself.", "now"),

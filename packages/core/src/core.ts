@@ -181,6 +181,7 @@ async function assemble(
     },
     telemetry,
     agentConfig,
+    term: leadership?.term ?? 0,
     sign,
     complete: snapshotKeys.complete,
     clock,
@@ -267,7 +268,7 @@ async function assemble(
   const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
   const parts: readonly Part[] = [
     { routes: agentRoute },
-    { routes: nodeRoutes({ db, events, sessions: gateway, memory }) },
+    { routes: nodeRoutes({ db, events, sessions: gateway, memory, nowMs }) },
     { routes: workloadRoutes({ db, events, sessions: gateway, offers, converge, pool }) },
     { routes: accessRoutes(tokens, authority) },
     { routes: accountRoutes({ accounts, sessions: browserSessions, links, audit, traceUrl: config.traceUrl }) },

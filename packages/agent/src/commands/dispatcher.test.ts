@@ -265,7 +265,7 @@ describe("the dispatcher", () => {
 
   it("says UNKNOWN of what it never saw and INTERRUPTED of what a restart cut off", async () => {
     expect(dispatcher.answer("cmd-never").outcome).toBe(CommandOutcome.UNKNOWN);
-    const head = { id: "cmd-cut", action: "freeze", workload: "db", epoch: 1, migrationId: "mig-1", fence: 1 };
+    const head = { id: "cmd-cut", action: "freeze", workload: "db", epoch: 1, migrationId: "mig-1", fence: 1, term: 0 };
     await journal.begin(head);
     await dispatcher.settleInterrupted();
     expect(dispatcher.answer("cmd-cut")).toMatchObject({ outcome: CommandOutcome.INTERRUPTED, error: { code: "STEP_INTERRUPTED" } });

@@ -84,6 +84,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       epoch: epochOf(command),
       migrationId: command.migrationId,
       fence: Number(command.fence),
+      term: Number(command.term),
     };
     const traceId = /^[0-9a-f]{2}-([0-9a-f]{32})-/.exec(command.traceparent)?.[1] ?? "";
     const its = log.child({ commandId: command.id, action, workload: command.workload, migrationId: command.migrationId, traceId });

@@ -1,12 +1,17 @@
 import { describe, expect, it } from "vitest";
 import { type GateQuestion, refusalOf } from "./gate.ts";
 
-const seen = { highestEpoch: (name: string) => (name === "db" ? 4 : 0), highestFence: (id: string) => (id === "mig-1" ? 9 : 0) };
+const seen = {
+  highestEpoch: (name: string) => (name === "db" ? 4 : 0),
+  highestFence: (id: string) => (id === "mig-1" ? 9 : 0),
+  highestTerm: () => 7,
+};
 const question: GateQuestion = {
   workload: "db",
   epoch: 4,
   migrationId: "mig-1",
   fence: 9,
+  term: 7,
   validForMs: 1_000,
   waitedMs: 10,
   isEpochBound: true,
@@ -28,6 +33,13 @@ describe("the gate", () => {
   it("lets cleaning up through in an old epoch, but not from an old control plane", () => {
     expect(refusalOf({ ...question, epoch: 3, isEpochBound: false }, seen)).toBeUndefined();
     expect(refusalOf({ ...question, epoch: 3, fence: 8, isEpochBound: false }, seen)?.code).toBe("STALE_FENCE");
+  });
+
+  it("refuses a control plane that another one took over from, whatever it asks for", () => {
+    expect(refusalOf({ ...question, term: 6, migrationId: "", workload: "new", isEpochBound: false }, seen)?.code).toBe("STALE_TERM");
+    expect(refusalOf({ ...question, term: 8 }, seen)).toBeUndefined();
+    // One that has its database for itself has no terms.
+    expect(refusalOf({ ...question, term: 0 }, seen)).toBeUndefined();
   });
 
   it("without a duration, waits for ever", () => {

@@ -6,6 +6,8 @@ export interface GateQuestion {
   readonly epoch: number;
   readonly migrationId: string;
   readonly fence: number;
+  /** Of the leadership of who sends it; 0: it has its database for itself, and nobody can have taken over. */
+  readonly term: number;
   /** Undefined: for ever. */
   readonly validForMs: number | undefined;
   /** Since this agent received it, on its monotonic clock: the agent's date never decides. */
@@ -17,11 +19,14 @@ export interface GateQuestion {
 export interface Seen {
   highestEpoch(workload: string): number;
   highestFence(migrationId: string): number;
+  highestTerm(): number;
 }
 
-/** The reason why it must not begin: STALE_EPOCH, STALE_FENCE, COMMAND_EXPIRED; undefined when it may. */
+/** The reason why it must not begin: STALE_TERM, STALE_EPOCH, STALE_FENCE, COMMAND_EXPIRED; undefined when it may. */
 export function refusalOf(question: GateQuestion, seen: Seen): Fault | undefined {
-  const { workload, epoch, migrationId, fence, validForMs, waitedMs } = question;
+  const { workload, epoch, migrationId, fence, term, validForMs, waitedMs } = question;
+  const highestTerm = seen.highestTerm();
+  if (term !== 0 && term < highestTerm) return fault("STALE_TERM", `term ${term} is over, this node has seen ${highestTerm}`);
   const highestEpoch = seen.highestEpoch(workload);
   if (question.isEpochBound && epoch < highestEpoch) {
     return fault("STALE_EPOCH", `${workload}: epoch ${epoch} is over, this node has seen ${highestEpoch}`);

@@ -24,6 +24,7 @@ const head = (id: string, epoch = 1, fence = 1): CommandHead => ({
   epoch,
   migrationId: "mig-1",
   fence,
+  term: 3,
 });
 const result = (commandId: string, outcome = CommandOutcome.OK) => create(CommandResultSchema, { commandId, outcome });
 /** What a kill -9 leaves: the files as they are now. */

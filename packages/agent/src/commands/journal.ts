@@ -1,6 +1,6 @@
 // What this node has been told to do and what came of it. A command is on disk before it begins and its result before it is sent, so
-// that the same id is done once, whatever dies when. Beside it the two numbers that fence off an old control plane: the highest epoch of
-// each workload and the highest fence of each migration. One record log, rewritten when it has grown; what was acknowledged is kept
+// that the same id is done once, whatever dies when. Beside it the numbers that fence off an old control plane: the highest epoch of
+// each workload, the highest fence of each migration, and the highest term. One record log, rewritten when it has grown; what was acknowledged is kept
 // for a while, since a control plane that lost its own memory may ask again.
 import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,6 +19,7 @@ export interface CommandHead {
   readonly epoch: number;
   readonly migrationId: string;
   readonly fence: number;
+  readonly term: number;
 }
 
 export type JournalEntry =
@@ -42,6 +43,7 @@ export interface CommandJournal {
   unacknowledged(): readonly CommandResult[];
   highestEpoch(workload: string): number;
   highestFence(migrationId: string): number;
+  highestTerm(): number;
   /** Highest epoch of every workload that this node has seen. */
   epochs(): Readonly<Record<string, number>>;
   close(): Promise<void>;
@@ -63,12 +65,18 @@ const headSchema = z.object({
   epoch: z.number(),
   migrationId: z.string(),
   fence: z.number(),
+  term: z.number().default(0),
 });
 const recordSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("begin"), head: headSchema }),
   z.object({ kind: z.literal("finish"), head: headSchema, result: z.base64() }),
   z.object({ kind: z.literal("ack"), id: z.string() }),
-  z.object({ kind: z.literal("known"), epochs: z.record(z.string(), z.number()), fences: z.record(z.string(), z.number()) }),
+  z.object({
+    kind: z.literal("known"),
+    epochs: z.record(z.string(), z.number()),
+    fences: z.record(z.string(), z.number()),
+    term: z.number().default(0),
+  }),
 ]);
 type JournalRecord = z.infer<typeof recordSchema>;
 
@@ -84,8 +92,10 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
   const entries = new Map<string, JournalEntry>();
   const epochs = new Map<string, number>();
   const fences = new Map<string, number>();
+  let term = 0;
 
   const learn = (head: CommandHead) => {
+    term = Math.max(term, head.term);
     if (head.workload !== "") epochs.set(head.workload, Math.max(head.epoch, epochs.get(head.workload) ?? 0));
     if (head.migrationId === "") return;
     const fence = Math.max(head.fence, fences.get(head.migrationId) ?? 0);
@@ -107,6 +117,7 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
       const entry = entries.get(record.id);
       if (entry?.state === "finished") entries.set(record.id, { ...entry, isAcked: true });
     } else {
+      term = Math.max(term, record.term);
       for (const [workload, epoch] of Object.entries(record.epochs)) epochs.set(workload, Math.max(epoch, epochs.get(workload) ?? 0));
       for (const [id, fence] of Object.entries(record.fences)) fences.set(id, Math.max(fence, fences.get(id) ?? 0));
     }
@@ -134,7 +145,7 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
   async function rewrite(): Promise<void> {
     const fresh = await openRecordLog(`${path}.new`, () => undefined);
     const put = (record: JournalRecord) => fresh.append(encode(record), false);
-    await put({ kind: "known", epochs: Object.fromEntries(epochs), fences: Object.fromEntries(fences) });
+    await put({ kind: "known", epochs: Object.fromEntries(epochs), fences: Object.fromEntries(fences), term });
     for (const entry of entries.values()) {
       if (entry.state === "running") await put({ kind: "begin", head: entry.head });
       else {
@@ -175,6 +186,7 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
     unacknowledged: () => [...entries.values()].flatMap((entry) => (entry.state === "finished" && !entry.isAcked ? [entry.result] : [])),
     highestEpoch: (workload) => epochs.get(workload) ?? 0,
     highestFence: (migrationId) => fences.get(migrationId) ?? 0,
+    highestTerm: () => term,
     epochs: () => Object.fromEntries(epochs),
     async close() {
       await tail;

@@ -1,10 +1,11 @@
-// aether nodes, aether cordon, aether uncordon
+// aether nodes [dead], aether cordon, aether uncordon
 import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
 import type { Command } from "commander";
+import { ExitWith } from "../exit-with.ts";
 import { action, withCommon } from "../options.ts";
 
 export function registerNodes(program: Command): void {
-  withCommon(program.command("nodes"))
+  const nodes = withCommon(program.command("nodes"))
     .description("list nodes: state, what each can do, what runs there")
     .addHelpText("after", "\nExamples:\n  $ aether nodes\n  $ aether nodes --json")
     .action(
@@ -15,14 +16,14 @@ export function registerNodes(program: Command): void {
         const { ago, bytes, word } = await import("../render/units.ts");
         const { everyPage } = await import("../pages.ts");
         const client = (await core()).client(NodeService);
-        const nodes: Node[] = await everyPage(async (page) => {
+        const found: Node[] = await everyPage(async (page) => {
           const answer = await client.listNodes({ page }, { signal, timeoutMs: 15_000 });
           return { items: answer.nodes, nextPageToken: answer.nextPageToken };
         });
         const nowMs = Date.now();
-        output.result(toPlain(ListNodesResponseSchema, { nodes }), () =>
+        output.result(toPlain(ListNodesResponseSchema, { nodes: found }), () =>
           renderTable(
-            nodes,
+            found,
             [
               { title: "NODE", cell: (n) => n.id },
               {
@@ -43,8 +44,39 @@ export function registerNodes(program: Command): void {
         );
       }),
     );
+  registerDead(nodes);
   registerCordon(program, "cordon", "take no new workload on a node; what runs there stays");
   registerCordon(program, "uncordon", "let a node take workloads again");
+}
+
+function registerDead(nodes: Command): void {
+  withCommon(nodes.command("dead <node>"))
+    .description("your word that a node is gone for good: its workloads may be restored elsewhere")
+    .option("--reason <text>", "how you know; kept in the audit", "")
+    .option("--yes", "do it; without this it is only said what becomes of its workloads")
+    .addHelpText(
+      "after",
+      "\nThe control plane cannot know that a node that is not heard is dead; it may only be cut off. If it still runs, its workloads then run twice" +
+        "\nuntil it is heard again and its copies are removed. Make sure first: the instance is terminated." +
+        "\n\nExamples:\n  $ aether nodes dead n1                                   # what would that mean?" +
+        "\n  $ aether nodes dead n1 --reason 'terminated, i-0abc' --yes",
+    )
+    .action(
+      action(async ({ core, output, signal }, node: string, options: { reason: string; yes?: boolean }) => {
+        const { DeclareNodeDeadResponseSchema, NodeService } = await import("@aether/contract/gen/aether/v2/node_pb");
+        const { toPlain } = await import("../plain.ts");
+        const isDryRun = options.yes !== true;
+        const client = (await core()).client(NodeService);
+        const answer = await client.declareNodeDead({ id: node, reason: options.reason, isDryRun }, { signal, timeoutMs: 15_000 });
+        const fates = answer.workloads.map(({ name, outcome }) => `  - ${name} ${outcome}`).join("\n") || "  - nothing ran there";
+        output.result(toPlain(DeclareNodeDeadResponseSchema, answer), () =>
+          isDryRun
+            ? `If ${node} is dead:\n${fates}\nNothing was changed. Do it: add --yes`
+            : `${node} is dead by your word:\n${fates}\nShould it be heard again, copies that went on elsewhere are removed from it.`,
+        );
+        if (isDryRun) throw new ExitWith(4);
+      }),
+    );
 }
 
 function registerCordon(program: Command, name: "cordon" | "uncordon", description: string): void {

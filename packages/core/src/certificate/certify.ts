@@ -33,7 +33,7 @@ export interface CertificateFacts {
   readonly modeReason: string;
   readonly freezeBytes: number | undefined;
   readonly preflight: { readonly blockers: readonly Finding[]; readonly warnings: readonly Finding[]; readonly ageMs: number } | undefined;
-  /** Best first, as the planner would take them. */
+  /** The best two, as the planner would take them; where there is none, some of those that cannot take it. */
   readonly targets: readonly TargetScore[];
   /** The best target is of the same pool as the source: a wave may take both. */
   readonly isSamePool: boolean;
@@ -272,7 +272,7 @@ function doubts(facts: CertificateFacts): Reason[] {
 }
 
 function inputsOf(facts: CertificateFacts, best: TargetScore | undefined): Input[] {
-  const others = facts.targets.filter((target) => target.isEligible).length - 1;
+  const second = facts.targets.filter((target) => target.isEligible)[1];
   const age = facts.preflight === undefined ? "" : `${Math.round(facts.preflight.ageMs / 1000)} s ago`;
   return [
     { name: "memory", value: mebibytes(facts.memory.value), basis: facts.memory.basis, detail: facts.memory.detail },
@@ -301,7 +301,7 @@ function inputsOf(facts: CertificateFacts, best: TargetScore | undefined): Input
       name: "target",
       value: best?.nodeId ?? "none",
       basis: best === undefined ? "missing" : "measured",
-      detail: best === undefined ? "" : others === 0 ? "there is no second choice" : `${others} more could take it`,
+      detail: best === undefined ? "" : second === undefined ? "there is no second choice" : `then ${second.nodeId}`,
     },
   ];
 }

@@ -10,8 +10,9 @@ import type { Db } from "../db/database.ts";
 import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import { readNodeViews } from "../migration/fleet-view.ts";
 import { modeFromProto } from "../migration/mode.ts";
-import { type NodeView, poolOf, scoreTargets } from "../migration/plan.ts";
+import { explainTarget, type NodeView, noContext, poolOf } from "../migration/plan.ts";
 import { writesOf } from "../migration/rates.ts";
+import { createTargets } from "../migration/targets.ts";
 import type { CertificateFacts, Known } from "./certify.ts";
 import { paceOf } from "./estimate.ts";
 import { bandwidthOf, type Measured, relevant, spreadOf } from "./measure.ts";
@@ -41,6 +42,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
   if (rows.length === 0) return [];
   const nodes = await readNodeViews(db, isConnected);
   const byId = new Map(nodes.map((node) => [node.id, node]));
+  const places = createTargets(nodes);
   const preflights = await readPreflights(db);
   const dirty = await readDirtyRates(db, nowMs);
   return rows.map((row) => {
@@ -55,8 +57,12 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
       nowMs,
     );
     const source = byId.get(row.node_id);
-    const targets = scoreTargets({ name: row.name, nodeId: row.node_id, memoryBytes: memory.value, needs: preflight?.needs }, nodes);
-    const target = byId.get(targets.find((each) => each.isEligible)?.nodeId ?? "");
+    const need = { name: row.name, nodeId: row.node_id, memoryBytes: memory.value, needs: preflight?.needs };
+    const { rated, unable } = places.look(need, source, noContext);
+    // Those that it would go to, and if there is none, why.
+    const shown = rated.length > 0 ? rated.slice(0, 2).map(({ node }) => node) : unable.slice(0, 6);
+    const targets = shown.map((node) => explainTarget(need, source, node, noContext));
+    const target = rated[0]?.node;
     const bandwidth = bandwidthOf(moves, row.node_id, target?.id ?? "");
     const forecast = preflight?.report.forecast;
     const mine = relevant(moves, row.name);

@@ -1,6 +1,6 @@
 // Kysely's view of sql/*.sql, table by table. Enumerations are the texts that the checks allow; `proto.ts` maps them to the contract.
 import type { JsonValue } from "@bufbuild/protobuf";
-import type { ColumnType, Generated, Insertable, Selectable, Updateable } from "kysely";
+import type { ColumnType, Generated, GeneratedAlways, Insertable, Selectable, Updateable } from "kysely";
 
 /** jsonb: read as parsed JSON; written as a JSON text or a value that JSON.stringify takes. Lists must be written as JSON text. */
 export type Json = ColumnType<JsonValue, JsonValue | string, JsonValue | string>;
@@ -18,6 +18,8 @@ export interface NodesTable {
   lost_at: Date | null;
   interruption_at: Date | null;
   clock_offset_ms: number | null;
+  declared_dead_at: ColumnType<Date | null, Date | null | undefined, Date | null>;
+  facts_hash: GeneratedAlways<string>;
 }
 
 export type WorkloadDesired = "running" | "stopped" | "removed";

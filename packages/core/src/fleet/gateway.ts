@@ -56,6 +56,8 @@ export interface GatewayOptions {
   /** What nodes measure: taken at once, never waited for. */
   readonly telemetry: { take(nodeId: string, report: TelemetryReport): void };
   readonly agentConfig: AgentConfig;
+  /** Of this process's leadership, in every command; 0: it has the database for itself. */
+  readonly term?: number;
   /** By core's identity. */
   readonly sign: (purpose: string, content: Uint8Array<ArrayBuffer>) => MessageInitShape<typeof SignedBytesSchema>;
   /** What is put into a command as it leaves, and is not on record. */
@@ -103,7 +105,8 @@ export function createGateway(options: GatewayOptions): Gateway {
     const validForMs = command.validFor === undefined ? undefined : durationMs(command.validFor) - (clock.monotonicMs() - firstSaidMs);
     if (validForMs !== undefined && validForMs <= 0) return;
     const timed = validForMs === undefined ? command : { ...command, validFor: durationFromMs(Math.ceil(validForMs)) };
-    const now = options.complete?.(timed) ?? timed;
+    const led = { ...timed, term: BigInt(options.term ?? 0) };
+    const now = options.complete?.(led) ?? led;
     say(session, { case: "signedCommand", value: create(SignedBytesSchema, options.sign("command", toBinary(CommandSchema, now))) });
   };
 

@@ -113,6 +113,7 @@ export function createMemory({ db, events, reports, sessions, nowMs, log }: Memo
           .set({
             seen_at: new Date(nowMs()),
             lost_at: null,
+            declared_dead_at: null,
             clock_offset_ms: clockOffsetMs ?? null,
             ...(isAnother ? { interruption_at: null } : {}),
           })

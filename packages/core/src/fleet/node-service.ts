@@ -5,6 +5,7 @@ import type { Db } from "../db/database.ts";
 import type { Events } from "../events/events.ts";
 import { type Caller, callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
+import { declareDead, fatesOf, refuseWhileHeard } from "./declare-dead.ts";
 import type { Memory } from "./memory.ts";
 import { requireNode, toNode, workloadsByNode } from "./node-store.ts";
 import type { AgentSessions } from "./sessions.ts";
@@ -14,9 +15,10 @@ export interface NodeServiceOptions {
   readonly events: Events;
   readonly sessions: AgentSessions;
   readonly memory: Memory;
+  readonly nowMs: () => number;
 }
 
-export function nodeRoutes({ db, events, sessions, memory }: NodeServiceOptions): (router: ConnectRouter) => void {
+export function nodeRoutes({ db, events, sessions, memory, nowMs }: NodeServiceOptions): (router: ConnectRouter) => void {
   const show = (row: Parameters<typeof toNode>[0], workloads: readonly string[]): Node => {
     const node = toNode(row, workloads, sessions.isConnected(row.id));
     const usage = memory.usage(row.id);
@@ -68,5 +70,12 @@ export function nodeRoutes({ db, events, sessions, memory }: NodeServiceOptions)
       getNode: async ({ id }) => ({ node: await get(id) }),
       cordonNode: ({ id, reason }, context) => setCordon(id, true, reason, callerOf(context)),
       uncordonNode: ({ id }, context) => setCordon(id, false, "", callerOf(context)),
+      async declareNodeDead({ id, reason, isDryRun }, context) {
+        await requireNode(db, id, "id");
+        refuseWhileHeard(id, sessions.isConnected(id));
+        const word = { nodeId: id, reason: reason.slice(0, 300), traceId: callerOf(context).traceId, nowMs: nowMs() };
+        if (!isDryRun) await db.transaction().execute((tx) => declareDead(tx, events, word));
+        return { node: await get(id), workloads: await fatesOf(db, id) };
+      },
     });
 }

@@ -42,6 +42,7 @@ export function toNode(row: Row<"nodes">, workloads: readonly string[], isConnec
     ...stamp("registeredAt", row.registered_at),
     ...stamp("seenAt", row.seen_at),
     ...stamp("interruptionAt", row.interruption_at),
+    ...stamp("declaredDeadAt", row.declared_dead_at),
     isConnected,
     isCordoned: row.is_cordoned,
     workloads: [...workloads],

@@ -105,8 +105,9 @@ async function attempt({ db, owner, leaseMs, address, authorityPin }: Leadership
       });
     }
     if (!row.is_free) return { owner: row.owner, address: row.address };
+    // At least the second in which it began: agents remember the highest, and a database that came back from a backup must not go below it.
     const taken = await sql<{ term: string | number }>`
-      update leadership set term = term + 1, owner = ${owner}, address = ${address}, authority_pin = ${authorityPin},
+      update leadership set term = greatest(term + 1, extract(epoch from clock_timestamp())::bigint), owner = ${owner}, address = ${address}, authority_pin = ${authorityPin},
         until = clock_timestamp() + make_interval(secs => ${leaseMs / 1000})
       returning term`.execute(tx);
     return { term: Number(taken.rows[0]?.term), before: row.owner };

@@ -94,6 +94,25 @@ export function rateTarget(need: WorkloadNeed, source: NodeView | undefined, nod
   return score;
 }
 
+/** Can it be a target of any workload at all? */
+export const canBeTarget = (node: NodeView): boolean =>
+  node.isConnected && !node.isCordoned && node.announced === undefined && node.capabilities?.criu?.available === true;
+
+/** No workload is rated higher on it: the parts without what a workload needs, and without penalties. */
+export const mostScore = (node: NodeView): number =>
+  parts[0][0] * Math.min(1, node.memoryAvailableBytes / Math.max(1, node.memoryBytes)) +
+  parts[1][0] * (1 - clamp(node.cpuFraction)) +
+  parts[2][0] / (1 + node.workloadCount) +
+  parts[3][0] * (1 - clamp((node.riskPerHour ?? unknownRisk) * 10)) +
+  parts[4][0] * (node.usdPerHour === undefined ? 0.5 : 1);
+
+/** What every node of the pool loses at least. */
+export function poolPenalty(pool: string, source: NodeView | undefined, { poolsUnderSignal: pools, picksByPool }: ScoreContext): number {
+  if (pool === "") return 0;
+  const isSame = source !== undefined && poolOf(source) === pool;
+  return (pools.has(pool) ? 1 : 0) + (isSame ? 0.3 : 0) + Math.min(0.3, 0.1 * (picksByPool.get(pool) ?? 0));
+}
+
 /** The same with its reasons. */
 export function explainTarget(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): TargetScore {
   const score = rateTarget(need, source, node, context);
@@ -114,12 +133,14 @@ export function explainTarget(need: WorkloadNeed, source: NodeView | undefined, 
 
 const clamp = (value: number): number => Math.min(1, Math.max(0, value));
 
+const unknownRisk = 0.05;
 /** Unknown risk and price count as middling: neither punished nor rewarded. */
-const parts: readonly (readonly [number, (need: WorkloadNeed, source: NodeView | undefined, node: NodeView) => number])[] = [
+type Part = readonly [number, (need: WorkloadNeed, source: NodeView | undefined, node: NodeView) => number];
+const parts: readonly [Part, Part, Part, Part, Part] = [
   [0.35, (need, _source, node) => Math.min(1, (node.memoryAvailableBytes - need.memoryBytes) / Math.max(1, node.memoryBytes))],
   [0.2, (_need, _source, node) => 1 - clamp(node.cpuFraction)],
   [0.15, (_need, _source, node) => 1 / (1 + node.workloadCount)],
-  [0.2, (_need, _source, node) => 1 - clamp((node.riskPerHour ?? 0.05) * 10)],
+  [0.2, (_need, _source, node) => 1 - clamp((node.riskPerHour ?? unknownRisk) * 10)],
   [
     0.1,
     (_need, source, node) =>

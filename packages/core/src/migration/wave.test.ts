@@ -2,7 +2,8 @@ import { NodeCapabilitiesSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type NodeView, noContext, poolOf, poolsUnderSignal, type ScoreContext, spareMemoryBytes } from "./plan.ts";
+import { type NodeView, noContext, poolOf, poolsUnderSignal, type ScoreContext, scoreTargets, spareMemoryBytes } from "./plan.ts";
+import { createTargets } from "./targets.ts";
 import { lateMs, planWave, type WaveLimits, type WaveMove, type WaveNeed } from "./wave.ts";
 
 const gibibyte = 2 ** 30;
@@ -157,5 +158,43 @@ describe("planWave", () => {
     const plan = planWave(needs, nodes, noContext, limits({ movesAtOnce: 200 }));
     expect(moved(plan)).toHaveLength(200);
     expect(Math.max(...plan.map((move) => move.candidates.length))).toBeLessThanOrEqual(16);
+  });
+});
+
+describe("the search for targets in a large fleet", () => {
+  const fleet = fc.array(
+    fc.record({
+      memoryAvailableBytes: fc.integer({ min: 0, max: 8 }).map((n) => n * gibibyte),
+      cpuFraction: fc.constantFrom(0, 0.25, 0.9),
+      workloadCount: fc.integer({ min: 0, max: 4 }),
+      zone: fc.constantFrom("a", "b", "c", ""),
+      instanceType: fc.constantFrom("m5.large", "c5.large"),
+      isCordoned: fc.boolean(),
+      riskPerHour: fc.constantFrom(undefined, 0.01, 0.3),
+      usdPerHour: fc.constantFrom(undefined, 0.02, 0.2),
+      announced: fc.constantFrom(undefined, undefined, undefined, "notice" as const),
+    }),
+    { minLength: 33, maxLength: 120 },
+  );
+  it("finds what looking at every node finds", () => {
+    fc.assert(
+      fc.property(fleet, fc.integer({ min: 0, max: 6 }), fc.array(fc.nat(119), { maxLength: 5 }), (kinds, gibibytes, taken) => {
+        const nodes = kinds.map((kind, i) => node(`n${i}`, kind));
+        const targets = createTargets(nodes);
+        // Some were given something since.
+        for (const i of taken) {
+          const one = nodes[i];
+          if (one === undefined) continue;
+          Object.assign(one, { workloadCount: one.workloadCount + 1, memoryAvailableBytes: one.memoryAvailableBytes - gibibyte });
+          targets.lessens(one);
+        }
+        const wanted = need("w", { nodeId: "n0", memoryBytes: gibibytes * gibibyte });
+        const context = { ...noContext, poolsUnderSignal: poolsUnderSignal(nodes), picksByPool: new Map([["m5.large/b", 2]]) };
+        const all = scoreTargets(wanted, nodes, context).filter((each) => each.isEligible);
+        const { rated } = targets.look(wanted, nodes[0], context);
+        expect(rated.map(({ score }) => Math.round(score * 1000) / 1000)).toEqual(all.slice(0, 16).map(({ score }) => score));
+      }),
+      { numRuns: 300 },
+    );
   });
 });

@@ -6,7 +6,8 @@ import type { GuardNote } from "@aether/contract/gen/aether/v2/guard_pb";
 import { GuardNoteSchema } from "@aether/contract/gen/aether/v2/guard_pb";
 import type { TargetScore } from "@aether/contract/gen/aether/v2/signal_pb";
 import { create } from "@bufbuild/protobuf";
-import { explainTarget, type NodeView, poolOf, rateTarget, type ScoreContext, type WorkloadNeed } from "./plan.ts";
+import { explainTarget, type NodeView, poolOf, type ScoreContext, type WorkloadNeed } from "./plan.ts";
+import { createTargets, type Rated, type Targets } from "./targets.ts";
 
 /** What a move of one workload is expected to take when it has its nodes for itself. */
 export interface MoveTimes {
@@ -48,10 +49,10 @@ export interface WaveMove {
 
 /** The very end of a notice is not relied on. */
 export const lateMs = 1_000;
-/** Targets that are tried for one workload, best first, and candidates that are kept with a decision, of each kind. */
+/** Targets that are tried for one workload, best first. */
 const tries = 16;
+/** Of a large fleet: candidates that are kept with a decision. A small one is kept whole. */
 const keptCandidates = 5;
-/** A fleet of this size is kept whole. */
 const smallFleet = 32;
 
 /** No freeze begins later than this before the node is gone: twice what it is expected to take, between 1.5 and 5 s. */
@@ -61,15 +62,17 @@ export const freezeMarginMs = (freezeMs: number): number => Math.min(5_000, Math
 export function planWave(needs: readonly WaveNeed[], nodes: readonly NodeView[], context: ScoreContext, limits: WaveLimits): WaveMove[] {
   const left = nodes.map((node) => ({ ...node, pool: poolOf(node) }));
   const byId = new Map(left.map((node) => [node.id, node]));
+  const targets = createTargets(left);
   const picks = new Map(context.picksByPool);
   const schedule = createSchedule(limits);
   const planned = [...needs].sort(byUrgency).map((need): WaveMove => {
     const now: ScoreContext = { ...context, picksByPool: picks };
-    const move = planOne(need, left, byId, now, schedule);
+    const move = planOne(need, { targets, byId, nodeCount: left.length }, now, schedule);
     const target = byId.get(move.targetNodeId);
     if (move.action === "move" && target !== undefined) {
       target.memoryAvailableBytes -= need.memoryBytes;
       target.workloadCount += 1;
+      targets.lessens(target);
       if (poolOf(target) !== "") picks.set(poolOf(target), (picks.get(poolOf(target)) ?? 0) + 1);
     }
     return move;
@@ -86,14 +89,14 @@ function byUrgency(a: WaveNeed, b: WaveNeed): number {
 
 function planOne(
   need: WaveNeed,
-  nodes: readonly NodeView[],
-  byId: ReadonlyMap<string, NodeView>,
+  { targets, byId, nodeCount }: { targets: Targets; byId: ReadonlyMap<string, NodeView>; nodeCount: number },
   context: ScoreContext,
   schedule: Schedule,
 ): WaveMove {
   const source = byId.get(need.nodeId);
-  const rated = best(need, source, nodes, context);
-  const candidates = explained(need, source, nodes, rated, context);
+  const { rated, unable } = targets.look(need, source, context);
+  const shown = nodeCount <= smallFleet ? rated : rated.slice(0, keptCandidates);
+  const candidates = [...shown.map(({ node }) => node), ...unable].map((node) => explainTarget(need, source, node, context));
   const usableMs = need.leftMs === undefined ? Number.POSITIVE_INFINITY : need.leftMs - lateMs;
   const isForced = need.leftMs !== undefined;
   const base = { need, candidates };
@@ -108,67 +111,23 @@ function planOne(
     const reason = `safe on ${node.id} in ${seconds(slot.safeMs)}${isForced ? ` of ${seconds(usableMs)}` : ""}`;
     return { ...base, action: "move", targetNodeId: node.id, startsAfterMs: slot.startMs, safeAfterMs: slot.safeMs, reason, guards };
   }
-  const why = whyNot(need, rated, nodes, soonest, usableMs);
+  const why = whyNot(rated, nodeCount > 1 || (nodeCount === 1 && !byId.has(need.nodeId)), soonest, usableMs);
   const canSnapshot = isForced && need.times.snapshotMs <= usableMs;
   const reason = canSnapshot ? `${why}; its state is kept in a snapshot first, in ${seconds(need.times.snapshotMs)}` : why;
   const action = canSnapshot ? "snapshot" : "stay";
   return { ...base, action, targetNodeId: "", startsAfterMs: 0, safeAfterMs: canSnapshot ? need.times.snapshotMs : 0, reason, guards: [] };
 }
 
-interface Rated {
-  readonly node: NodeView;
-  readonly score: number;
-}
-
-/** The best of those that can take it, in order: as many as are tried, or all of a small fleet. Not a sort: most nodes of a large fleet are never looked at again. */
-function best(need: WaveNeed, source: NodeView | undefined, nodes: readonly NodeView[], context: ScoreContext): Rated[] {
-  const most = nodes.length <= smallFleet ? nodes.length : tries;
-  const found: Rated[] = [];
-  for (const node of nodes) {
-    const score = rateTarget(need, source, node, context);
-    if (score === undefined) continue;
-    const last = found.at(-1);
-    if (last !== undefined && found.length >= most && !isBetter(score, node.id, last)) continue;
-    let at = found.length;
-    for (let before = found[at - 1]; before !== undefined && isBetter(score, node.id, before); before = found[at - 1]) at--;
-    found.splice(at, 0, { node, score });
-    if (found.length > most) found.pop();
-  }
-  return found;
-}
-
-const isBetter = (score: number, id: string, than: Rated): boolean => score > than.score || (score === than.score && id < than.node.id);
-
 function whyNot(
-  need: WaveNeed,
   rated: readonly Rated[],
-  nodes: readonly NodeView[],
+  hasOthers: boolean,
   soonest: { atMs: number; node: NodeView } | undefined,
   usableMs: number,
 ): string {
   if (soonest !== undefined)
     return `it would be safe on ${soonest.node.id} in ${seconds(soonest.atMs)} at the soonest, and ${seconds(usableMs)} can be used`;
   if (rated.length > 0) return "only last resorts could take it, and nothing forces the move";
-  return nodes.length <= 1 || nodes.every((node) => node.id === need.nodeId)
-    ? "no node can take it: there is no other node"
-    : "no node can take it";
-}
-
-function explained(
-  need: WaveNeed,
-  source: NodeView | undefined,
-  nodes: readonly NodeView[],
-  rated: readonly Rated[],
-  context: ScoreContext,
-): TargetScore[] {
-  const isSmall = nodes.length <= smallFleet;
-  const shown = isSmall ? rated : rated.slice(0, keptCandidates);
-  const unable: NodeView[] = [];
-  for (const node of nodes) {
-    if (unable.length >= (isSmall ? smallFleet : keptCandidates)) break;
-    if (rateTarget(need, source, node, context) === undefined) unable.push(node);
-  }
-  return [...shown.map(({ node }) => node), ...unable].map((node) => explainTarget(need, source, node, context));
+  return hasOthers ? "no node can take it" : "no node can take it: there is no other node";
 }
 
 /** Rails that would have said no, had there been anything else. */

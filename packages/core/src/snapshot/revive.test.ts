@@ -1,4 +1,6 @@
+import { ReflexPlanSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { until } from "@aether/kit";
+import { fromBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type MovingCloud, startMovingCloud } from "../testing/moving-cloud.ts";
 
@@ -46,5 +48,66 @@ describe("a node that dies with its workloads", () => {
     expect(cloud.agents.get("n2")?.commands.map((command) => command.action.case)).toContain("restoreSnapshot");
     const { decisions } = (await cloud.core.call("GET", "/api/v2/decisions?nodeId=n1")).body;
     expect(decisions.map((each: { rule: string }) => each.rule)).toContain("node-dead-restore");
+  }, 60_000);
+});
+
+describe("a node that somebody declares dead", () => {
+  it("is refused while it is heard; then its workloads come back as each of them says, also by hand", async () => {
+    await run("word", "n2", "ON_NODE_LOST_RESTORE");
+    await run("byhand", "n2", "ON_NODE_LOST_HOLD");
+    await run("reflexed", "n2", "ON_NODE_LOST_RESTORE");
+    await cloud.join("n3");
+    // The plan for when nobody can be asked: by it the node would keep what it has, and core knows under which names.
+    await until("a plan with it", 100, 15_000, async () =>
+      cloud.agents
+        .get("n2")
+        ?.received.some(
+          ({ message }) =>
+            message.case === "reflexPlan" &&
+            fromBinary(ReflexPlanSchema, message.value.content).steps.some((step) => step.workload === "reflexed"),
+        )
+        ? true
+        : undefined,
+    );
+    for (const name of ["word", "byhand"])
+      expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
+    const declare = (body: object) => cloud.core.call("POST", "/api/v2/nodes/n2:declareDead", body);
+    expect((await declare({ reason: "terminated" })).body.error.code).toBe("NODE_IS_CONNECTED");
+    await cloud.cut("n2");
+    await until("both to be lost", 100, 10_000, async () => ((await workload("word")).state === "WORKLOAD_STATE_LOST" ? true : undefined));
+    const [snapshot] = (await cloud.core.call("GET", "/api/v2/snapshots?workload=byhand")).body.snapshots;
+    const restore = () => cloud.core.call("POST", `/api/v2/snapshots/${snapshot.id}:restore`, {});
+    // Not heard is not dead: neither by itself nor by hand.
+    expect((await restore()).body.error).toMatchObject({ code: "WORKLOAD_RUNNING", hint: expect.stringContaining("aether nodes dead") });
+
+    const said = (await declare({ isDryRun: true })).body.workloads;
+    expect(said.map((each: { name: string; outcome: string }) => [each.name, each.outcome.split(" ")[0]])).toEqual([
+      ["byhand", "stays"],
+      ["reflexed", "has"],
+      ["safe", "comes"],
+      ["word", "comes"],
+    ]);
+    expect((await cloud.core.call("GET", "/api/v2/nodes/n2")).body.node.declaredDeadAt).toBeUndefined();
+    expect((await declare({ reason: "terminated" })).status).toBe(200);
+    const back = await until("it to be back", 200, 25_000, async () => {
+      const now = await workload("word");
+      return now.state === "WORKLOAD_STATE_RUNNING" ? now : undefined;
+    });
+    expect(back.nodeId).toBe("n3");
+    // Nobody told of this one: its node made it in its last moments, and never came back.
+    const reflexed = await until("it to be back", 200, 25_000, async () => {
+      const now = await workload("reflexed");
+      return now.state === "WORKLOAD_STATE_RUNNING" ? now : undefined;
+    });
+    expect(reflexed.nodeId).toBe("n3");
+    const kept = (await cloud.core.call("GET", "/api/v2/snapshots?workload=reflexed")).body.snapshots;
+    expect(kept).toMatchObject([{ state: "SNAPSHOT_STATE_READY", nodeId: "n2" }]);
+    const looked = cloud.agents
+      .get("n3")
+      ?.commands.find(({ action, workload: name }) => action.case === "verifySnapshot" && name === "reflexed");
+    expect(looked?.action.case === "verifySnapshot" && looked.action.value.snapshotId).toBe(kept[0].id);
+    expect((await workload("byhand")).state).toBe("WORKLOAD_STATE_LOST");
+    expect((await restore()).status).toBe(200);
+    expect((await workload("byhand")).nodeId).not.toBe("n2");
   }, 60_000);
 });

@@ -1,6 +1,6 @@
 // A workload whose node died with it comes back from its newest snapshot on another node, if it says so (on_node_lost) and if the node is known to be
 // dead: heartbeats alone do not tell, a node that is cut off may run on. What counts is an announced interruption whose time is over while the node is
-// not heard. The old placement ends with the same transaction, so a copy that comes back all the same is stale and is removed.
+// not heard, or somebody's word (fleet/declare-dead.ts). The old placement ends with the same transaction, so a copy that comes back all the same is stale and is removed.
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Logger, sleep } from "@aether/kit";
@@ -8,6 +8,7 @@ import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
+import { isDead } from "../fleet/declare-dead.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
@@ -28,8 +29,6 @@ export interface ReviveOptions {
   readonly sweepMs?: number;
 }
 
-/** After the announced time: the cloud's clock and ours may differ by as much. */
-const deadMarginMs = 10_000;
 const verifyDeadlineMs = 120_000;
 
 export function createRevive(options: ReviveOptions): Part & { stop(): Promise<void>; sweep(): Promise<string[]> } {
@@ -42,24 +41,27 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       .selectFrom("workloads")
       .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
       .innerJoin("nodes", "nodes.id", "placements.node_id")
-      .select(["workloads.name", "workloads.spec", "placements.node_id", "placements.epoch", "nodes.interruption_at"])
+      .select(["workloads.name", "workloads.spec", "placements.node_id", "placements.epoch"])
+      .select(["nodes.lost_at", "nodes.interruption_at", "nodes.declared_dead_at"])
       .where("workloads.state", "=", "lost")
       .where("workloads.desired", "=", "running")
       .where("workloads.migration_id", "is", null)
       .where("nodes.lost_at", "is not", null)
-      .where("nodes.interruption_at", "<", new Date(nowMs() - deadMarginMs))
       .orderBy("workloads.name")
       .execute();
     const revived: string[] = [];
     for (const row of rows) {
       const spec = fromColumn(WorkloadSpecSchema, row.spec);
-      if (spec.evacuation?.onNodeLost !== OnNodeLost.RESTORE || sessions.isConnected(row.node_id)) continue;
+      if (!isDead(row, nowMs()) || spec.evacuation?.onNodeLost !== OnNodeLost.RESTORE || sessions.isConnected(row.node_id)) continue;
       const lost = {
         name: row.name,
         nodeId: row.node_id,
         epoch: Number(row.epoch),
         memoryLimitBytes: Number(spec.memoryLimitBytes),
-        goneAt: row.interruption_at,
+        why:
+          row.declared_dead_at === null
+            ? `was announced to go at ${row.interruption_at?.toISOString()} and is not heard since`
+            : `was declared dead at ${row.declared_dead_at.toISOString()}`,
       };
       if (await revive(lost).catch((caught: unknown) => void log.warn({ err: caught, workload: row.name }, "revive.waits")))
         revived.push(row.name);
@@ -67,13 +69,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
     return revived;
   }
 
-  async function revive(lost: {
-    name: string;
-    nodeId: string;
-    epoch: number;
-    memoryLimitBytes: number;
-    goneAt: Date | null;
-  }): Promise<boolean> {
+  async function revive(lost: { name: string; nodeId: string; epoch: number; memoryLimitBytes: number; why: string }): Promise<boolean> {
     await lookForReflex(lost.name, lost.nodeId, lost.epoch);
     const snapshot = await db
       .selectFrom("snapshots")
@@ -117,7 +113,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
   }
 
   async function place(
-    lost: { name: string; nodeId: string; epoch: number; goneAt: Date | null },
+    lost: { name: string; nodeId: string; epoch: number; why: string },
     snapshot: Row<"snapshots">,
     target: string,
   ): Promise<boolean> {
@@ -138,7 +134,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       if (taken === undefined) return false;
       const epoch = await placeNext(tx, lost.name, target, `restore/${snapshot.id}`, lost.epoch + 1);
       const ageSeconds = Math.round((nowMs() - snapshot.created_at.getTime()) / 1000);
-      const reason = `${lost.nodeId} was announced to go at ${lost.goneAt?.toISOString()} and is not heard since: ${lost.name} is restored on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
+      const reason = `${lost.nodeId} ${lost.why}: ${lost.name} is restored on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
       await tx
         .insertInto("decisions")
         .values({
@@ -149,7 +145,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
           rule_version: "revive/1",
           reason,
           inputs: JSON.stringify([
-            { name: "node", value: "not heard, and its announced time is over" },
+            { name: "node", value: lost.why },
             { name: "policy of the workload", value: "restore when its node is lost" },
             { name: "newest snapshot", value: `${snapshot.id}, ${ageSeconds} s old` },
           ]),

@@ -15,6 +15,8 @@ import { fromColumn, fromColumnOrNone, stamp, toColumn } from "../db/proto.ts";
 import type { Row, SnapshotStateText } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
+import { isDead } from "../fleet/declare-dead.ts";
+import { requireNode } from "../fleet/node-store.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { type Caller, callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
@@ -46,7 +48,7 @@ export interface Snapshots extends Part {
 }
 
 export function createSnapshots(options: SnapshotOptions): Snapshots {
-  const { db, events, sessions, log } = options;
+  const { db, events, sessions, nowMs, log } = options;
 
   async function requireSnapshot(id: string): Promise<Row<"snapshots">> {
     const row = await db.selectFrom("snapshots").selectAll().where("id", "=", id).executeTakeFirst();
@@ -140,9 +142,12 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     const existing = await findWorkload(db, spec.name);
     if (existing) {
       refuseWhileMoving(existing);
-      if (!["stopped", "exited", "failed"].includes(existing.state)) {
+      const isOnDeadNode =
+        existing.state === "lost" && existing.node_id !== null && isDead(await requireNode(db, existing.node_id, "id"), nowMs());
+      if (!isOnDeadNode && !["stopped", "exited", "failed"].includes(existing.state)) {
         throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.state} on ${existing.node_id ?? "a node"}; stop it first`, {
           field: "id",
+          ...(existing.state === "lost" ? { hint: "If its node is gone for good, say so: aether nodes dead NODE." } : {}),
         });
       }
     }

@@ -24,6 +24,10 @@ export interface MovingCloud {
   readonly announced: ReadonlyMap<string, string>;
   /** Sends one report of the client of this workload; `over` is what it saw otherwise. */
   report(workload: string, over?: Record<string, unknown>): Promise<number>;
+  /** One more node. */
+  join(nodeId: string): Promise<void>;
+  /** The node is not heard any more. */
+  cut(nodeId: string): Promise<void>;
   /** The node is given notice for so soon, and is not heard any more. */
   lose(nodeId: string, afterSeconds: number): void;
   /** The control plane stops and starts again; its agents come back. */
@@ -120,6 +124,12 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
         ...over,
       };
       return (await core.call("POST", `/api/v2/oracles/${workload}:report`, body)).status;
+    },
+    join: connect,
+    async cut(nodeId) {
+      const agent = agents.get(nodeId);
+      agents.delete(nodeId);
+      await agent?.disconnect();
     },
     lose(nodeId, afterSeconds) {
       tell(nodeId, SignalKind.NOTICE, afterSeconds);

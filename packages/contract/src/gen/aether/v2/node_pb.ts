@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/node.proto.
  */
 export const file_aether_v2_node: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZXRoZXIvdjIvbm9kZS5wcm90bxIJYWV0aGVyLnYyIrkDChBOb2RlQ2FwYWJpbGl0aWVzEhYKDmtlcm5lbF92ZXJzaW9uGAEgASgJEgwKBGFyY2gYAiABKAkSFAoMY3B1X2ZlYXR1cmVzGAMgAygJEicKBGNyaXUYBCABKAsyGS5hZXRoZXIudjIuQ3JpdUNhcGFiaWxpdHkSFAoMcnVuY192ZXJzaW9uGAUgASgJEhYKDmRpcnR5X3RyYWNraW5nGAYgASgJEhIKCmxhenlfcGFnZXMYByABKAgSEwoLcGFja2V0X2hvbGQYCCABKAkSGQoRc3VwcG9ydHNfc25hcHNob3QYCSABKAgSIwoHbWlzc2luZxgKIAMoCzISLmFldGhlci52Mi5NaXNzaW5nEgwKBGVicGYYCyABKAgSGAoQeHNhdmVfY29tcG9uZW50cxgMIAMoCRITCgt4c2F2ZV9ieXRlcxgNIAEoDRIWCg5jZ3JvdXBfdmVyc2lvbhgOIAEoDRIRCglwaWRfbGltaXQYDyABKAQSFgoOdGltZV9uYW1lc3BhY2UYECABKAgSEQoJY3B1X21vZGVsGBEgASgJEhYKDnN1cHBvcnRzX2NoYW9zGCggASgIIncKDkNyaXVDYXBhYmlsaXR5EhEKCWF2YWlsYWJsZRgBIAEoCBIPCgd2ZXJzaW9uGAIgASgJEhYKDmNhbmFyeV9kdW1wX21zGAMgASgBEhkKEWNhbmFyeV9yZXN0b3JlX21zGAQgASgBEg4KBnJlYXNvbhgFIAEoCSIyCgdNaXNzaW5nEgwKBHdoYXQYASABKAkSCwoDd2h5GAIgASgJEgwKBG1lbmQYAyABKAkijAEKCkNsb3VkRmFjdHMSEAoIcHJvdmlkZXIYASABKAkSDgoGcmVnaW9uGAIgASgJEgwKBHpvbmUYAyABKAkSDwoHem9uZV9pZBgEIAEoCRITCgtpbnN0YW5jZV9pZBgFIAEoCRIVCg1pbnN0YW5jZV90eXBlGAYgASgJEhEKCWxpZmVjeWNsZRgHIAEoCSLwAQoJTm9kZUZhY3RzEhAKCGhvc3RuYW1lGAEgASgJEhQKDGxpbmtfYWRkcmVzcxgCIAEoCRIRCglsaW5rX3BvcnQYAyABKA0SFAoMbWVtb3J5X2J5dGVzGAQgASgEEhEKCWNwdV9jb3VudBgFIAEoDRIVCg1hZ2VudF92ZXJzaW9uGAYgASgJEjEKDGNhcGFiaWxpdGllcxgHIAEoCzIbLmFldGhlci52Mi5Ob2RlQ2FwYWJpbGl0aWVzEiQKBWNsb3VkGAggASgLMhUuYWV0aGVyLnYyLkNsb3VkRmFjdHMSDwoHYm9vdF9pZBgJIAEoCSLUAgoETm9kZRIKCgJpZBgBIAEoCRIjCgVzdGF0ZRgCIAEoDjIULmFldGhlci52Mi5Ob2RlU3RhdGUSIwoFZmFjdHMYAyABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEjEKDXJlZ2lzdGVyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlZW5fYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGlzX2Nvbm5lY3RlZBgGIAEoCBITCgtpc19jb3Jkb25lZBgHIAEoCBIjCgV1c2FnZRgIIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USEQoJd29ya2xvYWRzGAkgAygJEjMKD2ludGVycnVwdGlvbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiegoJTm9kZVVzYWdlEhQKDGNwdV9mcmFjdGlvbhgBIAEoARIZChFtZW1vcnlfdXNlZF9ieXRlcxgCIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAMgASgEEhwKFGFnZW50X3Jlc2lkZW50X2J5dGVzGAQgASgEIjgKEExpc3ROb2Rlc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJMChFMaXN0Tm9kZXNSZXNwb25zZRIeCgVub2RlcxgBIAMoCzIPLmFldGhlci52Mi5Ob2RlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIcCg5HZXROb2RlUmVxdWVzdBIKCgJpZBgBIAEoCSIwCg9HZXROb2RlUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlIi8KEUNvcmRvbk5vZGVSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIzChJDb3Jkb25Ob2RlUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlIiEKE1VuY29yZG9uTm9kZVJlcXVlc3QSCgoCaWQYASABKAkiNQoUVW5jb3Jkb25Ob2RlUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlKocBCglOb2RlU3RhdGUSGgoWTk9ERV9TVEFURV9VTlNQRUNJRklFRBAAEhQKEE5PREVfU1RBVEVfUkVBRFkQARITCg9OT0RFX1NUQVRFX0xPU1QQAhIXChNOT0RFX1NUQVRFX0NPUkRPTkVEEAMSGgoWTk9ERV9TVEFURV9JTlRFUlJVUFRFRBAEMsQDCgtOb2RlU2VydmljZRJhCglMaXN0Tm9kZXMSGy5hZXRoZXIudjIuTGlzdE5vZGVzUmVxdWVzdBocLmFldGhlci52Mi5MaXN0Tm9kZXNSZXNwb25zZSIZiLUYAoLT5JMCDxINL2FwaS92Mi9ub2RlcxJgCgdHZXROb2RlEhkuYWV0aGVyLnYyLkdldE5vZGVSZXF1ZXN0GhouYWV0aGVyLnYyLkdldE5vZGVSZXNwb25zZSIeiLUYAoLT5JMCFBISL2FwaS92Mi9ub2Rlcy97aWR9EnMKCkNvcmRvbk5vZGUSHC5hZXRoZXIudjIuQ29yZG9uTm9kZVJlcXVlc3QaHS5hZXRoZXIudjIuQ29yZG9uTm9kZVJlc3BvbnNlIiiItRgDgtPkkwIeOgEqIhkvYXBpL3YyL25vZGVzL3tpZH06Y29yZG9uEnsKDFVuY29yZG9uTm9kZRIeLmFldGhlci52Mi5VbmNvcmRvbk5vZGVSZXF1ZXN0Gh8uYWV0aGVyLnYyLlVuY29yZG9uTm9kZVJlc3BvbnNlIiqItRgDgtPkkwIgOgEqIhsvYXBpL3YyL25vZGVzL3tpZH06dW5jb3Jkb25iBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZXRoZXIvdjIvbm9kZS5wcm90bxIJYWV0aGVyLnYyIrkDChBOb2RlQ2FwYWJpbGl0aWVzEhYKDmtlcm5lbF92ZXJzaW9uGAEgASgJEgwKBGFyY2gYAiABKAkSFAoMY3B1X2ZlYXR1cmVzGAMgAygJEicKBGNyaXUYBCABKAsyGS5hZXRoZXIudjIuQ3JpdUNhcGFiaWxpdHkSFAoMcnVuY192ZXJzaW9uGAUgASgJEhYKDmRpcnR5X3RyYWNraW5nGAYgASgJEhIKCmxhenlfcGFnZXMYByABKAgSEwoLcGFja2V0X2hvbGQYCCABKAkSGQoRc3VwcG9ydHNfc25hcHNob3QYCSABKAgSIwoHbWlzc2luZxgKIAMoCzISLmFldGhlci52Mi5NaXNzaW5nEgwKBGVicGYYCyABKAgSGAoQeHNhdmVfY29tcG9uZW50cxgMIAMoCRITCgt4c2F2ZV9ieXRlcxgNIAEoDRIWCg5jZ3JvdXBfdmVyc2lvbhgOIAEoDRIRCglwaWRfbGltaXQYDyABKAQSFgoOdGltZV9uYW1lc3BhY2UYECABKAgSEQoJY3B1X21vZGVsGBEgASgJEhYKDnN1cHBvcnRzX2NoYW9zGCggASgIIncKDkNyaXVDYXBhYmlsaXR5EhEKCWF2YWlsYWJsZRgBIAEoCBIPCgd2ZXJzaW9uGAIgASgJEhYKDmNhbmFyeV9kdW1wX21zGAMgASgBEhkKEWNhbmFyeV9yZXN0b3JlX21zGAQgASgBEg4KBnJlYXNvbhgFIAEoCSIyCgdNaXNzaW5nEgwKBHdoYXQYASABKAkSCwoDd2h5GAIgASgJEgwKBG1lbmQYAyABKAkijAEKCkNsb3VkRmFjdHMSEAoIcHJvdmlkZXIYASABKAkSDgoGcmVnaW9uGAIgASgJEgwKBHpvbmUYAyABKAkSDwoHem9uZV9pZBgEIAEoCRITCgtpbnN0YW5jZV9pZBgFIAEoCRIVCg1pbnN0YW5jZV90eXBlGAYgASgJEhEKCWxpZmVjeWNsZRgHIAEoCSLwAQoJTm9kZUZhY3RzEhAKCGhvc3RuYW1lGAEgASgJEhQKDGxpbmtfYWRkcmVzcxgCIAEoCRIRCglsaW5rX3BvcnQYAyABKA0SFAoMbWVtb3J5X2J5dGVzGAQgASgEEhEKCWNwdV9jb3VudBgFIAEoDRIVCg1hZ2VudF92ZXJzaW9uGAYgASgJEjEKDGNhcGFiaWxpdGllcxgHIAEoCzIbLmFldGhlci52Mi5Ob2RlQ2FwYWJpbGl0aWVzEiQKBWNsb3VkGAggASgLMhUuYWV0aGVyLnYyLkNsb3VkRmFjdHMSDwoHYm9vdF9pZBgJIAEoCSKKAwoETm9kZRIKCgJpZBgBIAEoCRIjCgVzdGF0ZRgCIAEoDjIULmFldGhlci52Mi5Ob2RlU3RhdGUSIwoFZmFjdHMYAyABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEjEKDXJlZ2lzdGVyZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3NlZW5fYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGlzX2Nvbm5lY3RlZBgGIAEoCBITCgtpc19jb3Jkb25lZBgHIAEoCBIjCgV1c2FnZRgIIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USEQoJd29ya2xvYWRzGAkgAygJEjMKD2ludGVycnVwdGlvbl9hdBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNAoQZGVjbGFyZWRfZGVhZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiegoJTm9kZVVzYWdlEhQKDGNwdV9mcmFjdGlvbhgBIAEoARIZChFtZW1vcnlfdXNlZF9ieXRlcxgCIAEoBBIeChZtZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAMgASgEEhwKFGFnZW50X3Jlc2lkZW50X2J5dGVzGAQgASgEIjgKEExpc3ROb2Rlc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJMChFMaXN0Tm9kZXNSZXNwb25zZRIeCgVub2RlcxgBIAMoCzIPLmFldGhlci52Mi5Ob2RlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIcCg5HZXROb2RlUmVxdWVzdBIKCgJpZBgBIAEoCSIwCg9HZXROb2RlUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlIi8KEUNvcmRvbk5vZGVSZXF1ZXN0EgoKAmlkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSIzChJDb3Jkb25Ob2RlUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlIiEKE1VuY29yZG9uTm9kZVJlcXVlc3QSCgoCaWQYASABKAkiNQoUVW5jb3Jkb25Ob2RlUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlIkgKFkRlY2xhcmVOb2RlRGVhZFJlcXVlc3QSCgoCaWQYASABKAkSDgoGcmVhc29uGAIgASgJEhIKCmlzX2RyeV9ydW4YAyABKAgiaAoXRGVjbGFyZU5vZGVEZWFkUmVzcG9uc2USHQoEbm9kZRgBIAEoCzIPLmFldGhlci52Mi5Ob2RlEi4KCXdvcmtsb2FkcxgCIAMoCzIbLmFldGhlci52Mi5EZWFkTm9kZVdvcmtsb2FkIncKEERlYWROb2RlV29ya2xvYWQSDAoEbmFtZRgBIAEoCRITCgtzbmFwc2hvdF9pZBgCIAEoCRIvCgtzbmFwc2hvdF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHb3V0Y29tZRgEIAEoCSqHAQoJTm9kZVN0YXRlEhoKFk5PREVfU1RBVEVfVU5TUEVDSUZJRUQQABIUChBOT0RFX1NUQVRFX1JFQURZEAESEwoPTk9ERV9TVEFURV9MT1NUEAISFwoTTk9ERV9TVEFURV9DT1JET05FRBADEhoKFk5PREVfU1RBVEVfSU5URVJSVVBURUQQBDLOBAoLTm9kZVNlcnZpY2USYQoJTGlzdE5vZGVzEhsuYWV0aGVyLnYyLkxpc3ROb2Rlc1JlcXVlc3QaHC5hZXRoZXIudjIuTGlzdE5vZGVzUmVzcG9uc2UiGYi1GAKC0+STAg8SDS9hcGkvdjIvbm9kZXMSYAoHR2V0Tm9kZRIZLmFldGhlci52Mi5HZXROb2RlUmVxdWVzdBoaLmFldGhlci52Mi5HZXROb2RlUmVzcG9uc2UiHoi1GAKC0+STAhQSEi9hcGkvdjIvbm9kZXMve2lkfRJzCgpDb3Jkb25Ob2RlEhwuYWV0aGVyLnYyLkNvcmRvbk5vZGVSZXF1ZXN0Gh0uYWV0aGVyLnYyLkNvcmRvbk5vZGVSZXNwb25zZSIoiLUYA4LT5JMCHjoBKiIZL2FwaS92Mi9ub2Rlcy97aWR9OmNvcmRvbhJ7CgxVbmNvcmRvbk5vZGUSHi5hZXRoZXIudjIuVW5jb3Jkb25Ob2RlUmVxdWVzdBofLmFldGhlci52Mi5VbmNvcmRvbk5vZGVSZXNwb25zZSIqiLUYA4LT5JMCIDoBKiIbL2FwaS92Mi9ub2Rlcy97aWR9OnVuY29yZG9uEocBCg9EZWNsYXJlTm9kZURlYWQSIS5hZXRoZXIudjIuRGVjbGFyZU5vZGVEZWFkUmVxdWVzdBoiLmFldGhlci52Mi5EZWNsYXJlTm9kZURlYWRSZXNwb25zZSItiLUYA4LT5JMCIzoBKiIeL2FwaS92Mi9ub2Rlcy97aWR9OmRlY2xhcmVEZWFkYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * What a node can do, found by doing (see the agent's canary), never by version tables alone.
@@ -365,6 +365,13 @@ export type Node = Message<"aether.v2.Node"> & {
    * @generated from field: google.protobuf.Timestamp interruption_at = 10;
    */
   interruptionAt?: Timestamp | undefined;
+
+  /**
+   * Set while somebody's word stands that it is dead (DeclareNodeDead); ends when it is heard again.
+   *
+   * @generated from field: google.protobuf.Timestamp declared_dead_at = 11;
+   */
+  declaredDeadAt?: Timestamp | undefined;
 };
 
 /**
@@ -553,6 +560,97 @@ export const UncordonNodeResponseSchema: GenMessage<UncordonNodeResponse> = /*@_
   messageDesc(file_aether_v2_node, 14);
 
 /**
+ * @generated from message aether.v2.DeclareNodeDeadRequest
+ */
+export type DeclareNodeDeadRequest = Message<"aether.v2.DeclareNodeDeadRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * How you know; kept in the audit.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * Answers what would happen, and changes nothing.
+   *
+   * @generated from field: bool is_dry_run = 3;
+   */
+  isDryRun: boolean;
+};
+
+/**
+ * Describes the message aether.v2.DeclareNodeDeadRequest.
+ * Use `create(DeclareNodeDeadRequestSchema)` to create a new message.
+ */
+export const DeclareNodeDeadRequestSchema: GenMessage<DeclareNodeDeadRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_node, 15);
+
+/**
+ * @generated from message aether.v2.DeclareNodeDeadResponse
+ */
+export type DeclareNodeDeadResponse = Message<"aether.v2.DeclareNodeDeadResponse"> & {
+  /**
+   * @generated from field: aether.v2.Node node = 1;
+   */
+  node?: Node | undefined;
+
+  /**
+   * One line a workload of the node: what becomes of it.
+   *
+   * @generated from field: repeated aether.v2.DeadNodeWorkload workloads = 2;
+   */
+  workloads: DeadNodeWorkload[];
+};
+
+/**
+ * Describes the message aether.v2.DeclareNodeDeadResponse.
+ * Use `create(DeclareNodeDeadResponseSchema)` to create a new message.
+ */
+export const DeclareNodeDeadResponseSchema: GenMessage<DeclareNodeDeadResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_node, 16);
+
+/**
+ * @generated from message aether.v2.DeadNodeWorkload
+ */
+export type DeadNodeWorkload = Message<"aether.v2.DeadNodeWorkload"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The snapshot that it is restored from; empty: it is not restored by itself.
+   *
+   * @generated from field: string snapshot_id = 2;
+   */
+  snapshotId: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp snapshot_at = 3;
+   */
+  snapshotAt?: Timestamp | undefined;
+
+  /**
+   * What becomes of it, in words.
+   *
+   * @generated from field: string outcome = 4;
+   */
+  outcome: string;
+};
+
+/**
+ * Describes the message aether.v2.DeadNodeWorkload.
+ * Use `create(DeadNodeWorkloadSchema)` to create a new message.
+ */
+export const DeadNodeWorkloadSchema: GenMessage<DeadNodeWorkload> = /*@__PURE__*/
+  messageDesc(file_aether_v2_node, 17);
+
+/**
  * @generated from enum aether.v2.NodeState
  */
 export enum NodeState {
@@ -639,6 +737,18 @@ export const NodeService: GenService<{
     methodKind: "unary";
     input: typeof UncordonNodeRequestSchema;
     output: typeof UncordonNodeResponseSchema;
+  },
+  /**
+   * Your word that the node is gone for good and nothing of it runs any more: heartbeats alone do not tell that. Its workloads that say so
+   * (on_node_lost restore) come back from their newest snapshot on other nodes, in the next epoch; the others may be restored by hand. Should the node
+   * come back all the same, its copies are stale and are removed. Refused while it is heard (NODE_IS_CONNECTED).
+   *
+   * @generated from rpc aether.v2.NodeService.DeclareNodeDead
+   */
+  declareNodeDead: {
+    methodKind: "unary";
+    input: typeof DeclareNodeDeadRequestSchema;
+    output: typeof DeclareNodeDeadResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aether_v2_node, 0);
