@@ -7,7 +7,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { createAetherPolicy, greedyPolicy, type Job, type Policy, quantile, simulate, uniformProgressPolicy } from "@aether/risk";
-import { savingsRows } from "../../packages/cli/src/commands/savings/read.ts";
+import { savingsRows } from "../../packages/cli/src/commands/savings/months.ts";
+import { readFilePrices } from "../../packages/cli/src/prices/file-prices.ts";
 import { drawPlot } from "./plot.ts";
 import { findTraces, readGroup, readTable, readText } from "./traces.ts";
 
@@ -123,7 +124,7 @@ function reliabilityDiagram(): void {
 
 function savingsPlot(traces: string): void {
   const curve = (interruptionFactor: number): [number, number][] => {
-    const medians = savingsRows(traces, { planDiscount: 0.28, interruptionFactor }).map((row) => row.median);
+    const medians = savingsRows(readFilePrices(traces, {}), { planDiscount: 0.28, interruptionFactor }).map((row) => row.median);
     return Array.from({ length: 21 }, (_, i) => [i * 5, 100 * quantile(medians, i / 20)]);
   };
   writeFileSync(

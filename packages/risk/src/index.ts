@@ -25,6 +25,8 @@ export * from "./multi-zone/aether-zones.ts";
 export * from "./multi-zone/market.ts";
 export * from "./multi-zone/optimum.ts";
 export * from "./multi-zone/transfer.ts";
+export * from "./prices/price-book.ts";
+export * from "./prices/recorded.ts";
 export * from "./savings/month.ts";
 export * from "./signals/feed.ts";
 export * from "./signals/incident.ts";

@@ -1,12 +1,7 @@
 // A pool: the spot instances of one type in one zone. Its name is pool/REGION/ZONE/INSTANCE_TYPE everywhere.
 import { fault } from "@aether/contract";
 import type { NodeFacts } from "@aether/contract/gen/aether/v2/node_pb";
-
-export interface PoolKey {
-  readonly region: string;
-  readonly zone: string;
-  readonly instanceType: string;
-}
+import type { PoolKey } from "@aether/risk";
 
 const part = /^[a-z0-9][a-z0-9.-]{0,39}$/;
 

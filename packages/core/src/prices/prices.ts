@@ -161,9 +161,22 @@ export function createPrices({ db, config, nowMs, log, onFetched = () => undefin
     runDue: fetches.runDue,
     async start(signal) {
       await writeConfigured();
+      const oldest = new Date(nowMs() - config.keepDays * dayMs);
+      // The last change before stays: it is the price in force from then on.
       await db
         .deleteFrom("spot_prices")
-        .where("at", "<", new Date(nowMs() - config.keepDays * dayMs))
+        .where("at", "<", oldest)
+        .where(({ exists, selectFrom }) =>
+          exists(
+            selectFrom("spot_prices as later")
+              .select("later.at")
+              .whereRef("later.region", "=", "spot_prices.region")
+              .whereRef("later.zone", "=", "spot_prices.zone")
+              .whereRef("later.instance_type", "=", "spot_prices.instance_type")
+              .whereRef("later.at", ">", "spot_prices.at")
+              .where("later.at", "<=", oldest),
+          ),
+        )
         .execute();
       await fetches.start(signal);
     },

@@ -2,8 +2,8 @@
 // in force. A node's cost is shared by the workloads on it at that moment, equally; both nodes of a move are billed while both run. Hours
 // without a known price are not priced, and are said.
 import { type Saving, SavingSchema } from "@aether/contract/gen/aether/v2/price_pb";
+import { type PriceStep, priceAt } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
-import type { PriceStep } from "./store.ts";
 
 /** A time in which something ran, ms. */
 export interface Interval {
@@ -65,7 +65,7 @@ export function countSavings({ nodes, workloads, moves, prices }: SavingsInput):
       const toMs = sorted[i + 1];
       if (toMs === undefined) break;
       const hours = (toMs - fromMs) / hourMs;
-      const spent = node.isSpot ? inForce(known.spot, fromMs) : known.onDemandUsdPerHour;
+      const spent = node.isSpot ? priceAt(known.spot, fromMs) : known.onDemandUsdPerHour;
       const cost = { hours, usdPerHour: spent, onDemandUsdPerHour: known.onDemandUsdPerHour, pool: node.pool, isSpot: node.isSpot };
       fleet.add(cost, 1);
       tallyOf(byNode, `node/${node.nodeId}`).add(cost, 1);
@@ -82,15 +82,6 @@ export function countSavings({ nodes, workloads, moves, prices }: SavingsInput):
     frozenMs: all.reduce((total, each) => total + each.frozenMs, 0),
   };
   return { fleet: fleet.message(sum), workloads: list(byWorkload), pools: list(byPool), nodes: list(byNode) };
-}
-
-function inForce(steps: readonly PriceStep[], atMs: number): number | undefined {
-  let found: number | undefined;
-  for (const step of steps) {
-    if (step.atMs > atMs) break;
-    found = step.usdPerHour;
-  }
-  return found;
 }
 
 interface Cost {

@@ -2,6 +2,7 @@
 import { fault } from "@aether/contract";
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { PriceService, type PriceSource, PriceSourceSchema } from "@aether/contract/gen/aether/v2/price_pb";
+import type { PoolKey } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -10,9 +11,9 @@ import { fromColumn, stamp } from "../db/proto.ts";
 import { fetchState } from "../fetch/fetches.ts";
 import { readLosses } from "../risk/losses.ts";
 import { readBlackout } from "./blackout.ts";
-import { isSpot, type PoolKey, parsePoolName, poolName, poolOf } from "./pool.ts";
+import { isSpot, parsePoolName, poolName, poolOf } from "./pool.ts";
 import { countSavings, type NodeRun } from "./savings.ts";
-import { freshPrice, type PriceBook, readPriceBook } from "./store.ts";
+import { freshPrice, type PriceTables, readPriceBook } from "./store.ts";
 
 export interface PriceServiceOptions {
   readonly db: Db;
@@ -132,7 +133,7 @@ async function readNodeRuns(db: Db, fromMs: number, toMs: number): Promise<NodeR
   });
 }
 
-function known(book: PriceBook, key: PoolKey, atMs: number) {
+function known(book: PriceTables, key: PoolKey, atMs: number) {
   const spot = freshPrice(book, key, atMs);
   const onDemand = book.onDemand(key);
   const score = book.placementScore(key);
@@ -146,7 +147,7 @@ function known(book: PriceBook, key: PoolKey, atMs: number) {
   };
 }
 
-function sourcesOf(book: PriceBook, keys: readonly PoolKey[]): PriceSource[] {
+function sourcesOf(book: PriceTables, keys: readonly PoolKey[]): PriceSource[] {
   const found = keys.flatMap((key) => [book.spotSource(key), book.onDemand(key), book.placementScore(key), book.advisorBand(key)]);
   const byName = new Map<string, PriceSource>();
   for (const each of found) {

@@ -1,43 +1,24 @@
 // Price tables: written by the fetchers, read by assessments, savings and the price service.
+import { type PoolKey, type PriceBook, type PriceOrigin, type PriceStep, priceAt, type Sourced } from "@aether/risk";
 import type { Kysely } from "kysely";
 import type { Database, Row } from "../db/schema.ts";
-import { type PoolKey, poolName } from "./pool.ts";
+import { poolName } from "./pool.ts";
 
 /** A price that was not confirmed for this long is not used: the market may have moved. */
 export const priceStaleMs = 86_400_000;
 const scoreStaleMs = 86_400_000;
 const advisorStaleMs = 90 * 86_400_000;
 
-/** The price in force from a time on, ms and USD per hour. */
-export interface PriceStep {
-  readonly atMs: number;
-  readonly usdPerHour: number;
-}
-
-export interface Sourced<Value> {
-  readonly value: Value;
-  /** e.g. DescribeSpotPriceHistory, spot-advisor, configured. */
-  readonly source: string;
-  readonly origin: string;
-  readonly fetchedAt: Date;
-}
-
 /** All that is known of the pools, in memory: one read for a pass over the fleet. */
-export interface PriceBook {
-  /** Steps that cover the asked time, oldest first; empty when unknown. */
-  spot(pool: PoolKey): readonly PriceStep[];
-  spotSource(pool: PoolKey): Omit<Sourced<number>, "value"> | undefined;
-  onDemand(pool: PoolKey): Sourced<number> | undefined;
+export interface PriceTables extends PriceBook {
   placementScore(pool: PoolKey): Sourced<number> | undefined;
-  advisorBand(pool: PoolKey): Sourced<number> | undefined;
-  readonly pools: readonly PoolKey[];
 }
 
 export const spotPriceFetch = (region: string): string => `DescribeSpotPriceHistory ${region}`;
 export const placementFetch = (region: string): string => `GetSpotPlacementScores ${region}`;
 
 /** Reads everything that is needed to price the time since `sinceMs`; of one pool, or of all. */
-export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs: number, only?: PoolKey): Promise<PriceBook> {
+export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs: number, only?: PoolKey): Promise<PriceTables> {
   const spotRows = () => {
     const query = db.selectFrom("spot_prices").selectAll();
     if (only === undefined) return query;
@@ -69,7 +50,7 @@ export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs
   ]);
   const confirmed = new Map(fetches.map((row) => [row.name, row.last_success_at]));
   const steps = new Map<string, PriceStep[]>();
-  const sources = new Map<string, Omit<Sourced<number>, "value">>();
+  const sources = new Map<string, PriceOrigin>();
   const pools = new Map<string, PoolKey>();
   for (const row of [...before, ...after]) {
     const pool = { region: row.region, zone: row.zone, instanceType: row.instance_type };
@@ -90,13 +71,18 @@ export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs
   }
   const bandBy = new Map(bands.map((row) => [byType(row.region, row.instance_type), row]));
   const scoreBy = new Map(scores.map((row) => [poolName({ region: row.region, zone: row.zone, instanceType: row.instance_type }), row]));
+  const onDemandOf = (pool: PoolKey): Sourced<number> | undefined => {
+    const row = onDemandBy.get(byType(pool.region, pool.instanceType));
+    return row && { value: row.usd_per_hour, source: row.source, origin: row.origin, fetchedAt: row.fetched_at };
+  };
   return {
     pools: [...pools.values()],
     spot: (pool) => steps.get(poolName(pool)) ?? [],
     spotSource: (pool) => sources.get(poolName(pool)),
-    onDemand(pool) {
-      const row = onDemandBy.get(byType(pool.region, pool.instanceType));
-      return row && { value: row.usd_per_hour, source: row.source, origin: row.origin, fetchedAt: row.fetched_at };
+    onDemand: onDemandOf,
+    onDemandSteps(pool) {
+      const price = onDemandOf(pool);
+      return price === undefined ? [] : [{ atMs: Number.NEGATIVE_INFINITY, usdPerHour: price.value }];
     },
     placementScore(pool) {
       const row = scoreBy.get(poolName(pool));
@@ -107,16 +93,6 @@ export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs
       return row && { value: row.band, source: "spot-advisor", origin: row.origin, fetchedAt: row.fetched_at };
     },
   };
-}
-
-/** The price in force at a time; undefined before the first that is known. */
-export function priceAt(steps: readonly PriceStep[], atMs: number): number | undefined {
-  let found: number | undefined;
-  for (const step of steps) {
-    if (step.atMs > atMs) break;
-    found = step.usdPerHour;
-  }
-  return found;
 }
 
 /** The price now, if the source has confirmed it lately. */

@@ -2,13 +2,13 @@
 // that a drill has announced do not count as interruptions of the pool: nobody lost an instance.
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { type RiskInput, RiskInputSchema } from "@aether/contract/gen/aether/v2/risk_pb";
-import type { Evidence, PoolReadings } from "@aether/risk";
+import { type Evidence, type PoolKey, type PoolReadings, type PriceBook, priceAt } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import { fromColumn } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
-import { isSpot, type PoolKey, poolName, poolOf } from "../prices/pool.ts";
-import { freshPrice, type PriceBook, priceAt, readPriceBook } from "../prices/store.ts";
+import { isSpot, poolName, poolOf } from "../prices/pool.ts";
+import { freshPrice, type PriceTables, readPriceBook } from "../prices/store.ts";
 import { capacityShare, type NodeSpan } from "./capacity.ts";
 import { type Loss, readLosses } from "./losses.ts";
 
@@ -122,7 +122,7 @@ function readClock(facts: Facts, nowMs: number): void {
   facts.readings.hourOfDay = (nowMs % dayMs) / hourMs;
 }
 
-function readPool(facts: Facts, pool: PoolKey, book: PriceBook, lossesOf: LossCounts, nowMs: number): void {
+function readPool(facts: Facts, pool: PoolKey, book: PriceTables, lossesOf: LossCounts, nowMs: number): void {
   const { readings, say } = facts;
   readClock(facts, nowMs);
   const { lastHour, lastDay, neighboursLastHour } = lossesOf(pool);

@@ -8,13 +8,13 @@ import {
   type ReplayPolicyResponse,
   ReplayPolicyResponseSchema,
 } from "@aether/contract/gen/aether/v2/risk_pb";
-import { type MoveCosts, type MovePolicy, type PoolTick, probabilityWithin, replay } from "@aether/risk";
+import { type MoveCosts, type MovePolicy, type PoolTick, priceAt, probabilityWithin, replay } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import { parsePoolName, poolName, poolOf } from "../prices/pool.ts";
-import { priceAt, readPriceBook } from "../prices/store.ts";
+import { readPriceBook } from "../prices/store.ts";
 import { readLosses } from "./losses.ts";
 
 const tickMs = 600_000;

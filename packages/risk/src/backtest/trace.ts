@@ -4,6 +4,8 @@
  * not available, because a policy that is told otherwise would be paid for luck. Reading files is left to the caller: this parses text.
  */
 
+import { pricesAt } from "../prices/price-book.ts";
+
 /** One pool's history on a fixed tick grid. All arrays have the same length. */
 export interface Trace {
   /** ZONE_DEVICE, the name used in result tables. */
@@ -81,14 +83,12 @@ export function parseTrace(input: TraceText): Trace {
   const probed = isComplete ? {} : { probed: Uint8Array.from(capacity, (value) => (value >= 0 ? 1 : 0)) };
   const base = { pair: input.pair, zone: input.zone, gapSeconds: input.gapSeconds, available, ...probed };
   if (input.priceCsv === undefined) return base;
-  const raw = expandRuns(parseRuns(input.priceCsv), Number.NaN);
-  const spotUsdPerHour = new Float64Array(capacity.length);
-  let last = raw.find((price) => !Number.isNaN(price));
-  if (last === undefined) return base;
-  for (let t = 0; t < capacity.length; t++) {
-    const price = raw[t];
-    if (price !== undefined && !Number.isNaN(price)) last = price;
-    spotUsdPerHour[t] = last * (input.priceFactor ?? 1);
-  }
-  return { ...base, spotUsdPerHour };
+  const gapMs = input.gapSeconds * 1000;
+  const steps = parseRuns(input.priceCsv).map(({ firstTick, value }) => ({ atMs: firstTick * gapMs, usdPerHour: value }));
+  const [first] = steps;
+  if (first === undefined) return base;
+  const ticks = Array.from(capacity, (_, t) => t * gapMs);
+  const factor = input.priceFactor ?? 1;
+  // Before its first price a series has that one.
+  return { ...base, spotUsdPerHour: pricesAt(steps, ticks).map((usd) => (Number.isNaN(usd) ? first.usdPerHour : usd) * factor) };
 }

@@ -64,7 +64,7 @@ export interface MultiResult {
 const IDLE: Place = { kind: "idle" };
 const EPSILON_SECONDS = 1e-3;
 
-export const priceAt = (zone: Zone, tick: number): number => zone.trace.spotUsdPerHour?.[tick] ?? zone.spotUsdPerHour;
+export const zonePriceAt = (zone: Zone, tick: number): number => zone.trace.spotUsdPerHour?.[tick] ?? zone.spotUsdPerHour;
 
 /** Runs one policy over one window. Throws when it runs spot that it did not get. */
 export function simulateZones(zones: readonly Zone[], startTick: number, job: MultiJob, policy: MultiPolicy): MultiResult {
@@ -107,7 +107,7 @@ export function simulateZones(zones: readonly Zone[], startTick: number, job: Mu
     const wasLost = previous.kind === "spot" && !has(previous.zone);
     if (wasLost) losses++;
     const current = wasLost ? IDLE : previous;
-    for (const [i, zone] of zones.entries()) view.spotUsdPerHour[i] = priceAt(zone, at);
+    for (const [i, zone] of zones.entries()) view.spotUsdPerHour[i] = zonePriceAt(zone, at);
     view.elapsedSeconds = tick * gap;
     view.remainingSeconds = job.workSeconds - done;
     view.current = current;

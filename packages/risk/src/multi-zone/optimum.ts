@@ -3,7 +3,7 @@
  * a checkpoint for nothing while idle, and rounds every start's delay down to the progress unit.
  */
 import type { MultiJob, Zone } from "./market.ts";
-import { priceAt } from "./market.ts";
+import { zonePriceAt } from "./market.ts";
 
 /** Least cost in USD of one window; infinite when no schedule finishes in time. `unitSeconds` divides the gap. */
 export function optimumUsd(zones: readonly Zone[], startTick: number, job: MultiJob, unitSeconds: number): number {
@@ -32,7 +32,7 @@ export function optimumUsd(zones: readonly Zone[], startTick: number, job: Multi
     for (let to = 0; to < places; to++) {
       const zone = zones[zoneOf(to)];
       if (to > 0 && isSpot(to) && zone?.trace.available[at] !== 1) continue;
-      const usd = to === 0 || zone === undefined ? 0 : ((isSpot(to) ? priceAt(zone, at) : zone.onDemandUsdPerHour) * gap) / 3600;
+      const usd = to === 0 || zone === undefined ? 0 : ((isSpot(to) ? zonePriceAt(zone, at) : zone.onDemandUsdPerHour) * gap) / 3600;
       const out = to * width;
       for (let from = 0; from < places; from++) {
         const isStart = to > 0 && to !== from;

@@ -4,34 +4,33 @@
  */
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { resolve } from "node:path";
+import { fault } from "@aether/contract";
 import { RESULT_COLUMNS } from "@aether/risk";
 import { type Command, InvalidArgumentError } from "commander";
+import { action, type Context, wholeNumber, withCommon } from "../../options.ts";
+import { MOST_HOURS } from "../../prices/core-prices.ts";
+import { findMarkets, type MarketFlags } from "./markets.ts";
 import { backtestZones, type ZonesOptions } from "./over-zones.ts";
 import { runTasks } from "./pool.ts";
+import { saveMarkets } from "./save-markets.ts";
 import { readStarts, windowsOf } from "./starts.ts";
 import { byReferenceOrder, POLICY_NAMES, type PolicyName, type PoolTask } from "./task.ts";
-import { listTraces } from "./traces.ts";
 
 /** The group that a starts file's ticks are counted in. */
 const STARTS_GROUP = "aws-2022-10-26-full";
 
-interface BacktestOptions extends Partial<Pick<ZonesOptions, "zones" | "zonePrices" | "startHours">> {
+interface BacktestOptions extends Partial<Pick<ZonesOptions, "zones" | "zonePrices" | "startHours">>, MarketFlags {
   readonly checkpointGb: number;
-  readonly traces: string;
-  readonly group?: string;
   readonly starts?: string;
   readonly windows: number;
   readonly jobHours: number;
   readonly deadlineHours: number[];
   readonly changeoverHours: number[];
   readonly policies: PolicyName[];
-  readonly onDemandPrice: number;
   readonly spotPrice: number;
-  readonly prices?: boolean;
   readonly threads: number;
   readonly csv?: string;
-  readonly json?: boolean;
+  readonly saveTraces?: string;
 }
 
 interface Summary {
@@ -70,94 +69,87 @@ function policies(text: string): PolicyName[] {
 
 /** Adds the `backtest` command to the program. */
 export function registerBacktest(program: Command): void {
-  program
-    .command("backtest")
+  withCommon(program.command("backtest"))
     .description("replay a job with a deadline on recorded spot markets and compare policies")
-    .requiredOption("--traces <dir>", "folder with manifest.csv and the traces it names")
-    .option("--group <name>", "only this group of traces")
+    .option("--traces <dir>", "folder with manifest.csv and the traces it names, instead of the control plane's own price tables")
+    .option("--group <name>", "with --traces: only this group of traces")
+    .option("--hours <h>", "of the price tables: how far back (720)", wholeNumber(1, MOST_HOURS))
+    .option("--region <name>", "of the price tables: only this region")
+    .option("--instance-type <name>", "of the price tables: only this type")
+    .option("--save-traces <dir>", "write what was run over as a folder for --traces")
     .option("--starts <file>", "JSON file with the start ticks of the windows")
     .option("--windows <n>", "windows for each trace, spread evenly, when no --starts is given", wholePositive, 30)
     .option("--job-hours <h>", "work of the job", positive, 48)
     .option("--deadline-hours <h,...>", "deadlines", numbers, [52, 60])
     .option("--changeover-hours <h,...>", "paid on every start", numbers, [0.2])
     .option("--policies <a,b>", POLICY_NAMES.join(", "), policies, [...POLICY_NAMES])
-    .option("--on-demand-price <usd>", "USD per hour", positive, 3.06)
+    .option("--on-demand-price <usd>", "USD per hour (the price tables' own; 3.06 with --traces)", positive)
     .option("--spot-price <usd>", "USD per hour, where a trace has no prices or --prices is not given", positive, 0.9731)
-    .option("--prices", "use the price series beside the traces")
+    .option("--prices", "with --traces: use the price series beside the traces")
     .option("--zones <a,b|all>", "one job over several zones of the group, instead of one after the other")
     .option("--zone-prices <file>", "with --zones: prices by zone, a CSV file of the bundle")
     .option("--checkpoint-gb <gb>", "with --zones: what follows the job to another region", positive, 50)
     .option("--start-hours <h,...>", "with --zones: where windows start", atLeastZero)
     .option("--threads <n>", "worker threads", wholePositive, availableParallelism())
     .option("--csv <file>", "write one row a run")
-    .option("--json", "print one JSON document")
     .addHelpText(
       "after",
       `
+Prices are not capacity: over the price tables a tick counts as there while the spot price is at or below on-demand and the fleet lost no instance of the pool.
+
 Examples:
+  $ aether backtest --hours 336 --instance-type m5.large --job-hours 24 --deadline-hours 30
   $ aether backtest --traces DIR --group aws-2022-10-26-full --deadline-hours 52,60,92 --policies greedy,up,aether --csv runs.csv
   $ aether backtest --traces DIR --group gcp-2025-10-04-h100x16 --zones all --zone-prices reference/gcp_h100_prices_2025-10.csv \\
       --job-hours 34.5555556 --deadline-hours 51.8333333 --start-hours 0,51.8333333,103.6666667`,
     )
-    .action(async (options: BacktestOptions) => {
-      const stop = new AbortController();
-      const onInterrupt = (): void => stop.abort(new Error("interrupted"));
-      process.once("SIGINT", onInterrupt);
-      try {
-        await backtest(options, stop.signal);
-      } catch (error) {
-        process.stderr.write(`backtest: ${error instanceof Error ? error.message : String(error)}\n`);
-        process.exitCode = 1;
-      } finally {
-        process.off("SIGINT", onInterrupt);
-      }
-    });
+    .action(action(backtest));
 }
 
-async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<void> {
-  const dir = resolve(options.traces);
-  const group = options.group ?? (options.starts === undefined ? undefined : STARTS_GROUP);
-  const files = listTraces(dir, group);
-  if (files.length === 0)
-    throw new Error(group === undefined ? "the manifest names no availability traces" : `the manifest has no group "${group}"`);
+async function backtest({ core, output, signal }: Context, options: BacktestOptions): Promise<void> {
+  const from = await findMarkets(options.starts === undefined ? options : { group: STARTS_GROUP, ...options }, core, signal);
+  if (options.saveTraces !== undefined) saveMarkets(options.saveTraces, from);
   const isTerminal = process.stderr.isTTY === true;
   const tell = (share: number, text: string): void => {
     if (isTerminal) process.stderr.write(share < 1 ? `\r${bar(share)} ${text}` : "\r\x1b[K");
   };
-  if (options.zones !== undefined) return backtestZones(dir, files, { ...options, zones: options.zones }, tell, signal);
+  const { zones } = options;
+  if (zones !== undefined) return backtestZones(from, { ...options, zones }, output, tell, signal);
   const starts = options.starts === undefined ? undefined : readStarts(options.starts);
   const longest = Math.max(...options.deadlineHours);
   const tasks: PoolTask[] = [];
   const skipped: string[] = [];
   for (const deadlineHours of options.deadlineHours) {
     for (const changeoverHours of options.changeoverHours) {
-      for (const file of files) {
+      for (const market of from.markets) {
         // All deadlines share their windows, so that their means can be compared.
-        const needed = starts?.lengthTicks ?? Math.ceil((longest * 3600) / file.gapSeconds);
-        const windows = windowsOf(file, starts, Math.max(needed, Math.ceil((longest * 3600) / file.gapSeconds)), options.windows);
+        const needed = starts?.lengthTicks ?? Math.ceil((longest * 3600) / market.gapSeconds);
+        const windows = windowsOf(market, starts, Math.max(needed, Math.ceil((longest * 3600) / market.gapSeconds)), options.windows);
         if (windows.length === 0) {
-          skipped.push(file.pair);
+          skipped.push(market.pair);
           continue;
         }
         const { jobHours, policies } = options;
         tasks.push({
           kind: "pool",
-          dir,
-          file,
+          market,
           windows,
           jobHours,
           deadlineHours,
           changeoverHours,
           policies,
-          onDemandUsdPerHour: options.onDemandPrice,
+          onDemandUsdPerHour: market.onDemandUsdPerHour ?? from.onDemandUsdPerHour,
           spotUsdPerHour: options.spotPrice,
-          withPrices: options.prices === true,
+          withPrices: from.withPrices,
         });
       }
     }
   }
-  if (skipped.length > 0) process.stderr.write(`too short for a ${longest} h window, left out: ${[...new Set(skipped)].join(", ")}\n`);
-  if (tasks.length === 0) throw new Error(`no trace is long enough for a ${longest} h window`);
+  if (skipped.length > 0) output.say(`too short for a ${longest} h window, left out: ${[...new Set(skipped)].join(", ")}`);
+  if (tasks.length === 0)
+    throw fault("INVALID_ARGUMENT", `no trace is long enough for a ${longest} h window`, {
+      hint: "Give a shorter job: --job-hours 8 --deadline-hours 10.",
+    });
   const results = await runTasks(
     tasks,
     options.threads,
@@ -169,8 +161,9 @@ async function backtest(options: BacktestOptions, signal: AbortSignal): Promise<
     writeFileSync(options.csv, `${[RESULT_COLUMNS, ...rows.map((row) => row.line)].join("\n")}\n`);
   }
   const summaries = summarise(tasks, results);
-  if (options.json) process.stdout.write(`${JSON.stringify({ runs: summaries.reduce((n, s) => n + s.runs, 0), summaries }, null, 2)}\n`);
-  else printTable(summaries);
+  output.result({ runs: summaries.reduce((n, s) => n + s.runs, 0), source: from.source, summaries }, () =>
+    [table(summaries), ...from.words].join("\n"),
+  );
 }
 
 const bar = (share: number): string => `[${"#".repeat(Math.round(share * 30)).padEnd(30, ".")}]`;
@@ -203,17 +196,16 @@ function summarise(
   return [...sums.values()].map(({ costUsd, misses, ...rest }) => ({ ...rest, meanCostUsd: costUsd / rest.runs, deadlineMisses: misses }));
 }
 
-function printTable(summaries: readonly Summary[]): void {
-  process.stdout.write("deadline_h  d_h   policy      runs   mean_usd   misses\n");
-  for (const s of summaries) {
-    const cells = [
+function table(summaries: readonly Summary[]): string {
+  const lines = summaries.map((s) =>
+    [
       String(s.deadlineHours).padEnd(10),
       String(s.changeoverHours).padEnd(4),
       s.policy.padEnd(10),
       String(s.runs).padStart(5),
       s.meanCostUsd.toFixed(4).padStart(10),
       String(s.deadlineMisses).padStart(8),
-    ];
-    process.stdout.write(`${cells.join("  ")}\n`);
-  }
+    ].join("  "),
+  );
+  return ["deadline_h  d_h   policy      runs   mean_usd   misses", ...lines].join("\n");
 }

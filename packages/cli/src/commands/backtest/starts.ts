@@ -1,6 +1,6 @@
 /** Where windows start: from a file, or spread evenly over a trace. */
 import { readFileSync } from "node:fs";
-import type { TraceFile } from "./traces.ts";
+import type { Market } from "./traces.ts";
 
 /** Ticks that the -mit files lack at their beginning, against the full series for which start files are written. */
 const MIT_SHIFT = 3;
@@ -25,17 +25,17 @@ export const readStarts = (path: string): StartsFile => parseStarts(readFileSync
 
 /** Start ticks of a trace's windows, each with its number; windows that do not fit `neededTicks` are left out. */
 export function windowsOf(
-  file: TraceFile,
+  market: Market,
   starts: StartsFile | undefined,
   neededTicks: number,
   count: number,
 ): { window: number; startTick: number }[] {
-  const last = file.ticks - neededTicks;
+  const last = market.ticks - neededTicks;
   if (last < 0) return [];
   if (starts !== undefined) {
-    if (starts.gapSeconds !== file.gapSeconds)
-      throw new Error(`the starts file is for ticks of ${starts.gapSeconds} s, ${file.pair} has ${file.gapSeconds} s`);
-    const shift = file.group.endsWith("-mit") ? MIT_SHIFT : 0;
+    if (starts.gapSeconds !== market.gapSeconds)
+      throw new Error(`the starts file is for ticks of ${starts.gapSeconds} s, ${market.pair} has ${market.gapSeconds} s`);
+    const shift = market.group.endsWith("-mit") ? MIT_SHIFT : 0;
     return starts.starts
       .map((start, window) => ({ window, startTick: start - shift }))
       .filter((w) => w.startTick >= 0 && w.startTick <= last);

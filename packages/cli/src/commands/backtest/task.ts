@@ -11,7 +11,7 @@ import {
   uniformProgressPlainPolicy,
   uniformProgressPolicy,
 } from "@aether/risk";
-import { readTrace, type TraceFile } from "./traces.ts";
+import { type Market, readTrace } from "./traces.ts";
 import { runZones, type ZonesRow, type ZonesTask } from "./zones.ts";
 
 export const POLICY_NAMES = ["on_demand", "greedy", "up_plain", "up", "aether", "omniscient"] as const;
@@ -19,8 +19,7 @@ export type PolicyName = (typeof POLICY_NAMES)[number];
 
 export interface PoolTask {
   readonly kind: "pool";
-  readonly dir: string;
-  readonly file: TraceFile;
+  readonly market: Market;
   readonly windows: readonly { readonly window: number; readonly startTick: number }[];
   readonly jobHours: number;
   readonly deadlineHours: number;
@@ -61,7 +60,7 @@ export interface TaskResult {
 /** Runs every window under every policy. Policies are made here, so that plans are shared by the windows of a task and by nothing else. */
 export function runTask(task: Task): TaskResult {
   if (task.kind === "zones") return { rows: [], totals: [], zones: runZones(task) };
-  const trace = readTrace(task.dir, task.file, task.withPrices);
+  const trace = readTrace(task.market, task.withPrices);
   const job: Job = {
     workSeconds: task.jobHours * 3600,
     deadlineSeconds: task.deadlineHours * 3600,
@@ -87,7 +86,7 @@ export function runTask(task: Task): TaskResult {
       total.costUsd += result.costUsd;
       if (result.missedDeadline) total.misses++;
       const key = {
-        pair: task.file.pair,
+        pair: task.market.pair,
         window,
         deadlineHours: task.deadlineHours,
         changeoverHours: task.changeoverHours,

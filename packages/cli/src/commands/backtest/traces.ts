@@ -1,17 +1,27 @@
-/** Reads a trace bundle from disk: manifest.csv names the files, each trace is run-length coded CSV, prices lie beside it. */
+/**
+ * Markets that a backtest runs over. Those of a trace bundle stay on disk until a thread needs them: manifest.csv names the files, each trace is
+ * run-length coded CSV, prices lie beside it. Recorded ones (core-markets.ts) come whole.
+ */
 import { readFileSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { parseTrace, type Trace } from "@aether/risk";
 
-export interface TraceFile {
+export interface Market {
   readonly pair: string;
   readonly group: string;
   readonly zone: string;
   readonly gapSeconds: number;
   readonly ticks: number;
-  readonly instances: number;
+  /** Where the market's own on-demand price is known. */
+  readonly onDemandUsdPerHour?: number;
+  readonly source: TraceFile | Trace;
+}
+
+export interface TraceFile {
+  readonly dir: string;
   readonly file: string;
+  readonly instances: number;
   readonly priceFile?: string;
 }
 
@@ -61,7 +71,7 @@ export function pairOf(file: string): string {
 }
 
 /** The availability traces that the bundle's manifest names, of one group if wanted. Throws when the manifest lacks a column. */
-export function listTraces(dir: string, group?: string): TraceFile[] {
+export function listTraces(dir: string, group?: string): Market[] {
   const lines = readText(dir, "manifest.csv").split(/\r?\n/).filter(Boolean);
   const header = splitCsvLine(lines[0] ?? "");
   const column = (name: string): number => {
@@ -92,20 +102,18 @@ export function listTraces(dir: string, group?: string): TraceFile[] {
         zone: cells[at.zone] ?? "",
         gapSeconds: Number(cells[at.gap]),
         ticks: Number(cells[at.ticks]),
-        instances: Number(cells[at.capacity]),
-        file,
-        ...(priceFile ? { priceFile } : {}),
+        source: { dir, file, instances: Number(cells[at.capacity]), ...(priceFile ? { priceFile } : {}) },
       };
     });
 }
 
-export function readTrace(dir: string, file: TraceFile, withPrices: boolean): Trace {
+/** @param withPrices read the price series beside a file; a recorded market has its own in any case. */
+export function readTrace({ pair, zone, gapSeconds, source }: Market, withPrices: boolean): Trace {
+  if (!("file" in source)) return source;
+  const { dir, file, instances, priceFile } = source;
   return parseTrace({
-    pair: file.pair,
-    zone: file.zone,
-    gapSeconds: file.gapSeconds,
-    instances: file.instances,
-    capacityCsv: readText(dir, file.file),
-    ...(withPrices && file.priceFile ? { priceCsv: readText(dir, file.priceFile) } : {}),
+    ...{ pair, zone, gapSeconds, instances },
+    capacityCsv: readText(dir, file),
+    ...(withPrices && priceFile ? { priceCsv: readText(dir, priceFile) } : {}),
   });
 }

@@ -9,7 +9,7 @@ import {
   transferBetween,
   type Zone,
 } from "@aether/risk";
-import { readTable, readTrace, type TraceFile } from "./traces.ts";
+import { type Market, readTable, readTrace } from "./traces.ts";
 
 export const ZONE_COLUMNS =
   "zones,window,start_tick,deadline_h,d_h,policy,cost_usd,egress_usd,spot_h,od_h,starts,preemptions,moves,finish_h";
@@ -18,8 +18,7 @@ export type ZonePolicyName = (typeof ZONE_POLICIES)[number];
 
 export interface ZonesTask {
   readonly kind: "zones";
-  readonly dir: string;
-  readonly files: readonly TraceFile[];
+  readonly markets: readonly Market[];
   readonly windows: readonly { readonly window: number; readonly startTick: number }[];
   readonly jobHours: number;
   readonly deadlineHours: number;
@@ -28,13 +27,15 @@ export interface ZonesTask {
   readonly onDemandUsdPerHour: number;
   readonly spotUsdPerHour: number;
   readonly withPrices: boolean;
-  /** CSV with zone, spot_usd_per_hour…, on_demand_usd_per_hour…; a zone that is not in it takes the two prices above. */
-  readonly priceFile?: string;
+  /** By zone; one that is not there takes its market's own prices, or the two above. */
+  readonly prices?: ZonePrices;
   readonly policy: ZonePolicyName;
 }
 
+export type ZonePrices = ReadonlyMap<string, { readonly spot: number; readonly onDemand: number }>;
+
 /** A file of prices by zone: the first columns whose names begin with `spot_usd_per_hour` and `on_demand_usd_per_hour`. Throws without them. */
-function zonePrices(dir: string, name: string): Map<string, { spot: number; onDemand: number }> {
+export function readZonePrices(dir: string, name: string): ZonePrices {
   const rows = readTable(dir, name);
   const columns = Object.keys(rows[0] ?? {});
   const spot = columns.find((column) => column.startsWith("spot_usd_per_hour"));
@@ -44,17 +45,14 @@ function zonePrices(dir: string, name: string): Map<string, { spot: number; onDe
   return new Map(rows.map((row) => [row.zone ?? "", { spot: Number(row[spot]), onDemand: Number(row[onDemand]) }]));
 }
 
-export function zonesOf(
-  task: Pick<ZonesTask, "dir" | "files" | "withPrices" | "priceFile" | "onDemandUsdPerHour" | "spotUsdPerHour">,
-): Zone[] {
-  const prices = task.priceFile === undefined ? undefined : zonePrices(task.dir, task.priceFile);
-  return task.files.map((file): Zone => {
-    const price = prices?.get(file.zone);
+function zonesOf(task: ZonesTask): Zone[] {
+  return task.markets.map((market): Zone => {
+    const price = task.prices?.get(market.zone);
     return {
-      name: file.zone,
-      region: regionOf(file.zone),
-      trace: readTrace(task.dir, file, task.withPrices),
-      onDemandUsdPerHour: price?.onDemand ?? task.onDemandUsdPerHour,
+      name: market.zone,
+      region: regionOf(market.zone),
+      trace: readTrace(market, task.withPrices),
+      onDemandUsdPerHour: price?.onDemand ?? market.onDemandUsdPerHour ?? task.onDemandUsdPerHour,
       spotUsdPerHour: price?.spot ?? task.spotUsdPerHour,
     };
   });

@@ -24,7 +24,7 @@ export function replayTraces({ traces, group, onDemandUsdPerHour, spotUsdPerHour
     });
   const pools = files.map((file) => ({
     group: file.group,
-    trace: readTrace(traces, file, true),
+    trace: readTrace(file, true),
     startSeconds: 0,
     hasKnownClock: false,
     onDemandUsdPerHour,

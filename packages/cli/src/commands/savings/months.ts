@@ -1,17 +1,16 @@
-/** Months of every price series of a trace bundle: the numbers behind `aether savings`. */
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { gunzipSync } from "node:zlib";
+/** Months of every price series of a price book, one row a type and region: the numbers behind `aether savings --months` and `--traces`. */
 import {
   DEFAULT_SERVICE_COSTS,
   INTERRUPTIONS_BY_BAND,
+  MONTH_HOURS,
   type MonthCost,
   monthCost,
-  parsePriceSeries,
+  type PoolKey,
+  type PriceBook,
+  priceSeries,
   quantile,
   type ServiceCosts,
 } from "@aether/risk";
-import { splitCsvLine } from "../backtest/traces.ts";
 
 export interface SavingsRow {
   readonly region: string;
@@ -35,49 +34,34 @@ export interface SavingsOptions {
   readonly costs?: Partial<ServiceCosts>;
   /** Multiplies the expected interruptions of the Spot Advisor band. */
   readonly interruptionFactor: number;
-  readonly region?: string;
-  readonly instanceType?: string;
 }
 
 const DAY = 86_400;
 /** Months start a week apart. */
 const STEP_DAYS = 7;
 
-/** Reads `prices/**` of 2022 to 2024 and the newest advisor snapshot that the bundle's manifest names. */
-export function savingsRows(dir: string, options: SavingsOptions): SavingsRow[] {
-  const text = (name: string): string => {
-    const bytes = readFileSync(resolve(dir, name));
-    return (name.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
-  };
-  const manifest = text("manifest.csv").split(/\r?\n/).filter(Boolean).map(splitCsvLine);
-  const column = (name: string): number => manifest[0]?.indexOf(name) ?? -1;
-  const files = manifest
-    .slice(1)
-    .filter((cells) => cells[column("kind")] === "price")
-    .map((cells) => cells[column("file")] ?? "");
-  const advisor = manifest
-    .filter((cells) => cells[column("kind")] === "advisor")
-    .map((cells) => cells[column("file")] ?? "")
-    .sort()
-    .at(-1);
-  const bands = new Map<string, number>();
-  for (const line of advisor === undefined ? [] : text(advisor).split(/\r?\n/).slice(1)) {
-    const [region, os, type, band] = line.split(",");
-    if (os === "Linux") bands.set(`${region} ${type}`, Number(band));
+/** @param untilMs the last price of each zone holds until then; to the last change where it is not given. */
+export function savingsRows(book: PriceBook, options: SavingsOptions, untilMs?: number): SavingsRow[] {
+  const byType = new Map<string, PoolKey[]>();
+  for (const pool of book.pools) {
+    const key = `${pool.region} ${pool.instanceType}`;
+    byType.set(key, [...(byType.get(key) ?? []), pool]);
   }
   const rows: SavingsRow[] = [];
-  for (const file of files) {
-    const [, region, instanceType] = file.match(/aws-2022-2024__(.+)__(.+)\.csv\.gz$/) ?? [];
-    if (region === undefined || instanceType === undefined) continue;
-    if ((options.region ?? region) !== region || (options.instanceType ?? instanceType) !== instanceType) continue;
-    const { series } = parsePriceSeries(text(file));
+  for (const pools of byType.values()) {
+    const [any] = pools;
+    if (any === undefined) continue;
+    const { region, instanceType } = any;
+    const changes = priceSeries(book, pools);
+    const newest = changes.at(-1);
+    const series = untilMs === undefined || newest === undefined ? changes : [...changes, { ...newest, atSeconds: untilMs / 1000 }];
     // Without a band, the worst is taken.
-    const perMonth = (INTERRUPTIONS_BY_BAND[bands.get(`${region} ${instanceType}`) ?? 4] ?? 0) * options.interruptionFactor;
+    const perMonth = (INTERRUPTIONS_BY_BAND[book.advisorBand(any)?.value ?? 4] ?? 0) * options.interruptionFactor;
     const costs = { ...DEFAULT_SERVICE_COSTS, ...options.costs, interruptionsPerMonth: perMonth };
     const first = series[0]?.atSeconds ?? 0;
     const last = series.at(-1)?.atSeconds ?? 0;
     const months: MonthCost[] = [];
-    for (let start = first; start < last; start += STEP_DAYS * DAY) {
+    for (let start = first; start + MONTH_HOURS * 3600 <= last; start += STEP_DAYS * DAY) {
       const month = monthCost(series, start, costs);
       if (month !== undefined) months.push(month);
     }
