@@ -1,9 +1,10 @@
 // One build, no development server of its own: `npm run build:web`, then reload the page of a running control plane.
 import tailwindcss from "@tailwindcss/vite";
 import { defaultClientConditions, defineConfig } from "vite";
+import { leanContract } from "./build/lean-contract.ts";
 
 export default defineConfig({
-  plugins: [tailwindcss()],
+  plugins: [tailwindcss(), leanContract()],
   // The contract's sources, so that nothing must be built before the page.
   resolve: { conditions: ["@source", ...defaultClientConditions] },
   build: {

@@ -239,7 +239,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     }
   }, 240_000);
 
-  it("needs less than 200 kB of script for the first view, compressed", async () => {
+  it("needs at most 170 kB of script for the first view, compressed: the bar is 200", async () => {
     const { page } = await open();
     const sizes: number[] = [];
     page.on("response", (answer) => {
@@ -253,6 +253,6 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await page.waitForTimeout(500);
     const total = sizes.reduce((sum, size) => sum + size, 0);
     expect(total).toBeGreaterThan(50_000);
-    expect(total).toBeLessThan(200_000);
+    expect(total).toBeLessThan(170_000);
   });
 });

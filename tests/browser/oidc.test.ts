@@ -67,7 +67,7 @@ describe.skipIf(missing !== undefined)("an OpenID Connect provider", () => {
   /** As far as the provider's last page; what comes then is ours. */
   const signInAs = async (name: string) => {
     const tab = await openTab(browser, core.url);
-    await tab.page.goto("/nodes");
+    await tab.page.goto("/nodes?q=a%20b");
     await tab.page.getByRole("link", { name: "Sign in with Example SSO" }).click();
     await tab.page.locator("input[name=login]").fill(name);
     await tab.page.locator("input[name=password]").fill("whatever");
@@ -78,7 +78,9 @@ describe.skipIf(missing !== undefined)("an OpenID Connect provider", () => {
 
   it("lets in who is in a group that has a role, with that role, and takes the session back at the end", async () => {
     const { page } = await signInAs("grace@example.com");
-    await page.getByRole("heading", { level: 1, name: "Overview" }).waitFor();
+    // Where one wanted to go before the sign-in, not the front page.
+    await page.getByRole("heading", { level: 1, name: "Nodes" }).waitFor();
+    expect([new URL(page.url()).pathname, new URL(page.url()).searchParams.get("q")]).toEqual(["/nodes", "a b"]);
     const me = await page.evaluate("fetch('/api/v2/me').then((answer) => answer.json())");
     expect(me).toMatchObject({ caller: { actor: "account/grace", role: "ROLE_OPERATOR", account: { hasPassword: false } } });
     const { body } = await core.call("GET", "/api/v2/audit");

@@ -1,4 +1,3 @@
-import { AccessService } from "@aether/contract/gen/aether/v2/access_pb";
 import { AccountService, SignInService } from "@aether/contract/gen/aether/v2/account_pb";
 import { CertificateService } from "@aether/contract/gen/aether/v2/certificate_pb";
 import { DrillService } from "@aether/contract/gen/aether/v2/drill_pb";
@@ -6,14 +5,12 @@ import { GuardService } from "@aether/contract/gen/aether/v2/guard_pb";
 import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { AuditService, DecisionService, EventService, SignalService } from "@aether/contract/gen/aether/v2/signal_pb";
-import { SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
-import { TelemetryService } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { WorkloadService } from "@aether/contract/gen/aether/v2/workload_pb";
 import { createClient } from "@connectrpc/connect";
 import { transport } from "./transport.ts";
 
+/** What the first page needs, and what shares its messages; other nouns have a file of their own here, so that only their pages load them. */
 export const api = {
-  access: createClient(AccessService, transport),
   accounts: createClient(AccountService, transport),
   audit: createClient(AuditService, transport),
   certificates: createClient(CertificateService, transport),
@@ -25,7 +22,5 @@ export const api = {
   nodes: createClient(NodeService, transport),
   signIn: createClient(SignInService, transport),
   signals: createClient(SignalService, transport),
-  snapshots: createClient(SnapshotService, transport),
-  telemetry: createClient(TelemetryService, transport),
   workloads: createClient(WorkloadService, transport),
 };

@@ -5,7 +5,6 @@ import { RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
 import { createClient } from "@connectrpc/connect";
 import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { everyPage } from "./lists.ts";
-import { unlessNotServed } from "./queries.ts";
 import { transport } from "./transport.ts";
 
 const market = {
@@ -24,49 +23,41 @@ export const marketQueries = {
           ({ assessments }) => assessments,
           2_000,
         ),
-      refetchInterval: unlessNotServed(30_000),
     }),
   explainRisk: (subject: string) =>
     queryOptions({
       queryKey: ["risk", "explain", subject],
       queryFn: ({ signal }) => market.risk.explainRisk({ subject }, { signal }),
-      refetchInterval: unlessNotServed(30_000),
     }),
   riskHistory: (subject: string) =>
     queryOptions({
       queryKey: ["risk", "history", subject],
       queryFn: async ({ signal }) => (await market.risk.listRiskHistory({ subject, page: { pageSize: 500 } }, { signal })).assessments,
-      refetchInterval: unlessNotServed(60_000),
     }),
   pools: () =>
     queryOptions({
       queryKey: ["price", "pools"],
       queryFn: ({ signal }) => market.prices.listPools({}, { signal }),
-      refetchInterval: unlessNotServed(60_000),
     }),
   priceHistory: (pool: string) =>
     queryOptions({
       queryKey: ["price", "history", pool],
       queryFn: ({ signal }) => market.prices.getPriceHistory({ pool, hours: 168 }, { signal }),
-      refetchInterval: unlessNotServed(60_000),
     }),
   savings: (hours: number) =>
     queryOptions({
       queryKey: ["savings", hours],
       queryFn: ({ signal }) => market.prices.getSavings({ hours }, { signal }),
-      refetchInterval: unlessNotServed(60_000),
       placeholderData: keepPreviousData,
     }),
   feeds: () =>
     queryOptions({
       queryKey: ["feed"],
       queryFn: async ({ signal }) => (await market.feeds.listFeeds({}, { signal })).feeds,
-      refetchInterval: unlessNotServed(30_000),
     }),
   incidents: () =>
     queryOptions({
       queryKey: ["feed", "incidents"],
       queryFn: async ({ signal }) => (await market.feeds.listIncidents({ page: { pageSize: 50 } }, { signal })).incidents,
-      refetchInterval: unlessNotServed(60_000),
     }),
 };

@@ -1,19 +1,11 @@
 // What the views read, each under a key whose first word is the noun that live events name (live/invalidate.ts).
-import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { queryOptions } from "@tanstack/react-query";
 import { api } from "./clients.ts";
 import { everyPage } from "./lists.ts";
-import { problemOf } from "./problem.ts";
 
 /** More nodes than this are not shown, and the page says so. */
 export const mostNodes = 20_000;
 const recent = 100;
-
-/** Slow where there are many: 10,000 nodes are ten answers of a thousand. */
-const freshMs = (count: number | undefined) => Math.max(3_000, (count ?? 0) * 3);
-
-/** What an older control plane does not serve is asked for once, not for ever. */
-export const unlessNotServed = (ms: number) => (query: { state: { error: unknown } }) =>
-  query.state.error !== null && problemOf(query.state.error).isNotServed ? false : ms;
 
 export const queries = {
   caller: () =>
@@ -21,6 +13,13 @@ export const queries = {
       queryKey: ["caller"],
       queryFn: async ({ signal }) => (await api.accounts.getCaller({}, { signal })).caller,
       staleTime: 60_000,
+    }),
+  /** Where traces are shown; undefined: nowhere. */
+  traceUrl: () =>
+    queryOptions({
+      queryKey: ["trace-url"],
+      queryFn: async ({ signal }) => (await api.accounts.getCaller({}, { signal })).traceUrl || null,
+      staleTime: Number.POSITIVE_INFINITY,
     }),
   nodes: () =>
     queryOptions({
@@ -31,13 +30,11 @@ export const queries = {
           ({ nodes }) => nodes,
           mostNodes,
         ),
-      refetchInterval: (query) => freshMs(query.state.data?.length),
     }),
   node: (id: string) =>
     queryOptions({
       queryKey: ["node", id],
       queryFn: async ({ signal }) => (await api.nodes.getNode({ id }, { signal })).node,
-      refetchInterval: 3_000,
     }),
   workloads: () =>
     queryOptions({
@@ -48,13 +45,11 @@ export const queries = {
           ({ workloads }) => workloads,
           mostNodes,
         ),
-      refetchInterval: (query) => freshMs(query.state.data?.length),
     }),
   workload: (name: string) =>
     queryOptions({
       queryKey: ["workload", name],
       queryFn: async ({ signal }) => (await api.workloads.getWorkload({ name }, { signal })).workload,
-      refetchInterval: 3_000,
     }),
   migrations: (workload = "") =>
     queryOptions({
@@ -65,7 +60,6 @@ export const queries = {
     queryOptions({
       queryKey: ["migration", id],
       queryFn: async ({ signal }) => (await api.migrations.getMigration({ id }, { signal })).migration,
-      refetchInterval: (query) => (query.state.data !== undefined && query.state.data.endedAt === undefined ? 500 : false),
     }),
   drills: () =>
     queryOptions({
@@ -76,13 +70,11 @@ export const queries = {
     queryOptions({
       queryKey: ["drill", id],
       queryFn: async ({ signal }) => (await api.drills.getDrill({ id }, { signal })).drill,
-      refetchInterval: (query) => (query.state.data !== undefined && query.state.data.endedAt === undefined ? 1_000 : false),
     }),
   oracles: (seconds = 120) =>
     queryOptions({
       queryKey: ["oracle", seconds],
       queryFn: async ({ signal }) => (await api.drills.listOracles({ seconds }, { signal })).oracles,
-      refetchInterval: 1_000,
     }),
   decisions: (nodeId = "") =>
     queryOptions({
@@ -98,11 +90,6 @@ export const queries = {
     queryOptions({
       queryKey: ["signal", nodeId],
       queryFn: async ({ signal }) => (await api.signals.listSignals({ nodeId, page: { pageSize: recent } }, { signal })).signals,
-    }),
-  snapshots: (workload = "") =>
-    queryOptions({
-      queryKey: ["snapshot", workload],
-      queryFn: async ({ signal }) => (await api.snapshots.listSnapshots({ workload, page: { pageSize: recent } }, { signal })).snapshots,
     }),
   events: (subject: string) =>
     queryOptions({
@@ -120,20 +107,6 @@ export const queries = {
       queryFn: async ({ signal }) =>
         (await api.events.listEvents({ subject, newestFirst: true, page: { pageSize: recent } }, { signal })).events,
     }),
-  nodeTelemetry: (id: string, windowSeconds: number) =>
-    queryOptions({
-      queryKey: ["telemetry", "node", id, windowSeconds],
-      queryFn: ({ signal }) => api.telemetry.getNodeTelemetry({ id, windowSeconds }, { signal }),
-      refetchInterval: windowSeconds > 3600 ? 60_000 : 5_000,
-      placeholderData: keepPreviousData,
-    }),
-  workloadTelemetry: (name: string, windowSeconds: number) =>
-    queryOptions({
-      queryKey: ["telemetry", "workload", name, windowSeconds],
-      queryFn: ({ signal }) => api.telemetry.getWorkloadTelemetry({ name, windowSeconds }, { signal }),
-      refetchInterval: windowSeconds > 3600 ? 60_000 : 5_000,
-      placeholderData: keepPreviousData,
-    }),
   certificates: () =>
     queryOptions({
       queryKey: ["certificate"],
@@ -143,18 +116,15 @@ export const queries = {
           ({ certificates }) => certificates,
           mostNodes,
         ),
-      refetchInterval: unlessNotServed(10_000),
     }),
   certificate: (workload: string) =>
     queryOptions({
       queryKey: ["certificate", workload],
       queryFn: async ({ signal }) => (await api.certificates.getCertificate({ workload }, { signal })).certificate,
-      refetchInterval: unlessNotServed(5_000),
     }),
   guards: () =>
     queryOptions({
       queryKey: ["guard"],
       queryFn: async ({ signal }) => (await api.guards.getGuards({}, { signal })).guards,
-      refetchInterval: unlessNotServed(10_000),
     }),
 };

@@ -11,8 +11,10 @@ const texts: Partial<Record<Verdict, string>> = {
   [Verdict.RED]: "red: no",
 };
 
-export function VerdictBadge({ verdict }: { verdict: Verdict }) {
-  return <Badge tone={tones[verdict] ?? "plain"}>{texts[verdict] ?? "not known"}</Badge>;
+/** @param isShort the colour's name alone, for lists. */
+export function VerdictBadge({ verdict, isShort = false }: { verdict: Verdict; isShort?: boolean }) {
+  const text = texts[verdict] ?? "not known";
+  return <Badge tone={tones[verdict] ?? "plain"}>{isShort ? text.replace(/:.*/, "") : text}</Badge>;
 }
 
 export function VerdictOf({ workload }: { workload: string }) {

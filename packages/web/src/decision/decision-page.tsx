@@ -13,6 +13,7 @@ import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { TraceLink } from "../ui/trace.tsx";
 import { ActionBadge } from "./table.tsx";
 
 export function DecisionPage() {
@@ -83,7 +84,7 @@ function Why({ decision }: { decision: Decision }) {
           `${duration(decision.latencyMs)} after the control plane had it${decision.sinceObservedMs > 0 ? `, ${duration(decision.sinceObservedMs)} after the agent saw it` : ""}`,
         ],
         ["id", <span className="font-mono text-xs">{decision.id}</span>],
-        ["trace", <span className="font-mono text-xs">{decision.traceId || "—"}</span>],
+        ["trace", <TraceLink id={decision.traceId} />],
       ]}
     />
   );

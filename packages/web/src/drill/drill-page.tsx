@@ -8,7 +8,7 @@ import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { msOf } from "../format/time.ts";
 import { count, duration, words } from "../format/units.ts";
-import { MoveTimeline } from "../migration/move-timeline.tsx";
+import MoveTimeline from "../migration/move-timeline.tsx";
 import { ReceiptPanel } from "../migration/receipt.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
 import { Badge } from "../ui/badge.tsx";

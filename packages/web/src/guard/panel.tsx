@@ -15,32 +15,7 @@ import { TextField } from "../ui/fields.tsx";
 import { NodeLink, WorkloadLink } from "../ui/links.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Time } from "../ui/time.tsx";
-
-/** On the overview: only while it is on. */
-export function PausedNote() {
-  const { data: guards } = useQuery(queries.guards());
-  if (guards?.isPaused !== true) return null;
-  return (
-    <div role="alert" className="flex flex-wrap items-center gap-3 rounded-lg border border-bad/40 bg-bad-ground px-4 py-3">
-      <p className="min-w-0 wrap-anywhere">
-        <strong className="font-medium text-bad">Moves are paused.</strong> Nothing moves by itself, not even on a notice. {guards.pausedBy}
-        {guards.pausedReason !== "" && `: ${guards.pausedReason}`} <Time at={guards.pausedAt} isAgo />
-      </p>
-      <For as="operator">
-        <Resume />
-      </For>
-    </div>
-  );
-}
-
-function Resume() {
-  const resume = useAct(() => api.guards.resumeMoves({}), { touches: ["guard"], done: () => "Moves happen by themselves again." });
-  return (
-    <Button className="ml-auto" onClick={() => resume.mutate(undefined)} isBusy={resume.isPending}>
-      Let them move again
-    </Button>
-  );
-}
+import { Resume } from "./paused.tsx";
 
 export function GuardPanel() {
   const { data: guards } = useQuery(queries.guards());

@@ -2,8 +2,9 @@
 import type { Event } from "@aether/contract/gen/aether/v2/common_pb";
 import { useQueryClient } from "@tanstack/react-query";
 import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
+import { api } from "../api/clients.ts";
 import { createInvalidator } from "./invalidate.ts";
-import { type Connection, followEvents } from "./stream.ts";
+import { type Connection, createWish, followEvents, type Wish } from "./stream.ts";
 
 interface Live {
   readonly connection: Connection;
@@ -12,15 +13,17 @@ interface Live {
 }
 
 const LiveContext = createContext<Live>({ connection: "connecting", recent: [] });
+const FleetContext = createContext<Wish>(createWish());
 const kept = 200;
 
 export function LiveProvider({ children }: { children: ReactNode }) {
   const client = useQueryClient();
   const [connection, setConnection] = useState<Connection>("connecting");
   const [recent, setRecent] = useState<readonly Event[]>([]);
+  const [fleet] = useState(createWish);
   useEffect(() => {
     const ending = new AbortController();
-    const invalidator = createInvalidator(client);
+    const invalidator = createInvalidator(client, async (id) => (await api.nodes.getNode({ id })).node);
     let wasLive = false;
     void followEvents(
       {
@@ -28,6 +31,8 @@ export function LiveProvider({ children }: { children: ReactNode }) {
           invalidator.note(event);
           setRecent((before) => [event, ...before].slice(0, kept));
         },
+        onChanges: (changes) => invalidator.changed(changes),
+        fleet,
         onConnection(next) {
           setConnection(next);
           if (next === "refused") void client.invalidateQueries({ queryKey: ["caller"] });
@@ -41,8 +46,18 @@ export function LiveProvider({ children }: { children: ReactNode }) {
       ending.signal,
     );
     return () => ending.abort();
-  }, [client]);
-  return <LiveContext value={{ connection, recent }}>{children}</LiveContext>;
+  }, [client, fleet]);
+  return (
+    <FleetContext value={fleet}>
+      <LiveContext value={{ connection, recent }}>{children}</LiveContext>
+    </FleetContext>
+  );
+}
+
+/** What nodes use is shown here: it comes along with the stream while this is on the page. */
+export function useFleetLive(): void {
+  const fleet = useContext(FleetContext);
+  useEffect(() => fleet.want(), [fleet]);
 }
 
 export const useLive = (): Live => useContext(LiveContext);

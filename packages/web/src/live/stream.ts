@@ -3,6 +3,7 @@
 // host, and twenty tabs must not wait for each other.
 
 import type { Event } from "@aether/contract/gen/aether/v2/common_pb";
+import type { Changes } from "@aether/contract/gen/aether/v2/live_pb";
 import { type WatchEventsResponse, WatchEventsResponseSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { fromJsonString } from "@bufbuild/protobuf";
 
@@ -10,7 +11,43 @@ export type Connection = "connecting" | "live" | "reconnecting" | "paused" | "re
 
 export interface StreamOptions {
   readonly onEvent: (event: Event) => void;
+  readonly onChanges: (changes: Changes) => void;
   readonly onConnection: (connection: Connection) => void;
+  /** Does what is shown now need what nodes say of themselves? */
+  readonly fleet: Wish;
+}
+
+/** Yes while at least one asks for it; forgotten a moment after the last, because pages come and go. */
+export interface Wish {
+  readonly isWanted: boolean;
+  want(): () => void;
+  onChange(listener: () => void): () => void;
+}
+
+const lingerMs = 3_000;
+
+export function createWish(): Wish {
+  let wanting = 0;
+  const listeners = new Set<() => void>();
+  const tell = () => {
+    for (const listener of listeners) listener();
+  };
+  return {
+    get isWanted() {
+      return wanting > 0;
+    },
+    want() {
+      if (++wanting === 1) tell();
+      return () =>
+        void setTimeout(() => {
+          if (--wanting === 0) tell();
+        }, lingerMs);
+    },
+    onChange(listener) {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+  };
 }
 
 const silenceMs = 40_000;
@@ -18,12 +55,14 @@ const hiddenMs = 30_000;
 const longestWaitMs = 8_000;
 
 /** Follows events until the signal aborts. */
-export async function followEvents({ onEvent, onConnection }: StreamOptions, signal: AbortSignal): Promise<void> {
+export async function followEvents({ onEvent, onChanges, onConnection, fleet }: StreamOptions, signal: AbortSignal): Promise<void> {
   let after = 0n;
   let failures = 0;
+  let isLive = false;
   onConnection("connecting");
   while (!signal.aborted) {
     if (document.hidden) {
+      isLive = false;
       onConnection("paused");
       await untilVisible(signal);
       continue;
@@ -31,8 +70,14 @@ export async function followEvents({ onEvent, onConnection }: StreamOptions, sig
     const attempt = new AbortController();
     const ended = AbortSignal.any([signal, attempt.signal]);
     const unhide = abortWhenHidden(attempt);
+    // Another page wants more, or less: the stream is asked for anew and goes on where it was. Nobody has to see that.
+    let isAskedAnew = false;
+    const unwish = fleet.onChange(() => {
+      isAskedAnew = true;
+      attempt.abort();
+    });
     try {
-      const answer = await fetch(`/api/v2/events${after > 0n ? `?after=${after}` : ""}`, {
+      const answer = await fetch(`/api/v2/events?after=${after}&changes=true&fleet=${fleet.isWanted}`, {
         headers: { accept: "text/event-stream" },
         signal: ended,
       });
@@ -43,21 +88,24 @@ export async function followEvents({ onEvent, onConnection }: StreamOptions, sig
       // What was missed is not kept any more: what is shown is read anew when the stream is live, so it goes on from there.
       if (answer.status === 410) after = 0n;
       if (!answer.ok || answer.body === null) throw new Error(`status ${answer.status}`);
+      if (failures > 0 || !isLive) onConnection("live");
       failures = 0;
-      onConnection("live");
+      isLive = true;
       for await (const data of readData(answer.body, attempt)) {
-        const { event } = data;
-        if (event === undefined) continue;
-        after = event.sequence;
-        onEvent(event);
+        if (data.changes !== undefined) onChanges(data.changes);
+        if (data.event === undefined) continue;
+        after = data.event.sequence;
+        onEvent(data.event);
       }
     } catch {
       // Whatever it was: the next attempt finds out.
     } finally {
       unhide();
+      unwish();
     }
-    if (signal.aborted || document.hidden) continue;
+    if (signal.aborted || document.hidden || isAskedAnew) continue;
     failures++;
+    isLive = false;
     onConnection("reconnecting");
     await sleep(Math.min(longestWaitMs, 250 * 2 ** Math.min(10, failures)) * (0.5 + Math.random() / 2), signal);
   }

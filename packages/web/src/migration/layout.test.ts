@@ -1,9 +1,11 @@
+import { HostClockSchema } from "@aether/contract/gen/aether/v2/clock_pb";
 import { EventSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import { MigrationSchema, MigrationState, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { at, layoutOf, pack, type Span, ticksOf } from "./layout.ts";
+import { stepLogOf } from "./step-log.ts";
 
 const startMs = 1_700_000_000_000;
 const stamp = (ms: number) => timestampFromMs(startMs + ms);
@@ -81,6 +83,44 @@ describe("the timeline of a move", () => {
       "n1: freeze.dump",
       "n2: restore.images",
     ]);
+  });
+
+  it("puts both hosts on the control plane's clock, and says how sure that is", () => {
+    // n2's clock is 5,000 ms ahead.
+    const phases = move.phases.map((each) =>
+      each.nodeId === "n2" ? { ...each, startedAt: timestampFromMs(timestampMs(each.startedAt ?? stamp(0)) + 5000) } : each,
+    );
+    const clocks = [
+      create(HostClockSchema, { nodeId: "n1", offsetMs: 0, uncertaintyMs: 2 }),
+      create(HostClockSchema, { nodeId: "n2", offsetMs: -5000, uncertaintyMs: 7 }),
+    ];
+    expect(layoutOf({ ...move, phases, clocks }, events, [], startMs)).toEqual({
+      ...layoutOf(move, events, [], startMs),
+      uncertaintyMs: 7,
+    });
+    expect(layoutOf({ ...move, phases, clocks: clocks.slice(0, 1) }, events, [], startMs).uncertaintyMs).toBeUndefined();
+  });
+
+  it("has a log: each step with how it ended, and the phases that its host measured inside", () => {
+    const step = (name: string, nodeId: string, endMs: number, tookMs: number, isFailed = false) =>
+      create(EventSchema, {
+        type: isFailed ? "migration.step.failed" : "migration.step.done",
+        at: stamp(endMs),
+        message: `db: ${name} on ${nodeId} failed: the disk is full`,
+        dataJson: JSON.stringify({ step: name, nodeId, tookMs }),
+      });
+    const { steps, others } = stepLogOf(move, [
+      step("freeze", "n1", 520, 225),
+      step("prepare", "n2", 210, 120),
+      step("resume", "n2", 720, 30, true),
+      create(EventSchema, { type: "migration.step.done", at: stamp(9), dataJson: "not json" }),
+    ]);
+    expect(steps.map(({ name, phases, error }) => [name, phases.map((each) => each.name), error])).toEqual([
+      ["prepare", ["prepare.target"], ""],
+      ["freeze", ["freeze.network_cut", "freeze.dump"], ""],
+      ["resume", ["resume.network"], "db: resume on n2 failed: the disk is full"],
+    ]);
+    expect(others.map(({ name }) => name)).toEqual(["restore.images", "restore.files"]);
   });
 
   it("leaves out a client's pause that is of another time", () => {

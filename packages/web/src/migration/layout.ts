@@ -2,6 +2,7 @@
 import type { Event } from "@aether/contract/gen/aether/v2/common_pb";
 import { type Migration, MigrationState } from "@aether/contract/gen/aether/v2/migration_pb";
 import { msOf } from "../format/time.ts";
+import { type OnOneClock, onOneClock } from "./clock.ts";
 
 export interface Span {
   readonly key: string;
@@ -30,6 +31,8 @@ export interface Layout {
   /** The workload stood still: from the cut of its network on the source to its resume on the target, or to its thaw. */
   readonly freeze: { readonly fromMs: number; readonly toMs: number; readonly isOpen: boolean } | undefined;
   readonly committedMs: number | undefined;
+  /** How sure it is that the lanes stand to each other as drawn; undefined: each is by its host's own clock. */
+  readonly uncertaintyMs: number | undefined;
 }
 
 export interface ClientGap {
@@ -38,12 +41,13 @@ export interface ClientGap {
   readonly toMs: number;
 }
 
-type Move = Pick<Migration, "createdAt" | "endedAt" | "phases" | "sourceNodeId" | "targetNodeId" | "receipt" | "state">;
+type Move = Pick<Migration, "createdAt" | "endedAt" | "phases" | "clocks" | "sourceNodeId" | "targetNodeId" | "receipt" | "state">;
 
 export function layoutOf(move: Move, events: readonly Event[], gaps: readonly ClientGap[], nowMs: number): Layout {
   const startMs = msOf(move.createdAt) ?? nowMs;
   const isOpen = move.endedAt === undefined;
-  const phases = move.phases.map((phase, i) => toSpan(phase, i)).filter((span) => span.fromMs > 0);
+  const clock = onOneClock(move);
+  const phases = move.phases.map((phase, i) => toSpan(phase, i, clock)).filter((span) => span.fromMs > 0);
   const endMs = Math.max(msOf(move.endedAt) ?? nowMs, ...phases.map(({ toMs }) => toMs), startMs + 1);
   const states = statesOf(events, endMs, isOpen);
   const fromMs = Math.min(startMs, ...phases.map((span) => span.fromMs), ...states.map((span) => span.fromMs));
@@ -75,11 +79,12 @@ export function layoutOf(move: Move, events: readonly Event[], gaps: readonly Cl
     lanes: lanes.filter(({ kind, rows }) => rows.length > 0 || kind !== "client"),
     freeze: freezeOf(move, phases, endMs, isOpen),
     committedMs: msOf(move.receipt?.committedAt) ?? eventAt(events, "migration.committed"),
+    uncertaintyMs: clock.uncertaintyMs,
   };
 }
 
-function toSpan(phase: Migration["phases"][number], i: number): Span {
-  const fromMs = msOf(phase.startedAt) ?? 0;
+function toSpan(phase: Migration["phases"][number], i: number, clock: OnOneClock): Span {
+  const fromMs = clock.startOf(phase);
   const { name, outcome, facts } = phase;
   return { key: `phase-${i}`, name, fromMs, toMs: fromMs + phase.durationMs, isFailed: outcome === "failed", isOpen: false, facts };
 }

@@ -15,9 +15,10 @@ import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { MigrationBadge, modeWord } from "../ui/states.tsx";
 import { Time } from "../ui/time.tsx";
+import { TraceLink } from "../ui/trace.tsx";
 import { KernelPanel } from "./kernel.tsx";
 import { MemoryPanel } from "./memory.tsx";
-import { MoveTimeline } from "./move-timeline.tsx";
+import MoveTimeline from "./move-timeline.tsx";
 import { ReceiptPanel } from "./receipt.tsx";
 import { Settle } from "./settle.tsx";
 import { Steps } from "./steps.tsx";
@@ -73,7 +74,7 @@ function Shown({ migration }: { migration: Migration }) {
                 ["begun", <Time at={migration.createdAt} />],
                 ["ended", <Time at={migration.endedAt} />],
                 migration.deadlineAt !== undefined && ["deadline", <Time at={migration.deadlineAt} />],
-                ["trace", <span className="font-mono text-xs">{migration.traceId || "—"}</span>],
+                ["trace", <TraceLink id={migration.traceId} />],
               ]}
             />
           </Panel>

@@ -1,7 +1,8 @@
 // The picture of a move: lanes of both hosts on one clock, the freeze across them, live while it happens and replayed afterwards.
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useState } from "react";
 import { duration } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
+import { useWidth } from "../ui/width.ts";
 import { at, type Lane, type LaneKind, type Layout, type Span, ticksOf } from "./layout.ts";
 
 const rowHeight = 22;
@@ -231,19 +232,6 @@ function tell({ lanes, fromMs, toMs, freeze }: Layout): string {
   const parts = lanes.map(({ title, rows }) => `${title}: ${rows.flat().length} spans`);
   const frozen = freeze === undefined ? "" : `, frozen for ${duration(freeze.toMs - freeze.fromMs)}`;
   return `Timeline of ${duration(toMs - fromMs)}${frozen}. ${parts.join(", ")}. The table below has each of them.`;
-}
-
-function useWidth() {
-  const ref = useRef<HTMLDivElement>(null);
-  const [width, setWidth] = useState(0);
-  useEffect(() => {
-    const element = ref.current;
-    if (element === null) return;
-    const observer = new ResizeObserver(() => setWidth(element.clientWidth));
-    observer.observe(element);
-    return () => observer.disconnect();
-  }, []);
-  return [ref, width] as const;
 }
 
 /** A replay takes four seconds at least, so that one sees a move of one second; twenty at most. */

@@ -6,10 +6,10 @@ import { api } from "../api/clients.ts";
 import { problemOf } from "../api/problem.ts";
 import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
-import { VerdictBadge } from "../certificate/verdict.tsx";
 import { duration, plural } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
+import { Foretold } from "./foretold.tsx";
 
 export function Drain({ node }: { node: Node }) {
   const [isAsking, setAsking] = useState(false);
@@ -26,8 +26,10 @@ export function Drain({ node }: { node: Node }) {
 
 function DrainDialog({ node: { id, workloads }, onClose }: { node: Node; onClose: () => void }) {
   const { data: certificates = [] } = useQuery(queries.certificates());
-  const planned = workloads.map((name) => ({ name, certificate: certificates.find(({ workload }) => workload === name) }));
-  const longest = Math.max(0, ...planned.map(({ certificate }) => certificate?.freezeMs?.expected ?? 0));
+  const longest = Math.max(
+    0,
+    ...certificates.filter(({ workload }) => workloads.includes(workload)).map(({ freezeMs }) => freezeMs?.expected ?? 0),
+  );
   const drain = useAct(
     async () => {
       await api.nodes.cordonNode({ id, reason: "drained by hand" });
@@ -55,20 +57,9 @@ function DrainDialog({ node: { id, workloads }, onClose }: { node: Node; onClose
         running
         {longest > 0 ? `, each frozen for about ${duration(longest)} at most` : ""}. Clients keep their connections.
       </p>
-      <ul className="mt-3 grid max-h-64 gap-1 overflow-y-auto">
-        {planned.map(({ name, certificate }) => (
-          <li key={name} className="flex flex-wrap items-center gap-2">
-            <span className="font-medium">{name}</span>
-            {certificate !== undefined && <VerdictBadge verdict={certificate.verdict} />}
-            <span className="nums text-soft">
-              {certificate?.freezeMs === undefined
-                ? "its freeze is not foretold"
-                : `frozen for about ${duration(certificate.freezeMs.expected)}`}
-              {certificate !== undefined && certificate.targetNodeId !== "" && `, to ${certificate.targetNodeId}`}
-            </span>
-          </li>
-        ))}
-      </ul>
+      <div className="mt-3">
+        <Foretold workloads={workloads} />
+      </div>
       <div className="mt-4 flex justify-end gap-2">
         <Button onClick={onClose}>Not now</Button>
         <Button tone="primary" isBusy={drain.isPending} onClick={() => drain.mutate(undefined)}>

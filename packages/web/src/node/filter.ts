@@ -30,9 +30,10 @@ const collator = new Intl.Collator("en", { numeric: true });
 interface Market {
   riskOf(nodeId: string): number | undefined;
   priceOf(nodeId: string): number | undefined;
+  savedOf(nodeId: string): number | undefined;
 }
 
-const nothing: Market = { riskOf: () => undefined, priceOf: () => undefined };
+const nothing: Market = { riskOf: () => undefined, priceOf: () => undefined, savedOf: () => undefined };
 
 export function filterNodes(nodes: readonly Node[], { q = "", state, pool, sort = "name" }: NodeSearch, market: Market = nothing): Node[] {
   const wanted = q.trim().toLowerCase();
@@ -48,7 +49,13 @@ export function filterNodes(nodes: readonly Node[], { q = "", state, pool, sort 
   );
   const isBackwards = sort.startsWith("-");
   const key = isBackwards ? sort.slice(1) : sort;
-  const order = key === "risk" ? highest(market.riskOf) : key === "price" ? highest(market.priceOf) : (orders[key] ?? orders.name);
+  const byMarket: Readonly<Record<string, (nodeId: string) => number | undefined>> = {
+    risk: market.riskOf,
+    price: market.priceOf,
+    saved: market.savedOf,
+  };
+  const measure = byMarket[key];
+  const order = measure === undefined ? (orders[key] ?? orders.name) : highest(measure);
   if (order === undefined) return found;
   return found.sort((a, b) => (isBackwards ? -1 : 1) * (order(a, b) || collator.compare(a.id, b.id)));
 }

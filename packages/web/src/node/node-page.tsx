@@ -1,19 +1,17 @@
 import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useParams, useSearch } from "@tanstack/react-router";
-import { api } from "../api/clients.ts";
 import { queries } from "../api/queries.ts";
-import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { DecisionTable } from "../decision/table.tsx";
 import { Interrupt } from "../drill/interrupt.tsx";
 import { useRecentEvents } from "../event/recent.ts";
 import { bytes, duration, plural, words } from "../format/units.ts";
+import { useFleetLive } from "../live/live.tsx";
 import { MigrationTable } from "../migration/table.tsx";
 import { RiskOverTime } from "../risk/explained.tsx";
 import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
 import { Badge } from "../ui/badge.tsx";
-import { Button } from "../ui/button.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { Page } from "../ui/page.tsx";
@@ -23,6 +21,7 @@ import { NodeBadge } from "../ui/states.tsx";
 import { Tabs } from "../ui/tabs.tsx";
 import { Time } from "../ui/time.tsx";
 import { WorkloadTable } from "../workload/table.tsx";
+import { Cordon } from "./cordon.tsx";
 import { Drain } from "./drain.tsx";
 
 const tabs = [
@@ -32,6 +31,7 @@ const tabs = [
 ];
 
 export function NodePage() {
+  useFleetLive();
   const { id } = useParams({ from: "/nodes/$id" });
   const { tab = "now" } = useSearch({ from: "/nodes/$id" });
   const { data: node, error, refetch } = useQuery(queries.node(id));
@@ -63,23 +63,9 @@ export function NodePage() {
 }
 
 function Acts({ node }: { node: Node }) {
-  const { id, isCordoned } = node;
-  const cordon = useAct(
-    async () => (isCordoned ? (await api.nodes.uncordonNode({ id })).node : (await api.nodes.cordonNode({ id, reason: "by hand" })).node),
-    {
-      touches: ["node"],
-      done: () => (isCordoned ? `${id} takes workloads again.` : `${id} takes no new workload. What runs there stays.`),
-    },
-  );
   return (
     <For as="operator">
-      <Button
-        onClick={() => cordon.mutate(undefined)}
-        isBusy={cordon.isPending}
-        title={isCordoned ? "Takes workloads again" : "Takes no new workload; what runs there stays"}
-      >
-        {isCordoned ? "Uncordon" : "Cordon"}
-      </Button>
+      <Cordon node={node} />
       <Drain node={node} />
       <Interrupt node={node} />
     </For>

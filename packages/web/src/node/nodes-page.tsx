@@ -1,10 +1,15 @@
+import type { Verdict } from "@aether/contract/gen/aether/v2/certificate_pb";
 import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { lazy, memo, type ReactNode, Suspense, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { mostNodes, queries } from "../api/queries.ts";
+import { useMay } from "../app/caller.tsx";
+import { VerdictBadge } from "../certificate/verdict.tsx";
+import { dollars, dollarsAnHour } from "../format/money.ts";
 import { bytes, count, percent, plural } from "../format/units.ts";
+import { useFleetLive } from "../live/live.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { inputLook } from "../ui/fields.tsx";
 import { NodeLink, WorkloadLink } from "../ui/links.tsx";
@@ -13,9 +18,10 @@ import { ProblemNote } from "../ui/problem.tsx";
 import { NodeBadge } from "../ui/states.tsx";
 import { Time } from "../ui/time.tsx";
 import { filterNodes, poolOf, stateKey } from "./filter.ts";
-import { dollarsAnHour, type NodeMarket, useNodeMarket } from "./market.ts";
+import { type NodeMarket, useNodeMarket } from "./market.ts";
 
 export function NodesPage() {
+  useFleetLive();
   const search = useSearch({ from: "/nodes" });
   const navigate = useNavigate({ from: "/nodes" });
   const { data: nodes, error, refetch } = useQuery({ ...queries.nodes(), structuralSharing: false });
@@ -53,6 +59,7 @@ export function NodesPage() {
           {nodes?.length === mostNodes && " (no more are read)"}
         </output>
       </search>
+      <Money market={market} />
       {nodes?.length === 0 ? (
         <div className="rounded-lg border border-line bg-surface">
           <Empty command="aether token create --role agent">
@@ -103,9 +110,11 @@ function Choice({ label, value, options, onChange }: ChoiceProps) {
 }
 
 const grid =
-  "grid grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(4rem,1.6fr)] sm:grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(7rem,1.3fr)_minmax(6rem,1.4fr)_4rem_5.5rem_5rem_5rem_4.5rem] items-center gap-x-3 px-4";
+  "grid grid-cols-[minmax(5rem,1.4fr)_minmax(5.5rem,1fr)_minmax(3.5rem,1.4fr)_1.75rem] sm:grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(7rem,1.3fr)_minmax(9rem,1.6fr)_4rem_5.5rem_4.5rem_5rem_5rem_4.5rem_1.75rem] items-center gap-x-2 px-3 sm:gap-x-3 sm:px-4";
 const wide = "hidden sm:block";
 const rowHeight = 40;
+
+const ActsDialog = lazy(() => import("./acts-dialog.tsx"));
 
 const columns: readonly { key: string; title: string; isWide: boolean }[] = [
   { key: "name", title: "Node", isWide: false },
@@ -116,6 +125,7 @@ const columns: readonly { key: string; title: string; isWide: boolean }[] = [
   { key: "free", title: "Free", isWide: true },
   { key: "risk", title: "Risk, 1 h", isWide: true },
   { key: "price", title: "Price", isWide: true },
+  { key: "saved", title: "Saved, 30 d", isWide: true },
   { key: "seen", title: "Seen", isWide: true },
 ];
 
@@ -132,6 +142,9 @@ function NodeTable({
   onSort: (sort: string) => void;
 }) {
   const place = useRef<HTMLDivElement>(null);
+  const may = useMay("operator");
+  const [acting, setActing] = useState<string>();
+  const actingOn = acting === undefined ? undefined : nodes.find(({ id }) => id === acting);
   const [offset, setOffset] = useState(0);
   useLayoutEffect(() => setOffset(place.current?.offsetTop ?? 0), []);
   const virtual = useWindowVirtualizer({ count: nodes.length, estimateSize: () => rowHeight, overscan: 12, scrollMargin: offset });
@@ -167,15 +180,31 @@ function NodeTable({
       <div ref={place} role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
         {virtual.getVirtualItems().map(({ index, start }) => {
           const node = nodes[index];
-          return node === undefined ? null : <NodeRow key={node.id} node={node} market={market} index={index} top={start - offset} />;
+          return node === undefined ? null : (
+            <NodeRow key={node.id} node={node} market={market} index={index} top={start - offset} onActs={may ? setActing : undefined} />
+          );
         })}
       </div>
       {nodes.length === 0 && <p className="px-4 py-6 text-soft">No node fits.</p>}
+      {actingOn !== undefined && (
+        <Suspense>
+          <ActsDialog node={actingOn} onClose={() => setActing(undefined)} />
+        </Suspense>
+      )}
     </div>
   );
 }
 
-function NodeRow({ node, market, index, top }: { node: Node; market: NodeMarket; index: number; top: number }) {
+interface NodeRowProps {
+  readonly node: Node;
+  readonly market: NodeMarket;
+  readonly index: number;
+  readonly top: number;
+  readonly onActs: ((id: string) => void) | undefined;
+}
+
+/** A row is drawn again only when it differs: scrolling moves rows, it does not change them. */
+const NodeRow = memo(function NodeRow({ node, market, index, top, onActs }: NodeRowProps) {
   const { usage } = node;
   return (
     // biome-ignore lint/a11y/useSemanticElements: a table element cannot have rows that are not there
@@ -201,7 +230,8 @@ function NodeRow({ node, market, index, top }: { node: Node; market: NodeMarket;
         ) : (
           <>
             <WorkloadLink name={node.workloads[0] ?? ""} />
-            {node.workloads.length > 1 && <span className="text-soft"> +{node.workloads.length - 1}</span>}
+            {node.workloads.length > 1 && <span className="text-soft"> +{node.workloads.length - 1}</span>}{" "}
+            <Worst verdict={market.worstVerdictOf(node)} />
           </>
         )}
       </Part>
@@ -209,12 +239,53 @@ function NodeRow({ node, market, index, top }: { node: Node; market: NodeMarket;
       <Part isWide>{usage === undefined ? "—" : bytes(usage.memoryAvailableBytes)}</Part>
       <Part isWide>{known(market.riskOf(node.id), percent)}</Part>
       <Part isWide>{known(market.priceOf(node.id), dollarsAnHour)}</Part>
+      <Part isWide>{known(market.savedOf(node.id), dollars)}</Part>
       <Part isWide>
         <span className="text-soft">
           <Time at={node.seenAt} isAgo />
         </span>
       </Part>
+      <Part>
+        {onActs !== undefined && (
+          <button
+            type="button"
+            aria-label={`What can be done with ${node.id}`}
+            className="size-6 rounded text-soft hover:bg-raised hover:text-text"
+            onClick={() => onActs(node.id)}
+          >
+            ⋯
+          </button>
+        )}
+      </Part>
     </div>
+  );
+});
+
+/** The worst certificate of what runs there: whether the node can be lost. */
+const Worst = ({ verdict }: { verdict: Verdict | undefined }) =>
+  verdict === undefined ? null : <VerdictBadge verdict={verdict} isShort />;
+
+/** What the fleet costs now and what spot has saved; nothing where no price is known. */
+function Money({ market: { usdPerHour, savedUsd } }: { market: NodeMarket }) {
+  if (usdPerHour === undefined && savedUsd === undefined) return null;
+  return (
+    <p className="nums mb-3 text-soft">
+      {usdPerHour !== undefined && (
+        <>
+          The fleet costs <strong className="font-medium text-text">{dollarsAnHour(usdPerHour)}</strong> now
+        </>
+      )}
+      {savedUsd !== undefined && (
+        <>
+          {usdPerHour !== undefined && ", and "}spot has saved <strong className="font-medium text-text">{dollars(savedUsd)}</strong> in 30
+          days
+        </>
+      )}
+      .{" "}
+      <Link to="/savings" className="underline hover:text-text">
+        Where that comes from
+      </Link>
+    </p>
   );
 }
 

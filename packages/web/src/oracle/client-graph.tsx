@@ -1,11 +1,12 @@
 // What a client sees that checks every answer: its worst latency over the last two minutes, with moves and pauses marked.
 import type { OracleReport } from "@aether/contract/gen/aether/v2/drill_pb";
 import type { Migration } from "@aether/contract/gen/aether/v2/migration_pb";
+import { useMemo } from "react";
 import { msOf } from "../format/time.ts";
 import { count, duration } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
 import { WorkloadLink } from "../ui/links.tsx";
-import { Plot } from "../ui/plot.tsx";
+import { LatencyGraph } from "./latency-graph.tsx";
 import { gapsIn, pointsOf } from "./points.ts";
 
 const windowMs = 120_000;
@@ -18,12 +19,12 @@ interface Props {
 export function ClientGraph({ report, migrations }: Props) {
   const untilMs = msOf(report.until) ?? Date.now();
   const fromMs = untilMs - windowMs;
-  const { times, worst } = pointsOf(report);
+  const points = useMemo(() => pointsOf(report), [report]);
   const moves = migrations
     .filter(({ workload }) => workload === report.workload)
-    .map(({ createdAt, endedAt }) => ({ fromMs: msOf(createdAt) ?? 0, toMs: msOf(endedAt) ?? untilMs, color: "--source" }))
+    .map(({ createdAt, endedAt }) => ({ fromMs: msOf(createdAt) ?? 0, toMs: msOf(endedAt) ?? untilMs }))
     .filter((band) => band.toMs > fromMs);
-  const gaps = gapsIn(report, fromMs, untilMs).map((gap) => ({ ...gap, color: "--bad" }));
+  const pauses = gapsIn(report, fromMs, untilMs);
   const problems = Number(report.errorCount + report.wrongCount);
   return (
     <div>
@@ -43,15 +44,13 @@ export function ClientGraph({ report, migrations }: Props) {
           {count(report.requestCount)} requests in 2 min · median {duration(report.latencyP50Ms)}
         </span>
       </div>
-      <Plot
+      <LatencyGraph
         label={`Worst latency of ${report.workload} as ${report.name} sees it, over the last two minutes`}
-        height={168}
         fromMs={fromMs}
         toMs={untilMs}
-        times={times}
-        series={[{ name: "worst latency", values: worst, color: "--accent", format: duration }]}
-        bands={[...moves, ...gaps]}
-        isLog
+        points={points}
+        moves={moves}
+        pauses={pauses}
       />
       {report.lastError !== "" && <p className="px-4 pb-3 break-words text-bad">Last error: {report.lastError}</p>}
     </div>

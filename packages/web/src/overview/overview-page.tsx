@@ -5,13 +5,14 @@ import { NodeState } from "@aether/contract/gen/aether/v2/node_pb";
 import { WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
 import { queries } from "../api/queries.ts";
 import { useRecentEvents } from "../event/recent.ts";
 import { FirstRun } from "../first-run/first-run.tsx";
 import { msOf } from "../format/time.ts";
 import { ago, duration, plural } from "../format/units.ts";
-import { PausedNote } from "../guard/panel.tsx";
-import { MoveTimeline } from "../migration/move-timeline.tsx";
+import { PausedNote } from "../guard/paused.tsx";
+import { useFleetLive } from "../live/live.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { EventList } from "../ui/events.tsx";
@@ -24,7 +25,10 @@ import { ProblemNote } from "../ui/problem.tsx";
 import { MigrationBadge } from "../ui/states.tsx";
 import { NodeCards } from "./node-cards.tsx";
 
+const MoveTimeline = lazy(() => import("../migration/move-timeline.tsx"));
+
 export function OverviewPage() {
+  useFleetLive();
   const nodes = useQuery(queries.nodes());
   const workloads = useQuery(queries.workloads());
   const migrations = useQuery(queries.migrations());
@@ -153,7 +157,9 @@ function LastMove() {
         </MigrationLink>
         <MigrationBadge state={move.state} />
       </div>
-      <MoveTimeline migration={move} isShort />
+      <Suspense fallback={<div className="h-80 rounded-lg border border-line bg-surface" />}>
+        <MoveTimeline migration={move} isShort />
+      </Suspense>
     </div>
   );
 }

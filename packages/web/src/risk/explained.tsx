@@ -1,6 +1,7 @@
 import type { Assessment } from "@aether/contract/gen/aether/v2/risk_pb";
 import { useQuery } from "@tanstack/react-query";
 import { marketQueries } from "../api/market.ts";
+import { dollarsAnHour } from "../format/money.ts";
 import { msOf } from "../format/time.ts";
 import { duration, percent } from "../format/units.ts";
 import { Facts } from "../ui/facts.tsx";
@@ -78,8 +79,6 @@ export function RiskOverTime({ subject }: { subject: string }) {
   );
 }
 
-const dollars = (value: number) => `$${value.toFixed(value < 0.1 ? 4 : 3)}/h`;
-
 function Price({ pool }: { pool: string }) {
   const { data } = useQuery(marketQueries.priceHistory(pool));
   if (data === undefined || data.points.length === 0) return null;
@@ -103,12 +102,19 @@ function Price({ pool }: { pool: string }) {
           {
             name: "spot",
             color: "--accent",
-            format: dollars,
+            format: dollarsAnHour,
             values: [...data.points.map(({ spotUsdPerHour }) => spotUsdPerHour), last.spotUsdPerHour],
           },
           ...(data.onDemandUsdPerHour === undefined
             ? []
-            : [{ name: "on-demand", color: "--warn", format: dollars, values: [...times, 0].map(() => data.onDemandUsdPerHour ?? null) }]),
+            : [
+                {
+                  name: "on-demand",
+                  color: "--warn",
+                  format: dollarsAnHour,
+                  values: [...times, 0].map(() => data.onDemandUsdPerHour ?? null),
+                },
+              ]),
         ]}
       />
     </Panel>

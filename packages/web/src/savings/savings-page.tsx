@@ -1,10 +1,11 @@
 // What was spent and what on-demand would have cost, with where the prices came from. What is not known is said, never guessed.
+import type { Blackout } from "@aether/contract/gen/aether/v2/blackout_pb";
 import type { Saving } from "@aether/contract/gen/aether/v2/price_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { marketQueries } from "../api/market.ts";
-import { queries } from "../api/queries.ts";
-import { count, duration } from "../format/units.ts";
+import { dollars } from "../format/money.ts";
+import { count, duration, plural } from "../format/units.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Stat } from "../ui/facts.tsx";
 import { inputLook } from "../ui/fields.tsx";
@@ -15,17 +16,12 @@ import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 
-const dollars = (value: number | undefined): string =>
-  value === undefined
-    ? "unknown"
-    : `$${value.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: Math.abs(value) < 1 ? 4 : 2 })}`;
+const known = (value: number | undefined): string => (value === undefined ? "unknown" : dollars(value));
 
 export function SavingsPage() {
   const { days = "30" } = useSearch({ from: "/savings" });
   const navigate = useNavigate({ from: "/savings" });
   const { data, error, refetch } = useQuery(marketQueries.savings(Number(days) * 24 || 720));
-  const { data: migrations = [] } = useQuery(queries.migrations());
-  const frozenMs = migrations.reduce((sum, { receipt }) => sum + (receipt?.freezeMs ?? 0), 0);
   return (
     <Page
       title="Savings"
@@ -50,19 +46,21 @@ export function SavingsPage() {
           <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
             <Stat
               name="Spent on spot"
-              value={dollars(data.fleet.spentUsd)}
+              value={known(data.fleet.spentUsd)}
               note={`${count(Math.round(data.fleet.runningHours * 10) / 10)} node hours`}
             />
             <Stat
               name="On-demand would have been"
-              value={dollars(data.fleet.onDemandUsd)}
+              value={known(data.fleet.onDemandUsd)}
               note={`${count(Math.round(data.fleet.pricedHours * 10) / 10)} hours with both prices known`}
             />
-            <Stat name="Saved" value={dollars(data.fleet.savedUsd)} note={data.fleet.unknown[0] ?? "everything is known"} />
-            <Stat name="Frozen, all moves" value={duration(frozenMs)} note={`${migrations.length} moves of the last hundred`} />
+            <Stat name="Saved" value={known(data.fleet.savedUsd)} note={data.fleet.unknown[0] ?? "everything is known"} />
+            <Stat name="Workloads stood still" value={duration(data.blackout?.frozenMs ?? 0)} note={movesNote(data.blackout)} />
           </div>
+          {data.blackout !== undefined && <Outlived blackout={data.blackout} />}
           <Savings title="By workload" savings={data.workloads} />
           <Savings title="By pool" savings={data.pools} />
+          <Savings title="By node" savings={data.nodes.slice(0, shownNodes)} />
           <Panel title="Where the prices came from">
             {data.sources.length === 0 ? (
               <Empty command={"prices: { ec2: { regions: [us-east-1] }, onDemandUsdPerHour: { us-east-1: { m6i.large: 0.096 } } }"}>
@@ -88,21 +86,50 @@ function Savings({ title, savings }: { title: string; savings: readonly Saving[]
   if (savings.length === 0) return null;
   return (
     <Panel title={title} isFlush>
-      <Table label={title} head={["", "hours", "spent", "on-demand", "saved", "moves", "not known"]}>
+      <Table label={title} head={["", "hours", "spent", "on-demand", "saved", "moves", "stood still", "not known"]}>
         {savings.map((saving) => (
           <Row key={saving.subject}>
             <Cell>
               <SubjectLink subject={saving.subject} />
             </Cell>
             <Cell className="nums">{Number(saving.runningHours.toFixed(1))}</Cell>
-            <Cell className="nums">{dollars(saving.spentUsd)}</Cell>
-            <Cell className="nums">{dollars(saving.onDemandUsd)}</Cell>
-            <Cell className="nums">{dollars(saving.savedUsd)}</Cell>
+            <Cell className="nums">{known(saving.spentUsd)}</Cell>
+            <Cell className="nums">{known(saving.onDemandUsd)}</Cell>
+            <Cell className="nums">{known(saving.savedUsd)}</Cell>
             <Cell className="nums">{saving.migrations}</Cell>
+            <Cell className="nums whitespace-nowrap">{saving.migrations === 0 ? "—" : duration(saving.frozenMs)}</Cell>
             <Cell className="wrap-anywhere text-soft">{saving.unknown.join("; ") || "—"}</Cell>
           </Row>
         ))}
       </Table>
     </Panel>
+  );
+}
+
+/** More are in the API's answer. */
+const shownNodes = 100;
+
+function movesNote(blackout: Blackout | undefined): string {
+  if (blackout === undefined || blackout.moves === 0n) return "nothing has moved";
+  const unmeasured = blackout.unmeasured === 0n ? "" : `; ${count(blackout.unmeasured)} not measured`;
+  return `in ${plural(Number(blackout.moves), "move")}, the longest ${duration(blackout.longestFreezeMs)}${unmeasured}`;
+}
+
+/** What it was for: nodes that went, and what ran on them. */
+function Outlived({ blackout }: { blackout: Blackout }) {
+  const { interruptions, survived, rehearsed, rehearsalsSurvived, rolledBack } = blackout;
+  const of = (lived: bigint, all: bigint) => (all === 0n ? "none" : `${count(lived)} of ${count(all)}`);
+  const note = (all: bigint, lived: bigint) =>
+    all === 0n ? "none was announced" : lived === all ? "every workload left its node in time" : "not every workload left its node";
+  return (
+    <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
+      <Stat name="Interruptions survived" value={of(survived, interruptions)} note={note(interruptions, survived)} />
+      <Stat name="Drills survived" value={of(rehearsalsSurvived, rehearsed)} note={note(rehearsed, rehearsalsSurvived)} />
+      <Stat
+        name="Moves that went back"
+        value={count(rolledBack)}
+        note={rolledBack === 0n ? "none" : "the workload stayed where it was, and ran on"}
+      />
+    </div>
   );
 }

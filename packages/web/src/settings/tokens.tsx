@@ -2,8 +2,8 @@ import type { Token } from "@aether/contract/gen/aether/v2/access_pb";
 import { Role } from "@aether/contract/gen/aether/v2/options_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { api } from "../api/clients.ts";
 import { problemOf } from "../api/problem.ts";
+import { tokenApi } from "../api/tokens.ts";
 import { useAct } from "../app/act.ts";
 import { msOf } from "../format/time.ts";
 import { words } from "../format/units.ts";
@@ -22,7 +22,7 @@ const roles = [Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.AGENT] as const;
 export function Tokens() {
   const { data: tokens = [] } = useQuery({
     queryKey: ["token"],
-    queryFn: async ({ signal }) => (await api.access.listTokens({ page: { pageSize: 200 } }, { signal })).tokens,
+    queryFn: async ({ signal }) => (await tokenApi.listTokens({ page: { pageSize: 200 } }, { signal })).tokens,
   });
   const [made, setMade] = useState<{ name: string; secret: string }>();
   return (
@@ -50,7 +50,7 @@ export function Tokens() {
 
 function TokenRow({ token }: { token: Token }) {
   const nowMs = useNow();
-  const revoke = useAct(() => api.access.revokeToken({ id: token.id }), {
+  const revoke = useAct(() => tokenApi.revokeToken({ id: token.id }), {
     touches: ["token"],
     done: () => `The token ${token.name} is revoked.`,
   });
@@ -85,7 +85,7 @@ function TokenRow({ token }: { token: Token }) {
 function NewToken({ onMade }: { onMade: (made: { name: string; secret: string }) => void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState<Role>(Role.AGENT);
-  const make = useAct(() => api.access.createToken({ name: name.trim(), role }), {
+  const make = useAct(() => tokenApi.createToken({ name: name.trim(), role }), {
     touches: ["token"],
     onDone: ({ secret }) => {
       onMade({ name: name.trim(), secret });

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { queries } from "../api/queries.ts";
+import { snapshotQueries } from "../api/snapshots.ts";
 import { plural } from "../format/units.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -7,7 +7,7 @@ import { ProblemNote } from "../ui/problem.tsx";
 import { SnapshotTable } from "./table.tsx";
 
 export function SnapshotsPage() {
-  const { data, error, refetch } = useQuery(queries.snapshots());
+  const { data, error, refetch } = useQuery(snapshotQueries.list());
   return (
     <Page title="Snapshots" about="Checkpoints in the store: memory, files and connections of a workload as they were at one moment.">
       {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}

@@ -2,8 +2,8 @@ import { type Snapshot, SnapshotState } from "@aether/contract/gen/aether/v2/sna
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
-import { api } from "../api/clients.ts";
 import { queries } from "../api/queries.ts";
+import { snapshotApi } from "../api/snapshots.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { bytes, duration } from "../format/units.ts";
@@ -12,9 +12,9 @@ import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { NodeLink, WorkloadLink } from "../ui/links.tsx";
-import { SnapshotBadge } from "../ui/states.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { SnapshotBadge } from "./badge.tsx";
 
 export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Snapshot[]; workload?: string }) {
   if (snapshots.length === 0) return <Empty command={`aether checkpoint ${workload ?? "NAME"}`}>No snapshot was taken.</Empty>;
@@ -70,25 +70,23 @@ function Acts({ snapshot: { id, spec, state, createdAt, isPinned } }: { snapshot
   const [asking, setAsking] = useState<"restore" | "delete">();
   const { data: workloads = [] } = useQuery(queries.workloads());
   const exists = workloads.some((workload) => workload.spec?.name === name);
-  const restore = useAct(() => api.snapshots.restoreSnapshot({ id }), {
+  const restore = useAct(() => snapshotApi.restoreSnapshot({ id }), {
     touches: ["workload", "snapshot"],
     onDone: () => void navigate({ to: "/workloads/$name", params: { name } }),
   });
-  const remove = useAct(() => api.snapshots.deleteSnapshot({ id }), {
+  const remove = useAct(() => snapshotApi.deleteSnapshot({ id }), {
     touches: ["snapshot"],
     onDone: () => setAsking(undefined),
     done: () => "The snapshot is deleted.",
   });
   const pin = useAct(
     async () =>
-      isPinned
-        ? (await api.snapshots.unpinSnapshot({ id })).snapshot
-        : (await api.snapshots.pinSnapshot({ id, reason: "by hand" })).snapshot,
+      isPinned ? (await snapshotApi.unpinSnapshot({ id })).snapshot : (await snapshotApi.pinSnapshot({ id, reason: "by hand" })).snapshot,
     {
       touches: ["snapshot"],
     },
   );
-  const verify = useAct(() => api.snapshots.verifySnapshot({ id }, { timeoutMs: 120_000 }), {
+  const verify = useAct(() => snapshotApi.verifySnapshot({ id }, { timeoutMs: 120_000 }), {
     touches: ["snapshot"],
     done: () => "Every byte is as its manifest says.",
   });

@@ -1,6 +1,6 @@
 import type { NodeSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { useQuery } from "@tanstack/react-query";
-import { queries } from "../api/queries.ts";
+import { telemetryQueries } from "../api/telemetry.ts";
 import { bytes, percent } from "../format/units.ts";
 import { type GraphSpec, Graphs } from "./graphs.tsx";
 import { useWindowSeconds } from "./window.tsx";
@@ -44,7 +44,7 @@ const graphs: readonly GraphSpec<NodeSample>[] = [
 
 export function NodeTelemetry({ id }: { id: string }) {
   const { seconds, choice } = useWindowSeconds();
-  const { data } = useQuery(queries.nodeTelemetry(id, seconds));
+  const { data } = useQuery(telemetryQueries.node(id, seconds));
   if (data === undefined) return null;
   return <Graphs title="Measured" aside={choice} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
 }

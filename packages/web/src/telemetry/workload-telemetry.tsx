@@ -1,6 +1,6 @@
 import type { WorkloadSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { useQuery } from "@tanstack/react-query";
-import { queries } from "../api/queries.ts";
+import { telemetryQueries } from "../api/telemetry.ts";
 import { bytes, count, duration, percent } from "../format/units.ts";
 import { type GraphSpec, Graphs } from "./graphs.tsx";
 import { useWindowSeconds } from "./window.tsx";
@@ -59,7 +59,7 @@ const graphs: readonly GraphSpec<WorkloadSample>[] = [
 
 export function WorkloadTelemetry({ name }: { name: string }) {
   const { seconds, choice } = useWindowSeconds();
-  const { data } = useQuery(queries.workloadTelemetry(name, seconds));
+  const { data } = useQuery(telemetryQueries.workload(name, seconds));
   if (data === undefined) return null;
   return <Graphs title="Measured" aside={choice} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
 }

@@ -1,5 +1,5 @@
 // One clock for the whole page, once a second: times grow old together, and one timer does it.
-import { useSyncExternalStore } from "react";
+import { useEffect, useState, useSyncExternalStore } from "react";
 
 let nowMs = Date.now();
 const listeners = new Set<() => void>();
@@ -21,3 +21,15 @@ function subscribe(listener: () => void): () => void {
 }
 
 export const useNow = (): number => useSyncExternalStore(subscribe, () => nowMs);
+
+/** The same; ten times a second while something is under way that lasts a second. */
+export function useSteadyNow(isFast: boolean): number {
+  const slowMs = useNow();
+  const [fastMs, setFast] = useState(Date.now);
+  useEffect(() => {
+    if (!isFast) return;
+    const every = setInterval(() => setFast(Date.now()), 100);
+    return () => clearInterval(every);
+  }, [isFast]);
+  return isFast ? fastMs : slowMs;
+}

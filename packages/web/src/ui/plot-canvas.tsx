@@ -22,8 +22,6 @@ export interface PlotProps {
   /** Seconds since 1970. */
   readonly times: readonly number[];
   readonly series: readonly Series[];
-  readonly bands?: readonly { readonly fromMs: number; readonly toMs: number; readonly color: string }[];
-  readonly isLog?: boolean;
 }
 
 const colorOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name);
@@ -49,7 +47,7 @@ export default function PlotCanvas(props: PlotProps) {
       made.destroy();
       plot.current = undefined;
     };
-  }, [theme, shape, props.isLog]);
+  }, [theme, shape]);
 
   useEffect(() => {
     plot.current?.setData(dataOf(props), false);
@@ -77,7 +75,7 @@ function summarise(series: readonly Series[]): string {
 }
 
 function optionsFor(latest: { readonly current: PlotProps }, width: number): uPlot.Options {
-  const { series, height, isLog = false } = latest.current;
+  const { series, height } = latest.current;
   const [soft, line] = [colorOf("--soft"), colorOf("--line")];
   const font = '11px "Inter", system-ui, sans-serif';
   const format = series[0]?.format ?? String;
@@ -90,17 +88,14 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
     cursor: { y: false, drag: { x: false, y: false } },
     scales: {
       x: { time: true, auto: false, range: () => [latest.current.fromMs / 1000, latest.current.toMs / 1000] },
-      y: isLog
-        ? { distr: 3, range: (_self, _min, max) => [0.1, Math.max(1000, max * 1.5)] }
-        : { range: (_self, _min, max) => [0, max > 0 ? max * 1.15 : 1] },
+      y: { range: (_self, _min, max) => [0, max > 0 ? max * 1.15 : 1] },
     },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 76, values: (_self, splits) => timeWords(splits, latest.current) },
       {
         ...axis,
         size: 62,
-        space: isLog ? 10 : 26,
-        ...(isLog ? { splits: powersOfTen } : {}),
+        space: 26,
         ...(series[0]?.isBinary === true ? { incrs: powersOfTwo } : {}),
         values: (_self, splits) => splits.map((value) => format(value)),
       },
@@ -116,15 +111,10 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
         ...(series.length === 1 ? { fill: `color-mix(in srgb, ${colorOf(color)} 12%, transparent)` } : {}),
       })),
     ],
-    hooks: { drawClear: [(self) => drawBands(self, latest.current.bands ?? [])], setCursor: [(self) => tellCursor(self, latest.current)] },
+    hooks: { setCursor: [(self) => tellCursor(self, latest.current)] },
   };
 }
 
-const powersOfTen = (_self: uPlot, _axis: number, min: number, max: number): number[] => {
-  const found: number[] = [];
-  for (let power = Math.ceil(Math.log10(min) - 1e-9); 10 ** power <= max; power++) found.push(10 ** power);
-  return found;
-};
 const powersOfTwo = Array.from({ length: 50 }, (_, i) => 2 ** i);
 
 /** One line, 24 hours, in the viewer's zone: with seconds in a short window, with the day in a long one. */
@@ -135,20 +125,6 @@ function timeWords(splits: readonly number[], { fromMs, toMs }: PlotProps): stri
     if (lengthMs > 2 * 86_400_000) return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
     return at.toLocaleTimeString("en-GB", lengthMs < 600_000 ? {} : { hour: "2-digit", minute: "2-digit" });
   });
-}
-
-function drawBands(plot: uPlot, bands: NonNullable<PlotProps["bands"]>): void {
-  const { ctx, bbox } = plot;
-  ctx.save();
-  for (const { fromMs, toMs, color } of bands) {
-    const from = Math.max(bbox.left, plot.valToPos(fromMs / 1000, "x", true));
-    const to = Math.min(bbox.left + bbox.width, plot.valToPos(toMs / 1000, "x", true));
-    if (to < bbox.left || from > bbox.left + bbox.width) continue;
-    ctx.globalAlpha = 0.22;
-    ctx.fillStyle = colorOf(color);
-    ctx.fillRect(from, bbox.top, Math.max(2, to - from), bbox.height);
-  }
-  ctx.restore();
 }
 
 /** The value under the pointer, in the title of the plot: a legend would take room that the graph needs. */

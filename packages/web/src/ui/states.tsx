@@ -3,7 +3,6 @@ import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { type Drill, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
 import { MigrationMode, MigrationState } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
-import { SnapshotState } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import { type Workload, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
 import { words } from "../format/units.ts";
 import { Badge, type Tone } from "./badge.tsx";
@@ -83,20 +82,6 @@ export function DrillBadge({ drill: { state } }: { drill: Pick<Drill, "state"> }
   return (
     <Badge tone={tones[state] ?? "plain"} isLive={state === DrillState.RUNNING}>
       {words(DrillState[state])}
-    </Badge>
-  );
-}
-
-export function SnapshotBadge({ state }: { state: SnapshotState }) {
-  const tones: Partial<Record<SnapshotState, Tone>> = {
-    [SnapshotState.CREATING]: "accent",
-    [SnapshotState.READY]: "good",
-    [SnapshotState.FAILED]: "bad",
-    [SnapshotState.CORRUPT]: "bad",
-  };
-  return (
-    <Badge tone={tones[state] ?? "plain"} isLive={state === SnapshotState.CREATING}>
-      {words(SnapshotState[state])}
     </Badge>
   );
 }

@@ -4,6 +4,7 @@ import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { api } from "../api/clients.ts";
 import { queries } from "../api/queries.ts";
+import { snapshotApi, snapshotQueries } from "../api/snapshots.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { CertificatePanel } from "../certificate/panel.tsx";
@@ -154,7 +155,7 @@ function Moves({ name }: { name: string }) {
 }
 
 function Snapshots({ name }: { name: string }) {
-  const { data: snapshots = [] } = useQuery(queries.snapshots(name));
+  const { data: snapshots = [] } = useQuery(snapshotQueries.list(name));
   return (
     <Panel title="Snapshots" isFlush>
       <SnapshotTable snapshots={snapshots} workload={name} />
@@ -181,7 +182,7 @@ function Acts({ workload }: { workload: Workload }) {
   const name = workload.spec?.name ?? "";
   const navigate = useNavigate();
   const [asking, setAsking] = useState<"stop" | "remove">();
-  const checkpoint = useAct(() => api.snapshots.createSnapshot({ workload: name }), {
+  const checkpoint = useAct(() => snapshotApi.createSnapshot({ workload: name }), {
     touches: ["snapshot"],
     done: () => `A snapshot of ${name} is in the store.`,
   });
