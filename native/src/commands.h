@@ -13,6 +13,7 @@ int socket_sequences_command(int argc, char **argv);
 int dirty_rate_command(int argc, char **argv);
 int memory_source_command(int argc, char **argv);
 int memory_target_command(int argc, char **argv);
+int memory_keep_command(int argc, char **argv);
 int xattr_command(int argc, char **argv);
 
 #endif

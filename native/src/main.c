@@ -61,6 +61,11 @@ static const char help[] =
     "    of it to FILE. Ends with its standard input until the restore; afterwards when every page is in place.\n"
     "      {\"event\":\"ready\"} {\"event\":\"space\",...} {\"event\":\"sealed\"} {\"event\":\"restored\"} {\"event\":\"filled\",...} {\"event\":\"failed\",\"reason\":...}\n"
     "\n"
+    "aether-native memory-keep --images DIR --data-fd N\n"
+    "    Keeps what a memory-source of this host sends. After \"sealed\", the command \"merge\" on standard input puts it together with what criu dumped into\n"
+    "    DIR: images as criu alone would have written them.\n"
+    "      {\"event\":\"ready\"} {\"event\":\"space\",...} {\"event\":\"sealed\",...} {\"event\":\"merged\",\"pages\":n}\n"
+    "\n"
     "aether-native xattr get|set\n"
     "    get: paths on standard input, each ended by a NUL; prints INDEX NAME HEX for every extended attribute of each.\n"
     "    set: records PATH NUL NAME NUL HEX NUL on standard input. Symbolic links are not followed.\n"
@@ -88,6 +93,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);
+  if (strcmp(name, "memory-keep") == 0) return memory_keep_command(argc - 2, argv + 2);
   if (strcmp(name, "xattr") == 0) return xattr_command(argc - 2, argv + 2);
   usage_error(*name ? "unknown command \"%s\"; see --help" : "no command; see --help%s", name);
 }

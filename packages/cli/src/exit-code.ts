@@ -23,6 +23,7 @@ const refused: readonly FaultCode[] = [
   "WORKLOAD_NOT_RUNNING",
   "SNAPSHOT_CORRUPT",
   "SNAPSHOT_NOT_READY",
+  "SNAPSHOT_OVER_BUDGET",
   "SNAPSHOT_KEPT",
   "DRILL_RUNNING",
   "LOCKED",

@@ -173,6 +173,11 @@ export const faults = {
     "The snapshot is pinned or in use",
     "`aether snapshots unpin SNAPSHOT` first, or wait until it is restored.",
   ),
+  SNAPSHOT_OVER_BUDGET: row(
+    Code.FailedPrecondition,
+    "The workload would have to stand still for longer than it allows",
+    "Raise its objective (--max-freeze), or make one all the same: aether checkpoint NAME --any-freeze.",
+  ),
   SNAPSHOT_NOT_READY: row(Code.FailedPrecondition, "The snapshot is not complete", "Wait for it, or take a new one."),
   DRILL_NOT_FOUND: row(Code.NotFound, "No such drill", "`aether drill report` lists them."),
   DRILL_RUNNING: row(Code.Aborted, "A drill runs on that node", "`aether drill stop` ends it."),

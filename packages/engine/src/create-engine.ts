@@ -51,8 +51,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const runtime = createRuntime(host);
   const watch = createKernelWatch(host);
   const dirty = createDirtyRate(host);
-  const snapshots = createSnapshots(host);
   let abilities = noAbilities;
+  const snapshots = createSnapshots(host, () => abilities);
 
   return {
     runtime,

@@ -290,15 +290,22 @@ export interface SnapshotResult {
   /** Of images and files, before compression. */
   readonly bytes: number;
   readonly freezeMs: number;
+  /** Memory that was read while it stood still; the rest was copied before, while it ran. */
+  readonly freezeBytes: number;
   /** Written to the store: chunks that an earlier snapshot of the workload has are not written again. */
   readonly storedBytes: number;
   readonly chunkCount: number;
   readonly newChunkCount: number;
-  /** Of this process; criu's own is in the freeze. */
+  /** Of this process and of those that copied memory; criu's own is in the freeze. */
   readonly cpuSeconds: number;
   readonly totalMs: number;
   /** Of the manifest object in the store. */
   readonly manifestSha256: string;
+}
+
+export interface SnapshotLimits {
+  /** The workload may be stopped this long; undefined: as long as it takes. */
+  readonly maxFreezeMs?: number;
 }
 
 /** Wraps the data keys of one workload's snapshots. */
@@ -391,8 +398,18 @@ export interface TargetSide {
 }
 
 export interface Snapshots {
-  /** A checkpoint into the store; the workload runs on, and was stopped for `freezeMs`. */
-  create(workload: string, snapshotId: string, key: SnapshotKey, progress: Progress, signal: AbortSignal): Promise<SnapshotResult>;
+  /**
+   * A checkpoint into the store; the workload runs on, and was stopped for `freezeMs`. SNAPSHOT_OVER_BUDGET: it would have been stopped for longer than
+   * the limit, so that it was not stopped at all.
+   */
+  create(
+    workload: string,
+    snapshotId: string,
+    key: SnapshotKey,
+    limits: SnapshotLimits,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<SnapshotResult>;
   /** Checks every digest, then starts the workload from it in this epoch. SNAPSHOT_CORRUPT leaves the snapshot as it is and starts nothing. */
   restore(
     snapshotId: string,

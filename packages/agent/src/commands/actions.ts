@@ -237,10 +237,18 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   createSnapshot: {
     lanes: workloadLane,
     isEpochBound: true,
-    async run({ snapshotId, key }, { engine, board, command, progress }, signal) {
+    async run({ snapshotId, key, maxFreezeMs }, { engine, board, command, progress }, signal) {
+      const limits = maxFreezeMs === 0 ? {} : { maxFreezeMs };
       const speak = board.hush(command.workload);
       try {
-        const snapshot = await engine.snapshots.create(workloadOf(command), snapshotIdOf(snapshotId), snapshotKeyOf(key), progress, signal);
+        const snapshot = await engine.snapshots.create(
+          workloadOf(command),
+          snapshotIdOf(snapshotId),
+          snapshotKeyOf(key),
+          limits,
+          progress,
+          signal,
+        );
         return { case: "snapshot", value: snapshotToProto(snapshot) };
       } finally {
         speak();

@@ -309,6 +309,7 @@ export function snapshotToProto(result: SnapshotResult): MessageInitShape<typeof
     manifest: manifestToProto(result.manifest),
     bytes: bigintOf(result.bytes),
     storedBytes: bigintOf(result.storedBytes),
+    freezeBytes: bigintOf(result.freezeBytes),
   };
 }
 

@@ -20,6 +20,11 @@ export function registerSnapshots(program: Command): void {
           return { items: answer.snapshots, nextPageToken: answer.nextPageToken };
         });
         const nowMs = Date.now();
+        /** With what it was allowed, where it was more. */
+        const pauseOf = ({ freezeMs, maxFreezeMs }: Snapshot) =>
+          freezeMs <= 0
+            ? "-"
+            : `${duration(freezeMs)}${maxFreezeMs > 0 && freezeMs > maxFreezeMs ? ` (over ${duration(maxFreezeMs)})` : ""}`;
         output.result(toPlain(ListSnapshotsResponseSchema, { snapshots: list }), () =>
           renderTable(
             list,
@@ -29,7 +34,7 @@ export function registerSnapshots(program: Command): void {
               { title: "STATE", cell: (s) => word(SnapshotState, s.state) },
               { title: "SIZE", align: "right", cell: (s) => bytes(s.bytes) },
               { title: "WRITTEN", align: "right", cell: (s) => (s.storedBytes > 0n ? bytes(s.storedBytes) : "-") },
-              { title: "PAUSE", align: "right", cell: (s) => (s.freezeMs > 0 ? duration(s.freezeMs) : "-") },
+              { title: "PAUSE", align: "right", cell: (s) => pauseOf(s) },
               { title: "CPU", align: "right", cell: (s) => (s.cpuSeconds > 0 ? duration(s.cpuSeconds * 1000) : "-") },
               { title: "NODE", cell: (s) => s.nodeId },
               { title: "EPOCH", align: "right", cell: (s) => String(s.epoch) },

@@ -135,6 +135,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.CreateSignInLinkRequest.valid_seconds": "0: one hour; at most 7 days.",
   "aether.v2.CreateSignInLinkResponse.secret": "The link is ADDRESS/sign-in#SECRET: a fragment, so that no server and no log sees it.",
   "aether.v2.CreateSnapshotAction.max_freeze_ms": "Not begun when the freeze would be longer than this; 0: no limit. Judged by the workload's own earlier snapshots.",
+  "aether.v2.CreateSnapshotRequest.any_freeze": "However long it stops the workload: its objective (evacuation.max_freeze_ms) is not looked at.",
   "aether.v2.CreateTokenRequest.valid_seconds": "0: 90 days; for an agent's join token 1 hour.",
   "aether.v2.CriuCapability.canary_dump_ms": "How long the canary took to dump and to restore, in ms; 0 when it did not.",
   "aether.v2.CriuCapability.reason": "Why it is not available; empty when it is.",

@@ -182,6 +182,8 @@ export interface SnapshotsTable {
   cpu_seconds: Generated<number>;
   total_ms: Generated<number>;
   manifest_sha256: Generated<string>;
+  max_freeze_ms: Generated<number>;
+  freeze_bytes: Generated<number>;
   is_pinned: Generated<boolean>;
   pin_reason: Generated<string>;
   verified_at: Date | null;

@@ -58,6 +58,7 @@ export function createRpo(options: RpoOptions): Part & { stop(): Promise<void> }
           node_id,
           epoch: Number(epoch),
           cause: "rpo",
+          max_freeze_ms: fromColumn(WorkloadSpecSchema, spec).evacuation?.maxFreezeMs ?? 0,
         };
         await tx.insertInto("snapshots").values(made).execute();
         const message = `a snapshot of ${name} is made: its objective says so`;

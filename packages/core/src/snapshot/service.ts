@@ -58,7 +58,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
 
   /** Asks the node for the checkpoint; the command's id follows from the row, so a repeat finds the kept result. */
   async function carryOut(row: Row<"snapshots">, signal: AbortSignal): Promise<Row<"snapshots">> {
-    const action = { case: "createSnapshot" as const, value: { snapshotId: row.id } };
+    const action = { case: "createSnapshot" as const, value: { snapshotId: row.id, maxFreezeMs: Math.ceil(row.max_freeze_ms) } };
     const command = { id: `cmd-${row.id}`, workload: row.workload, epoch: BigInt(row.epoch), action };
     const result = await sessions.send(row.node_id, command, signal);
     return finish(row, result);
@@ -82,6 +82,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
                 cpu_seconds: facts.cpuSeconds,
                 total_ms: facts.totalMs,
                 manifest_sha256: facts.manifestSha256,
+                freeze_bytes: Number(facts.freezeBytes),
                 manifest: facts.manifest ? toColumn(ManifestSchema, facts.manifest) : null,
               }
             : { state: "failed", error: toColumn(ErrorDetailSchema, result.error ?? create(ErrorDetailSchema, { code: "INTERNAL" })) },
@@ -103,7 +104,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     });
   }
 
-  async function make(name: string, caller: Caller, signal: AbortSignal): Promise<Snapshot> {
+  async function make(name: string, anyFreeze: boolean, caller: Caller, signal: AbortSignal): Promise<Snapshot> {
     const workload = await requireWorkload(db, name, "workload");
     refuseWhileMoving(workload);
     const { node_id: nodeId, epoch } = workload;
@@ -111,10 +112,19 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
       throw fault("WORKLOAD_NOT_RUNNING", `${name} is ${workload.state}`, { field: "workload" });
     }
     if (!sessions.isConnected(nodeId)) throw fault("NODE_NOT_CONNECTED", `${nodeId}, the node of ${name}, has no session`);
+    const budgetMs = anyFreeze ? 0 : (fromColumn(WorkloadSpecSchema, workload.spec).evacuation?.maxFreezeMs ?? 0);
     const row = await db.transaction().execute(async (tx) => {
       const made = await tx
         .insertInto("snapshots")
-        .values({ id: newId("snap"), workload: name, spec: JSON.stringify(workload.spec), state: "creating", node_id: nodeId, epoch })
+        .values({
+          id: newId("snap"),
+          workload: name,
+          spec: JSON.stringify(workload.spec),
+          state: "creating",
+          node_id: nodeId,
+          epoch,
+          max_freeze_ms: budgetMs,
+        })
         .returningAll()
         .executeTakeFirstOrThrow();
       const message = `a snapshot of ${name} is made`;
@@ -261,7 +271,9 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     wake,
     routes: (router: ConnectRouter) => {
       router.service(SnapshotService, {
-        createSnapshot: async ({ workload }, context) => ({ snapshot: await make(workload, callerOf(context), context.signal) }),
+        createSnapshot: async ({ workload, anyFreeze }, context) => ({
+          snapshot: await make(workload, anyFreeze, callerOf(context), context.signal),
+        }),
         async listSnapshots(request) {
           const { limit, after } = parsePage(request.page);
           let query = db
@@ -324,6 +336,8 @@ function toSnapshot(row: Row<"snapshots">, nowMs: number): Snapshot {
     cpuSeconds: row.cpu_seconds,
     totalMs: row.total_ms,
     manifestSha256: row.manifest_sha256,
+    maxFreezeMs: row.max_freeze_ms,
+    freezeBytes: BigInt(row.freeze_bytes),
     isPinned: row.is_pinned,
     pinReason: row.pin_reason,
     ...stamp("verifiedAt", row.verified_at),

@@ -19,6 +19,7 @@ const nowMs = () => performance.timeOrigin + performance.now();
 function trackerOf(sizes: number[], stalls = false): Tracker {
   let number = 0;
   return {
+    pid: 0,
     answers: "",
     round: (signal, onBytes) =>
       new Promise<Round>((resolve, reject) => {

@@ -1,6 +1,7 @@
 // Source: the memory of a workload is copied to the target while it runs, and tracked until it is frozen (native/src/memory/source.c).
 import { rmSync } from "node:fs";
 import { join } from "node:path";
+import type { Duplex } from "node:stream";
 import { fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
 import { z } from "zod";
@@ -33,6 +34,7 @@ const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 export type SpaceDigest = z.infer<typeof spaceLine>;
 
 export interface Tracker {
+  readonly pid: number;
   /** Where it answers criu's question for pages. */
   readonly answers: string;
   /** Copies what was written since the last pass. `onBytes`: so far in this pass. */
@@ -59,10 +61,25 @@ export async function startTracker(
   peer: Peer,
   signal: AbortSignal,
 ): Promise<Tracker> {
-  const answers = join(host.memoryDir, `${ref.migrationId}.answers`);
-  const procs = join(await freezerDir(host, ref.workload), "cgroup.procs");
   const gone = new AbortController();
   const { socket } = await link.connect(peer, { migrationId: ref.migrationId, channel: "memory" }, AbortSignal.any([signal, gone.signal]));
+  return trackInto(host, ref.migrationId, ref.workload, socket, () => gone.abort(), signal);
+}
+
+/**
+ * The same with any reader of the pages, which is destroyed with the tracker.
+ * @param id names the tracker among those of this host
+ */
+export async function trackInto(
+  host: Host,
+  id: string,
+  workload: string,
+  socket: Duplex,
+  onClose: () => void,
+  signal: AbortSignal,
+): Promise<Tracker> {
+  const answers = join(host.memoryDir, `${id}.answers`);
+  const procs = join(await freezerDir(host, workload), "cgroup.procs");
   const helper = startHelper(host, ["memory-source", "--procs", procs, "--answers", answers, "--data-fd", "3"]);
   const refused: z.infer<typeof refusedLine>[] = [];
   let heardMs = performance.now();
@@ -76,7 +93,7 @@ export async function startTracker(
   sending.catch(() => helper.kill()); // nobody takes its pages any more
   const close = () => {
     helper.kill();
-    gone.abort();
+    onClose();
     socket.destroy();
     rmSync(answers, { force: true });
   };
@@ -88,6 +105,7 @@ export async function startTracker(
   }
   helper.letGo();
   return {
+    pid: helper.pid,
     answers,
     async round(roundSignal, onBytes) {
       const startedAtMs = performance.timeOrigin + performance.now();

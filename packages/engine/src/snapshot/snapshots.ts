@@ -1,29 +1,35 @@
 // A checkpoint in the store, while the workload runs on: its files are mirrored before, inside the freeze are criu's dump and what was written since;
 // everything else (cutting, hashing, compressing, encrypting, storing) happens after the thaw. Only chunks that no earlier snapshot of the
 // workload has are written. A snapshot is whole by itself: none depends on another but by chunks that are there.
-import { access, copyFile, mkdir, readdir, rm, unlink, writeFile } from "node:fs/promises";
+import { access, copyFile, mkdir, readdir, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, run } from "@aether/kit";
-import { dump, restore } from "../checkpoint/criu.ts";
-import type { ManifestEntry, Progress, SnapshotKey, Snapshots, WorkloadSpec } from "../engine.ts";
+import { readyDump, restore } from "../checkpoint/criu.ts";
+import { mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
+import type { ManifestEntry, Progress, SnapshotKey, SnapshotLimits, Snapshots, WorkloadSpec } from "../engine.ts";
 import { touchMappedFiles } from "../files/mapped.ts";
 import { travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type NamedTree } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
 import { type Host, workloadDir } from "../host.ts";
 import { requireImage } from "../image/images.ts";
+import { type KeptMemory, keepAhead } from "../memory/keep.ts";
+import { type Abilities, stopAndCopyMaxBytes } from "../memory/mode.ts";
+import { untrackable } from "../memory/pins.ts";
+import { pageBytes } from "../memory/rounds.ts";
 import { leadHere, makeNetwork } from "../network/workload-network.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { descriptorsOf, observe } from "../receipt/observe.ts";
 import { readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, makeCgroups, pidsOf, signalPid, thaw } from "../runtime/cgroup.ts";
-import { statOf } from "../runtime/process.ts";
+import { residentBytes, statOf } from "../runtime/process.ts";
 import { mountRootfs, prepareRootfs } from "../runtime/rootfs.ts";
 import { destroy, plain, statusOf } from "../runtime/runtime.ts";
 import { outputTail, shimFiles } from "../runtime/shim.ts";
 import { outputTailName } from "../steps/images.ts";
 import { phase } from "../steps/journal.ts";
+import { expectWhole, overBudget, type WholeDump } from "./budget.ts";
 import { type ChunkWriter, createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, chunksOf, readBody, readHead, type SnapshotBody, writeManifest } from "./manifest.ts";
 import { pageCuts } from "./pages.ts";
@@ -37,7 +43,8 @@ export interface OwnedSnapshots extends Snapshots {
   recover(): Promise<void>;
 }
 
-export function createSnapshots(host: Host): OwnedSnapshots {
+/** @param abilities of this host, as its trial checkpoint found them */
+export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSnapshots {
   const store = openDirectoryStore(host.options.snapshotDir, host.options.hostId);
   const { native, rsync } = host.options.tools;
   /** What the newest snapshot of each workload holds, so that it need not be read and decrypted for the next. */
@@ -73,8 +80,60 @@ export function createSnapshots(host: Host): OwnedSnapshots {
       okCodes: [0, 24],
     });
 
+  /** How long whole dumps of each workload took: better than any assumption. */
+  const wholes = new Map<string, WholeDump>();
+
+  /**
+   * Memory copied while it runs, where that shortens the stop; otherwise undefined, and the dump has all of it inside the stop. Throws SNAPSHOT_OVER_BUDGET
+   * where neither way keeps to the limit.
+   */
+  async function copied(
+    { spec: { name } }: WorkloadRecord,
+    snapshotId: string,
+    images: string,
+    { maxFreezeMs }: SnapshotLimits,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<KeptMemory | undefined> {
+    const pids = await pidsOf(host, name);
+    const memoryBytes = await residentBytes(pids);
+    const { costs, noTracking } = abilities();
+    let why = noTracking === "" ? await untrackable(pids) : `memory cannot be tracked here: ${noTracking}`;
+    if (why === undefined && memoryBytes > stopAndCopyMaxBytes) {
+      try {
+        const kept = await phase(progress, "snapshot.memory", () => keepAhead(host, name, snapshotId, images, costs, progress, signal));
+        const { freezeMs, freezeBytes } = kept.report.forecast;
+        if (maxFreezeMs === undefined || freezeMs <= maxFreezeMs) return kept;
+        kept.close();
+        throw overBudget(name, freezeMs, maxFreezeMs, `${mebibytes(freezeBytes)} MiB are written too fast to be copied before`);
+      } catch (caught) {
+        const problem = Fault.from(caught);
+        signal.throwIfAborted();
+        if (problem.code === "SNAPSHOT_OVER_BUDGET") throw problem;
+        host.options.log.warn({ workload: name, err: caught }, "snapshot.not_ahead");
+        why = problem.message;
+      }
+    }
+    const expectedMs = expectWhole(memoryBytes, costs.fixedMs, wholes.get(name));
+    if (maxFreezeMs === undefined || expectedMs <= maxFreezeMs) return undefined;
+    wholes.delete(name); // a measurement that refuses must not do so for ever: the next attempt goes by the assumption again
+    throw overBudget(
+      name,
+      expectedMs,
+      maxFreezeMs,
+      `all of its ${mebibytes(memoryBytes)} MiB travel inside it${why === undefined ? "" : `, as ${why}`}`,
+    );
+  }
+
   /** Stops the workload for as long as the dump and the last changes of its files take. */
-  async function capture(record: WorkloadRecord, images: string, mirrors: readonly NamedTree[], progress: Progress, signal: AbortSignal) {
+  async function capture(
+    record: WorkloadRecord,
+    images: string,
+    mirrors: readonly NamedTree[],
+    kept: KeptMemory | undefined,
+    progress: Progress,
+    signal: AbortSignal,
+  ) {
     const { name } = record.spec;
     const trees = travellingTrees(host, record.spec);
     const hasher = createTreeHasher();
@@ -86,12 +145,17 @@ export function createSnapshots(host: Host): OwnedSnapshots {
         await copyTree(trees[at]?.path ?? "", mirror.path, signal);
       }
     });
+    await kept?.fresh(signal);
+    const criu = await readyDump(host, record, images, kept?.answers); // started before the stop: it waits for a word
     const began = performance.now();
+    let isWhole = false;
     try {
       await freeze(host, name);
       await faultpoint("snapshot.frozen");
+      const last = await kept?.frozen();
       const descriptors = await descriptorsOf(host, name);
-      await phase(progress, "snapshot.dump", () => dump(host, record, images, signal));
+      await phase(progress, "snapshot.dump", () => criu.go(signal));
+      await kept?.sealed();
       const observed = await observe(host, name, descriptors);
       await phase(progress, "snapshot.last_files", async (facts) => {
         await touchMappedFiles(host, name);
@@ -101,9 +165,24 @@ export function createSnapshots(host: Host): OwnedSnapshots {
         for (const [at, mirror] of mirrors.entries())
           await copyTree(trees[at]?.path ?? "", mirror.path, signal, stamp === undefined ? ["--checksum"] : []);
       });
-      return { observed, freezeMs: performance.now() - began };
+      isWhole = true;
+      const freezeBytes = (await pagesIn(images)) + (last?.lastPages ?? 0) * pageBytes;
+      return { observed, freezeBytes, freezeMs: performance.now() - began };
     } finally {
+      criu.drop();
+      if (!isWhole) await mend(record);
       await thaw(host, name);
+      await kept?.thawed();
+    }
+  }
+
+  /** What a dump that was ended leaves in its processes, before they go on. Whatever becomes of it, they go on. */
+  async function mend(record: WorkloadRecord): Promise<void> {
+    try {
+      await removeDumpMounts(host, record);
+      await mendSockets(host, record);
+    } catch (caught) {
+      host.options.log.error({ err: caught, workload: record.spec.name }, "snapshot.not_mended");
     }
   }
 
@@ -124,7 +203,7 @@ export function createSnapshots(host: Host): OwnedSnapshots {
 
   return {
     recover: () => store.recover(),
-    async create(workload, snapshotId, key, progress, signal) {
+    async create(workload, snapshotId, key, limits, progress, signal) {
       parseSnapshotId(snapshotId);
       const record = await requireRecord(host, workload);
       if (record.phase !== "running") throw fault("WORKLOAD_NOT_RUNNING", `${workload} is ${record.phase}`);
@@ -136,7 +215,18 @@ export function createSnapshots(host: Host): OwnedSnapshots {
         await rm(images, { recursive: true, force: true });
         await mkdir(images, { recursive: true, mode: 0o700 });
         const mirrors = travellingTrees(host, record.spec).map(({ name }) => ({ name, path: mirrorOf(workloadDir(host, workload), name) }));
-        const { observed, freezeMs } = await capture(record, images, mirrors, progress, signal);
+        const kept = await copied(record, snapshotId, images, limits, progress, signal);
+        let captured: Awaited<ReturnType<typeof capture>>;
+        let keptSeconds = 0;
+        try {
+          captured = await capture(record, images, mirrors, kept, progress, signal);
+          if (kept !== undefined) await phase(progress, "snapshot.merge", () => kept.merge(signal));
+          keptSeconds = (await kept?.cpuSeconds()) ?? 0;
+        } finally {
+          kept?.close();
+        }
+        const { observed, freezeMs, freezeBytes } = captured;
+        if (kept === undefined) wholes.set(workload, { freezeMs, memoryBytes: observed.residentBytes });
         await writeFile(join(images, outputTailName), await outputTail(host, workload));
         return await phase(progress, "snapshot.store", async (facts) => {
           const before = await lastOf(workload, key);
@@ -169,10 +259,11 @@ export function createSnapshots(host: Host): OwnedSnapshots {
             manifest: makeEvidence(stored.map(entryOf), files, observed).manifest,
             bytes: stored.reduce((sum, image) => sum + image.bytes, files.bytes),
             freezeMs,
+            freezeBytes,
             storedBytes: writer.counts.storedBytes + written.bytes.length,
             chunkCount: chunksOf(body).length,
             newChunkCount: writer.counts.newChunks,
-            cpuSeconds: (used.user + used.system) / 1e6,
+            cpuSeconds: (used.user + used.system) / 1e6 + keptSeconds,
             totalMs: performance.now() - began,
             manifestSha256: written.sha256,
           };
@@ -289,3 +380,12 @@ const isThere = (path: string): Promise<boolean> =>
     () => true,
     () => false,
   );
+
+const mebibytes = (bytes: number): number => Math.round(bytes / 2 ** 20);
+
+/** Bytes of memory in the images so far. */
+async function pagesIn(images: string): Promise<number> {
+  const names = (await readdir(images)).filter((name) => /^pages-.*\.img$/.test(name));
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(images, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
