@@ -15,6 +15,8 @@ export interface RunOptions {
   readonly okCodes?: readonly number[];
   /** Kept of each stream, bytes from its end. Default 1 MiB. */
   readonly maxOutputBytes?: number;
+  /** Its first output says that it has done its work: its end, which may take a moment, is not waited for. */
+  readonly isDoneAtOutput?: boolean;
 }
 
 export interface RunResult {
@@ -47,7 +49,7 @@ export interface StandBy {
 export function standBy(
   file: string,
   args: readonly string[],
-  options: Pick<RunOptions, "env" | "okCodes" | "maxOutputBytes"> = {},
+  options: Pick<RunOptions, "env" | "okCodes" | "maxOutputBytes" | "isDoneAtOutput"> = {},
 ): StandBy {
   const { child, finish } = start(file, args, options);
   return { pid: child.pid, go: finish, drop: () => killGroup(child) };
@@ -71,6 +73,9 @@ function start(file: string, args: readonly string[], options: Omit<RunOptions, 
   child.stdin.on("error", () => child.stdin.destroy()); // the program may end without reading its input
   const exit = exitOf(file, child, options);
   exit.catch(() => undefined); // heard by `finish`, which may come later or never
+  const spoke = new Promise<number>((resolve) => {
+    if (options.isDoneAtOutput) child.stdout.once("data", () => resolve(0));
+  });
   return {
     child,
     async finish(input, { deadlineMs, signal }) {
@@ -88,7 +93,7 @@ function start(file: string, args: readonly string[], options: Omit<RunOptions, 
       if (signal?.aborted) abort();
       else child.stdin.end(input);
       try {
-        const code = await exit;
+        const code = await Promise.race([exit, spoke]);
         if (ended === "aborted") throw signal?.reason;
         const result: RunResult = { code, stdout: stdout(), stderr: stderr(), durationMs: performance.now() - startedMs };
         const details = { command: [file, ...args].join(" "), code: String(code), stderr: result.stderr.slice(-2000) };

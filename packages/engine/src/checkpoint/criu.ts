@@ -123,7 +123,9 @@ export interface Ready<T> {
 export async function readyDump(host: Host, record: WorkloadRecord, images: string, answers?: string): Promise<Ready<RunResult>> {
   const answersLimits = await hasOtherUsers(host, record.spec.name);
   const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...(answers === undefined ? {} : { answers }) });
-  const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images)), ...waiting(host, 0)]);
+  // One that waits also says when it is done: to leave takes it some milliseconds more.
+  const said = host.criuWaits ? [...waiting(host, 0), "--status-fd", "1"] : [];
+  const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images)), ...said], { isDoneAtOutput: host.criuWaits });
   let hasBegun = false;
   return {
     pid: criu.pid,
@@ -155,8 +157,13 @@ export interface RestoreOptions {
   readonly isLeftStopped: boolean;
 }
 
+export interface ReadyRestore extends Ready<Launched> {
+  /** As `drop`, and waits until nothing of it is left. */
+  end(): Promise<void>;
+}
+
 /** Makes the restore from `images` under a new shim ready; they must be there when it goes. `go` throws RESTORE_FAILED with the reason in plain words. */
-export async function readyRestore(host: Host, spec: WorkloadSpec, images: string, options: RestoreOptions): Promise<Ready<Launched>> {
+export async function readyRestore(host: Host, spec: WorkloadSpec, images: string, options: RestoreOptions): Promise<ReadyRestore> {
   const files = [
     "-D",
     images,
@@ -196,6 +203,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
       }
     },
     drop: launch.drop,
+    end: launch.end,
   };
 }
 

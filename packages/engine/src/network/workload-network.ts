@@ -1,10 +1,9 @@
 // Layer 3, as cloud networks have it: the workload's address is a /32 that the host routes to the workload's veth; the host itself never owns
 // it, so its kernel never answers for it with a reset. Neighbours on the host's segment learn it by proxy ARP.
 
-import { readFile, writeFile } from "node:fs/promises";
-import { fault } from "@aether/contract";
+import { writeFile } from "node:fs/promises";
 import { readTextIfThere, run, type StandBy, standBy } from "@aether/kit";
-import { type Host, namespaceName, vethName } from "../host.ts";
+import { type Host, namespaceName, shortName, vethName } from "../host.ts";
 import { readProc } from "../runtime/process.ts";
 
 const deadlineMs = 10_000;
@@ -28,25 +27,49 @@ async function hasNamespace(host: Host, name: string): Promise<boolean> {
 }
 
 /**
- * Namespace, veth and inner routes. The host's end stays down until `leadHere`: restored sockets live in the kernel before their process runs, and would send
+ * The hardware addresses of a workload's veth. Whether anything gets out is a matter of the host's end having the address that the workload's gateway is known by
+ * (`open`) or another one (`closed`: the host's kernel takes the frames for somebody else's). Taking the link down and up again would do the same, but a link
+ * that comes up is made ready for sending by a worker of the kernel some time after, and what is sent meanwhile is lost without a word.
+ */
+function hardwareAddresses(host: Host, workload: string) {
+  const own = shortName(host, workload).match(/../g)?.join(":") ?? "";
+  return { open: `02:ae:${own}`, closed: `06:ae:${own}`, inner: `0a:ae:${own}` };
+}
+
+/**
+ * Namespace, veth and inner routes. The host's end stays closed until `leadHere`: restored sockets live in the kernel before their process runs, and would send
  * retransmissions before the commit, and a FIN to the client when a restore is aborted. Made anew when half of it is there.
  */
 export async function makeNetwork(host: Host, workload: string, address: string): Promise<void> {
   await removeNetwork(host, workload, address);
   const [namespace, veth] = [namespaceName(host, workload), vethName(host, workload)];
   const { ip } = host.options.tools;
+  const { open, closed, inner } = hardwareAddresses(host, workload);
   await withOwnSocketTable(() => run(ip, ["netns", "add", namespace], { deadlineMs }));
-  await run(ip, ["link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", namespace], { deadlineMs });
+  const ends = ["address", closed, "type", "veth", "peer", "name", "eth0", "address", inner, "netns", namespace];
+  await run(ip, ["link", "add", veth, ...ends], { deadlineMs });
   await ipBatch(readyRoutes(host, namespace), [
     "link set lo up",
     `addr add ${address}/32 dev eth0`,
     "link set eth0 up",
     `route add ${gateway} dev eth0 scope link`,
     `route add default via ${gateway}`,
+    `neigh replace ${gateway} lladdr ${open} dev eth0 nud permanent`,
   ]);
   await writeFile(`/proc/sys/net/ipv4/conf/${veth}/rp_filter`, "0");
-  const mac = (await readFile(`/sys/class/net/${veth}/address`, "utf8").catch(() => "")).trim() || (await macOf(host, veth));
-  await ipBatch(readyRoutes(host, namespace), [`neigh replace ${gateway} lladdr ${mac} dev eth0 nud permanent`]);
+  await run(ip, ["link", "set", veth, "up"], { deadlineMs });
+}
+
+/** A network that an older version made is brought to what `leadHere` expects. Ahead of the freeze: packets may be lost for a moment. */
+export async function renewNetwork(host: Host, workload: string, address: string): Promise<void> {
+  const [veth, { open, inner }] = [vethName(host, workload), hardwareAddresses(host, workload)];
+  const shown = await run(host.options.tools.ip, ["-o", "link", "show", veth], { deadlineMs });
+  if (shown.stdout.includes(open)) return;
+  await ipBatch(readyRoutes(host, namespaceName(host, workload)), [
+    `link set eth0 address ${inner}`,
+    `neigh replace ${gateway} lladdr ${open} dev eth0 nud permanent`,
+  ]);
+  await ipBatch(readyRoutes(host), openLines(host, workload, address));
 }
 
 const socketTable = "/proc/sys/net/ipv4/tcp_child_ehash_entries";
@@ -63,19 +86,17 @@ async function withOwnSocketTable(makeNamespace: () => Promise<unknown>): Promis
   if (before !== undefined) await writeFile(socketTable, before);
 }
 
-/** /sys may show another namespace's devices (it is mounted once); `ip` asks the kernel. */
-async function macOf(host: Host, device: string): Promise<string> {
-  const shown = await run(host.options.tools.ip, ["-o", "link", "show", device], { deadlineMs });
-  const mac = /link\/ether ([0-9a-f:]{17})/.exec(shown.stdout)?.[1];
-  if (mac === undefined) throw fault("TOOL_FAILED", `${device} has no hardware address`);
-  return mac;
+/** What the workload sends gets out. Its own hardware address is said beforehand: the packets that were held would be too many to wait for a question. */
+function openLines(host: Host, workload: string, address: string): string[] {
+  const [veth, { open, inner }] = [vethName(host, workload), hardwareAddresses(host, workload)];
+  return [`link set ${veth} address ${open}`, `neigh replace ${address} lladdr ${inner} dev ${veth} nud permanent`];
 }
 
 /** The host leads the address to the workload, and neighbours to this host: lines for `ip -batch`. */
 export function leadHereLines(host: Host, workload: string, address: string): string[] {
   const veth = vethName(host, workload);
   return [
-    `link set ${veth} up`,
+    ...openLines(host, workload, address),
     `route replace ${address}/32 dev ${veth}`,
     `neigh replace proxy ${address} dev ${host.options.hostInterface}`,
   ];
@@ -96,7 +117,7 @@ export async function cutArriving(host: Host, address: string, peerAddress: stri
  * the restored socket's, which the client would then drop (PAWS, RFC 7323).
  */
 export async function cutLeaving(host: Host, workload: string, routes = readyRoutes(host)): Promise<void> {
-  await ipBatch(routes, [`link set ${vethName(host, workload)} down`]);
+  await ipBatch(routes, [`link set ${vethName(host, workload)} address ${hardwareAddresses(host, workload).closed}`]);
 }
 
 /** The address leads to the packet hold, as that says. */

@@ -12,12 +12,17 @@ import type { ManifestEntry } from "../engine.ts";
 import { type LinkReader, write, writeLine } from "../link/frames.ts";
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/);
-const facts = z.object({
+const announced = z.object({
+  /** Inodes of the workload's pipes: they are named in the images. */
   stdout: z.number(),
   stderr: z.number(),
   isLazy: z.boolean(),
   /** Its memory was copied ahead: the images lack those pages, and this host must have them. */
   isPreCopied: z.boolean(),
+  /** It will say where each TCP connection stands. A part of the evidence that only one side knows of would not be equal: each names what it has. */
+  hasSequences: z.boolean().default(false),
+});
+const facts = announced.extend({
   /** On the target's clock. */
   cutAtMs: z.number(),
   /** On the target's clock: when the kernel stopped the first task; null where it was not asked. */
@@ -25,18 +30,19 @@ const facts = z.object({
   clockErrorMs: z.number(),
   linkAddress: z.ipv4(),
   linkPort: z.number().int(),
-  /** It will say where each TCP connection stands. A part of the evidence that only one side knows of would not be equal: each names what it has. */
-  hasSequences: z.boolean().default(false),
 });
 const message = z.union([
   z.object({ name, bytes: z.number().int().nonnegative() }),
   z.object({ name, sha256: z.string() }),
-  z.object({ ping: z.literal(true) }),
+  z.object({ ping: z.literal(true), coming: announced.optional() }),
   z.object({ facts }),
   z.object({ end: z.literal(true) }),
 ]);
 const pong = z.object({ nowMs: z.number() });
 const receipt = z.object({ ok: z.boolean(), reason: z.string(), hasSequences: z.boolean().default(false) });
+
+/** How the images will come: enough for the target to have everything ready before they do. */
+export type Announced = z.infer<typeof announced>;
 
 /** What the target must know beside the images. */
 export type SourceFacts = z.infer<typeof facts>;
@@ -67,6 +73,8 @@ const isPages = (file: string) => /^pages-\d+\.img$/.test(file);
 const partBytes = 1 << 20;
 
 export interface ImageSender {
+  /** Before the workload is stopped. An older target answers, and passes over what it says. */
+  announce(coming: Announced): Promise<void>;
   /** First word: the files are final, and this is what else the target must know. */
   begin(facts: SourceFacts): Promise<void>;
   /** Sends pages while criu writes them, until `writing` is settled. Throws TRANSFER_FAILED; how `writing` ends is its owner's affair. */
@@ -102,6 +110,10 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
   }
 
   return {
+    async announce(coming) {
+      await writeLine(socket, { ping: true, coming });
+      pong.parse(await reader.line());
+    },
     begin: (said) => writeLine(socket, { facts: said }),
     async follow(writing) {
       let isWriting = true;
@@ -158,7 +170,8 @@ export interface ReceivedImages {
 }
 
 /**
- * Receives images into `dir`; digests are made from the bytes that came, and compared with the sender's. `onFacts` is called when the files are final.
+ * Receives images into `dir`; digests are made from the bytes that came, and compared with the sender's. `onFacts` is called when the files are final,
+ * `onAnnounced` before the workload is stopped (never, where the source is an older one).
  * The sender is told why when they cannot be taken.
  */
 export async function receiveImages(
@@ -166,6 +179,7 @@ export async function receiveImages(
   reader: LinkReader,
   dir: string,
   onFacts: (facts: SourceFacts) => void,
+  onAnnounced: (coming: Announced) => void = () => undefined,
 ): Promise<ReceivedImages> {
   const open = new Map<string, { fd: number; bytes: number; hash: Hash }>();
   const entries: ManifestEntry[] = [];
@@ -179,8 +193,10 @@ export async function receiveImages(
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     for (;;) {
       const next = message.parse(await reader.line());
-      if ("ping" in next) await writeLine(socket, { nowMs: performance.timeOrigin + performance.now() });
-      else if ("facts" in next) onFacts(next.facts);
+      if ("ping" in next) {
+        if (next.coming !== undefined) onAnnounced(next.coming);
+        await writeLine(socket, { nowMs: performance.timeOrigin + performance.now() });
+      } else if ("facts" in next) onFacts(next.facts);
       else if ("bytes" in next) {
         const image = imageOf(next.name);
         for await (const chunk of reader.bytes(next.bytes)) {

@@ -23,7 +23,7 @@ import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import { tcpTable } from "../network/tcp-table.ts";
-import { cutArriving, cutLeaving, leadHere, readyRoutes, tcpCounters } from "../network/workload-network.ts";
+import { cutArriving, cutLeaving, leadHere, readyRoutes, renewNetwork, tcpCounters } from "../network/workload-network.ts";
 import { preflight } from "../preflight/preflight.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { descriptorsOf, observe } from "../receipt/observe.ts";
@@ -34,7 +34,7 @@ import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
 import { isAlive, residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { outputTail } from "../runtime/shim.ts";
-import { compareClocks, createImageSender, outputTailName } from "./images.ts";
+import { type Announced, compareClocks, createImageSender, outputTailName } from "./images.ts";
 import { dropImages, imagesDir, listMigrations, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
 
 /** What is known of a move only while this process lives; a restart does without. */
@@ -160,9 +160,18 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       // Memory that could not be copied ahead travels as if nobody had tried: the target hears which way.
       const isLate = mode === "pre-copy" && tracker === undefined;
       const isLazy = mode === "post-copy" || (isLate && abilities().lazyPages && (await residentBytesOf(host, ref)) > stopAndCopyMaxBytes);
+      const coming: Announced = {
+        stdout: record.stdio?.stdout ?? 0,
+        stderr: record.stdio?.stderr ?? 0,
+        isLazy,
+        isPreCopied: tracker !== undefined,
+        hasSequences: true,
+      };
+      await sender.announce(coming);
       const [lazyDump, wholeDump] = isLazy
         ? [await readyLazyDump(host, record, images), undefined]
         : [undefined, await readyDump(host, record, images, tracker?.answers)];
+      await renewNetwork(host, ref.workload, record.spec.address);
       const [arriving, leaving] = [readyRoutes(host), readyRoutes(host)];
       let dumping: Promise<void> | undefined;
       let guard: Guard | undefined;
@@ -196,16 +205,12 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         });
         const stoppedAtMs = (await stopped)?.stoppedAtMs ?? null;
         await sender.begin({
-          stdout: record.stdio?.stdout ?? 0,
-          stderr: record.stdio?.stderr ?? 0,
-          isLazy,
-          isPreCopied: tracker !== undefined,
+          ...coming,
           cutAtMs: cutAtMs + clock.offsetMs,
           stoppedAtMs: stoppedAtMs === null ? null : stoppedAtMs + clock.offsetMs,
           clockErrorMs: clock.errorMs,
           linkAddress: link.address,
           linkPort: link.port,
-          hasSequences: true,
         });
         const { keptPages, lastPages } = (await kept) ?? { keptPages: 0, lastPages: 0 };
         const sealing = tracker?.sealed();

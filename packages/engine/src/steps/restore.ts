@@ -1,0 +1,202 @@
+// Restores what a source sends, stopped. Everything that does not need the images stands before they come: most of it before the workload is even frozen.
+import { copyFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fault } from "@aether/contract";
+import { faultpoint, withDeadline } from "@aether/kit";
+import { type ReadyRestore, readyRestore } from "../checkpoint/criu.ts";
+import type { MigrationRef, Progress, RestoreResult, WorkloadSpec } from "../engine.ts";
+import { travellingTrees } from "../files/sync.ts";
+import type { Host } from "../host.ts";
+import type { ImagePin } from "../image/images.ts";
+import type { KernelWatch } from "../kernel/facts.ts";
+import type { Link } from "../link/link.ts";
+import { readyRoutes } from "../network/workload-network.ts";
+import { makeEvidence } from "../receipt/evidence.ts";
+import { observe } from "../receipt/observe.ts";
+import { readySequences, sequencesInKernel } from "../receipt/sequences.ts";
+import { writeRecord } from "../record.ts";
+import { statOf } from "../runtime/process.ts";
+import { mountRootfs, unmountRootfs } from "../runtime/rootfs.ts";
+import { shimFiles } from "../runtime/shim.ts";
+import { type Announced, outputTailName } from "./images.ts";
+import { imagesDir, type MigrationRecord, phase, readMigration, writeMigration } from "./journal.ts";
+import { settleFiles, startLazyPages, type TargetSession, type TargetSessions } from "./target-session.ts";
+
+const freezeDeadlineMs = 120_000;
+const imagesDeadlineMs = 120_000;
+
+/** What waits for the images: the root is mounted, shim and criu are started. */
+interface Standing {
+  readonly criu: ReadyRestore;
+  readonly for: Announced;
+}
+
+export async function restoreWorkload(
+  host: Host,
+  link: Link,
+  sessions: TargetSessions,
+  watch: KernelWatch,
+  ref: MigrationRef,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<RestoreResult> {
+  const known = await readMigration(host, ref.migrationId);
+  if (known?.stage === "restored" && known.result !== undefined) return known.result as RestoreResult;
+  const session = sessions.get(ref);
+  if (session === undefined || known?.spec === undefined)
+    throw fault("STEP_INTERRUPTED", `${ref.migrationId} is not prepared on this node`);
+  const { spec } = known;
+  const imagesHere = imagesDir(host, ref.migrationId);
+  const place = createPlace(host, session, watch, spec, known.image, imagesHere);
+  session.giveWay = place.clear;
+  try {
+    const facts = await phase(progress, "restore.wait", () =>
+      withDeadline("the source to freeze", freezeDeadlineMs, () => untilFrozen(session, place), signal),
+    );
+    session.hold?.extend?.();
+    // While the source's criu writes, everything that does not need its images.
+    const images = phase(progress, "restore.images", () =>
+      withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
+    );
+    images.catch(() => undefined); // heard below
+    if (!facts.isPreCopied) {
+      session.arrival?.kill(); // the source could not: all memory comes with the images, or is fetched
+      delete session.arrival;
+      await rm(join(imagesHere, "lazy-pages.socket"), { force: true }); // criu's own daemon makes it anew
+    }
+    const { arrival } = session;
+    if (facts.isPreCopied && arrival === undefined)
+      throw fault("STEP_INTERRUPTED", "the memory that was copied ahead is not on this node any more");
+    const { memoryPid: _, ...others } = known;
+    const kept = arrival === undefined ? others : known;
+    const sealing = arrival && phase(progress, "restore.memory", () => arrival.sealed(signal));
+    sealing?.catch(() => undefined); // heard below, with the images
+    const restoring: MigrationRecord = {
+      ...kept,
+      stage: "restoring",
+      cutAtMs: facts.cutAtMs,
+      clockErrorMs: facts.clockErrorMs,
+      stoppedAtMs: facts.stoppedAtMs,
+    };
+    const intent = writeMigration(host, restoring);
+    intent.catch(() => undefined); // heard below, before criu is let go
+    const files = await phase(progress, "restore.files", () => settleFiles(session, travellingTrees(host, spec), signal));
+    const { criu } = await place.stand(facts);
+    if (facts.hasSequences) session.sequences ??= await readySequences(host, ref.workload);
+    await faultpoint("restore.ready");
+    const { entries, areEqual } = await images;
+    const sealed = await sealing;
+    if (!areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
+    await intent;
+    await faultpoint("restore.before");
+    const launched = await phase(progress, "restore.criu", async () => {
+      const source = { nodeId: known.sourceNodeId ?? "", address: facts.linkAddress, port: facts.linkPort };
+      if (facts.isLazy) session.lazy = await startLazyPages(host, link, ref, source, signal);
+      // The shim has the log open already and appends, so this stays its beginning.
+      const [done] = await Promise.all([
+        criu.go(signal),
+        copyFile(join(imagesHere, outputTailName), shimFiles(host, ref.workload).log),
+        arrival?.restored(signal),
+      ]);
+      return done;
+    });
+    const ticks = (await statOf(launched.pid))?.startTicks;
+    const recorded = writeRecord(host, {
+      spec,
+      epoch: ref.epoch + 1,
+      phase: "restored",
+      migrationId: ref.migrationId,
+      pid: launched.pid,
+      ...(known.image === undefined ? {} : { image: known.image }),
+      ...(ticks === undefined ? {} : { pidStartTicks: ticks }),
+      shimPid: launched.shimPid,
+      stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
+    });
+    recorded.catch(() => undefined); // heard below
+    const result: RestoreResult = await phase(progress, "restore.verify", async () => {
+      const [observed, sequences] = await Promise.all([
+        observe(host, ref.workload),
+        session.sequences && sequencesInKernel(session.sequences, signal),
+      ]);
+      const { manifest, leaves } = makeEvidence(entries, files, observed, sealed?.spaces, sequences);
+      session.leaves = leaves;
+      return { manifest, areImagesEqual: areEqual };
+    });
+    await recorded;
+    await faultpoint("restore.after");
+    await writeMigration(host, { ...restoring, stage: "restored", result });
+    return result;
+  } catch (caught) {
+    place.drop();
+    throw caught;
+  } finally {
+    delete session.giveWay;
+  }
+}
+
+/** The source says first how it will come, and when it has frozen the rest. What stands between the two costs the freeze nothing. */
+async function untilFrozen(session: TargetSession, place: Place) {
+  const isFrozen = session.facts.then(() => undefined);
+  const coming = await Promise.race([session.announced, isFrozen]);
+  if (coming !== undefined) await place.stand(coming).catch(() => undefined); // it is tried again, and heard, when the facts are there
+  return session.facts;
+}
+
+interface Place {
+  /** Stands there already, or is made. */
+  stand(coming: Announced): Promise<Standing>;
+  /** Nothing stands on the files any more when this returns. */
+  clear(): Promise<void>;
+  /** Ends what waits, at once. */
+  drop(): void;
+}
+
+function createPlace(
+  host: Host,
+  session: TargetSession,
+  watch: KernelWatch,
+  spec: WorkloadSpec,
+  image: ImagePin | undefined,
+  images: string,
+): Place {
+  let standing: Promise<Standing> | undefined;
+  let criu: ReadyRestore | undefined;
+
+  async function make(coming: Announced): Promise<Standing> {
+    await mountRootfs(host, spec, image);
+    await watch.arm(spec.name);
+    const ready = await readyRestore(host, spec, images, {
+      isLazy: coming.isLazy || coming.isPreCopied,
+      stdio: coming,
+      isLeftStopped: true,
+    });
+    criu = ready;
+    session.routes ??= readyRoutes(host);
+    if (coming.hasSequences) session.sequences ??= await readySequences(host, spec.name);
+    return { criu: ready, for: coming };
+  }
+
+  const place: Place = {
+    async stand(coming) {
+      const there = await standing?.catch(() => undefined);
+      if (there !== undefined && isSame(there.for, coming)) return there;
+      await place.clear();
+      standing = make(coming);
+      return standing;
+    },
+    async clear() {
+      const before = standing;
+      standing = undefined;
+      if (before === undefined) return;
+      await before.catch(() => undefined);
+      await criu?.end();
+      criu = undefined;
+      await unmountRootfs(host, spec.name);
+    },
+    drop: () => criu?.drop(),
+  };
+  return place;
+}
+
+const isSame = (a: Announced, b: Announced): boolean =>
+  a.stdout === b.stdout && a.stderr === b.stderr && a.isLazy === b.isLazy && a.isPreCopied === b.isPreCopied;

@@ -1,0 +1,194 @@
+// What a target knows of a move while its process lives, and the door through which the source's data comes in.
+import { type ChildProcess, spawn } from "node:child_process";
+import { access, mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, fault } from "@aether/contract";
+import { killGroup, run, type StandBy, until } from "@aether/kit";
+import { behindPrivateRun } from "../checkpoint/criu.ts";
+import type { MigrationRef, Peer } from "../engine.ts";
+import { answerSharedVolumes } from "../files/shared.ts";
+import { receiveTree, type Tree, travellingTrees } from "../files/sync.ts";
+import { createTreeHasher, type TreeDigest, type TreeHasher } from "../files/tree-digest.ts";
+import { attributeReader } from "../files/xattrs.ts";
+import { type Host, migrationDir } from "../host.ts";
+import type { ImagePin } from "../image/images.ts";
+import { receiveImage } from "../image/travel.ts";
+import type { Link } from "../link/link.ts";
+import type { Arrival } from "../memory/arrival.ts";
+import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
+import type { Hold } from "../network/hold.ts";
+import type { EvidenceLeaves } from "../receipt/evidence.ts";
+import { type Announced, type ReceivedImages, receiveImages, type SourceFacts } from "./images.ts";
+import { imagesDir, type MigrationRecord, readMigration, writeMigration } from "./journal.ts";
+
+/** After a restart a prepared move is aborted; a restored one can still be resumed. */
+export interface TargetSession {
+  /** Told shortly before the source stops the workload: how its images will come. Never comes from an older source. */
+  readonly announced: Promise<Announced>;
+  /** The source's files are final, and what it said of itself. */
+  readonly facts: Promise<SourceFacts>;
+  readonly images: Promise<ReceivedImages>;
+  readonly hasher: TreeHasher;
+  /** Undefined: files have come since they were last hashed and on the disk. */
+  settled?: TreeDigest | undefined;
+  /** What already stands on the files is taken away: others are coming. */
+  giveWay?: () => Promise<void>;
+  hold?: Hold | undefined;
+  /** Started ahead of the resume, so that only a write is left to do. */
+  routes?: StandBy;
+  /** Asks the kernel where the restored connections stand. */
+  sequences?: StandBy;
+  /** Pre-copy: what keeps the memory, and puts it in place. */
+  arrival?: Arrival;
+  lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
+  /** Of what was restored; lost with this process, and then the receipt has the roots alone. */
+  leaves?: EvidenceLeaves;
+  shut(): void;
+}
+
+export interface TargetSessions {
+  /** Lets the named node in. */
+  open(ref: MigrationRef, spec: MigrationRecord["spec"] & object, sourceNodeId: string): TargetSession;
+  get(ref: MigrationRef): TargetSession | undefined;
+  /** Shuts the door and ends all that waits. Safe when there is none. */
+  close(ref: MigrationRef): void;
+}
+
+export function createTargetSessions(host: Host, link: Link): TargetSessions {
+  const sessions = new Map<string, TargetSession>();
+
+  return {
+    get: (ref) => sessions.get(ref.migrationId),
+
+    open(ref, spec, sourceNodeId) {
+      const announced = Promise.withResolvers<Announced>();
+      const facts = Promise.withResolvers<SourceFacts>();
+      const images = Promise.withResolvers<ReceivedImages>();
+      const fail = (cause: unknown) => {
+        announced.reject(cause);
+        facts.reject(cause);
+        images.reject(cause);
+      };
+      // Looked at by restore; a failure before it must not end the process.
+      announced.promise.catch(() => undefined);
+      facts.promise.catch(() => undefined);
+      images.promise.catch(() => undefined);
+      const trees = travellingTrees(host, spec);
+      const imageTree: Tree[] = [];
+      const gone = new AbortController();
+      const shut = link.admit(ref.migrationId, sourceNodeId, async ({ socket, reader, header }) => {
+        if (header.channel === "files") {
+          session.settled = undefined;
+          await session.giveWay?.();
+          await receiveTree(host, ref.migrationId, [...trees, ...imageTree], header, socket, reader);
+          await settleFiles(session, trees).catch(() => undefined); // warms; a tree that is not there yet is no matter here
+          return;
+        }
+        if (header.channel === "image") {
+          const door = {
+            open(tree: Tree) {
+              imageTree.push(tree);
+              return () => imageTree.splice(0);
+            },
+            async keep(image: ImagePin) {
+              const known = await readMigration(host, ref.migrationId);
+              if (known !== undefined) await writeMigration(host, { ...known, image });
+            },
+          };
+          return receiveImage(host, spec, socket, reader, door, gone.signal);
+        }
+        if (header.channel === "shared") return answerSharedVolumes(host, spec.volumes, socket, reader);
+        if (header.channel === "memory" && session.arrival !== undefined) return session.arrival.take(reader);
+        if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
+        try {
+          images.resolve(await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve));
+        } catch (caught) {
+          fail(caught);
+          throw caught;
+        }
+      });
+      const session: TargetSession = {
+        announced: announced.promise,
+        facts: facts.promise,
+        images: images.promise,
+        hasher: createTreeHasher(attributeReader(host.options.tools.native)),
+        shut() {
+          shut();
+          gone.abort(fault("CANCELLED", "the migration was aborted"));
+          fail(fault("CANCELLED", "the migration was aborted"));
+        },
+      };
+      sessions.set(ref.migrationId, session);
+      return session;
+    },
+
+    close(ref) {
+      const session = sessions.get(ref.migrationId);
+      session?.shut();
+      session?.hold?.quit();
+      session?.routes?.drop();
+      session?.sequences?.drop();
+      session?.arrival?.kill();
+      if (session?.lazy !== undefined) {
+        killGroup(session.lazy.daemon);
+        session.lazy.tunnel.close();
+      }
+      sessions.delete(ref.migrationId);
+    },
+  };
+}
+
+/** What has arrived is hashed and on the disk. Paid for once a file: also after each copy, so that the freeze has little of it. */
+export async function settleFiles(session: TargetSession, trees: readonly Tree[], signal?: AbortSignal): Promise<TreeDigest> {
+  const digest = await session.hasher.digest(trees);
+  if (digest.digest === session.settled?.digest) return digest;
+  if (digest.count > trees.length) for (const { path } of trees) await run("sync", ["-f", path], { deadlineMs: 60_000, signal });
+  session.settled = digest;
+  return digest;
+}
+
+/** Starts criu's own daemon, whose pages come from the source. */
+export async function startLazyPages(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal) {
+  const tunnel = await openPageTunnel(link, peer, ref.migrationId, AbortSignal.timeout(900_000));
+  const images = imagesDir(host, ref.migrationId);
+  await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
+  const [file, ...before] = await behindPrivateRun(host);
+  const args = [
+    ...before,
+    "lazy-pages",
+    "-D",
+    images,
+    "-v2",
+    "-o",
+    "lazy-pages.log",
+    "--page-server",
+    "--address",
+    "127.0.0.1",
+    "--port",
+    String(tunnel.port),
+  ];
+  const daemon = spawn(file, args, { stdio: "ignore", detached: true });
+  const ended = new Promise<number>((resolve) => {
+    daemon.once("error", () => resolve(127));
+    daemon.once("exit", (code) => resolve(code ?? 137));
+  });
+  try {
+    await until(
+      "the lazy-pages daemon to listen",
+      2,
+      10_000,
+      () =>
+        access(join(images, "lazy-pages.socket")).then(
+          () => true,
+          () => undefined,
+        ),
+      signal,
+    );
+  } catch (caught) {
+    killGroup(daemon);
+    tunnel.close();
+    throw Fault.from(caught);
+  }
+  daemon.unref();
+  return { daemon, tunnel, ended };
+}
