@@ -161,6 +161,7 @@ async function assemble(
     hostId: config.hostId ?? nodeId,
     stateDir: join(stateDir, "engine"),
     snapshotDir: config.snapshotDir,
+    ...(config.snapshotBucket && { snapshotBucket: bucketOf(config.snapshotBucket) }),
     tools,
     hostInterface,
     ...(config.packetHold && { packetHold: config.packetHold }),
@@ -300,6 +301,14 @@ function repeat(periodMs: () => number, log: Logger, problem: string, work: () =
     },
   };
 }
+
+/** What is not given is left to the client's own defaults. */
+const bucketOf = ({ bucket, prefix, region, endpoint }: NonNullable<AgentConfig["snapshotBucket"]>) => ({
+  bucket,
+  prefix,
+  ...(region === undefined ? {} : { region }),
+  ...(endpoint === undefined ? {} : { endpoint }),
+});
 
 async function readVersion(): Promise<string> {
   const manifest: unknown = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8"));

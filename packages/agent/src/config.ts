@@ -29,6 +29,20 @@ export const agentConfigSchema = z.strictObject({
   /** Names this node on its machine, where several share one. Default: the node id. */
   hostId: label.optional(),
   stateDir: absolutePath.default("/var/lib/aether/agent"),
+  /** Snapshots in an S3 bucket in place of a directory; the credentials are the node's own (instance profile, environment, shared file). The same for all nodes. */
+  snapshotBucket: z
+    .strictObject({
+      bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
+      /** Names in the bucket begin with it. */
+      prefix: z
+        .string()
+        .regex(/^([A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*)?$/, "must be words separated by slashes")
+        .default("aether"),
+      region: z.string().min(1).optional(),
+      /** Of another service that speaks S3, e.g. http://minio:9000. */
+      endpoint: z.url({ protocol: /^https?$/ }).optional(),
+    })
+    .optional(),
   /** A directory that all nodes reach. */
   snapshotDir: absolutePath.default("/var/lib/aether/snapshots"),
   tools: z

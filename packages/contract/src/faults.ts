@@ -173,6 +173,12 @@ export const faults = {
     "The snapshot is pinned or in use",
     "`aether snapshots unpin SNAPSHOT` first, or wait until it is restored.",
   ),
+  SNAPSHOT_STORE_UNAVAILABLE: row(
+    Code.Unavailable,
+    "The store of snapshots cannot be reached",
+    "Check the bucket, its region and the node's own credentials; nothing is known of what the store holds.",
+    "backoff",
+  ),
   SNAPSHOT_OVER_BUDGET: row(
     Code.FailedPrecondition,
     "The workload would have to stand still for longer than it allows",

@@ -10,6 +10,7 @@ import type { KernelProbe } from "./kernel/probe.ts";
 import type { KnownRates } from "./memory/mode.ts";
 import type { CopyEnd, Forecast, Round } from "./memory/rounds.ts";
 import type { HoldMethod } from "./network/hold.ts";
+import type { S3StoreOptions } from "./snapshot/s3-store.ts";
 
 /** What the engine needs of its host. */
 export interface EngineOptions {
@@ -19,6 +20,8 @@ export interface EngineOptions {
   readonly stateDir: string;
   /** Snapshot store: a directory that all hosts reach. */
   readonly snapshotDir: string;
+  /** In its place: a bucket. */
+  readonly snapshotBucket?: S3StoreOptions;
   readonly tools: Tools;
   /** The interface over which workload addresses are reached, e.g. eth0. */
   readonly hostInterface: string;

@@ -8,9 +8,9 @@ import { join, resolve } from "node:path";
 import { Fault } from "@aether/contract";
 import { run } from "@aether/kit";
 
-const pinned = ["moto[ec2]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
+const pinned = ["moto[ec2,s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"];
 const cache = resolve(import.meta.dirname, "../../../../.cache");
-const home = join(cache, "moto-5.2.5");
+const home = join(cache, "moto-5.2.5-s3");
 const script = "from moto.server import main; main()";
 
 export interface MotoServer {

@@ -10,6 +10,8 @@ import type { SnapshotStore } from "./store.ts";
 export const fileChunkBytes = 1 << 20;
 /** Chunks in the compressor's and the cipher's hands at a time. */
 const parallel = 4;
+/** Questions to the store at a time: a bucket is some milliseconds away. */
+const asked = 16;
 
 export interface ChunkWriter {
   /** Stores a file, cut at the given lengths and then evenly. */
@@ -46,7 +48,10 @@ export function createChunkWriter(store: SnapshotStore, known: ReadonlyMap<strin
   return {
     counts,
     async has(content) {
-      for (const { id } of content.chunks) if (!(await store.hasChunk(id))) return false;
+      for (let at = 0; at < content.chunks.length; at += asked) {
+        const found = await Promise.all(content.chunks.slice(at, at + asked).map(({ id }) => store.hasChunk(id)));
+        if (found.includes(false)) return false;
+      }
       return true;
     },
     async put(path, lengths = []) {

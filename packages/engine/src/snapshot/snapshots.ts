@@ -33,6 +33,7 @@ import { expectWhole, overBudget, type WholeDump } from "./budget.ts";
 import { type ChunkWriter, createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, chunksOf, readBody, readHead, type SnapshotBody, writeManifest } from "./manifest.ts";
 import { pageCuts } from "./pages.ts";
+import { openS3Store } from "./s3-store.ts";
 import { openDirectoryStore, parseSnapshotId } from "./store.ts";
 import { mirrorOf, restoreTree, storeTree } from "./trees.ts";
 
@@ -45,7 +46,8 @@ export interface OwnedSnapshots extends Snapshots {
 
 /** @param abilities of this host, as its trial checkpoint found them */
 export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSnapshots {
-  const store = openDirectoryStore(host.options.snapshotDir, host.options.hostId);
+  const { snapshotDir, snapshotBucket, hostId } = host.options;
+  const store = snapshotBucket === undefined ? openDirectoryStore(snapshotDir, hostId) : openS3Store(snapshotBucket, hostId);
   const { native, rsync } = host.options.tools;
   /** What the newest snapshot of each workload holds, so that it need not be read and decrypted for the next. */
   const newest = new Map<string, SnapshotBody>();

@@ -7,8 +7,9 @@ import { fault } from "@aether/contract";
 import { isErrno, readTextIfThere, run, sleep, writeFileAtomic } from "@aether/kit";
 
 /** A marker older than this was left by a crash. */
-const staleMs = 3_600_000;
-const sweepStaleMs = 600_000;
+export const staleMs = 3_600_000;
+/** A sweep that has not touched its marker for so long is over. */
+export const sweepStaleMs = 600_000;
 
 export interface SnapshotStore {
   /** Begins a snapshot: from now on no chunk is swept. Call the answer when the manifest is there, or when there will be none. */
@@ -40,7 +41,7 @@ export function parseSnapshotId(id: string): string {
   throw fault("INVALID_ARGUMENT", `${JSON.stringify(id.slice(0, 80))} is not the name of a snapshot`, { field: "snapshot_id" });
 }
 
-const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+export const digestOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
 /** @param owner names this host in its markers, so that it can clear them after a crash of its own. */
 export function openDirectoryStore(dir: string, owner: string): SnapshotStore {
@@ -86,8 +87,10 @@ export function openDirectoryStore(dir: string, owner: string): SnapshotStore {
     },
     hasChunk: (id) => isThere(chunkPath(id)),
     async getChunk(id) {
-      const bytes = await readFile(chunkPath(id)).catch((cause: unknown) => {
-        throw fault("SNAPSHOT_CORRUPT", `the chunk ${id} is missing`, { cause });
+      const bytes = await readFile(chunkPath(id)).catch(async (cause: unknown) => {
+        if (isErrno(cause, "ENOENT") && (await isThere(dir))) throw fault("SNAPSHOT_CORRUPT", `the chunk ${id} is missing`, { cause });
+        // A store that is away says nothing of what it holds.
+        throw fault("SNAPSHOT_STORE_UNAVAILABLE", `the chunk ${id} cannot be read from ${dir}`, { cause });
       });
       if (digestOf(bytes) !== id) throw fault("SNAPSHOT_CORRUPT", `the chunk ${id} does not have the content that its name says`);
       return bytes;
