@@ -26,6 +26,7 @@ const wholeServices = [
   "packages/core/src/risk/risk.test.ts",
   "packages/core/src/signals/feeds/feeds.test.ts",
   "packages/core/src/prices/*.test.ts",
+  "packages/core/src/ops/ops.test.ts",
   "packages/core/src/reflex/reflex.test.ts",
   "packages/core/src/snapshot/revive.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",

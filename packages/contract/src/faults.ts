@@ -31,6 +31,7 @@ export const faults = {
     "The resource has changed since it was read",
     "Read it again, and decide again; then send its new ETag.",
   ),
+  RANGE_NOT_SATISFIABLE: row(Code.OutOfRange, "The range begins after the end", "Ask for the size first: HEAD says it."),
   RATE_LIMITED: row(Code.ResourceExhausted, "Too many requests", "Wait as long as Retry-After says.", "backoff"),
   REQUEST_TOO_LARGE: row(Code.ResourceExhausted, "The request is larger than allowed", "Send less in one request."),
   IDEMPOTENCY_KEY_REUSED: row(Code.AlreadyExists, "The Idempotency-Key was used for another request", "Use a new key for a new request."),
@@ -185,6 +186,12 @@ export const faults = {
     "Raise its objective (--max-freeze), or make one all the same: aether checkpoint NAME --any-freeze.",
   ),
   SNAPSHOT_NOT_READY: row(Code.FailedPrecondition, "The snapshot is not complete", "Wait for it, or take a new one."),
+  BACKUP_RUNNING: row(Code.Aborted, "A backup is being made", "Wait until it is done.", "backoff"),
+  BACKUP_UNREADABLE: row(
+    Code.DataLoss,
+    "It is not a whole backup, or the passphrase or key is another one",
+    "Look whether the file was copied whole, and try the other passphrase or key.",
+  ),
   DRILL_NOT_FOUND: row(Code.NotFound, "No such drill", "`aether drill report` lists them."),
   DRILL_RUNNING: row(Code.Aborted, "A drill runs on that node", "`aether drill stop` ends it."),
   DRILL_UNAVAILABLE: row(

@@ -4,8 +4,11 @@ import { join } from "node:path";
 import { Fault } from "@aether/contract";
 import { AgentConfigSchema, AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
 import {
+  type ConfigEntry,
+  type ConfigSources,
   createLogger,
   createStopStack,
+  explainConfig,
   faultpoint,
   type Logger,
   loadConfig,
@@ -60,7 +63,7 @@ import { createAgentsServer } from "./http/agents-server.ts";
 import { faultInterceptor } from "./http/fault-interceptor.ts";
 import { healthRoutes } from "./http/health.ts";
 import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
-import { createRequestCounter, metricsRoutes } from "./http/metrics.ts";
+import { createRequestCounter, metricsRoutes, metricsText } from "./http/metrics.ts";
 import { referenceRoutes } from "./http/openapi/routes.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { plainTextInterceptor } from "./http/plain-text.ts";
@@ -70,6 +73,8 @@ import { newId } from "./ids.ts";
 import { type Leadership, takeLeadership } from "./leader/leadership.ts";
 import { type StandbyServer, startStandbyServer } from "./leader/standby-server.ts";
 import { createMigrations } from "./migration/migrations.ts";
+import { openRetentionRules } from "./ops/retention-rules.ts";
+import { createOps } from "./ops/service.ts";
 import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
 import { createPrices } from "./prices/prices.ts";
@@ -104,18 +109,34 @@ export interface RunningCore extends Stoppable {
 const firstAdminFile = "first-admin.link";
 
 /** Starts the control plane. When it throws, nothing is left running. Throws LOCKED, CONFIG_INVALID, STORAGE_FAILED, UNAVAILABLE (a port). */
-export async function runCore(config: CoreConfig, signal: AbortSignal, log: Logger = createLogger({ name: "core" })): Promise<RunningCore> {
+export async function runCore(
+  config: CoreConfig,
+  signal: AbortSignal,
+  log: Logger = createLogger({ name: "core" }),
+  said?: ConfigSaid,
+): Promise<RunningCore> {
   const stack = createStopStack(log);
   try {
-    return await assemble(config, signal, log, stack);
+    return await assemble(config, said ?? (await sayConfig({ overrides: config, environment: {} })), signal, log, stack);
   } catch (caught) {
     await stack.stop();
     throw caught;
   }
 }
 
+/** Where the configuration's values are from, for whoever asks. */
+interface ConfigSaid {
+  readonly explained: readonly ConfigEntry[];
+  readonly configFile: string;
+}
+
+async function sayConfig(sources: Omit<ConfigSources, "prefix">): Promise<ConfigSaid> {
+  return { explained: await explainConfig(coreConfig, { prefix: "AETHER_CORE", ...sources }), configFile: sources.file ?? "" };
+}
+
 async function assemble(
   config: CoreConfig,
+  { explained, configFile }: ConfigSaid,
   signal: AbortSignal,
   log: Logger,
   stack: ReturnType<typeof createStopStack>,
@@ -166,7 +187,9 @@ async function assemble(
   const reports = createWorkloadReports(db, events, nowMs);
   const memory = createMemory({ db, events, reports, sessions: (): Gateway => gateway, nowMs, log });
   const changes = createChanges({ isConnected: (nodeId) => gateway.isConnected(nodeId), nowMs });
-  const telemetry = createTelemetry({ db, log, nowMs, ...config.telemetry, onWritten: () => changes.note("telemetry") });
+  const rules = await openRetentionRules(db, config, nowMs);
+  const keepTelemetry = () => ({ fineMinutes: rules.value("telemetryFineMinutes"), days: rules.value("telemetryDays") });
+  const telemetry = createTelemetry({ db, log, nowMs, keep: keepTelemetry, onWritten: () => changes.note("telemetry") });
   const sign = createSigner(() => identity.current());
   const snapshotKeys = await openSnapshotKeys(config.authorityDir ?? config.dataDir);
   const gateway: Gateway = createGateway({
@@ -195,10 +218,19 @@ async function assemble(
   const offers = createOffers(db, gateway, memory);
   const converge = createConverge({ db, events, sessions: gateway, log });
   const pool = parsePool(config.addressPool);
-  const { keepDays, keepEach, keepGigabytes } = config.snapshots;
-  const policy = { keepDays, keepEach, keepBytes: keepGigabytes * 1e9 };
+  const policy = () => ({
+    keepDays: rules.value("snapshotsDays"),
+    keepEach: rules.value("snapshotsEach"),
+    keepBytes: rules.value("snapshotsGigabytes") * 1e9,
+  });
   const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, policy, nowMs, log });
-  const retention = createRetention({ db, commands, ...config.events, nowMs, log });
+  const retention = createRetention({
+    db,
+    commands,
+    keep: () => ({ days: rules.value("eventsDays"), count: rules.value("eventsCount") }),
+    nowMs,
+    log,
+  });
 
   // Moves, what leads to them, and their rehearsal
   const limits = railLimits(config.moves);
@@ -266,6 +298,7 @@ async function assemble(
   });
 
   const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
+  const counter = createRequestCounter();
   const parts: readonly Part[] = [
     { routes: agentRoute },
     { routes: nodeRoutes({ db, events, sessions: gateway, memory, nowMs }) },
@@ -304,10 +337,20 @@ async function assemble(
     monitor,
     telemetry,
     retention,
+    createOps({
+      db,
+      engine: database.engine,
+      config,
+      explained,
+      configFile,
+      metrics: () => metricsText({ db, sessions: gateway, requests: counter }),
+      retention: rules,
+      nowMs,
+      log,
+    }),
   ];
 
   // Ways in
-  const counter = createRequestCounter();
   const stopping = new AbortController();
   const limit = (perSecond: number) => createRateLimit(perSecond, config.rateLimit.burst, () => clock.monotonicMs());
   const perAddress = limit(config.rateLimit.perAddressPerSecond);
@@ -444,10 +487,12 @@ const databaseRetryMs = 1_000;
 /** `aether core`: runs until SIGTERM or SIGINT, or until it cannot go on, which is thrown. */
 export async function run(options: CoreRunOptions = {}): Promise<void> {
   const log = options.log ?? createLogger({ name: "core" });
-  const config = await loadConfig(coreConfig, { file: options.configFile, prefix: "AETHER_CORE", overrides: options.overrides ?? {} });
+  const sources = { file: options.configFile, overrides: options.overrides ?? {} };
+  const config = await loadConfig(coreConfig, { ...sources, prefix: "AETHER_CORE" });
+  const said = await sayConfig(sources);
   let hasLed = false;
   for (;;) {
-    const died = await runOnce(config, log, {
+    const died = await runOnce(config, said, log, {
       ...options,
       onStarted(core) {
         hasLed = true;
@@ -470,14 +515,14 @@ export async function run(options: CoreRunOptions = {}): Promise<void> {
 }
 
 /** Answers why it could not go on; undefined: it was told to stop. */
-async function runOnce(config: CoreConfig, log: Logger, options: CoreRunOptions): Promise<Fault | undefined> {
+async function runOnce(config: CoreConfig, said: ConfigSaid, log: Logger, options: CoreRunOptions): Promise<Fault | undefined> {
   const ending = new AbortController();
   let died: Fault | undefined;
   const outer = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
   await runUntilSignalled(
     log,
     async (signal) => {
-      const core = await runCore(config, signal, log);
+      const core = await runCore(config, signal, log, said);
       core.died.then((reason) => {
         died = reason;
         if (reason.code !== "LEADERSHIP_LOST") log.fatal({ err: reason }, "core cannot go on");

@@ -31,13 +31,15 @@ export interface ConfigEntry {
   readonly value: unknown;
   /** default, the name of a variable, the path of the file, or "command line". */
   readonly source: string;
+  /** What it is for, as its schema describes it. */
+  readonly meaning?: string;
 }
 
 /** Every key of the schema with its value and where that came from, secrets (`.meta({ isSecret: true })`) covered. Throws as `loadConfig` does. */
 export async function explainConfig(schema: z.ZodType, sources: ConfigSources): Promise<ConfigEntry[]> {
   const { value, fromFile, variables } = await readConfig(schema, sources);
   const has = (root: unknown, path: readonly string[]) => at(root, path) !== undefined;
-  return keysOf(schema).map(({ path, isSecret }) => {
+  return keysOf(schema).map(({ path, isSecret, meaning }) => {
     const key = path.join(".");
     const found = at(value, path);
     const variable = variables.find((each) => each.path.join(".") === key);
@@ -48,7 +50,7 @@ export async function explainConfig(schema: z.ZodType, sources: ConfigSources): 
         : has(fromFile, path)
           ? (sources.file ?? "")
           : "default";
-    return { key, value: isSecret && found !== undefined ? "(secret)" : found, source };
+    return { key, value: isSecret && found !== undefined ? "(secret)" : found, source, ...(meaning === undefined ? {} : { meaning }) };
   });
 }
 
@@ -59,13 +61,22 @@ interface JsonSchema {
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly anyOf?: readonly JsonSchema[];
   readonly isSecret?: boolean;
+  readonly description?: string;
+}
+
+interface Key {
+  readonly path: string[];
+  readonly isSecret: boolean;
+  readonly meaning: string | undefined;
 }
 
 /** The leaves of a schema of nested objects, in their order. */
-function keysOf(schema: z.ZodType): { readonly path: string[]; readonly isSecret: boolean }[] {
-  const walk = (node: JsonSchema, path: string[]): { path: string[]; isSecret: boolean }[] => {
+function keysOf(schema: z.ZodType): Key[] {
+  const walk = (node: JsonSchema, path: string[]): Key[] => {
     const { properties } = node.properties === undefined ? (node.anyOf?.find((each) => each.properties !== undefined) ?? {}) : node;
-    if (properties === undefined) return [{ path, isSecret: node.isSecret === true }];
+    if (properties === undefined) {
+      return [{ path, isSecret: node.isSecret === true, meaning: node.description }];
+    }
     return Object.entries(properties).flatMap(([name, inner]) => walk(inner, [...path, name]));
   };
   return walk(z.toJSONSchema(schema, { io: "output", unrepresentable: "any" }) as JsonSchema, []);

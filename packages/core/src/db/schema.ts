@@ -211,6 +211,13 @@ export interface DrillSchedulesTable {
   missed_count: Generated<number>;
 }
 
+export interface SettingsTable {
+  name: string;
+  value: Json;
+  changed_at: Date;
+  changed_by: string;
+}
+
 export interface PoolShortagesTable {
   /** INSTANCE_TYPE/ZONE */
   pool: string;
@@ -492,6 +499,7 @@ export interface Database {
   drills: DrillsTable;
   drill_schedules: DrillSchedulesTable;
   pool_shortages: PoolShortagesTable;
+  settings: SettingsTable;
   oracle_samples: OracleSamplesTable;
   events: EventsTable;
   events_cut: EventsCutTable;

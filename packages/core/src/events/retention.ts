@@ -7,8 +7,8 @@ import { keepMs as keepKeysMs } from "../http/idempotency.ts";
 export interface RetentionOptions {
   readonly db: Db;
   readonly commands: CommandStore;
-  readonly keepDays: number;
-  readonly keepCount: number;
+  /** Asked at each cut. */
+  readonly keep: () => { readonly days: number; readonly count: number };
   readonly nowMs: () => number;
   readonly log: Logger;
 }
@@ -18,7 +18,7 @@ const everyMs = 600_000;
 const keepCommandsMs = 7 * 86_400_000;
 const keepOracleSamplesMs = 3_600_000;
 
-export function createRetention({ db, commands, keepDays, keepCount, nowMs, log }: RetentionOptions): Stoppable & {
+export function createRetention({ db, commands, keep, nowMs, log }: RetentionOptions): Stoppable & {
   start(signal: AbortSignal): Promise<void>;
   cut(): Promise<void>;
 } {
@@ -27,6 +27,7 @@ export function createRetention({ db, commands, keepDays, keepCount, nowMs, log 
   const before = (ageMs: number) => new Date(nowMs() - ageMs);
   /** The mark first: who resumes from before it is told, also if this ends in the middle. */
   const cutEvents = async () => {
+    const { days: keepDays, count: keepCount } = keep();
     const oldest = await db
       .selectFrom("events")
       .select(({ fn }) => fn.max("sequence").as("newest"))

@@ -41,6 +41,7 @@ const statusOfFault: Partial<Record<FaultCode, number>> = {
   PRECONDITION_FAILED: 412,
   REQUEST_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  RANGE_NOT_SATISFIABLE: 416,
   DISK_FULL: 507,
 };
 

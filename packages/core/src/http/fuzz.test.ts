@@ -133,7 +133,9 @@ const failsInside = ({ status, text }: Heard): boolean => status >= 500 && !(sta
 /** What an admin can read of the state, without what changes by itself. */
 async function state(): Promise<readonly string[]> {
   const lists = bindings.filter(({ verb, variables, method }) => verb === "GET" && variables.length === 0 && method.methodKind === "unary");
-  const kept = lists.filter(({ template }) => !/audit|events|telemetry|sessions|oracles|plan|risk|feeds|prices|savings/.test(template));
+  const kept = lists.filter(
+    ({ template }) => !/audit|events|telemetry|sessions|oracles|plan|risk|feeds|prices|savings|diagnostics|dashboard/.test(template),
+  );
   const answers = await Promise.all(kept.map(async ({ template }) => `${template} ${(await send("GET", template, undefined)).text}`));
   return answers.map((answer) => answer.replace(/"usedAt":"[^"]*"/g, ""));
 }

@@ -30,15 +30,18 @@ export function createRequestCounter(): RequestCounter {
   };
 }
 
-export interface MetricsOptions {
+export interface MetricsSources {
   readonly db: Db;
-  readonly sessions: AgentSessions;
-  readonly tokens: Pick<Tokens, "authenticate">;
+  readonly sessions: Pick<AgentSessions, "connectedNodes">;
   readonly requests: RequestCounter;
+}
+
+export interface MetricsOptions extends MetricsSources {
+  readonly tokens: Pick<Tokens, "authenticate">;
   readonly perAddress: RateLimit;
 }
 
-export function metricsRoutes({ db, sessions, tokens, requests, perAddress }: MetricsOptions): (app: FastifyInstance) => void {
+export function metricsRoutes({ tokens, perAddress, ...sources }: MetricsOptions): (app: FastifyInstance) => void {
   return (app) => {
     app.get("/metrics", async (request, reply) => {
       const origin = originOf(request.raw);
@@ -49,23 +52,28 @@ export function metricsRoutes({ db, sessions, tokens, requests, perAddress }: Me
       if (bearer === undefined || !isAllowed(Role.VIEWER, roleOfBearer[bearer.role])) {
         return sendFault(reply, fault("UNAUTHENTICATED"), origin);
       }
-      const memory = process.memoryUsage();
-      const lines = [
-        gauge("process_resident_memory_bytes", "Resident memory.", [["", memory.rss]]),
-        gauge("process_start_time_seconds", "Start of the process, unix time.", [["", Date.now() / 1000 - process.uptime()]]),
-        gauge("aether_nodes_connected", "Nodes with a session.", [["", sessions.connectedNodes().length]]),
-        gauge("aether_nodes", "Nodes on record.", [["", await count(db, "nodes")]]),
-        gauge("aether_workloads", "Workloads by state.", await countBy(db, "workloads")),
-        gauge("aether_migrations", "Migrations by state.", await countBy(db, "migrations")),
-        counter(
-          "aether_requests_total",
-          "Requests by method and outcome since the start.",
-          [...requests.entries()].map(([method, code, value]) => [`{method="${method}",code="${code}"}`, value]),
-        ),
-      ];
-      return reply.type("text/plain; version=0.0.4; charset=utf-8").send(`${lines.join("\n")}\n`);
+      return reply.type("text/plain; version=0.0.4; charset=utf-8").send(await metricsText(sources));
     });
   };
+}
+
+/** All of them, as Prometheus reads them. */
+export async function metricsText({ db, sessions, requests }: MetricsSources): Promise<string> {
+  const memory = process.memoryUsage();
+  const lines = [
+    gauge("process_resident_memory_bytes", "Resident memory.", [["", memory.rss]]),
+    gauge("process_start_time_seconds", "Start of the process, unix time.", [["", Date.now() / 1000 - process.uptime()]]),
+    gauge("aether_nodes_connected", "Nodes with a session.", [["", sessions.connectedNodes().length]]),
+    gauge("aether_nodes", "Nodes on record.", [["", await count(db, "nodes")]]),
+    gauge("aether_workloads", "Workloads by state.", await countBy(db, "workloads")),
+    gauge("aether_migrations", "Migrations by state.", await countBy(db, "migrations")),
+    counter(
+      "aether_requests_total",
+      "Requests by method and outcome since the start.",
+      [...requests.entries()].map(([method, code, value]) => [`{method="${method}",code="${code}"}`, value]),
+    ),
+  ];
+  return `${lines.join("\n")}\n`;
 }
 
 async function count(db: Db, table: "nodes"): Promise<number> {

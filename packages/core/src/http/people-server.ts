@@ -29,13 +29,16 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
   const app = fastify({
     bodyLimit: bodyLimitBytes,
     forceCloseConnections: true,
-    requestTimeout: 30_000,
+    // Node's own limit counts an upload of any length; see refuseSlowBodies.
+    requestTimeout: 0,
     clientErrorHandler: refuseUnreadable,
     // A URL that cannot be decoded is a mistake of the client like any other.
     frameworkErrors: (error, request, reply) => {
       sendFault(reply, fault("INVALID_ARGUMENT", error.message, { cause: error }), originOf(request.raw));
     },
   });
+  app.server.headersTimeout = slowMs;
+  refuseSlowBodies(app);
   addSecurityHeaders(app);
   app.setErrorHandler((error, request, reply) => {
     const origin = originOf(request.raw);
@@ -50,6 +53,8 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
   // In a scope of its own: the RPC plugin reads bodies itself and takes the same content types.
   await app.register(async (scope) => {
     readJson(scope);
+    // Read by the route itself, if it takes such a thing.
+    scope.addContentTypeParser("application/octet-stream", (_request, payload, done) => done(null, payload));
     serveRest(scope, router);
   });
   await app.register(async (scope) => {
@@ -81,6 +86,22 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
       await app.close();
     },
   };
+}
+
+const slowMs = 30_000;
+
+/** A body that is read into memory comes within this time; one that is streamed has a limit for its pauses instead. */
+function refuseSlowBodies(app: FastifyInstance): void {
+  app.addHook("onRequest", async ({ raw }) => {
+    const { headers } = raw;
+    if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
+    if (headers["content-type"]?.startsWith("application/octet-stream")) return;
+    const timer = setTimeout(
+      () => refuseUnreadable(Object.assign(new Error("too slow"), { code: "ERR_HTTP_REQUEST_TIMEOUT" }), raw.socket),
+      slowMs,
+    );
+    for (const event of ["end", "close", "error"] as const) raw.once(event, () => clearTimeout(timer));
+  });
 }
 
 /** JSON for REST: an empty body is an empty object, and a key that would touch a prototype is refused. */

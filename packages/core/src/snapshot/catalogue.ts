@@ -16,7 +16,8 @@ export interface CatalogueOptions {
   readonly db: Db;
   readonly events: Events;
   readonly sessions: AgentSessions;
-  readonly policy: RetentionPolicy;
+  /** Asked at each look. */
+  readonly policy: () => RetentionPolicy;
   /** Deletes one for good. */
   readonly remove: (id: string, signal: AbortSignal) => Promise<void>;
   readonly markCorrupt: (row: Row<"snapshots">, why: string) => Promise<void>;
@@ -91,7 +92,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
 
   async function enforce(signal: AbortSignal): Promise<string[]> {
     const all = await read();
-    const going = judge(all, policy, nowMs()).filter((each) => !each.isKept);
+    const going = judge(all, policy(), nowMs()).filter((each) => !each.isKept);
     const gone: string[] = [];
     for (const { id, why } of going) {
       if (signal.aborted) break;
@@ -137,7 +138,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
       });
     },
     async judgements() {
-      return new Map(judge(await read(), policy, nowMs()).map((each) => [each.id, each]));
+      return new Map(judge(await read(), policy(), nowMs()).map((each) => [each.id, each]));
     },
     enforce,
     async run(signal) {

@@ -34,7 +34,7 @@ export interface SnapshotOptions {
   readonly sessions: AgentSessions;
   readonly offers: Offers;
   readonly converge: Converge;
-  readonly policy: RetentionPolicy;
+  readonly policy: () => RetentionPolicy;
   readonly nowMs: () => number;
   readonly log: Logger;
 }

@@ -25,7 +25,7 @@ it("believes a node for itself and for what is placed on it, and drops numbers t
     .values(["a", "b"].map((id) => ({ id, facts: "{}" })))
     .execute();
   await db.insertInto("placements").values({ workload: "db", epoch: 1, node_id: "a", cause: "run" }).execute();
-  const telemetry = createTelemetry({ db, log: silentLogger, nowMs: () => 100 * minute, keepFineMinutes: 60, keepDays: 7 });
+  const telemetry = createTelemetry({ db, log: silentLogger, nowMs: () => 100 * minute, keep: () => ({ fineMinutes: 60, days: 7 }) });
   const report = (cpuFraction: number) =>
     create(TelemetryReportSchema, {
       node: { spanMs: 5000, cpuFraction, ioPressure: Number.NaN },
@@ -45,7 +45,7 @@ it("believes a node for itself and for what is placed on it, and drops numbers t
 it("appends within a minute, averages what is an hour old, and cuts what is a week old", async () => {
   const { db } = open;
   let now = 1000 * minute;
-  const telemetry = createTelemetry({ db, log: silentLogger, nowMs: () => now, keepFineMinutes: 60, keepDays: 7 });
+  const telemetry = createTelemetry({ db, log: silentLogger, nowMs: () => now, keep: () => ({ fineMinutes: 60, days: 7 }) });
   for (const cpuFraction of [0.2, 0.4]) {
     telemetry.take("c", create(TelemetryReportSchema, { node: { spanMs: 5000, cpuFraction } }));
     await telemetry.flush();

@@ -23,9 +23,8 @@ export interface TelemetryOptions {
   readonly db: Db;
   readonly log: Logger;
   readonly nowMs: () => number;
-  /** Samples as they came are kept this long, their one-minute averages for `keepDays`. */
-  readonly keepFineMinutes: number;
-  readonly keepDays: number;
+  /** Samples as they came are kept for `fineMinutes`, their one-minute averages for `days`. Asked at each cut. */
+  readonly keep: () => { readonly fineMinutes: number; readonly days: number };
   /** Called when what was gathered is written. */
   readonly onWritten?: () => void;
 }
@@ -57,7 +56,7 @@ interface Gathered {
   readonly sample: Sample;
 }
 
-export function createTelemetry({ db, log, nowMs, keepFineMinutes, keepDays, onWritten }: TelemetryOptions): Telemetry {
+export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOptions): Telemetry {
   const stopping = new AbortController();
   let gathered: Gathered[] = [];
   let loops: Promise<unknown> = Promise.resolve();
@@ -83,8 +82,9 @@ export function createTelemetry({ db, log, nowMs, keepFineMinutes, keepDays, onW
     db.selectFrom("placements").select(["workload", "node_id"]).where("is_active", "=", true).where("workload", "in", names).execute();
 
   async function cut(): Promise<void> {
-    await averageMinutes(db, new Date(nowMs() - keepFineMinutes * 60_000));
-    await cutMinutes(db, new Date(nowMs() - keepDays * 86_400_000));
+    const { fineMinutes, days } = keep();
+    await averageMinutes(db, new Date(nowMs() - fineMinutes * 60_000));
+    await cutMinutes(db, new Date(nowMs() - days * 86_400_000));
   }
 
   async function every(periodMs: number, what: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -1,12 +1,13 @@
 // OpenAPI 3.1 of what is served, made from the same descriptors as the routes themselves: it cannot say anything else than they do.
 import { type FaultCode, fault, faults, Role } from "@aether/contract";
 import { comments } from "@aether/contract/gen/comments";
-import type { DescField, DescMessage, DescService } from "@bufbuild/protobuf";
+import type { DescField, DescMessage, DescMethod, DescService } from "@bufbuild/protobuf";
 import { roleName, roleOf } from "../../access/roles.ts";
 import { statusOf } from "../error-body.ts";
 import { isRead } from "../method-facts.ts";
 import { carriesSecret } from "../redact.ts";
 import { type Binding, bindingsOf, resourceOf } from "../rest/bindings.ts";
+import { isRawRequest, isRawResponse } from "../rest/raw.ts";
 import { exampleOf } from "./example.ts";
 import { createSchemas, type Schema, type Schemas } from "./schema.ts";
 
@@ -32,11 +33,18 @@ export function openApiDocument(services: readonly DescService[], version: strin
     },
     servers: [{ url: "/" }],
     tags: tagged.map((service) => ({ name: tagOf(service), description: comments[service.typeName] ?? "" })),
-    security: [{ bearer: [] }],
+    security: [{ bearer: [] }, { session: [] }],
     paths,
     components: {
       securitySchemes: {
         bearer: { type: "http", scheme: "bearer", description: "`aether token create --role viewer|operator|admin` makes a token." },
+        session: {
+          type: "apiKey",
+          in: "cookie",
+          name: "aether_session",
+          description:
+            "What SignInService.SignIn sets, http-only. Behind a port of its own the name ends in that port, e.g. `aether_session_3000`; a change needs an `Origin` of the same site.",
+        },
       },
       parameters,
       headers,
@@ -56,6 +64,7 @@ const introduction = `One contract, served as gRPC, gRPC-web, Connect and REST o
 - \`traceparent\` is continued and \`X-Request-Id\` echoed. 429 has \`Retry-After\`. A body has at most 1 MiB.
 - Streams are NDJSON, one \`{"result": …}\` a line, or server-sent events for \`Accept: text/event-stream\`; \`Last-Event-ID\` resumes.`;
 
+const hasDigest = (method: DescMethod): boolean => isRawRequest(method) && method.input.fields.some(({ name }) => name === "sha256");
 const tagOf = (service: DescService) => service.name.replace(/Service$/, "");
 /** Not with dots: some generators of clients take them for something else. */
 const parameterName = (path: readonly string[]) => path.join("_");
@@ -77,7 +86,11 @@ function operation(binding: Binding, schemas: Schemas, all: readonly Binding[]):
     ...(role === Role.NONE ? { security: [] } : {}),
     parameters: [
       ...binding.variables.map((path) => pathParameter(method.input, path, schemas)),
-      ...(binding.body === "" ? queryParameters(method.input, inPath, schemas) : []),
+      ...(binding.body === "" || isRawRequest(method)
+        ? queryParameters(method.input, isRawRequest(method) ? new Set([...inPath, "data"]) : inPath, schemas)
+        : []),
+      ...(hasDigest(method) ? [parameter("ReprDigest")] : []),
+      ...(isRawResponse(method) && method.input.fields.some(({ name }) => name === "offset") ? [parameter("Range")] : []),
       ...(changes && role !== Role.NONE && !carriesSecret(method.input) ? [parameter("IdempotencyKey")] : []),
       ...(changes && resourceOf(all, binding) !== undefined ? [parameter("IfMatch")] : []),
       ...(binding.verb === "GET" && method.methodKind === "unary" ? [parameter("IfNoneMatch")] : []),
@@ -93,6 +106,7 @@ function operation(binding: Binding, schemas: Schemas, all: readonly Binding[]):
 }
 
 function requestBody({ body, method }: Binding, inPath: ReadonlySet<string>, schemas: Schemas): Json {
+  if (isRawRequest(method)) return { required: true, content: { "application/octet-stream": { schema: bytes } } };
   const field = method.input.fields.find(({ name }) => name === body);
   const whole: Schema = inPath.size === 0 ? schemas.of(method.input) : schemas.without(method.input, inPath);
   const schema = field === undefined ? whole : schemas.field(field);
@@ -127,12 +141,15 @@ function fieldAt(message: DescMessage, path: readonly string[]): DescField | und
 function responses({ method, verb, body }: Binding, changes: boolean, schemas: Schemas, isOfResource: boolean): Json {
   const schema = schemas.of(method.output);
   const isStream = method.methodKind === "server_streaming";
-  const content = isStream
-    ? {
-        "application/x-ndjson": { schema: { type: "object", properties: { result: schema } } },
-        "text/event-stream": { schema: { type: "string" } },
-      }
-    : { "application/json": { schema } };
+  const hasRanges = isRawResponse(method) && method.input.fields.some(({ name }) => name === "offset");
+  const content = isRawResponse(method)
+    ? { "application/octet-stream": { schema: bytes } }
+    : isStream
+      ? {
+          "application/x-ndjson": { schema: { type: "object", properties: { result: schema } } },
+          "text/event-stream": { schema: { type: "string" } },
+        }
+      : { "application/json": { schema } };
   const common = { "X-Request-Id": { $ref: "#/components/headers/RequestId" }, traceparent: { $ref: "#/components/headers/Traceparent" } };
   const isTagged = verb === "GET" && !isStream;
   const refused = [
@@ -142,6 +159,7 @@ function responses({ method, verb, body }: Binding, changes: boolean, schemas: S
     ...(changes ? ["409"] : []),
     ...(changes && isOfResource ? ["412"] : []),
     ...(body === "" ? [] : ["413", "415"]),
+    ...(hasRanges ? ["416"] : []),
     "429",
     "500",
     "503",
@@ -150,10 +168,14 @@ function responses({ method, verb, body }: Binding, changes: boolean, schemas: S
   ];
   return {
     "200": { description: "Done.", headers: { ...common, ...(isTagged ? { ETag: { $ref: "#/components/headers/ETag" } } : {}) }, content },
+    ...(hasRanges ? { "206": { description: "The range that was asked for.", headers: common, content } } : {}),
     ...(isTagged ? { "304": { description: "Not changed since the ETag that was sent." } } : {}),
     ...Object.fromEntries(refused.map((status) => [status, { $ref: `#/components/responses/E${status}` }])),
   };
 }
+
+/** Of a file. */
+const bytes = { type: "string", format: "binary" };
 
 const errorSchema: Schema = {
   type: "object",
@@ -221,6 +243,18 @@ const parameters: Json = {
     in: "header",
     schema: { type: "string", pattern: "^[0-9]{1,18}$" },
     description: "Resumes after this event.",
+  },
+  Range: {
+    name: "Range",
+    in: "header",
+    schema: { type: "string", pattern: "^bytes=[0-9]{1,18}-([0-9]{1,18})?$" },
+    description: "One range of bytes; answered with 206.",
+  },
+  ReprDigest: {
+    name: "Repr-Digest",
+    in: "header",
+    schema: { type: "string", pattern: "^sha-256=:[A-Za-z0-9+/]{43}=:$" },
+    description: "Of the whole file; checked before anything is taken over.",
   },
   Traceparent: { name: "traceparent", in: "header", schema: { type: "string" }, description: "W3C Trace Context; continued." },
   RequestId: {

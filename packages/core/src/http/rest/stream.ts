@@ -48,7 +48,7 @@ function subMessage(type: DescMessage, message: Message, field: DescField & { fi
 const keepAliveMs = 15_000;
 
 /** Writes one chunk and waits while the client does not read. Answers false when the client is gone. */
-export async function writeChunk(response: ServerResponse, text: string, signal: AbortSignal): Promise<boolean> {
+export async function writeChunk(response: ServerResponse, text: string | Uint8Array, signal: AbortSignal): Promise<boolean> {
   if (response.destroyed || response.writableEnded) return false;
   if (!response.write(text)) {
     await once(response, "drain", { signal }).catch((caught: unknown) => {

@@ -11,6 +11,7 @@ import { type Origin, originOf, valuesWith } from "../origin.ts";
 import { type Binding, bindingsOf, resourceOf, withoutVerb } from "./bindings.ts";
 import { entityTag, fitsTag } from "./entity-tag.ts";
 import { inMemoryTransport } from "./in-memory.ts";
+import { askForRange, isRawRequest, isRawResponse, type RawAnswer, receiveRaw, sendRaw } from "./raw.ts";
 import { fieldOf, parseRequest } from "./request-json.ts";
 import { keepAlive, ndjson, serverSentEvents, writeChunk } from "./stream.ts";
 
@@ -56,11 +57,19 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
     try {
       const found = routes.get(request);
       if (found === undefined) throw fault("INTERNAL", "a request that did not pass the look for its route");
+      if (isRawRequest(found.binding.method)) return await upload(call, found);
+      if (isStream(request.body)) throw fault("UNSUPPORTED_MEDIA_TYPE", "the body must be application/json", { field: "Content-Type" });
       const message = parseRequest(found.binding, found.match, found.query, request.body as JsonValue | undefined);
       await refuseIfChanged(bindings, call, found.binding, found.pathname);
       const method: DescMethodUnary | DescMethodStreaming = found.binding.method;
       if (method.methodKind === "unary") return sendMessage(call, await ask(call, method, message));
       if (method.methodKind !== "server_streaming") throw fault("ROUTE_NOT_FOUND", `${method.name} needs a gRPC client`);
+      if (isRawResponse(method)) {
+        askForRange(method.input, message, request);
+        const answer = call.transport.stream(method, call.gone, undefined, forwardedHeaders(request), one(message) as never);
+        await sendRaw(request, reply, answer as Promise<RawAnswer>, call.gone);
+        return reply;
+      }
       resume(method.input, message, request);
       const messages = (async function* (): AsyncGenerator<Message> {
         const answer = await call.transport.stream(method, call.gone, undefined, forwardedHeaders(request), one(message) as never);
@@ -74,6 +83,26 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
   };
   app.all("/api/*", serve);
   for (const { template } of bindings) if (!template.startsWith("/api/")) app.all(template, serve);
+}
+
+const isStream = (body: unknown): boolean => typeof body === "object" && body !== null && Symbol.asyncIterator in body;
+
+/** The body as a stream of messages, the answer as JSON. What path and query say is in the first message. */
+async function upload(call: Call, { binding, match, query }: Found): Promise<FastifyReply> {
+  const method = binding.method as DescMethodStreaming;
+  const head = parseRequest({ ...binding, body: "" }, match, query, undefined);
+  let problem: Fault | undefined;
+  const messages = receiveRaw(method.input, head, call.request, (found) => {
+    problem = found;
+  });
+  try {
+    const answer = await call.transport.stream(method, call.gone, undefined, forwardedHeaders(call.request), messages as never);
+    for await (const message of answer.message)
+      return sendMessage(call, JSON.stringify(toJson(method.output, message, { alwaysEmitImplicit: true })));
+    throw fault("INTERNAL", `${method.name} answered nothing`);
+  } catch (caught) {
+    throw problem ?? caught;
+  }
 }
 
 /** Throws METHOD_NOT_ALLOWED where only the verb is wrong, else ROUTE_NOT_FOUND. HEAD is a GET whose body the server leaves out. */
