@@ -72,10 +72,11 @@ try {
   for (const [i, agent] of leavers.entries()) setTimeout(() => agent.notice(beganMs + 120_000), (i / noticeCount) * 900);
   await new Promise((resolve) => setTimeout(resolve, 900));
   const sentMs = Date.now();
+  // Nobody asks meanwhile: every decision and every plan has its time on record.
   let decisions: Decision[] = [];
   while (decisions.length < noticeCount && Date.now() - beganMs < 60_000) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    decisions = await all<Decision>("/api/v2/decisions", "decisions");
+    await new Promise((resolve) => setTimeout(resolve, 6_000));
+    decisions = (await all<Decision>("/api/v2/decisions", "decisions")).filter(({ rule }) => rule.startsWith("notice"));
   }
   const at = decisions.map((each) => Date.parse(each.at));
   let moves: Migration[] = [];
@@ -83,7 +84,7 @@ try {
     moves = await all<Migration>("/api/v2/migrations", "migrations");
     if (moves.length > 0 && moves.every((each) => each.endedAt !== undefined)) break;
     if (Date.now() - beganMs > 180_000) break;
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
   }
   const after = core.usage();
   const count = (action: string) =>

@@ -1,22 +1,9 @@
 // The control plane, put together: values are joined here, by plain calls, in the order in which they need each other.
 
 import { join } from "node:path";
-import { Fault } from "@aether/contract";
+import type { Fault } from "@aether/contract";
 import { AgentConfigSchema, AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
-import {
-  type ConfigEntry,
-  type ConfigSources,
-  createLogger,
-  createStopStack,
-  explainConfig,
-  faultpoint,
-  type Logger,
-  loadConfig,
-  runUntilSignalled,
-  type Stoppable,
-  sleep,
-  systemClock,
-} from "@aether/kit";
+import { createLogger, createStopStack, faultpoint, type Logger, type Stoppable, systemClock } from "@aether/kit";
 import { createSigner, openAuthority } from "@aether/kit/identity";
 import { create, type DescService } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
@@ -38,8 +25,9 @@ import { createAudit } from "./audit/audit.ts";
 import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
 import { createCertificates } from "./certificate/certificates.ts";
-import { type CoreConfig, coreConfig } from "./config.ts";
-import { type OpenDatabase, openDatabase } from "./db/database.ts";
+import type { CoreConfig } from "./config.ts";
+import { type ConfigSaid, sayConfig } from "./config-said.ts";
+import { openDatabase } from "./db/database.ts";
 import { createDecisions } from "./decision/decisions.ts";
 import { createPlanService } from "./decision/plan-service.ts";
 import { createDrills } from "./drill/drills.ts";
@@ -70,8 +58,7 @@ import { plainTextInterceptor } from "./http/plain-text.ts";
 import { createResourceReader } from "./http/rest/resource-reader.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { newId } from "./ids.ts";
-import { type Leadership, takeLeadership } from "./leader/leadership.ts";
-import { type StandbyServer, startStandbyServer } from "./leader/standby-server.ts";
+import { lead } from "./leader/lead.ts";
 import { createMigrations } from "./migration/migrations.ts";
 import { openRetentionRules } from "./ops/retention-rules.ts";
 import { createOps } from "./ops/service.ts";
@@ -106,32 +93,28 @@ export interface RunningCore extends Stoppable {
   readonly died: Promise<Fault>;
 }
 
-const firstAdminFile = "first-admin.link";
+export const firstAdminFile = "first-admin.link";
+
+export interface StartOptions {
+  /** What the configuration came from; default: the configuration itself. */
+  readonly said?: ConfigSaid;
+  readonly onDatabaseOpen?: () => void;
+}
 
 /** Starts the control plane. When it throws, nothing is left running. Throws LOCKED, CONFIG_INVALID, STORAGE_FAILED, UNAVAILABLE (a port). */
 export async function runCore(
   config: CoreConfig,
   signal: AbortSignal,
   log: Logger = createLogger({ name: "core" }),
-  said?: ConfigSaid,
+  { said, onDatabaseOpen = () => undefined }: StartOptions = {},
 ): Promise<RunningCore> {
   const stack = createStopStack(log);
   try {
-    return await assemble(config, said ?? (await sayConfig({ overrides: config, environment: {} })), signal, log, stack);
+    return await assemble(config, said ?? (await sayConfig({ overrides: config, environment: {} })), signal, log, stack, onDatabaseOpen);
   } catch (caught) {
     await stack.stop();
     throw caught;
   }
-}
-
-/** Where the configuration's values are from, for whoever asks. */
-interface ConfigSaid {
-  readonly explained: readonly ConfigEntry[];
-  readonly configFile: string;
-}
-
-async function sayConfig(sources: Omit<ConfigSources, "prefix">): Promise<ConfigSaid> {
-  return { explained: await explainConfig(coreConfig, { prefix: "AETHER_CORE", ...sources }), configFile: sources.file ?? "" };
 }
 
 async function assemble(
@@ -140,6 +123,7 @@ async function assemble(
   signal: AbortSignal,
   log: Logger,
   stack: ReturnType<typeof createStopStack>,
+  onDatabaseOpen: () => void,
 ): Promise<RunningCore> {
   const clock = systemClock;
   const nowMs = () => clock.nowMs();
@@ -151,6 +135,7 @@ async function assemble(
   );
   stack.add("database", database.close);
   const { db, notices } = database;
+  onDatabaseOpen();
   await faultpoint("core.database_open");
   const authority = await openAuthority(config.authorityDir ?? config.dataDir, { trustDomain: config.trustDomain });
   const leadership =
@@ -212,7 +197,7 @@ async function assemble(
   });
   gateway.onHello((nodeId) => changes.turned(nodeId));
   gateway.onLost((nodeId) => changes.turned(nodeId));
-  const monitor = createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs: config.heartbeat.lostAfterMs });
+  const monitor = createMonitor({ db, events, gateway, memory, reports, signals, clock, log, lostAfterMs: config.heartbeat.lostAfterMs });
 
   // Workloads and snapshots
   const offers = createOffers(db, gateway, memory);
@@ -427,41 +412,6 @@ async function assemble(
   };
 }
 
-/** Waits as a standby until this process leads; its port says so meanwhile. */
-async function lead(
-  { http, leadership: { leaseMs } }: CoreConfig,
-  database: Pick<OpenDatabase, "leaderDb" | "claim" | "evict"> & { readonly owner: string },
-  authorityPin: string,
-  signal: AbortSignal,
-  log: Logger,
-): Promise<Leadership> {
-  let standby: StandbyServer | undefined;
-  let opening: Promise<void> = Promise.resolve();
-  try {
-    const parts = { ...database, db: database.leaderDb, leaseMs, authorityPin, address: `http://${http.host}:${http.port}`, log };
-    return await takeLeadership(parts, signal, (leader) => {
-      opening = opening.then(async () => {
-        standby ??= await startStandbyServer(http.port, http.host);
-        standby.tell(leader);
-      });
-      opening.catch((caught: unknown) => log.warn({ err: caught }, "leadership.standby_port"));
-    });
-  } finally {
-    await opening.catch(() => undefined);
-    await standby?.stop();
-  }
-}
-
-/** The link itself goes to a terminal only: a log would keep it. */
-function tellFirstAdmin({ http, firstAdminCode }: RunningCore, { dataDir }: CoreConfig): void {
-  if (firstAdminCode === undefined) return;
-  const place = `http://${http.address}:${http.port}/first-admin#`;
-  const link = process.stderr.isTTY
-    ? `${place}${firstAdminCode}`
-    : `${place}CODE, where CODE is the text in ${join(dataDir, firstAdminFile)}`;
-  process.stderr.write(`Nobody has an account yet. This link makes the first admin, once:\n  ${link}\n`);
-}
-
 /** The services that are really mounted, found by mounting them. */
 function servicesOf(routes: (router: ConnectRouter) => void) {
   const router = createConnectRouter();
@@ -469,70 +419,4 @@ function servicesOf(routes: (router: ConnectRouter) => void) {
   const services = new Set(router.handlers.map(({ service }) => service));
   if (!services.has(AgentService)) throw new Error("core without its agents' service");
   return services;
-}
-
-export interface CoreRunOptions {
-  /** YAML file. */
-  readonly configFile?: string | undefined;
-  /** Win over the file and the environment. */
-  readonly overrides?: Readonly<Record<string, unknown>>;
-  readonly signal?: AbortSignal;
-  readonly log?: Logger;
-  /** Called when everything listens. */
-  readonly onStarted?: (core: RunningCore) => void;
-}
-
-const databaseRetryMs = 1_000;
-
-/** `aether core`: runs until SIGTERM or SIGINT, or until it cannot go on, which is thrown. */
-export async function run(options: CoreRunOptions = {}): Promise<void> {
-  const log = options.log ?? createLogger({ name: "core" });
-  const sources = { file: options.configFile, overrides: options.overrides ?? {} };
-  const config = await loadConfig(coreConfig, { ...sources, prefix: "AETHER_CORE" });
-  const said = await sayConfig(sources);
-  let hasLed = false;
-  for (;;) {
-    const died = await runOnce(config, said, log, {
-      ...options,
-      onStarted(core) {
-        hasLed = true;
-        options.onStarted?.(core);
-      },
-    }).catch((caught: unknown) => {
-      // At the first start a database that cannot be used ends the process, with the reason; one that went away meanwhile is waited for.
-      if (!hasLed || !(caught instanceof Fault) || caught.code !== "STORAGE_FAILED") throw caught;
-      return caught;
-    });
-    if (died === undefined || options.signal?.aborted) return;
-    if (died.code === "STORAGE_FAILED" && config.database !== undefined) {
-      log.warn({ reason: died.message }, "database.away; trying again");
-      await sleep(databaseRetryMs, options.signal).catch(() => undefined);
-      continue;
-    }
-    if (died.code !== "LEADERSHIP_LOST") throw died;
-    log.warn({ reason: died.message }, "leadership.lost; this control plane stands by from now on");
-  }
-}
-
-/** Answers why it could not go on; undefined: it was told to stop. */
-async function runOnce(config: CoreConfig, said: ConfigSaid, log: Logger, options: CoreRunOptions): Promise<Fault | undefined> {
-  const ending = new AbortController();
-  let died: Fault | undefined;
-  const outer = options.signal ? AbortSignal.any([options.signal, ending.signal]) : ending.signal;
-  await runUntilSignalled(
-    log,
-    async (signal) => {
-      const core = await runCore(config, signal, log, said);
-      core.died.then((reason) => {
-        died = reason;
-        if (reason.code !== "LEADERSHIP_LOST") log.fatal({ err: reason }, "core cannot go on");
-        ending.abort(reason);
-      });
-      tellFirstAdmin(core, config);
-      options.onStarted?.(core);
-      return core;
-    },
-    outer,
-  );
-  return died;
 }

@@ -53,19 +53,26 @@ export function createCertificates(options: CertificatesOptions): Certificates {
     const { isPaused } = await readGuards(db);
     const atMs = nowMs();
     const all = await readCertificateFacts({ db, isConnected: sessions.isConnected, moves, isPaused, nowMs: atMs });
-    const rows = await db.selectFrom("certificates").selectAll().execute();
-    const before = new Map(rows.map((row) => [row.workload, row]));
+    const present = new Set<string>();
     for (let from = 0; from < all.length && !stopping.signal.aborted; from += batch) {
-      const made = all.slice(from, from + batch).map((facts) => {
-        const certified = certify(facts);
-        const last = before.get(facts.workload);
+      await new Promise((resolve) => setImmediate(resolve));
+      const facts = all.slice(from, from + batch).map((read) => read());
+      const names = facts.map(({ workload }) => workload);
+      for (const name of names) present.add(name);
+      const before = new Map(
+        (await db.selectFrom("certificates").selectAll().where("workload", "in", names).execute()).map((row) => [row.workload, row]),
+      );
+      const made = facts.map((each) => {
+        const certified = certify(each);
+        const last = before.get(each.workload);
         const sinceMs = last !== undefined && last.verdict === certified.verdict ? last.since.getTime() : atMs;
-        return { made: certified, certificate: toCertificate(facts, certified, moves, sinceMs, atMs), before: last };
+        return { made: certified, certificate: toCertificate(each, certified, moves, sinceMs, atMs), before: last };
       });
       await db.transaction().execute((tx) => saveCertificates(tx, events, made));
     }
-    const present = new Set(all.map(({ workload }) => workload));
-    const gone = rows.map(({ workload }) => workload).filter((workload) => !present.has(workload));
+    if (stopping.signal.aborted) return;
+    const known = await db.selectFrom("certificates").select("workload").execute();
+    const gone = known.map(({ workload }) => workload).filter((workload) => !present.has(workload));
     if (gone.length > 0) await db.deleteFrom("certificates").where("workload", "in", gone).execute();
   }
 

@@ -29,8 +29,8 @@ export interface ReadFacts {
   readonly nowMs: number;
 }
 
-/** One entry for each workload that is on a node: running, moving, lost, or waiting for a person. */
-export async function readCertificateFacts({ db, isConnected, moves, isPaused, nowMs }: ReadFacts): Promise<CertificateFacts[]> {
+/** One entry for each workload that is on a node: running, moving, lost, or waiting for a person. Made when it is asked for: a fleet's would be large. */
+export async function readCertificateFacts({ db, isConnected, moves, isPaused, nowMs }: ReadFacts): Promise<(() => CertificateFacts)[]> {
   const rows = await db
     .selectFrom("workloads")
     .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
@@ -45,7 +45,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
   const places = createTargets(nodes);
   const preflights = await readPreflights(db);
   const dirty = await readDirtyRates(db, nowMs);
-  return rows.map((row) => {
+  return rows.map((row) => () => {
     const spec = fromColumn(WorkloadSpecSchema, row.spec);
     const usage = fromColumnOrNone(WorkloadUsageSchema, row.usage);
     const preflight = preflights.get(row.name);

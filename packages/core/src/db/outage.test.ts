@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLogger } from "@aether/kit";
 import { expect, it } from "vitest";
-import { run } from "../core.ts";
+import { run } from "../run.ts";
 import { postgresIsMissing } from "../testing/postgres-programs.ts";
 import { startPostgres } from "../testing/postgres-server.ts";
 
@@ -18,12 +18,12 @@ async function freePort(): Promise<number> {
   return address.port;
 }
 
-it("outlives its database server's absence, and ends at the first start without one", async (context) => {
+it("outlives its database server's absence, as leader and as standby, and ends at the first start without one", async (context) => {
   if (postgresIsMissing !== undefined) context.skip(postgresIsMissing);
   const dir = await mkdtemp(join(tmpdir(), "aether-core-"));
   const server = await startPostgres();
   const ending = new AbortController();
-  const [http, agents] = [await freePort(), await freePort()];
+  const [http, agents, other] = [await freePort(), await freePort(), await freePort()];
   const overrides = {
     dataDir: join(dir, "core"),
     database: await server.createDatabase(),
@@ -32,6 +32,12 @@ it("outlives its database server's absence, and ends at the first start without 
     leadership: { leaseMs: 1_000 },
   };
   const running = run({ overrides, signal: ending.signal, log: silentLogger });
+  const says = (port: number) =>
+    fetch(`http://127.0.0.1:${port}/readyz`).then(
+      async (answer) => ((await answer.json()) as { status: string }).status,
+      () => "closed",
+    );
+  let standing: Promise<void> = Promise.resolve();
   const status = (path: string, token = "") =>
     fetch(`http://127.0.0.1:${http}${path}`, { headers: { authorization: `Bearer ${token}` } }).then(
       (answer) => answer.status,
@@ -41,16 +47,25 @@ it("outlives its database server's absence, and ends at the first start without 
     await expect.poll(() => status("/readyz"), { timeout: 20_000 }).toBe(200);
     const token = (await readFile(join(dir, "core/admin.token"), "utf8")).trim();
     expect(await status("/api/v2/nodes", token)).toBe(200);
+    const second = {
+      dataDir: join(dir, "second"),
+      authorityDir: join(dir, "core"),
+      http: { port: other },
+      agents: { host: "127.0.0.1", port: 0 },
+    };
+    standing = run({ overrides: { ...overrides, ...second }, signal: ending.signal, log: silentLogger });
+    await expect.poll(() => says(other), { timeout: 20_000 }).toBe("standby");
     await server.kill();
-    // First 503, and when the leadership is over nobody answers: another control plane might lead by then.
-    await expect.poll(() => status("/readyz"), { timeout: 10_000 }).not.toBe(200);
-    await expect.poll(() => status("/readyz"), { timeout: 20_000 }).toBe("closed");
+    // When the leadership is over nothing is served: another control plane might lead by then. Both say why.
+    await expect.poll(() => says(http), { timeout: 30_000 }).toBe("waiting");
+    await expect.poll(() => says(other), { timeout: 20_000 }).toBe("waiting");
+    expect(await status("/healthz")).toBe(200);
     await server.start();
-    await expect.poll(() => status("/readyz"), { timeout: 30_000 }).toBe(200);
-    expect(await status("/api/v2/nodes", token)).toBe(200);
+    const ready = async () => [await says(http), await says(other)].sort().join();
+    await expect.poll(ready, { timeout: 30_000 }).toBe("ok,standby");
   } finally {
     ending.abort();
-    await running;
+    await Promise.all([running, standing]);
     await server.stop();
   }
   const first = run({ overrides: { ...overrides, dataDir: join(dir, "other") }, signal: new AbortController().signal, log: silentLogger });

@@ -17,6 +17,7 @@ import {
 import { createListeners, type Engine, type Notices } from "./engine.ts";
 import type { WorkerData, WorkerReply, WorkerRequest } from "./pglite-worker.ts";
 import { StatementError } from "./statement-error.ts";
+import { withTurns } from "./turns.ts";
 
 interface PgliteThread {
   query(sql: string, parameters: readonly unknown[]): Promise<{ rows: readonly unknown[]; affected: number }>;
@@ -107,10 +108,8 @@ async function openPgliteThread(data: WorkerData): Promise<PgliteThread> {
 
 class PgliteConnection implements DatabaseConnection {
   readonly #thread: PgliteThread;
-  readonly release: () => void;
-  constructor(thread: PgliteThread, release: () => void) {
+  constructor(thread: PgliteThread) {
     this.#thread = thread;
-    this.release = release;
   }
   async executeQuery<Found>(query: CompiledQuery): Promise<QueryResult<Found>> {
     const { rows, affected } = await this.#thread.query(query.sql, query.parameters);
@@ -123,26 +122,14 @@ class PgliteConnection implements DatabaseConnection {
 
 class PgliteDriver implements Driver {
   readonly #thread: PgliteThread;
-  #lastTurn: Promise<void> = Promise.resolve();
   constructor(thread: PgliteThread) {
     this.#thread = thread;
   }
   async init(): Promise<void> {}
   async acquireConnection(): Promise<PgliteConnection> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const turn = this.#lastTurn;
-    this.#lastTurn = promise;
-    try {
-      await withDeadline("waiting for the embedded database's connection", turnDeadlineMs, () => turn);
-    } catch (caught) {
-      void turn.then(resolve); // whoever is next waits for the one before, not for this one
-      throw caught;
-    }
-    return new PgliteConnection(this.#thread, resolve);
+    return new PgliteConnection(this.#thread);
   }
-  async releaseConnection(connection: PgliteConnection): Promise<void> {
-    connection.release();
-  }
+  async releaseConnection(): Promise<void> {}
   async beginTransaction(connection: PgliteConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw("begin"));
   }
@@ -162,7 +149,7 @@ export async function openPglite(data: WorkerData): Promise<Engine> {
   const thread = await openPgliteThread(data);
   return {
     name: "embedded",
-    dialect: pgliteDialect(thread),
+    dialect: withTurns(pgliteDialect(thread), 1, turnDeadlineMs),
     notices: thread.notices,
     died: thread.died,
     leaderDialect: undefined,

@@ -8,6 +8,7 @@ import pg from "pg";
 import { createListeners, type Engine, type Statements } from "./engine.ts";
 import type { PostgresConfig } from "./postgres-config.ts";
 import { StatementError } from "./statement-error.ts";
+import { withTurns } from "./turns.ts";
 
 /** Of the leadership's statements: one that waits longer has lost its lease anyway. */
 const leaderDeadlineMs = 5_000;
@@ -69,9 +70,13 @@ export async function openPostgres(config: PostgresConfig, owner: string, log: L
     name: "postgres",
     died: new Promise<Fault>(() => {}),
     notices,
-    dialect: new PostgresDialect({
-      pool: { connect: async () => client(await connect().catch(translate)), end: () => pool.end(), options: {} },
-    }),
+    dialect: withTurns(
+      new PostgresDialect({
+        pool: { connect: async () => client(await connect().catch(translate)), end: () => pool.end(), options: {} },
+      }),
+      config.poolSize,
+      statementDeadlineMs,
+    ),
     claim(now) {
       term = now;
     },
@@ -130,6 +135,21 @@ async function connectionOptions(config: PostgresConfig, owner: string): Promise
     keepAlive: true,
     types,
   };
+}
+
+/** Does the server take a connection and answer now? */
+export async function postgresAnswers(config: PostgresConfig): Promise<boolean> {
+  const client = new pg.Client({ ...(await connectionOptions(config, "probe")), query_timeout: connectDeadlineMs });
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    await client.query("select 1");
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
 }
 
 async function readSecret(file: string): Promise<string> {

@@ -12,6 +12,10 @@ export class StatementError extends Error {
   }
 }
 
+/** Two transactions waited for each other, and this one was chosen to give way: the same again goes through. */
+export const isDeadlock = (caught: unknown): boolean =>
+  caught instanceof StatementError && (caught.code === "40P01" || caught.code === "40001");
+
 /** Did a unique index refuse the row? `constraint`: only this one. */
 export function isUniqueViolation(caught: unknown, constraint?: string): boolean {
   return caught instanceof StatementError && caught.code === "23505" && (constraint === undefined || caught.constraint === constraint);

@@ -370,15 +370,25 @@ function overriddenRest({ rails }: DecisionInput, workloads: readonly WorkloadVi
   });
 }
 
+const fits = new WeakMap<readonly NodeView[], number>();
+
+/** Counted once a batch: a wave is hundreds of signals. */
+function fitIn(nodes: readonly NodeView[]): number {
+  const known = fits.get(nodes);
+  if (known !== undefined) return known;
+  const fit = nodes.filter((node) => node.isConnected && !node.isCordoned && node.announced === undefined).length;
+  fits.set(nodes, fit);
+  return fit;
+}
+
 function inputsOf(input: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[], leftMs: number | undefined): Fact[] {
   const { nodes, rails, policy } = input;
-  const fit = nodes.filter((node) => node.isConnected && !node.isCordoned && node.announced === undefined).length;
   return [
     { name: "signal", value: signal.kind },
     ...(leftMs === undefined ? [] : [{ name: "time left", value: `${(leftMs / 1000).toFixed(1)} s` }]),
     { name: "workloads on the node", value: String(workloads.length) },
     { name: "memory to carry", value: `${Math.round(workloads.reduce((sum, each) => sum + each.memoryBytes, 0) / 1_048_576)} MiB` },
-    { name: "nodes that are connected, not cordoned and not announced", value: `${fit} of ${nodes.length}` },
+    { name: "nodes that are connected, not cordoned and not announced", value: `${fitIn(nodes)} of ${nodes.length}` },
     { name: "moves under way", value: `${rails.limits.busyInAll} of ${rails.limits.movesAtOnce}` },
     { name: "policy on a rebalance recommendation", value: policy.onRebalance },
     ...workloads.flatMap((each) =>

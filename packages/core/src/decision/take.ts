@@ -9,7 +9,8 @@ import type { Kysely } from "kysely";
 import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
 import type { Database, NewRow, Row } from "../db/schema.ts";
-import { isUniqueViolation } from "../db/statement-error.ts";
+import { isDeadlock, isUniqueViolation } from "../db/statement-error.ts";
+import { urgently } from "../db/turns.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
@@ -52,10 +53,10 @@ export async function takeDecisions(parts: TakeParts, signals: readonly Row<"sig
   const weighed = await weighFirst(parts, signals);
   for (let attempt = 1; ; attempt++) {
     try {
-      return await parts.db.transaction().execute((tx) => takeIn(tx, parts, signals, weighed));
+      return await urgently(() => parts.db.transaction().execute((tx) => takeIn(tx, parts, signals, weighed)));
     } catch (caught) {
       // A person began a move of the same workload in this very moment: the next look sees it.
-      if (!isUniqueViolation(caught, "migrations_one_active") || attempt === 3) throw Fault.from(caught);
+      if ((!isUniqueViolation(caught, "migrations_one_active") && !isDeadlock(caught)) || attempt === 3) throw Fault.from(caught);
     }
   }
 }

@@ -6,7 +6,10 @@ import {
   CommandResultSchema,
   CommandSchema,
 } from "@aether/contract/gen/aether/v2/agent_pb";
+import { type JsonValue, toJson } from "@bufbuild/protobuf";
+import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
+import { createGroup } from "../db/group.ts";
 import { fromColumn, toColumn } from "../db/proto.ts";
 import type { CommandOutcomeText } from "../db/schema.ts";
 
@@ -16,6 +19,8 @@ const finalOutcomes: Partial<Record<CommandOutcome, CommandOutcomeText>> = {
   [CommandOutcome.REFUSED]: "refused",
   [CommandOutcome.INTERRUPTED]: "interrupted",
 };
+
+const endedAtOnce = 64;
 
 /** RUNNING and UNKNOWN are answers to a question, not ends. */
 export const isFinal = (result: CommandResult): boolean => finalOutcomes[result.outcome] !== undefined;
@@ -31,7 +36,24 @@ export interface CommandStore {
   prune(before: Date): Promise<void>;
 }
 
+interface Ended {
+  readonly id: string;
+  readonly node_id: string;
+  readonly outcome: CommandOutcomeText;
+  readonly result: JsonValue;
+}
+
 export function createCommandStore(db: Db): CommandStore {
+  /** Many moves end steps at once. Answers for each whether it was on record and without an end. */
+  const keep = createGroup(async (ended: readonly Ended[]) => {
+    const { rows } = await sql<{ id: string; node_id: string }>`
+      update commands set outcome = ended.outcome, result = ended.result, finished_at = now()
+      from jsonb_to_recordset(${JSON.stringify(ended)}::jsonb) as ended(id text, node_id text, outcome text, result jsonb)
+      where commands.id = ended.id and commands.node_id = ended.node_id and commands.outcome is null
+      returning commands.id, commands.node_id`.execute(db);
+    const kept = new Set(rows.map((row) => `${row.node_id} ${row.id}`));
+    return ended.map(({ node_id, id }) => kept.has(`${node_id} ${id}`));
+  }, endedAtOnce);
   return {
     async add(nodeId, command) {
       const row = await db
@@ -61,13 +83,7 @@ export function createCommandStore(db: Db): CommandStore {
     async finish(nodeId, result) {
       const outcome = finalOutcomes[result.outcome];
       if (outcome === undefined) return true;
-      await db
-        .updateTable("commands")
-        .set({ outcome, result: toColumn(CommandResultSchema, result), finished_at: new Date() })
-        .where("id", "=", result.commandId)
-        .where("node_id", "=", nodeId)
-        .where("outcome", "is", null)
-        .execute();
+      if (await keep({ id: result.commandId, node_id: nodeId, outcome, result: toJson(CommandResultSchema, result) })) return true;
       const row = await db
         .selectFrom("commands")
         .select("id")

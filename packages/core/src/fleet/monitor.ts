@@ -8,12 +8,14 @@ import type { Events } from "../events/events.ts";
 import type { Gateway } from "./gateway.ts";
 import { type Memory, writeHeard } from "./memory.ts";
 import type { SignalIntake } from "./signal-intake.ts";
+import type { WorkloadReports } from "./workload-reports.ts";
 
 export interface MonitorOptions {
   readonly db: Db;
   readonly events: Events;
   readonly gateway: Gateway;
   readonly memory: Memory;
+  readonly reports: Pick<WorkloadReports, "writeUsage">;
   readonly signals: SignalIntake;
   readonly clock: Clock;
   readonly log: Logger;
@@ -21,6 +23,10 @@ export interface MonitorOptions {
 }
 
 const writeEveryMs = 5_000;
+/** Writing heartbeats down may take this share of the time at most: a large fleet's are written less often. */
+const busyShare = 0.05;
+/** Nodes are registered by joining, which is heard: the list is read for those that never came. */
+const listEveryMs = 5_000;
 
 export interface Monitor extends Stoppable {
   start(signal: AbortSignal): Promise<void>;
@@ -28,11 +34,12 @@ export interface Monitor extends Stoppable {
   sweep(): Promise<void>;
 }
 
-export function createMonitor({ db, events, gateway, memory, signals, clock, log, lostAfterMs }: MonitorOptions): Monitor {
+export function createMonitor({ db, events, gateway, memory, reports, signals, clock, log, lostAfterMs }: MonitorOptions): Monitor {
   const stopping = new AbortController();
   const lastHeardMs = new Map<string, number>();
   let loop: Promise<void> = Promise.resolve();
-  let writtenMs = clock.monotonicMs();
+  let writeAtMs = clock.monotonicMs() + writeEveryMs;
+  let listAtMs = 0;
 
   async function markLost(nodeId: string): Promise<void> {
     const row = await db
@@ -70,16 +77,27 @@ export function createMonitor({ db, events, gateway, memory, signals, clock, log
 
   async function sweep(): Promise<void> {
     const nowMonotonic = clock.monotonicMs();
-    for (const { id } of await db.selectFrom("nodes").select("id").where("lost_at", "is", null).execute()) {
-      const heard = gateway.lastHeardMs(id) ?? lastHeardMs.get(id) ?? nowMonotonic;
+    for (const id of gateway.connectedNodes()) if (!lastHeardMs.has(id)) lastHeardMs.set(id, nowMonotonic);
+    if (nowMonotonic >= listAtMs) {
+      listAtMs = nowMonotonic + listEveryMs;
+      const present = new Set((await db.selectFrom("nodes").select("id").where("lost_at", "is", null).execute()).map(({ id }) => id));
+      for (const id of present) if (!lastHeardMs.has(id)) lastHeardMs.set(id, nowMonotonic);
+      for (const id of lastHeardMs.keys()) if (!present.has(id) && !gateway.isConnected(id)) lastHeardMs.delete(id);
+    }
+    for (const [id, before] of lastHeardMs) {
+      const heard = gateway.lastHeardMs(id) ?? before;
       lastHeardMs.set(id, heard);
       if (nowMonotonic - heard < lostAfterMs) continue;
       gateway.end(id);
+      lastHeardMs.delete(id);
       await markLost(id);
     }
-    if (nowMonotonic - writtenMs >= writeEveryMs) {
-      writtenMs = nowMonotonic;
+    if (nowMonotonic >= writeAtMs) {
+      const startedMs = clock.monotonicMs();
       await writeHeard(db, memory.takeHeard());
+      await reports.writeUsage();
+      const endedMs = clock.monotonicMs();
+      writeAtMs = endedMs + Math.max(writeEveryMs, (endedMs - startedMs) / busyShare);
     }
   }
 
@@ -98,6 +116,7 @@ export function createMonitor({ db, events, gateway, memory, signals, clock, log
       stopping.abort();
       await loop;
       await writeHeard(db, memory.takeHeard());
+      await reports.writeUsage();
     },
   };
 }

@@ -5,7 +5,7 @@ import { type Node, type NodeFacts, NodeFactsSchema, NodeSchema, NodeState, Node
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import type { Db } from "../db/database.ts";
-import { fromColumn, fromColumnOrNone, stamp, toColumn } from "../db/proto.ts";
+import { fromColumn, fromColumnOrNone, stamp } from "../db/proto.ts";
 import type { Database, Row } from "../db/schema.ts";
 
 /** The row, or NODE_NOT_FOUND naming the field. */
@@ -13,15 +13,6 @@ export async function requireNode(db: Kysely<Database>, id: string, field: strin
   const row = await db.selectFrom("nodes").selectAll().where("id", "=", id).executeTakeFirst();
   if (row === undefined) throw fault("NODE_NOT_FOUND", `there is no node ${JSON.stringify(id.slice(0, 60))}`, { field });
   return row;
-}
-
-/** Notes what an agent says of its node. */
-export async function saveFacts(db: Kysely<Database>, id: string, facts: NodeFacts): Promise<void> {
-  await db
-    .updateTable("nodes")
-    .set({ facts: toColumn(NodeFactsSchema, facts) })
-    .where("id", "=", id)
-    .execute();
 }
 
 export const factsOf = (row: Row<"nodes">): NodeFacts => fromColumn(NodeFactsSchema, row.facts);

@@ -8,6 +8,7 @@ import type { Db } from "../db/database.ts";
 import { createGroup } from "../db/group.ts";
 import { dateOf } from "../db/proto.ts";
 import type { Database, NewRow, Row, SignalKindText } from "../db/schema.ts";
+import { urgently } from "../db/turns.ts";
 import type { Events } from "../events/events.ts";
 import { continueTrace } from "../http/trace.ts";
 import { newId } from "../ids.ts";
@@ -89,7 +90,7 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
 
   /** AWS takes a pool at a time: hundreds of agents may report within the same second. */
   const keepTogether = createGroup(async (signals: readonly Heard[]) => {
-    const rows = await db.transaction().execute((tx) => keepAll(tx, signals));
+    const rows = await urgently(() => db.transaction().execute((tx) => keepAll(tx, signals)));
     const byKey = new Map(rows.map((row) => [`${row.node_id} ${row.sequence}`, row]));
     return signals.map((signal) => {
       const key = `${signal.node_id} ${signal.sequence}`;

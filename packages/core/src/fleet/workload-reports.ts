@@ -5,15 +5,14 @@ import type { WorkloadStatus } from "@aether/contract/gen/aether/v2/agent_pb";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { type WorkloadPreflight, WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type WorkloadUsage, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
-import { create } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Kysely, sql } from "kysely";
 import type { Db } from "../db/database.ts";
+import { createGroup } from "../db/group.ts";
 import { fromColumnOrNone, toColumn } from "../db/proto.ts";
-import type { HealthText, RowChange, WorkloadStateText } from "../db/schema.ts";
+import type { Database, HealthText, RowChange, WorkloadStateText } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
-
-/** Usage is for people: at most this often. */
-const usageEveryMs = 5_000;
 
 const healthTexts: Readonly<Record<HealthState, HealthText>> = {
   [HealthState.UNSPECIFIED]: "unknown",
@@ -26,35 +25,48 @@ export interface WorkloadReports {
   take(nodeId: string, statuses: readonly WorkloadStatus[]): Promise<void>;
   /** What was seen is forgotten: the next report is compared with the rows again. */
   forget(nodeId: string): void;
+  /** Writes what workloads use, as last heard; called every few seconds. */
+  writeUsage(): Promise<void>;
 }
 
-export function createWorkloadReports(db: Db, events: Events, nowMs: () => number): WorkloadReports {
-  const seen = new Map<string, { nodeId: string; facts: string; usageAtMs: number }>();
+interface Report {
+  readonly nodeId: string;
+  readonly status: WorkloadStatus;
+}
 
-  async function takeOne(nodeId: string, status: WorkloadStatus): Promise<void> {
-    const before = seen.get(`${nodeId}/${status.name}`);
-    const facts = JSON.stringify([Number(status.epoch), status.phase, status.health, status.exitCode, status.migrationId]);
-    const isUsageDue = status.usage !== undefined && nowMs() - (before?.usageAtMs ?? 0) >= usageEveryMs;
-    if (before?.facts === facts && !isUsageDue && status.preflight === undefined) return;
-    await db.transaction().execute(async (tx) => {
-      const row = await tx
-        .selectFrom("workloads")
-        .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
-        .select([
-          "workloads.state",
-          "workloads.health",
-          "workloads.reason",
-          "workloads.migration_id",
-          "workloads.preflight",
-          "placements.node_id",
-          "placements.epoch",
-        ])
-        .where("workloads.name", "=", status.name)
-        .executeTakeFirst();
-      if (row === undefined || row.node_id !== nodeId || row.epoch !== Number(status.epoch)) return;
+/** Rows in one statement: others have their turn between two. */
+const usageAtOnce = 500;
+
+export function createWorkloadReports(db: Db, events: Events, nowMs: () => number): WorkloadReports {
+  /** By node, then by workload. */
+  const seen = new Map<string, Map<string, string>>();
+  let used = new Map<string, { readonly name: string; readonly nodeId: string; readonly epoch: number; readonly usage: WorkloadUsage }>();
+
+  /** Hundreds of agents may come back at once: their reports are compared with the rows together. */
+  const keep = createGroup(async (reports: readonly Report[]) => {
+    await db.transaction().execute((tx) => keepAll(tx, reports));
+    return reports;
+  });
+
+  async function keepAll(tx: Kysely<Database>, reports: readonly Report[]): Promise<void> {
+    const rows = await tx
+      .selectFrom("workloads")
+      .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
+      .select(["workloads.name", "workloads.state", "workloads.health", "workloads.reason", "workloads.migration_id"])
+      .select(["workloads.preflight", "placements.node_id", "placements.epoch"])
+      .where(
+        "workloads.name",
+        "in",
+        reports.map(({ status }) => status.name),
+      )
+      .execute();
+    const byName = new Map(rows.map((row) => [row.name, row]));
+    const told: NewEvent[] = [];
+    // In one order: two transactions that lock rows in different orders could wait for each other.
+    for (const { nodeId, status } of [...reports].sort((a, b) => (a.status.name < b.status.name ? -1 : 1))) {
+      const row = byName.get(status.name);
+      if (row === undefined || row.node_id !== nodeId || row.epoch !== Number(status.epoch)) continue;
       const change: RowChange<"workloads"> = {};
-      const told: NewEvent[] = [];
-      if (status.usage !== undefined) change.usage = toColumn(WorkloadUsageSchema, measuredNow(status.usage, nowMs()));
       if (status.preflight !== undefined) {
         change.preflight = toColumn(WorkloadPreflightSchema, status.preflight);
         const verdict = verdictChange(status.name, fromColumnOrNone(WorkloadPreflightSchema, row.preflight), status.preflight, nodeId);
@@ -75,18 +87,48 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
           state === "exited" ? `${status.name} ended by itself with code ${status.exitCode}` : `${status.name} is ${state} on ${nodeId}`;
         told.push(event(status.name, `workload.${state}`, text, nodeId));
       }
-      if (Object.keys(change).length > 0) await tx.updateTable("workloads").set(change).where("name", "=", status.name).execute();
-      await events.append(tx, ...told);
-    });
-    seen.set(`${nodeId}/${status.name}`, { nodeId, facts, usageAtMs: isUsageDue ? nowMs() : (before?.usageAtMs ?? 0) });
+      if (Object.keys(change).length === 0) continue;
+      await tx.updateTable("workloads").set(change).where("name", "=", status.name).execute();
+      // A second report of the same workload in this group is compared with what the first one made of it.
+      byName.set(status.name, {
+        ...row,
+        health,
+        state: state ?? row.state,
+        ...(status.preflight === undefined ? {} : { preflight: toJson(WorkloadPreflightSchema, status.preflight) }),
+      });
+    }
+    await events.append(tx, ...told);
+  }
+
+  async function takeOne(nodeId: string, status: WorkloadStatus): Promise<void> {
+    const { name, usage, preflight } = status;
+    if (usage !== undefined)
+      used.set(`${nodeId} ${name}`, { name, nodeId, epoch: Number(status.epoch), usage: measuredNow(usage, nowMs()) });
+    const own = seen.get(nodeId) ?? new Map<string, string>();
+    const facts = `${status.epoch} ${status.phase} ${status.health} ${status.exitCode} ${status.migrationId}`;
+    if (own.get(name) === facts && preflight === undefined) return;
+    await keep({ nodeId, status });
+    own.set(name, facts);
+    seen.set(nodeId, own);
   }
 
   return {
     async take(nodeId, statuses) {
-      for (const status of statuses) await takeOne(nodeId, status);
+      await Promise.all(statuses.map((status) => takeOne(nodeId, status)));
     },
     forget(nodeId) {
-      for (const [key, entry] of seen) if (entry.nodeId === nodeId) seen.delete(key);
+      seen.delete(nodeId);
+    },
+    async writeUsage() {
+      const all = [...used.values()].map((each) => ({ ...each, usage: toJson(WorkloadUsageSchema, each.usage) }));
+      used = new Map();
+      for (let from = 0; from < all.length; from += usageAtOnce) {
+        await sql`update workloads set usage = told.usage
+          from jsonb_to_recordset(${JSON.stringify(all.slice(from, from + usageAtOnce))}::jsonb)
+            as told(name text, "nodeId" text, epoch bigint, usage jsonb), placements
+          where workloads.name = told.name and placements.workload = told.name and placements.is_active
+            and placements.node_id = told."nodeId" and placements.epoch = told.epoch`.execute(db);
+      }
     },
   };
 }

@@ -40,13 +40,15 @@ export interface Leadership {
 const lookMs = 250;
 
 /**
- * Resolves when this process leads; until then `onStandby` is told who does, at the beginning and whenever it is another one.
+ * Resolves when this process leads; until then `onStandby` is told who does, at the beginning and whenever it is another one, and `onAway` whenever
+ * the database does not answer: it is waited for.
  * Throws CONFIG_INVALID when another authority is on record, or the signal's reason.
  */
 export async function takeLeadership(
   parts: LeadershipParts,
   signal: AbortSignal,
   onStandby: (leader: Leader) => void,
+  onAway: () => void = () => undefined,
 ): Promise<Leadership> {
   const { db, owner, log } = parts;
   let known: string | undefined;
@@ -55,6 +57,8 @@ export async function takeLeadership(
     const taken = await attempt(parts).catch((caught: unknown) => {
       if (caught instanceof Error && "code" in caught && caught.code === "CONFIG_INVALID") throw caught;
       log.warn({ err: caught }, "leadership.look_failed");
+      known = undefined;
+      onAway();
       return undefined;
     });
     if (taken !== undefined && "term" in taken) {

@@ -1,4 +1,4 @@
-// What a control plane that stands by says on its port: alive, not ready, and who leads. Everything else is answered with where to go.
+// What a control plane that stands by, or waits for its database, says on its port: alive, not ready, and why. Everything else is answered with where to go.
 import { createServer } from "node:http";
 import { fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
@@ -6,6 +6,8 @@ import type { Leader } from "./leadership.ts";
 
 export interface StandbyServer {
   tell(leader: Leader): void;
+  /** The database is away: it is not known who leads. */
+  tellAway(): void;
   /** Frees the port. */
   stop(): Promise<void>;
 }
@@ -13,6 +15,7 @@ export interface StandbyServer {
 /** Throws UNAVAILABLE when the port is taken. */
 export async function startStandbyServer(port: number, host: string): Promise<StandbyServer> {
   let leader: Leader | undefined;
+  let isAway = false;
   const server = createServer((request, response) => {
     const path = request.url?.split("?")[0];
     const say = (status: number, body: unknown) => {
@@ -25,18 +28,23 @@ export async function startStandbyServer(port: number, host: string): Promise<St
     };
     request.resume();
     if (path === "/healthz") return say(200, { status: "ok" });
-    if (path === "/readyz") return say(503, { status: "standby", leader: leader?.address ?? "" });
+    if (path === "/readyz") {
+      return say(503, isAway ? { status: "waiting", database: "failed" } : { status: "standby", leader: leader?.address ?? "" });
+    }
     if ((request.headers.accept ?? "").includes("text/html")) {
       response.writeHead(503, {
         "content-type": "text/html; charset=utf-8",
         "cache-control": "no-store",
         "content-security-policy": policy,
       });
-      response.end(standbyPage(leader?.address ?? ""));
+      response.end(isAway ? awayPage : standbyPage(leader?.address ?? ""));
       return;
     }
-    const message = `this control plane stands by${leader === undefined ? "" : `; ${leader.address} leads`}`;
-    say(503, { error: { code: "UNAVAILABLE", message, hint: "Ask the control plane that leads.", traceId: "" } });
+    const message = isAway
+      ? "this control plane waits for its database, which does not answer"
+      : `this control plane stands by${leader === undefined ? "" : `; ${leader.address} leads`}`;
+    const hint = isAway ? "Look at the database server; agents and workloads go on meanwhile." : "Ask the control plane that leads.";
+    say(503, { error: { code: "UNAVAILABLE", message, hint, traceId: "" } });
   });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (cause) =>
@@ -47,6 +55,10 @@ export async function startStandbyServer(port: number, host: string): Promise<St
   return {
     tell(now) {
       leader = now;
+      isAway = false;
+    },
+    tellAway() {
+      isAway = true;
     },
     async stop() {
       server.closeAllConnections();
@@ -58,12 +70,21 @@ export async function startStandbyServer(port: number, host: string): Promise<St
 const policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const escaped = (text: string): string => text.replace(/[&<>"']/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
-/** For a person who opened the standby: asks again by itself, because this one may lead in a moment. */
-const standbyPage = (leader: string): string => `<!doctype html><html lang="en"><meta charset="utf-8">
+/** For a person who opened it: asks again by itself, because this may be over in a moment. */
+const page = (title: string, text: string): string => `<!doctype html><html lang="en"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="dark light">
-<meta http-equiv="refresh" content="3"><title>Standing by · Aether Guard</title>
+<meta http-equiv="refresh" content="3"><title>${title} · Aether Guard</title>
 <body style="font: 14px/1.6 system-ui, sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem">
-<h1 style="font-size: 18px">This control plane stands by</h1>
-<p>${leader === "" ? "Another one leads." : `<a href="${escaped(leader)}">${escaped(leader)}</a> leads.`} This page asks again every three
-seconds: when this control plane takes over, the dashboard is here.</p></body></html>
+<h1 style="font-size: 18px">${title}</h1>
+<p>${text}</p></body></html>
 `;
+const standbyPage = (leader: string): string =>
+  page(
+    "This control plane stands by",
+    `${leader === "" ? "Another one leads." : `<a href="${escaped(leader)}">${escaped(leader)}</a> leads.`} This page asks again every three
+seconds: when this control plane takes over, the dashboard is here.`,
+  );
+const awayPage = page(
+  "This control plane waits for its database",
+  "The database does not answer. Agents and workloads go on meanwhile. This page asks again every three seconds.",
+);

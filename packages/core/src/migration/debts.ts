@@ -6,9 +6,10 @@ import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { type Logger, withDeadline } from "@aether/kit";
 import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
+import { createGroup } from "../db/group.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
-import { buildCommand, readSurroundings } from "./held.ts";
+import { buildCommand, newHeld, readSurroundings } from "./held.ts";
 import { type Debt, type MigrationRecord, nodeOf } from "./state.ts";
 import { steps } from "./steps/index.ts";
 import { factsColumnOf, readCommands, toRecord } from "./store.ts";
@@ -30,16 +31,21 @@ export function createDebts(options: {
   const paying = new Map<string, Promise<void>>();
   const stopped = new AbortController();
 
-  async function payNode(nodeId: string): Promise<void> {
+  /** A fleet that comes back asks together. The condition is that of the index `migrations_owing`. */
+  const owedTo = createGroup(async (nodeIds: readonly string[]) => {
     const rows = await db
       .selectFrom("migrations")
       .selectAll()
       .where("ended_at", "is not", null)
       .where(sql<boolean>`jsonb_array_length(coalesce(facts->'debts', '[]'::jsonb)) > 0`)
-      .where((eb) => eb.or([eb("source_node_id", "=", nodeId), eb("target_node_id", "=", nodeId)]))
+      .where((eb) => eb.or([eb("source_node_id", "in", nodeIds), eb("target_node_id", "in", nodeIds)]))
       .orderBy("created_at")
       .execute();
-    for (const row of rows) {
+    return nodeIds.map((id) => rows.filter((row) => row.source_node_id === id || row.target_node_id === id));
+  });
+
+  async function payNode(nodeId: string): Promise<void> {
+    for (const row of await owedTo(nodeId)) {
       let record = toRecord(row);
       for (const debt of record.debts) {
         if (nodeOf(record, steps[debt].side) === nodeId) record = await payOne(record, debt);
@@ -55,7 +61,7 @@ export function createDebts(options: {
     if (!isVoid) {
       const commands = await readCommands(db, record.id);
       const pending = commands.findLast((command) => command.step === debt && command.outcome === undefined);
-      const held = { record, commands, news: new Set<string>(), ...surroundings, flights: new Map(), livePhases: [] };
+      const held = { ...newHeld(record, commands), around: surroundings };
       const command = buildCommand(held, pending?.id ?? newId("cmd"), debt, nowMs());
       const what = `paying ${debt} of ${record.id} to ${nodeId}`;
       const result = await withDeadline(what, steps[debt].deadlineMs, (signal) => sessions.send(nodeId, command, signal), stopped.signal);

@@ -1,10 +1,11 @@
 // The fleet as the planner sees it, read in one go: nodes with what is announced for them, and what is already on its way to each.
-import { NodeFactsSchema, NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import { NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { WorkloadSpecSchema, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { type Kysely, sql } from "kysely";
 import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
+import { readFacts } from "../fleet/facts-cache.ts";
 import type { NodeView } from "./plan.ts";
 
 /** Memory that a workload needs on a target: as measured, or its limit where nothing was measured yet. */
@@ -15,7 +16,15 @@ export function memoryOf(spec: JsonValue, usage: JsonValue | null): number {
 
 /** @param isConnected of the sessions: the row only knows when the node was last heard. */
 export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: string) => boolean): Promise<NodeView[]> {
-  const nodes = await db.selectFrom("nodes").selectAll().orderBy("id").execute();
+  const nodes = await db
+    .selectFrom("nodes")
+    .select(["id", "usage", "is_cordoned", "interruption_at", "facts_hash"])
+    .orderBy("id")
+    .execute();
+  const factsOf = await readFacts(
+    db,
+    nodes.map((node) => node.facts_hash),
+  );
   const signals = await db
     .selectFrom("signals")
     .distinctOn("node_id")
@@ -42,26 +51,31 @@ export async function readNodeViews(db: Kysely<Database>, isConnected: (nodeId: 
   const short = new Set(shortages.map(({ pool }) => pool));
   const lastSignal = new Map(signals.map((row) => [row.node_id, row.kind]));
   const counts = new Map(placed.map((row) => [row.node_id, Number(row.count)]));
+  const coming = new Map<string, { bytes: number; count: number }>();
+  for (const row of incoming) {
+    const before = coming.get(row.target_node_id) ?? { bytes: 0, count: 0 };
+    coming.set(row.target_node_id, { bytes: before.bytes + memoryOf(row.spec, row.usage), count: before.count + 1 });
+  }
   return nodes.map((node) => {
-    const facts = fromColumn(NodeFactsSchema, node.facts);
+    const facts = factsOf(node.facts_hash);
     const usage = fromColumnOrNone(NodeUsageSchema, node.usage);
-    const memoryBytes = Number(facts.memoryBytes);
-    const coming = incoming.filter((row) => row.target_node_id === node.id);
-    const promised = coming.reduce((sum, row) => sum + memoryOf(row.spec, row.usage), 0);
+    const memoryBytes = Number(facts?.memoryBytes ?? 0n);
+    const promised = coming.get(node.id);
     const kind = lastSignal.get(node.id);
     return {
       id: node.id,
       isConnected: isConnected(node.id),
       isCordoned: node.is_cordoned,
       announced: node.interruption_at !== null ? "notice" : kind === "rebalance" ? "rebalance" : undefined,
-      capabilities: facts.capabilities,
+      capabilities: facts?.capabilities,
       memoryBytes,
-      memoryAvailableBytes: (usage && usage.memoryAvailableBytes > 0n ? Number(usage.memoryAvailableBytes) : memoryBytes) - promised,
+      memoryAvailableBytes:
+        (usage && usage.memoryAvailableBytes > 0n ? Number(usage.memoryAvailableBytes) : memoryBytes) - (promised?.bytes ?? 0),
       cpuFraction: usage?.cpuFraction ?? 0,
-      workloadCount: (counts.get(node.id) ?? 0) + coming.length,
-      instanceType: facts.cloud?.instanceType ?? "",
-      zone: facts.cloud?.zone ?? "",
-      ...(short.has(`${facts.cloud?.instanceType}/${facts.cloud?.zone}`) ? { isPoolShort: true } : {}),
+      workloadCount: (counts.get(node.id) ?? 0) + (promised?.count ?? 0),
+      instanceType: facts?.cloud?.instanceType ?? "",
+      zone: facts?.cloud?.zone ?? "",
+      ...(short.has(`${facts?.cloud?.instanceType}/${facts?.cloud?.zone}`) ? { isPoolShort: true } : {}),
     };
   });
 }

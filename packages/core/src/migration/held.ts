@@ -1,5 +1,6 @@
 // A move in this process's hands: the record as the lease guarantees it, what is known of its commands, and those that are under way.
 
+import { fault } from "@aether/contract";
 import { type Command, CommandOutcome, type CommandResult, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
 import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
@@ -16,15 +17,21 @@ import { type PairRates, readPairRates, unknownRates } from "./rates.ts";
 import type { CommandFact, MigrationRecord, StepName } from "./state.ts";
 import { steps } from "./steps/index.ts";
 
+/** What a step may need beside the record. */
+export interface Surroundings {
+  readonly spec: WorkloadSpec;
+  readonly targetCapabilities: NodeCapabilities | undefined;
+  readonly rates: PairRates;
+  readonly isPlaced: boolean;
+}
+
 export interface Held {
   record: MigrationRecord;
   commands: CommandFact[];
   /** Outcomes that the journal has not written down yet. */
   readonly news: Set<string>;
-  readonly spec: WorkloadSpec;
-  readonly targetCapabilities: NodeCapabilities | undefined;
-  readonly rates: PairRates;
-  readonly isPlaced: boolean;
+  /** Read before the first thing that is done about it. */
+  around: Surroundings | undefined;
   /** Commands that this process has sent and waits for. */
   readonly flights: Map<string, AbortController>;
   /** Phases that ended while their command still runs; for people, lost with the process. */
@@ -33,12 +40,16 @@ export interface Held {
   liveMemory?: MemoryCopy;
 }
 
-/** Reads what a step may need beside the record. */
-export async function readSurroundings(
-  db: Kysely<Database>,
-  record: MigrationRecord,
-  nowMs: number,
-): Promise<Pick<Held, "spec" | "targetCapabilities" | "rates" | "isPlaced">> {
+export const newHeld = (record: MigrationRecord, commands: CommandFact[]): Held => ({
+  record,
+  commands,
+  news: new Set(),
+  around: undefined,
+  flights: new Map(),
+  livePhases: [],
+});
+
+export async function readSurroundings(db: Kysely<Database>, record: MigrationRecord, nowMs: number): Promise<Surroundings> {
   const workload = await db.selectFrom("workloads").select("spec").where("name", "=", record.workload).executeTakeFirst();
   const target = await db.selectFrom("nodes").select("facts").where("id", "=", record.targetNodeId).executeTakeFirst();
   const placement = await db
@@ -65,7 +76,8 @@ export async function readSurroundings(
  * E+1 for what the target does once it has resumed. RESUME itself is sent in E and carries E+1.
  */
 export function buildCommand(held: Held, id: string, step: StepName, nowMs: number): Command {
-  const { record } = held;
+  const { record, around } = held;
+  if (around === undefined) throw fault("INTERNAL", `${record.id}: a command before its surroundings are known`);
   const definition = steps[step];
   return create(CommandSchema, {
     id,
@@ -78,9 +90,9 @@ export function buildCommand(held: Held, id: string, step: StepName, nowMs: numb
     action: definition.action({
       record,
       commands: held.commands,
-      spec: held.spec,
-      targetCapabilities: held.targetCapabilities,
-      rates: held.rates,
+      spec: around.spec,
+      targetCapabilities: around.targetCapabilities,
+      rates: around.rates,
       nowMs,
     }),
   });

@@ -4,8 +4,10 @@ import { type Command, CommandSchema } from "@aether/contract/gen/aether/v2/agen
 import { ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
+import { createGroup } from "../db/group.ts";
 import { toColumn } from "../db/proto.ts";
-import type { Database, Row } from "../db/schema.ts";
+import type { Database } from "../db/schema.ts";
+import { urgently } from "../db/turns.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 import { type AccountRow, commit, type MigrationChange, type WrittenRows } from "./commit.ts";
 import { memoryOf } from "./memory.ts";
@@ -36,8 +38,8 @@ export interface Written {
 }
 
 export interface Journal {
-  /** Takes the lease and raises the fence. Undefined: it has ended, or somebody else has it. */
-  take(id: string, nowMs: number): Promise<{ record: MigrationRecord; row: Row<"migrations"> } | undefined>;
+  /** Takes the leases and raises the fences. Without those that have ended, or that somebody else has. */
+  take(ids: readonly string[], nowMs: number): Promise<MigrationRecord[]>;
   renew(ids: readonly string[], nowMs: number): Promise<void>;
   /** False: the lease is lost or a cancel came in between, nothing was written. */
   write(written: Written, nowMs: number): Promise<boolean>;
@@ -48,12 +50,15 @@ export interface Journal {
 }
 
 export function createJournal(db: Kysely<Database>, events: Events, lease: Lease): Journal {
+  const write = (all: readonly Writing[]) => db.transaction().execute((tx) => writeAll(tx, all));
+  const writeInTurn = createGroup(write, writtenAtOnce);
+  const writeSoon = createGroup((all: readonly Writing[]) => urgently(() => write(all)), writtenAtOnce);
   return {
-    async take(id, nowMs) {
-      const row = await db
+    async take(ids, nowMs) {
+      const rows = await db
         .updateTable("migrations")
         .set((eb) => ({ lease_owner: lease.owner, lease_until: new Date(nowMs + lease.leaseMs), fence: eb("fence", "+", 1) }))
-        .where("id", "=", id)
+        .where("id", "in", ids)
         .where("ended_at", "is", null)
         .$if(!lease.isExclusive, (query) =>
           query.where((eb) =>
@@ -61,8 +66,8 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
           ),
         )
         .returningAll()
-        .executeTakeFirst();
-      return row === undefined ? undefined : { record: toRecord(row), row };
+        .execute();
+      return rows.map(toRecord);
     },
     async renew(ids, nowMs) {
       if (ids.length === 0) return;
@@ -74,9 +79,11 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
         .execute();
     },
     async write(written, nowMs) {
-      if (written.step.kind !== "commit") return db.transaction().execute((tx) => writeIn(tx, written, nowMs));
-      const write = { owner: lease.owner, before: written.before, change: changeOf(written, nowMs), rows: rowsOf(written, nowMs) };
-      return commit(db, write, nowMs);
+      if (written.step.kind !== "commit") {
+        return isFrozen(written.before.state) ? writeSoon({ written, nowMs }) : writeInTurn({ written, nowMs });
+      }
+      const all = { owner: lease.owner, before: written.before, change: changeOf(written, nowMs), rows: rowsOf(written, nowMs) };
+      return urgently(() => commit(db, all, nowMs));
     },
     async requestCancel(record, actor, nowMs) {
       return db.transaction().execute(async (tx) => {
@@ -122,35 +129,47 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
     };
   }
 
-  async function writeIn(tx: Kysely<Database>, written: Written, nowMs: number): Promise<boolean> {
-    const { before, made } = written;
-    const held = await tx
-      .updateTable("migrations")
-      .set(changeOf(written, nowMs))
-      .where("id", "=", before.id)
-      .where("fence", "=", before.fence)
-      .where("lease_owner", "=", lease.owner)
-      .where("is_cancel_requested", "=", before.isCancelRequested)
-      .where("ended_at", "is", null)
-      .returning("id")
-      .executeTakeFirst();
-    if (held === undefined) return false;
-    if (isEnded(made.record.state)) await releaseWorkload(tx, made.record);
-    const rows = rowsOf(written, nowMs);
-    if (rows.commands.length > 0)
-      await tx
-        .insertInto("commands")
-        .values([...rows.commands])
-        .execute();
-    if (rows.account.length > 0)
-      await tx
-        .insertInto("migration_events")
-        .values([...rows.account])
-        .execute();
-    await events.append(tx, ...rows.told);
-    return true;
+  /** Answers for each, in their order, whether it was still ours to write. */
+  async function writeAll(tx: Kysely<Database>, all: readonly Writing[]): Promise<boolean[]> {
+    const held = new Set<string>();
+    // In one order in every process: two that lock rows in different orders could wait for each other.
+    for (const { written, nowMs } of [...all].sort((a, b) => (a.written.before.workload < b.written.before.workload ? -1 : 1))) {
+      const { before, made } = written;
+      const row = await tx
+        .updateTable("migrations")
+        .set(changeOf(written, nowMs))
+        .where("id", "=", before.id)
+        .where("fence", "=", before.fence)
+        .where("lease_owner", "=", lease.owner)
+        .where("is_cancel_requested", "=", before.isCancelRequested)
+        .where("ended_at", "is", null)
+        .returning("id")
+        .executeTakeFirst();
+      if (row === undefined) continue;
+      held.add(before.id);
+      if (isEnded(made.record.state)) await releaseWorkload(tx, made.record);
+    }
+    const rows = all.filter(({ written }) => held.has(written.before.id)).map(({ written, nowMs }) => rowsOf(written, nowMs));
+    const commands = rows.flatMap((each) => each.commands);
+    const account = rows.flatMap((each) => each.account);
+    if (commands.length > 0) await tx.insertInto("commands").values(commands).execute();
+    if (account.length > 0) await tx.insertInto("migration_events").values(account).execute();
+    await events.append(tx, ...rows.flatMap((each) => each.told));
+    return all.map(({ written }) => held.has(written.before.id));
   }
 }
+
+interface Writing {
+  readonly written: Written;
+  readonly nowMs: number;
+}
+
+/** Moves are many at once, and a commit waits for the disk: what comes while one is written is written together. */
+const writtenAtOnce = 32;
+
+/** Its clients wait. */
+const isFrozen = (state: MigrationRecord["state"]): boolean =>
+  state === "freezing" || state === "restoring" || state === "verifying" || state === "committed";
 
 function rowsOf(written: Written, nowMs: number): WrittenRows {
   const { before, made, intents } = written;

@@ -6,20 +6,22 @@ import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
 import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
 import { faultpoint, type Logger } from "@aether/kit";
 import type { Db } from "../db/database.ts";
+import { createGroup } from "../db/group.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
 import { createDebts } from "./debts.ts";
-import { buildCommand, type Held, noteResult, readSurroundings } from "./held.ts";
+import { buildCommand, type Held, newHeld, noteResult, readSurroundings } from "./held.ts";
 import { createJournal, type Lease } from "./journal.ts";
 import { next } from "./next.ts";
-import { type CommandFact, type Facts, isEnded, type MigrationRecord, nodeOf } from "./state.ts";
+import { type CommandFact, type Facts, type MigrationRecord, nodeOf } from "./state.ts";
 import type { Step } from "./step-state.ts";
 import { steps } from "./steps/index.ts";
-import { readCommands } from "./store.ts";
+import { readCommandsOfAll } from "./store.ts";
 import { createTimers } from "./timers.ts";
 import { intendedAt, transition } from "./transition.ts";
+import { whoseTurn } from "./turn.ts";
 
 export interface ReconcilerOptions {
   readonly db: Db;
@@ -54,10 +56,8 @@ export interface Reconciler {
   stop(): Promise<void>;
 }
 
-/** Does this waiting move come before that one? */
-const goesBefore = (a: MigrationRecord, b: MigrationRecord): boolean =>
-  a.id !== b.id && (a.priority - b.priority || b.createdAtMs - a.createdAtMs || b.order - a.order || (a.id < b.id ? 1 : -1)) > 0;
-
+/** Moves that are taken in hand together. */
+const takenAtOnce = 100;
 /** Agents find a control plane that has started again within this. */
 const comeBackMs = 8_000;
 
@@ -80,6 +80,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   /** When each node's last session ended. */
   const away = new Map<string, number>();
   let begunAtMs = nowMs();
+  /** Whose turn it is; undefined: to be found anew. */
+  let turns: ReadonlySet<string> | undefined;
 
   const isStopped = () => life === undefined || life.aborted || stopping.signal.aborted;
   const timers = createTimers(nowMs, (id) => wake(id));
@@ -114,6 +116,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       if (isStopped()) return;
       const step = next(held.record, factsOf(held), nowMs());
       if (step.kind === "ended") return finish(held);
+      // A move that only waits for its turn needs nothing more; of a wave most do.
+      if (held.around === undefined && (step.kind !== "wait" || held.commands.some(({ outcome }) => outcome === undefined))) {
+        held.around = await readSurroundings(db, held.record, nowMs());
+        continue;
+      }
       if (step.kind === "wait") {
         timers.set(id, step.untilMs);
         fly(held);
@@ -127,22 +134,19 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     }
   }
 
-  async function take(id: string): Promise<Held | undefined> {
-    const taken = await journal.take(id, nowMs());
-    if (taken === undefined) return undefined;
-    const commands = await readCommands(db, id);
-    const held: Held = {
-      record: taken.record,
-      commands,
-      news: new Set(),
-      ...(await readSurroundings(db, taken.record, nowMs())),
-      flights: new Map(),
-      livePhases: [],
-    };
+  /** A wave is taken in hand with a few statements. */
+  const take = createGroup(async (ids: readonly string[]): Promise<(Held | undefined)[]> => {
+    const records = await journal.take(ids, nowMs());
+    const commands = await readCommandsOfAll(
+      db,
+      records.map(({ id }) => id),
+    );
     await readInterrupted();
-    helds.set(id, held);
-    return held;
-  }
+    const taken = new Map(records.map((record): [string, Held] => [record.id, newHeld(record, commands.get(record.id) ?? [])]));
+    for (const [id, held] of taken) helds.set(id, held);
+    turns = undefined;
+    return ids.map((id) => taken.get(id));
+  }, takenAtOnce);
 
   async function carryOut(held: Held, step: Extract<Step, { kind: "move" | "commit" }>): Promise<boolean> {
     const before = held.record;
@@ -152,6 +156,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     await faultpoint(`core.${state}.before_write`);
     // Commands carry the fence and the mode of the record that they are written with.
     held.record = made.record;
+    turns = undefined;
     const intents = made.intents.map((intent) => buildCommand(held, intent.id, intent.step, nowMs()));
     const news = [...held.news];
     const isWritten = await journal.write({ before, step, made, commands: held.commands, news, intents }, atMs);
@@ -212,6 +217,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const held = helds.get(id);
     if (held) stopFlights(held, () => true);
     helds.delete(id);
+    turns = undefined;
     timers.clear(id);
   }
 
@@ -221,7 +227,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     refuseCancels(id, held.record.committedAtMs === undefined ? "MIGRATION_NOT_FOUND" : "MIGRATION_PAST_COMMIT");
     for (const listener of ended) listener(id);
     // Whoever waited for its turn may have it now.
-    for (const other of helds.values()) if (other.record.state === "planned") wake(other.record.id);
+    for (const other of helds.values()) if (other.record.state === "planned" && isItsTurn(other.record)) wake(other.record.id);
     for (const node of [sourceNodeId, held.record.targetNodeId]) if (held.record.debts.length > 0) debts.pay(node);
   }
 
@@ -236,18 +242,18 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       commands: held.commands,
       source: node(sourceNodeId),
       target: node(targetNodeId),
-      isPlaced: held.isPlaced,
+      isPlaced: held.around?.isPlaced ?? true,
       isItsTurn: held.record.state !== "planned" || isItsTurn(held.record),
     };
   }
 
-  /** Slots are given by priority, then in the order of the plan. */
-  function isItsTurn(record: MigrationRecord): boolean {
-    const all = [...helds.values()].map((each) => each.record).filter(({ state }) => !isEnded(state));
-    const before = all.filter((each) => each.state !== "planned" || goesBefore(each, record));
-    const on = (nodeId: string) => before.filter((each) => each.sourceNodeId === nodeId || each.targetNodeId === nodeId).length;
-    return before.length < limits.movesAtOnce && on(record.sourceNodeId) < limits.movesEach && on(record.targetNodeId) < limits.movesEach;
-  }
+  const isItsTurn = (record: MigrationRecord): boolean => {
+    turns ??= whoseTurn(
+      [...helds.values()].map((each) => each.record),
+      limits,
+    );
+    return turns.has(record.id);
+  };
 
   async function noteCancels(held: Held): Promise<void> {
     const waiting = waitingCancels.get(held.record.id) ?? [];

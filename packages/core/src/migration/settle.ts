@@ -14,7 +14,7 @@ import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
 import { placeNext } from "../workload/store.ts";
-import { buildCommand, readSurroundings } from "./held.ts";
+import { buildCommand, newHeld, readSurroundings } from "./held.ts";
 import { planSettlement, type SettlePlan } from "./settle-plan.ts";
 import type { Debt, MigrationRecord, Side } from "./state.ts";
 import type { Action } from "./steps/step.ts";
@@ -198,8 +198,8 @@ export function createSettler(parts: {
       .where("created_at", ">", row.ended_at ?? new Date(0))
       .orderBy("created_at", "desc")
       .executeTakeFirst();
-    const held = { record: toRecord(row), commands: [], news: new Set<string>(), flights: new Map(), livePhases: [] };
-    const base = buildCommand({ ...held, ...(await readSurroundings(db, record, nowMs())) }, pending?.id ?? newId("cmd"), "thaw", nowMs());
+    const held = { ...newHeld(toRecord(row), []), around: await readSurroundings(db, record, nowMs()) };
+    const base = buildCommand(held, pending?.id ?? newId("cmd"), "thaw", nowMs());
     const { id, workload, migrationId, fence, traceparent } = base;
     const validFor = durationFromMs(stepDeadlineMs);
     const command = { id, workload, epoch: BigInt(epoch), migrationId, fence, traceparent, validFor, action };

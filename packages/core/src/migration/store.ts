@@ -83,29 +83,39 @@ export const factsColumnOf = (record: MigrationRecord, memory?: MemoryCopy): str
   });
 
 /** The commands of a migration in the order of their intents, with what is known of each. */
-export async function readCommands(db: Kysely<Database>, migrationId: string): Promise<CommandFact[]> {
+export const readCommands = async (db: Kysely<Database>, migrationId: string): Promise<CommandFact[]> =>
+  (await readCommandsOfAll(db, [migrationId])).get(migrationId) ?? [];
+
+/** The same of several. */
+export async function readCommandsOfAll(db: Kysely<Database>, migrationIds: readonly string[]): Promise<Map<string, CommandFact[]>> {
+  if (migrationIds.length === 0) return new Map();
   const rows = await db
     .selectFrom("commands")
     .selectAll()
-    .where("migration_id", "=", migrationId)
+    .where("migration_id", "in", migrationIds)
     .orderBy("created_at")
     .orderBy("id")
     .execute();
-  return rows.flatMap((row) => {
-    const step = stepNames.find((name) => name === row.action);
-    if (step === undefined) return [];
-    const intended = { id: row.id, step, intendedAtMs: row.created_at.getTime() };
-    if (row.outcome === null || row.outcome === "unknown") return [intended];
-    const result = fromColumnOrNone(CommandResultSchema, row.result);
-    return [
-      {
-        ...intended,
-        outcome: row.outcome,
-        finishedAtMs: (row.finished_at ?? row.created_at).getTime(),
-        ...(result === undefined ? {} : { result }),
-      },
-    ];
-  });
+  const of = new Map<string, CommandFact[]>(migrationIds.map((id) => [id, []]));
+  for (const row of rows) of.get(row.migration_id ?? "")?.push(...factOf(row));
+  return of;
+}
+
+/** None for a command that is no step. */
+function factOf(row: Row<"commands">): CommandFact[] {
+  const step = stepNames.find((name) => name === row.action);
+  if (step === undefined) return [];
+  const intended = { id: row.id, step, intendedAtMs: row.created_at.getTime() };
+  if (row.outcome === null || row.outcome === "unknown") return [intended];
+  const result = fromColumnOrNone(CommandResultSchema, row.result);
+  return [
+    {
+      ...intended,
+      outcome: row.outcome,
+      finishedAtMs: (row.finished_at ?? row.created_at).getTime(),
+      ...(result === undefined ? {} : { result }),
+    },
+  ];
 }
 
 /** What both nodes measured so far, in the order in which it began. */

@@ -4,13 +4,13 @@
 import { CommandOutcome, type CommandResult, ReflexPlanSchema, SignedBytesSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import { ManifestSchema } from "@aether/contract/gen/aether/v2/migration_pb";
-import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Logger, sleep } from "@aether/kit";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { sql } from "kysely";
 import { z } from "zod";
 import type { Db } from "../db/database.ts";
-import { fromColumn, toColumn } from "../db/proto.ts";
+import { toColumn } from "../db/proto.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
@@ -30,7 +30,15 @@ export interface ReflexOptions {
 const steps = z.array(z.object({ workload: z.string(), epoch: z.number(), snapshotId: z.string(), priority: z.number() })).catch([]);
 export type ReflexStepRow = z.infer<typeof steps>[number];
 
+interface NewPlan {
+  readonly nodeId: string;
+  readonly version: number;
+  readonly now: readonly ReflexStepRow[];
+}
+
 const lookEveryMs = 5_000;
+/** Plans that are written in one statement, and signed before others have their turn. */
+const plansAtOnce = 100;
 /** A plan is good for this long after it has arrived; it is renewed at half of it. */
 const validForMs = 30 * 60_000;
 
@@ -55,7 +63,8 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
     const placed = await db
       .selectFrom("placements")
       .innerJoin("workloads", "workloads.name", "placements.workload")
-      .select(["workloads.name", "workloads.spec", "placements.node_id", "placements.epoch"])
+      .select(["workloads.name", "placements.node_id", "placements.epoch"])
+      .select(sql<number>`coalesce((workloads.spec->'evacuation'->>'priority')::integer, 0)`.as("priority"))
       .where("placements.is_active", "=", true)
       .where("workloads.state", "in", ["running", "migrating"])
       .orderBy("workloads.name")
@@ -63,32 +72,55 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
     const known = new Map((await db.selectFrom("reflex_plans").selectAll().execute()).map((row) => [row.node_id, row]));
     const connected = new Set(nodeIds);
     const byNode = new Map<string, typeof placed>();
-    for (const row of placed) if (connected.has(row.node_id)) byNode.set(row.node_id, [...(byNode.get(row.node_id) ?? []), row]);
+    for (const row of placed) {
+      if (!connected.has(row.node_id)) continue;
+      const own = byNode.get(row.node_id) ?? [];
+      own.push(row);
+      byNode.set(row.node_id, own);
+    }
+    const due: NewPlan[] = [];
     for (const nodeId of nodeIds) {
       const before = known.get(nodeId);
       const had = steps.parse(before?.steps ?? []);
       const now = (byNode.get(nodeId) ?? []).map((row): ReflexStepRow => {
         const epoch = Number(row.epoch);
         const same = had.find((step) => step.workload === row.name && step.epoch === epoch);
-        const priority = fromColumn(WorkloadSpecSchema, row.spec).evacuation?.priority ?? 0;
         // The name stays as long as the placement does: whichever plan the agent acts by, core knows it.
-        return { workload: row.name, epoch, snapshotId: same?.snapshotId ?? newId("snap", nowMs()), priority };
+        return { workload: row.name, epoch, snapshotId: same?.snapshotId ?? newId("snap", nowMs()), priority: row.priority };
       });
       const isSame = JSON.stringify(had) === JSON.stringify(now);
       const isOld = before === undefined || nowMs() - before.sent_at.getTime() > validForMs / 2;
       if (isSame && !isOld && !fresh.has(nodeId)) continue;
-      await give(nodeId, Math.max(nowMs(), Number(before?.version ?? 0) + 1), now);
-      fresh.delete(nodeId);
+      due.push({ nodeId, version: Math.max(nowMs(), Number(before?.version ?? 0) + 1), now });
+    }
+    for (let from = 0; from < due.length; from += plansAtOnce) {
+      const some = due.slice(from, from + plansAtOnce);
+      await keep(some);
+      for (const plan of some) {
+        give(plan);
+        fresh.delete(plan.nodeId);
+      }
     }
   }
 
-  async function give(nodeId: string, version: number, now: readonly ReflexStepRow[]): Promise<void> {
-    const row = { version, sent_at: new Date(nowMs()), steps: JSON.stringify(now) };
+  /** On record before any agent has it: core must know the names by which it acts. */
+  async function keep(plans: readonly NewPlan[]): Promise<void> {
     await db
       .insertInto("reflex_plans")
-      .values({ node_id: nodeId, ...row })
-      .onConflict((conflict) => conflict.column("node_id").doUpdateSet(row))
+      .values(
+        plans.map(({ nodeId, version, now }) => ({ node_id: nodeId, version, sent_at: new Date(nowMs()), steps: JSON.stringify(now) })),
+      )
+      .onConflict((conflict) =>
+        conflict.column("node_id").doUpdateSet((eb) => ({
+          version: eb.ref("excluded.version"),
+          sent_at: eb.ref("excluded.sent_at"),
+          steps: eb.ref("excluded.steps"),
+        })),
+      )
       .execute();
+  }
+
+  function give({ nodeId, version, now }: NewPlan): void {
     const plan = create(ReflexPlanSchema, {
       nodeId,
       version: BigInt(version),

@@ -14,7 +14,7 @@ import { poolName } from "../prices/pool.ts";
 import { type RiskSubject, readSubjects } from "./evidence.ts";
 import { levelOf, type RiskLevel } from "./level.ts";
 import { riskRoutes } from "./service.ts";
-import { appendHistory, cutHistory, forgetOthers, isNews, readNewest, writeNewest } from "./store.ts";
+import { appendHistory, cutHistory, forget, isNews, readNewest, type Said, saidBy, writeNewest } from "./store.ts";
 import type { Weighing } from "./weigh.ts";
 
 export interface AssessmentsOptions {
@@ -45,6 +45,10 @@ export interface Assessments extends Part {
 const cutEveryMs = 3_600_000;
 /** A wave is assessed once, and after its decisions: moves come first. */
 const afterSignalMs = 1_000;
+/** Passes that signals ask for may take this share of the time at most: nodes of a large fleet come and go all the time. */
+const busyShare = 0.1;
+/** Assessed and written in one turn. */
+const atOnce = 100;
 
 export function createAssessments(options: AssessmentsOptions): Assessments {
   const { db, events, sessions, settings, weighing, nowMs, log, afterPass } = options;
@@ -52,6 +56,9 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
   let loop: Promise<void> = Promise.resolve();
   let last: Promise<unknown> = Promise.resolve();
   let cutAtMs = 0;
+  /** By subject, as of the last pass. */
+  let said: ReadonlyMap<string, Said> | undefined;
+  let tookMs = 0;
   const levels = new Map<string, RiskLevel>();
 
   const pass: Assessments["pass"] = (cause) => {
@@ -62,20 +69,35 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
 
   async function passOnce(cause: string): Promise<readonly Assessment[]> {
     const atMs = nowMs();
-    const before = await readNewest(db);
-    const assessments = (await readSubjects(db, atMs)).map((subject) =>
-      messageOf(subject, assess(DEFAULT_HAZARD_MODEL, subject.evidence, settings.assess), atMs, cause),
-    );
+    said ??= await readNewest(db);
+    const before = said;
+    const subjects = await readSubjects(db, atMs);
     await faultpoint("core.risk.before_write");
-    await db.transaction().execute(async (tx) => {
-      await writeNewest(tx, assessments);
-      await forgetOthers(tx, assessments);
-      await appendHistory(
-        tx,
-        assessments.filter((each) => isNews(each, before.get(each.subject))),
-      );
-      await tellLevels(tx, assessments, before);
-    });
+    const assessments: Assessment[] = [];
+    const now = new Map<string, Said>();
+    for (let from = 0; from < subjects.length && !stopping.signal.aborted; from += atOnce) {
+      // Others have their turn between two.
+      await new Promise((resolve) => setImmediate(resolve));
+      const some = subjects
+        .slice(from, from + atOnce)
+        .map((subject) => messageOf(subject, assess(DEFAULT_HAZARD_MODEL, subject.evidence, settings.assess), atMs, cause));
+      for (const each of some) now.set(each.subject, saidBy(each));
+      await db.transaction().execute(async (tx) => {
+        await writeNewest(tx, some);
+        await appendHistory(
+          tx,
+          some.filter((each) => isNews(saidBy(each), before.get(each.subject))),
+        );
+        await tellLevels(tx, some, before);
+      });
+      assessments.push(...some);
+    }
+    if (stopping.signal.aborted) return assessments;
+    said = now;
+    await forget(
+      db,
+      [...before.keys()].filter((subject) => !now.has(subject)),
+    );
     if (atMs - cutAtMs >= cutEveryMs) {
       cutAtMs = atMs;
       await cutHistory(db, new Date(atMs - settings.keepDays * 86_400_000));
@@ -84,14 +106,10 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
     return assessments;
   }
 
-  async function tellLevels(
-    tx: Parameters<Events["append"]>[0],
-    assessments: readonly Assessment[],
-    before: ReadonlyMap<string, Assessment>,
-  ) {
+  async function tellLevels(tx: Parameters<Events["append"]>[0], assessments: readonly Assessment[], before: ReadonlyMap<string, Said>) {
     for (const each of assessments) {
       const known = before.get(each.subject);
-      const was = levels.get(each.subject) ?? (known && levelOf(hourOf(known), undefined)) ?? "low";
+      const was = levels.get(each.subject) ?? (known && levelOf(known.probability, undefined)) ?? "low";
       const is = levelOf(hourOf(each), was);
       levels.set(each.subject, is);
       if (is === was) continue;
@@ -105,10 +123,14 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
     }
   }
 
-  const attempt = (cause: Parameters<Assessments["pass"]>[0]) =>
-    pass(cause).catch((caught: unknown) => {
+  const attempt = async (cause: Parameters<Assessments["pass"]>[0]) => {
+    const startedMs = performance.now();
+    await pass(cause).catch((caught: unknown) => {
+      said = undefined; // part of it may be on record
       if (!stopping.signal.aborted) log.error({ err: caught }, "risk.pass.failed");
     });
+    tookMs = performance.now() - startedMs;
+  };
 
   return {
     pass,
@@ -117,10 +139,13 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
       const signal = AbortSignal.any([outer, stopping.signal]);
       let soon: NodeJS.Timeout | undefined;
       const hear = () => {
-        soon ??= setTimeout(() => {
-          soon = undefined;
-          void attempt("signal");
-        }, afterSignalMs);
+        soon ??= setTimeout(
+          () => {
+            soon = undefined;
+            void attempt("signal");
+          },
+          Math.max(afterSignalMs, tookMs / busyShare),
+        );
       };
       // A node that has just come is not left unknown for a minute.
       const unhear = [sessions.onSignal(hear), sessions.onHello(hear)];

@@ -1,12 +1,11 @@
 // What is known now of each node and pool, as the evidence that the model reads, each input with its value in words and its source. Signals
 // that a drill has announced do not count as interruptions of the pool: nobody lost an instance.
-import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { type RiskInput, RiskInputSchema } from "@aether/contract/gen/aether/v2/risk_pb";
 import { type Evidence, type PoolKey, type PoolReadings, type PriceBook, priceAt } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
-import { fromColumn } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
+import { readFacts } from "../fleet/facts-cache.ts";
 import { isSpot, poolName, poolOf } from "../prices/pool.ts";
 import { freshPrice, type PriceTables, readPriceBook } from "../prices/store.ts";
 import { capacityShare, type NodeSpan } from "./capacity.ts";
@@ -26,7 +25,11 @@ const dayMs = 24 * hourMs;
 /** Every node, and every pool that has one. On-demand instances are left out: the spot market does not take them. */
 export async function readSubjects(db: Kysely<Database>, nowMs: number): Promise<RiskSubject[]> {
   const [nodes, losses, lastSignals, incidents, book] = await Promise.all([
-    db.selectFrom("nodes").selectAll().orderBy("id").execute(),
+    db
+      .selectFrom("nodes")
+      .select(["id", "facts_hash", "registered_at", "seen_at", "lost_at", "is_cordoned", "interruption_at"])
+      .orderBy("id")
+      .execute(),
     readLosses(db, nowMs - dayMs),
     db
       .selectFrom("signals")
@@ -49,10 +52,14 @@ export async function readSubjects(db: Kysely<Database>, nowMs: number): Promise
   ]);
   const signalOf = new Map(lastSignals.map((row) => [row.node_id, row]));
   const incidentOf = new Map(incidents.map((row) => [row.region, row]));
-  const spotNodes = nodes
-    .map((row) => ({ row, facts: fromColumn(NodeFactsSchema, row.facts) }))
-    .filter(({ facts }) => isSpot(facts))
-    .map((node) => ({ ...node, pool: poolOf(node.facts) }));
+  const factsOf = await readFacts(
+    db,
+    nodes.map((node) => node.facts_hash),
+  );
+  const spotNodes = nodes.flatMap((row) => {
+    const facts = factsOf(row.facts_hash);
+    return facts !== undefined && isSpot(facts) ? [{ row, pool: poolOf(facts) }] : [];
+  });
   const poolByNode = new Map(spotNodes.flatMap(({ row, pool }) => (pool ? [[row.id, pool] as const] : [])));
   const pools = new Map([...poolByNode.values()].map((pool) => [poolName(pool), pool]));
   const lossesOf = countLosses(losses, poolByNode, nowMs);

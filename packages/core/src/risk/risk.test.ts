@@ -43,6 +43,12 @@ const options = (): Parameters<typeof createAssessments>[0] => ({
 
 beforeAll(async () => {
   database = await openScratchDatabase();
+}, 60_000);
+afterAll(() => database.close());
+
+beforeEach(async () => {
+  nowMs = Date.parse("2026-05-04T12:00:00Z");
+  // It keeps in mind what it said last.
   assessments = createAssessments(options());
   client = createClient(
     RiskService,
@@ -50,11 +56,6 @@ beforeAll(async () => {
       router: { interceptors: [sayFaults] },
     }),
   );
-}, 60_000);
-afterAll(() => database.close());
-
-beforeEach(async () => {
-  nowMs = Date.parse("2026-05-04T12:00:00Z");
   for (const table of [
     "assessments",
     "assessment_history",

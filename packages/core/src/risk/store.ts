@@ -5,7 +5,7 @@ import type { Kysely } from "kysely";
 import { fromColumn, toColumn } from "../db/proto.ts";
 import type { Database, NewRow } from "../db/schema.ts";
 
-const rowsAtOnce = 200;
+const rowsAtOnce = 100;
 /** An answer that did not change is kept so often all the same, so that a graph has points. */
 const keepEveryMs = 900_000;
 
@@ -21,9 +21,10 @@ const rowOf = (assessment: Assessment): NewRow<"assessments"> => ({
   body: toColumn(AssessmentSchema, assessment),
 });
 
-export async function readNewest(db: Kysely<Database>): Promise<Map<string, Assessment>> {
+/** By subject. */
+export async function readNewest(db: Kysely<Database>): Promise<Map<string, Said>> {
   const rows = await db.selectFrom("assessments").select(["subject", "body"]).execute();
-  return new Map(rows.map((row) => [row.subject, fromColumn(AssessmentSchema, row.body)]));
+  return new Map(rows.map((row) => [row.subject, saidBy(fromColumn(AssessmentSchema, row.body))]));
 }
 
 export async function writeNewest(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {
@@ -43,22 +44,36 @@ export async function writeNewest(db: Kysely<Database>, assessments: readonly As
 }
 
 /** What is not assessed any more (a node that is gone) has no newest answer; its history stays. */
-export async function forgetOthers(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {
-  const at = assessments[0]?.at;
-  const query = db.deleteFrom("assessments");
-  await (at === undefined ? query : query.where("at", "<", timestampDate(at))).execute();
+export async function forget(db: Kysely<Database>, subjects: readonly string[]): Promise<void> {
+  for (let i = 0; i < subjects.length; i += rowsAtOnce)
+    await db
+      .deleteFrom("assessments")
+      .where("subject", "in", subjects.slice(i, i + rowsAtOnce))
+      .execute();
 }
 
+/** What of an assessment the next one is compared with. */
+export interface Said {
+  readonly modelVersion: string;
+  readonly probability: number;
+  readonly names: string;
+  readonly quarter: number;
+}
+
+export const saidBy = (assessment: Assessment): Said => ({
+  modelVersion: assessment.modelVersion,
+  probability: probabilityOf(assessment),
+  names: [...assessment.contributions.filter(({ source }) => source !== "learnt").map(({ name }) => name), "|", ...assessment.missing]
+    .sort()
+    .join(),
+  quarter: Math.floor(dateOf(assessment).getTime() / keepEveryMs),
+});
+
 /** The probability moved by half a point or a tenth, a reason or a missing input came or went, or a quarter of an hour has passed. */
-export function isNews(now: Assessment, before: Assessment | undefined): boolean {
+export function isNews(now: Said, before: Said | undefined): boolean {
   if (before === undefined || before.modelVersion !== now.modelVersion) return true;
-  const [p, q] = [probabilityOf(now), probabilityOf(before)];
-  const names = (assessment: Assessment): string =>
-    [...assessment.contributions.filter(({ source }) => source !== "learnt").map(({ name }) => name), "|", ...assessment.missing]
-      .sort()
-      .join();
-  const quarter = (assessment: Assessment): number => Math.floor(dateOf(assessment).getTime() / keepEveryMs);
-  return Math.abs(p - q) > Math.max(0.005, 0.1 * q) || names(now) !== names(before) || quarter(now) !== quarter(before);
+  const [p, q] = [now.probability, before.probability];
+  return Math.abs(p - q) > Math.max(0.005, 0.1 * q) || now.names !== before.names || now.quarter !== before.quarter;
 }
 
 export async function appendHistory(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {

@@ -2,6 +2,7 @@
 // whoever carries out snapshots is woken. A failed one is not tried again before the objective has passed once more: it must not become a storm.
 import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Logger, sleep } from "@aether/kit";
+import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import type { Events } from "../events/events.ts";
@@ -39,6 +40,7 @@ export function createRpo(options: RpoOptions): Part & { stop(): Promise<void> }
         "placements.epoch",
         fn.max("snapshots.created_at").as("last"),
       ])
+      .where(sql<boolean>`coalesce((workloads.spec->>'rpoSeconds')::bigint, 0) > 0`)
       .where("workloads.state", "=", "running")
       .where("workloads.migration_id", "is", null)
       .groupBy(["workloads.name", "workloads.spec", "workloads.started_at", "placements.node_id", "placements.epoch"])

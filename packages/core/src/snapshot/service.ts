@@ -251,10 +251,23 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
         .finally(() => making.delete(row.id));
     }
   }
+  /** One look at a time, and one more if somebody asked meanwhile: a fleet that comes back asks a thousand times. */
+  let looking: "no" | "now" | "and again" = "no";
   const wake = () => {
-    makeAll().catch((caught: unknown) => {
-      if (!life.signal.aborted) log.error({ err: caught }, "unfinished snapshots were not looked for");
-    });
+    if (looking !== "no") {
+      looking = "and again";
+      return;
+    }
+    looking = "now";
+    makeAll()
+      .catch((caught: unknown) => {
+        if (!life.signal.aborted) log.error({ err: caught }, "unfinished snapshots were not looked for");
+      })
+      .finally(() => {
+        const isAskedAgain = looking === "and again";
+        looking = "no";
+        if (isAskedAgain && !life.signal.aborted) wake();
+      });
   };
 
   return {
