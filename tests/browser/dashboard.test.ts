@@ -224,12 +224,13 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/events",
       "/audit",
     ];
-    for (const path of [...paths, "/savings", "/settings", "/settings?tab=accounts", "/settings?tab=tokens"]) {
+    for (const path of [...paths, "/savings", "/settings", "/settings?tab=accounts", "/settings?tab=tokens", "/drills?tab=schedules"]) {
       await page.setViewportSize({ width: 1280, height: 900 });
       await page.goto(path);
       await page.getByRole("heading", { level: 1 }).waitFor();
       await page.waitForTimeout(100);
       await expectAccessible(page);
+      expect(await page.evaluate(tooWide), path).toBe("");
       // The markup stays the same: what can differ are colours, and then sizes.
       await page.evaluate('document.documentElement.dataset.theme = "light"');
       await expectAccessible(page, ["color-contrast"]);

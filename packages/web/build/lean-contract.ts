@@ -13,6 +13,7 @@ export function leanContract(): Plugin {
   return {
     name: "lean-contract",
     transform(code, id) {
+      if (/\/wkt\/(gen\/)?google\/protobuf\/descriptor_pb\.js$/.test(id)) return withoutUnusedFields(code);
       if (!/\/contract\/src\/gen\/.*_pb\.ts$/.test(id)) return;
       return code.replace(descriptor, (_whole, text: string, imports = "") => {
         const kept = imports.split(", ").filter((name: string) => name !== "" && !ofOptions.has(name));
@@ -20,6 +21,29 @@ export function leanContract(): Plugin {
       });
     },
   };
+}
+
+/** Options, comments and defaults of editions: messages that descriptors refer to, and that nothing is read from here. Their fields become unknown ones. */
+const unread = new Set([
+  "FileOptions",
+  "OneofOptions",
+  "EnumOptions",
+  "EnumValueOptions",
+  "ServiceOptions",
+  "MethodOptions",
+  "ExtensionRangeOptions",
+  "UninterpretedOption",
+  "FeatureSetDefaults",
+  "SourceCodeInfo",
+  "GeneratedCodeInfo",
+]);
+
+function withoutUnusedFields(code: string): string {
+  return code.replace(/(= \/\*@__PURE__\*\/ boot\()(\{.*\})(\);)$/m, (_whole, before: string, text: string, after: string) => {
+    const file = JSON.parse(text) as { messageType: { name: string }[] };
+    const messageType = file.messageType.map((message) => (unread.has(message.name) ? { name: message.name } : message));
+    return before + JSON.stringify({ ...file, messageType }) + after;
+  });
 }
 
 function withoutOptions(text: string): string {

@@ -7,6 +7,8 @@ export async function everyPage<Answer extends Page, Item>(
   read: (page: { pageSize: number; pageToken: string }) => Promise<Answer>,
   itemsOf: (answer: Answer) => readonly Item[],
   atMost: number,
+  /** What is there so far, while more is read. */
+  onPart?: (found: Item[]) => void,
 ): Promise<Item[]> {
   const found: Item[] = [];
   for (let pageToken = ""; ; ) {
@@ -14,5 +16,6 @@ export async function everyPage<Answer extends Page, Item>(
     found.push(...itemsOf(answer));
     if (answer.nextPageToken === "" || found.length >= atMost) return found.slice(0, atMost);
     pageToken = answer.nextPageToken;
+    onPart?.([...found]);
   }
 }

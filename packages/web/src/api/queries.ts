@@ -24,12 +24,16 @@ export const queries = {
   nodes: () =>
     queryOptions({
       queryKey: ["node"],
-      queryFn: ({ signal }) =>
-        everyPage(
+      queryFn: ({ signal, client, queryKey }) => {
+        // The first thousand is shown while the others are read; what is shown already is never made less.
+        const isFirst = client.getQueryData(queryKey) === undefined;
+        return everyPage(
           (page) => api.nodes.listNodes({ page }, { signal }),
           ({ nodes }) => nodes,
           mostNodes,
-        ),
+          isFirst ? (found) => client.setQueryData(queryKey, found) : undefined,
+        );
+      },
     }),
   node: (id: string) =>
     queryOptions({

@@ -5,9 +5,8 @@ import { useId, useMemo, useState } from "react";
 import { queries } from "../api/queries.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { inputLook } from "../ui/fields.tsx";
-
+import { places } from "./places.ts";
 import { rank } from "./rank.ts";
-import { useServedPlaces } from "./served.ts";
 import { toggleTheme } from "./theme.ts";
 
 interface Choice {
@@ -24,7 +23,6 @@ export default function Palette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const listId = useId();
-  const places = useServedPlaces();
   const { data: nodes = [] } = useQuery(queries.nodes());
   const { data: workloads = [] } = useQuery(queries.workloads());
   const { data: migrations = [] } = useQuery(queries.migrations());
@@ -44,7 +42,7 @@ export default function Palette({ onClose }: { onClose: () => void }) {
         run: () => void navigate({ to: "/migrations/$id", params: { id } }),
       })),
     ],
-    [navigate, places, nodes, workloads, migrations],
+    [navigate, nodes, workloads, migrations],
   );
   const found = useMemo(() => rank(choices, text, ({ text: own }) => own).slice(0, shown), [choices, text]);
   const chosen = Math.min(at, found.length - 1);

@@ -1,12 +1,10 @@
 // Every place of the navigation, in its order; `go` is the second key after "g".
-export interface Place {
+interface Place {
   readonly to: string;
   readonly title: string;
   readonly go: string;
   readonly icon: string;
   readonly group: "Now" | "Record" | "Setup";
-  /** Shown only where the control plane serves it. */
-  readonly needs?: "risk" | "savings";
 }
 
 export const places = [
@@ -15,7 +13,7 @@ export const places = [
   { to: "/workloads", title: "Workloads", go: "w", group: "Now", icon: "M8 1.5 14 5v6l-6 3.5L2 11V5zM2 5l6 3.5L14 5M8 8.5v6" },
   { to: "/migrations", title: "Migrations", go: "m", group: "Now", icon: "M2 5h10M9 2l3 3-3 3M14 11H4M7 8l-3 3 3 3" },
   { to: "/drills", title: "Drills", go: "d", group: "Now", icon: "M8 1.5v3M8 8l3-3M14 8a6 6 0 1 1-3-5.2" },
-  { to: "/risk", title: "Risk", go: "r", group: "Now", needs: "risk", icon: "M2 13 6 7l3 3 5-7M2 14h12" },
+  { to: "/risk", title: "Risk", go: "r", group: "Now", icon: "M2 13 6 7l3 3 5-7M2 14h12" },
   { to: "/decisions", title: "Decisions", go: "i", group: "Record", icon: "M8 2v4M8 6 4 10v4M8 6l4 4v4" },
   {
     to: "/snapshots",
@@ -31,7 +29,6 @@ export const places = [
     title: "Savings",
     go: "v",
     group: "Record",
-    needs: "savings",
     icon: "M8 1.5v13M11 4H6.5a2 2 0 0 0 0 4h3a2 2 0 0 1 0 4H4.5",
   },
   {

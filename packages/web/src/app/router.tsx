@@ -65,7 +65,11 @@ const routes = [
     ...page("/migrations/$id"),
     component: lazyRouteComponent(() => import("../migration/migration-page.tsx"), "MigrationPage"),
   }),
-  createRoute({ ...page("/drills"), component: lazyRouteComponent(() => import("../drill/drills-page.tsx"), "DrillsPage") }),
+  createRoute({
+    ...page("/drills"),
+    validateSearch: tab,
+    component: lazyRouteComponent(() => import("../drill/drills-page.tsx"), "DrillsPage"),
+  }),
   createRoute({ ...page("/drills/$id"), component: lazyRouteComponent(() => import("../drill/drill-page.tsx"), "DrillPage") }),
   createRoute({
     ...page("/risk"),

@@ -7,7 +7,7 @@ import { useLive } from "../live/live.tsx";
 import type { Connection } from "../live/stream.ts";
 import { useCaller } from "./caller.tsx";
 import { useShortcuts } from "./keyboard.ts";
-import { useServedPlaces } from "./served.ts";
+import { places } from "./places.ts";
 import { toggleTheme, useTheme } from "./theme.ts";
 
 const Palette = lazy(() => import("./palette.tsx"));
@@ -15,7 +15,6 @@ const Palette = lazy(() => import("./palette.tsx"));
 export function Shell() {
   const [open, setOpen] = useState<"palette" | "menu" | undefined>();
   useShortcuts({ onPalette: () => setOpen("palette") });
-  const shown = useServedPlaces();
   const pathname = useRouterState({ select: (state) => state.location.pathname });
   // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when one has gone somewhere
   useEffect(() => setOpen(undefined), [pathname]);
@@ -55,7 +54,7 @@ export function Shell() {
           {(["Now", "Record", "Setup"] as const).map((group) => (
             <div key={group} className="grid gap-0.5">
               <div className="px-2 pb-1 text-xs text-soft">{group}</div>
-              {shown
+              {places
                 .filter((place) => place.group === group)
                 .map(({ to, title, icon }) => (
                   <Link

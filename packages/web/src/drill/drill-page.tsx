@@ -1,17 +1,17 @@
-import { type Drill, DrillKind, DrillSchema, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
-import { toJsonString } from "@bufbuild/protobuf";
+import { type Drill, DrillKind, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
+import { lazy, Suspense } from "react";
 import { api } from "../api/clients.ts";
 import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { msOf } from "../format/time.ts";
-import { count, duration, words } from "../format/units.ts";
+import { count, duration } from "../format/units.ts";
 import MoveTimeline from "../migration/move-timeline.tsx";
 import { ReceiptPanel } from "../migration/receipt.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
-import { Badge } from "../ui/badge.tsx";
+import { Badge, type Tone } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Stat } from "../ui/facts.tsx";
 import { MigrationLink, NodeLink, SubjectLink, WorkloadLink } from "../ui/links.tsx";
@@ -19,10 +19,12 @@ import { useNow } from "../ui/now.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { saveFile } from "../ui/save-file.ts";
 import { DrillBadge } from "../ui/states.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { kindTitle } from "./kinds.ts";
+
+const DrillReport = lazy(() => import("./report.tsx"));
 
 export function DrillPage() {
   const { id } = useParams({ from: "/drills/$id" });
@@ -35,7 +37,7 @@ export function DrillPage() {
       title={`Drill on ${drill.nodeId}`}
       heading={
         <span className="flex flex-wrap items-center gap-2">
-          Drill: {words(DrillKind[drill.kind])} for <NodeLink id={drill.nodeId} /> <DrillBadge drill={drill} />
+          Drill: {kindTitle(drill.kind)} for <NodeLink id={drill.nodeId} /> <DrillBadge drill={drill} />
         </span>
       }
       aside={<Acts drill={drill} />}
@@ -58,16 +60,27 @@ export function DrillPage() {
         )}
         {drill.oracles.length > 0 && !isRunning && <Seen drill={drill} />}
         <Foretold drill={drill} />
+        {drill.endedAt !== undefined && (
+          <Suspense fallback={<div className="h-28" />}>
+            <DrillReport id={drill.id} />
+          </Suspense>
+        )}
         {drill.migrationIds.map((migrationId) => (
           <Moved key={migrationId} id={migrationId} />
         ))}
-        {isRunning && drill.migrationIds.length === 0 && (
-          <p className="pulse text-soft">The announcement is out. The agent asks its metadata service once a second…</p>
-        )}
+        {isRunning && drill.migrationIds.length === 0 && <p className="pulse text-soft">{waiting[drill.kind] ?? "It is under way…"}</p>}
       </div>
     </Page>
   );
 }
+
+const waiting: Partial<Record<DrillKind, string>> = {
+  [DrillKind.NOTICE]: "The announcement is out. The agent asks its metadata service once a second…",
+  [DrillKind.REBALANCE]: "The recommendation is out. The agent asks its metadata service once a second…",
+  [DrillKind.PRICE]: "The price is told. It is assessed and weighed…",
+  [DrillKind.CAPACITY]: "The pool is short and the announcement is out…",
+  [DrillKind.CRASH]: "The agent is killed. It must be missed…",
+};
 
 function Numbers({ drill }: { drill: Drill }) {
   const nowMs = useNow();
@@ -80,7 +93,7 @@ function Numbers({ drill }: { drill: Drill }) {
       <Stat
         name="Notice to decision"
         value={drill.noticeToDecisionMs > 0 ? duration(drill.noticeToDecisionMs) : "—"}
-        note={drill.decisionId === "" ? "not decided yet" : <SubjectLink subject={`decision/${drill.decisionId}`} />}
+        note={drill.decisionId === "" ? "not decided yet" : <SubjectLink subject={`decision/${drill.decisionId}`} text="why" />}
       />
       <Stat
         name="Notice to safe"
@@ -135,33 +148,43 @@ function Seen({ drill }: { drill: Drill }) {
   );
 }
 
-/** The certificate of each workload as it was before, against what was measured. */
-function Foretold({ drill }: { drill: Drill }) {
-  const { data: certificates = [] } = useQuery(queries.certificates());
-  const points = certificates.flatMap(({ workload, calibration }) =>
-    (calibration?.points ?? [])
-      .filter(({ drillId, migrationId }) => drillId === drill.id || drill.migrationIds.includes(migrationId))
-      .map((point) => ({ workload, point })),
-  );
-  if (points.length === 0) return null;
+/** What the certificate of each workload said when the drill began, against what was measured. */
+function Foretold({ drill: { predictions } }: { drill: Drill }) {
+  if (predictions.length === 0) return null;
   return (
     <Panel title="Foretold and measured" isFlush>
-      <Table label="Foretold and measured" head={["workload", "freeze foretold", "measured", "safe foretold", "measured"]}>
-        {points.map(({ workload, point }) => (
-          <Row key={point.migrationId}>
+      <Table
+        label="Foretold and measured"
+        head={["workload", "certificate then", "freeze foretold", "measured", "safe foretold", "measured", "target foretold", "taken"]}
+      >
+        {predictions.map((each) => (
+          <Row key={each.workload}>
             <Cell>
-              <WorkloadLink name={workload} />
+              <WorkloadLink name={each.workload} />
             </Cell>
-            <Cell className="nums">{duration(point.predictedFreezeMs)}</Cell>
-            <Cell className="nums">{duration(point.measuredFreezeMs)}</Cell>
-            <Cell className="nums">{duration(point.predictedTimeToSafeMs)}</Cell>
-            <Cell className="nums">{duration(point.measuredTimeToSafeMs)}</Cell>
+            <Cell>
+              {each.verdict === "" ? (
+                <span className="text-soft">none</span>
+              ) : (
+                <Badge tone={verdictTones[each.verdict] ?? "plain"}>{each.verdict}</Badge>
+              )}
+            </Cell>
+            <Cell className="nums">{measured(each.predictedFreezeMs)}</Cell>
+            <Cell className="nums">{measured(each.measuredFreezeMs)}</Cell>
+            <Cell className="nums">{measured(each.predictedTimeToSafeMs)}</Cell>
+            <Cell className="nums">{measured(each.measuredTimeToSafeMs)}</Cell>
+            <Cell>{each.predictedTargetNodeId === "" ? "—" : <NodeLink id={each.predictedTargetNodeId} />}</Cell>
+            <Cell>{each.targetNodeId === "" ? "—" : <NodeLink id={each.targetNodeId} />}</Cell>
           </Row>
         ))}
       </Table>
     </Panel>
   );
 }
+
+const verdictTones: Readonly<Record<string, Tone>> = { green: "good", amber: "warn", red: "bad" };
+/** 0: nothing was foretold, or nothing could be measured. */
+const measured = (ms: number): string => (ms > 0 ? duration(ms) : "—");
 
 function Moved({ id }: { id: string }) {
   const { data: migration } = useQuery(queries.migration(id));
@@ -193,7 +216,5 @@ function Acts({ drill }: { drill: Drill }) {
       </For>
     );
   }
-  return (
-    <Button onClick={() => saveFile(`${drill.id}.json`, toJsonString(DrillSchema, drill, { prettySpaces: 2 }))}>Download the report</Button>
-  );
+  return null;
 }

@@ -3,7 +3,7 @@ import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { lazy, memo, type ReactNode, Suspense, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { lazy, memo, type ReactNode, Suspense, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { mostNodes, queries } from "../api/queries.ts";
 import { useMay } from "../app/caller.tsx";
 import { VerdictBadge } from "../certificate/verdict.tsx";
@@ -24,7 +24,11 @@ export function NodesPage() {
   useFleetLive();
   const search = useSearch({ from: "/nodes" });
   const navigate = useNavigate({ from: "/nodes" });
-  const { data: nodes, error, refetch } = useQuery({ ...queries.nodes(), structuralSharing: false });
+  const { data: nodes, error, refetch, isFetching } = useQuery({ ...queries.nodes(), structuralSharing: false });
+  const [isWhole, setWhole] = useState(false);
+  useEffect(() => {
+    if (!isFetching) setWhole(true);
+  }, [isFetching]);
   const deferred = useDeferredValue(search);
   const market = useNodeMarket();
   const shown = useMemo(() => filterNodes(nodes ?? [], deferred, market), [nodes, deferred, market]);
@@ -57,6 +61,7 @@ export function NodesPage() {
               ? plural(nodes.length, "node")
               : `${count(shown.length)} of ${plural(nodes.length, "node")}`}
           {nodes?.length === mostNodes && " (no more are read)"}
+          {nodes !== undefined && !isWhole && " so far"}
         </output>
       </search>
       <Money market={market} />
@@ -110,23 +115,24 @@ function Choice({ label, value, options, onChange }: ChoiceProps) {
 }
 
 const grid =
-  "grid grid-cols-[minmax(5rem,1.4fr)_minmax(5.5rem,1fr)_minmax(3.5rem,1.4fr)_1.75rem] sm:grid-cols-[minmax(7rem,1.4fr)_minmax(6.5rem,1fr)_minmax(7rem,1.3fr)_minmax(9rem,1.6fr)_4rem_5.5rem_4.5rem_5rem_5rem_4.5rem_1.75rem] items-center gap-x-2 px-3 sm:gap-x-3 sm:px-4";
-const wide = "hidden sm:block";
+  "grid grid-cols-[minmax(5rem,1.4fr)_minmax(5.5rem,1fr)_minmax(3.5rem,1.4fr)_1.75rem] lg:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(6rem,1.3fr)_minmax(8rem,1.6fr)_4rem_5rem_1.75rem] xl:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(5.5rem,1.3fr)_minmax(8rem,1.6fr)_3.5rem_5rem_4rem_4.75rem_5rem_4.25rem_1.75rem] items-center gap-x-2 px-3 sm:px-4";
+/** From which width of the window on a column is there. */
+const from = { always: "", wide: "hidden lg:block", widest: "hidden xl:block" } as const;
 const rowHeight = 40;
 
 const ActsDialog = lazy(() => import("./acts-dialog.tsx"));
 
-const columns: readonly { key: string; title: string; isWide: boolean }[] = [
-  { key: "name", title: "Node", isWide: false },
-  { key: "state", title: "State", isWide: false },
-  { key: "pool", title: "Pool", isWide: true },
-  { key: "workloads", title: "Workloads", isWide: false },
-  { key: "cpu", title: "CPU", isWide: true },
-  { key: "free", title: "Free", isWide: true },
-  { key: "risk", title: "Risk, 1 h", isWide: true },
-  { key: "price", title: "Price", isWide: true },
-  { key: "saved", title: "Saved, 30 d", isWide: true },
-  { key: "seen", title: "Seen", isWide: true },
+const columns: readonly { key: string; title: string; at: keyof typeof from }[] = [
+  { key: "name", title: "Node", at: "always" },
+  { key: "state", title: "State", at: "always" },
+  { key: "pool", title: "Pool", at: "wide" },
+  { key: "workloads", title: "Workloads", at: "always" },
+  { key: "cpu", title: "CPU", at: "widest" },
+  { key: "free", title: "Free", at: "widest" },
+  { key: "risk", title: "Risk, 1 h", at: "wide" },
+  { key: "price", title: "Price", at: "wide" },
+  { key: "saved", title: "Saved", at: "widest" },
+  { key: "seen", title: "Seen", at: "widest" },
 ];
 
 /** Only the rows in view exist: ten thousand nodes scroll as ten do. */
@@ -157,14 +163,14 @@ function NodeTable({
         tabIndex={-1}
         className={`${grid} sticky top-0 z-10 h-9 rounded-t-lg border-b border-line bg-surface text-xs text-soft`}
       >
-        {columns.map(({ key, title, isWide }) => (
+        {columns.map(({ key, title, at }) => (
           // biome-ignore lint/a11y/useSemanticElements: see above
           <div
             key={key}
             role="columnheader"
             tabIndex={-1}
             aria-sort={sort === key ? "ascending" : sort === `-${key}` ? "descending" : "none"}
-            className={isWide ? wide : ""}
+            className={from[at]}
           >
             <button
               type="button"
@@ -212,7 +218,7 @@ const NodeRow = memo(function NodeRow({ node, market, index, top, onActs }: Node
       role="row"
       tabIndex={-1}
       aria-rowindex={index + 2}
-      className={`${grid} absolute inset-x-0 border-b border-line hover:bg-raised/50`}
+      className={`${grid} absolute inset-x-0 border-b border-line contain-strict hover:bg-raised/50`}
       style={{ height: rowHeight, transform: `translateY(${top}px)` }}
     >
       <Part>
@@ -221,7 +227,7 @@ const NodeRow = memo(function NodeRow({ node, market, index, top, onActs }: Node
       <Part>
         <NodeBadge node={node} />
       </Part>
-      <Part isWide>
+      <Part at="wide" title={poolOf(node)}>
         <span className="text-soft">{poolOf(node) || "—"}</span>
       </Part>
       <Part>
@@ -235,12 +241,12 @@ const NodeRow = memo(function NodeRow({ node, market, index, top, onActs }: Node
           </>
         )}
       </Part>
-      <Part isWide>{usage === undefined ? "—" : percent(usage.cpuFraction)}</Part>
-      <Part isWide>{usage === undefined ? "—" : bytes(usage.memoryAvailableBytes)}</Part>
-      <Part isWide>{known(market.riskOf(node.id), percent)}</Part>
-      <Part isWide>{known(market.priceOf(node.id), dollarsAnHour)}</Part>
-      <Part isWide>{known(market.savedOf(node.id), dollars)}</Part>
-      <Part isWide>
+      <Part at="widest">{usage === undefined ? "—" : percent(usage.cpuFraction)}</Part>
+      <Part at="widest">{usage === undefined ? "—" : bytes(usage.memoryAvailableBytes)}</Part>
+      <Part at="wide">{known(market.riskOf(node.id), percent)}</Part>
+      <Part at="wide">{known(market.priceOf(node.id), dollarsAnHour)}</Part>
+      <Part at="widest">{known(market.savedOf(node.id), dollars)}</Part>
+      <Part at="widest">
         <span className="text-soft">
           <Time at={node.seenAt} isAgo />
         </span>
@@ -292,9 +298,9 @@ function Money({ market: { usdPerHour, savedUsd } }: { market: NodeMarket }) {
 const known = (value: number | undefined, format: (value: number) => string) =>
   value === undefined ? <span className="text-soft">—</span> : format(value);
 
-const Part = ({ isWide = false, children }: { isWide?: boolean; children: ReactNode }) => (
+const Part = ({ at = "always", title, children }: { at?: keyof typeof from; title?: string; children: ReactNode }) => (
   // biome-ignore lint/a11y/useSemanticElements: see above
-  <div role="cell" tabIndex={-1} className={`nums truncate ${isWide ? wide : ""}`}>
+  <div role="cell" tabIndex={-1} title={title} className={`nums truncate ${from[at]}`}>
     {children}
   </div>
 );

@@ -33,6 +33,9 @@ export function OverviewPage() {
   const workloads = useQuery(queries.workloads());
   const migrations = useQuery(queries.migrations());
   const error = nodes.error ?? workloads.error ?? migrations.error;
+  // What stands above decides where the rest is: it is shown when all of that is known, so that nothing jumps.
+  const above = [nodes, workloads, migrations, useQuery(queries.drills()), useQuery(queries.certificates()), useQuery(queries.guards())];
+  if (above.some(({ isPending }) => isPending)) return <Page title="Overview">{error !== null && <ProblemNote error={error} />}</Page>;
   return (
     <Page title="Overview">
       <div className="grid gap-4">

@@ -74,6 +74,7 @@ export function RiskOverTime({ subject }: { subject: string }) {
           { name: "low", color: "--line", format: percent, values: ordered.map(({ risk }) => risk.low) },
           { name: "high", color: "--line", format: percent, values: ordered.map(({ risk }) => risk.high) },
         ]}
+        band={[2, 1]}
       />
     </Panel>
   );
@@ -130,15 +131,19 @@ function Inputs({ assessment: { inputs, missing, modelVersion } }: { assessment:
           ...inputs.map(
             ({ name, value, source }) =>
               [
-                name,
+                name.replaceAll("-", " "),
                 <>
-                  {value} <span className="text-soft">{source}</span>
+                  {value} <span className="text-soft">(from {source})</span>
                 </>,
               ] as const,
           ),
         ]}
       />
-      {missing.length > 0 && <p className="mt-3 text-warn">Not known, which made the range wider: {missing.join(", ")}.</p>}
+      {missing.length > 0 && (
+        <p className="mt-3 text-warn">
+          Not known, which made the range wider: {missing.map((name) => name.replaceAll("-", " ")).join(", ")}.
+        </p>
+      )}
     </Panel>
   );
 }

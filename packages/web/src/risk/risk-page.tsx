@@ -46,8 +46,9 @@ export function RiskPage() {
                         search={{ subject: each.subject }}
                         className={`wrap-anywhere hover:underline ${each.subject === chosen ? "font-semibold" : "font-medium"}`}
                       >
-                        {each.subject}
+                        {each.subject.replace(/^(node|pool)\//, "")}
                       </Link>
+                      <span className="block text-xs text-soft">{each.subject.startsWith("pool/") ? "pool" : "node"}</span>
                     </Cell>
                     <Cell>
                       <Probability risk={within(each, hourSeconds)} />

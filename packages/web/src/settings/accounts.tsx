@@ -3,23 +3,22 @@ import { Role } from "@aether/contract/gen/aether/v2/options_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { api } from "../api/clients.ts";
-import { problemOf } from "../api/problem.ts";
 import { useAct } from "../app/act.ts";
 import { useCaller } from "../app/caller.tsx";
 import { words } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
-import { Command } from "../ui/command.tsx";
 import { Dialog } from "../ui/dialog.tsx";
-import { inputLook, SelectField, TextField } from "../ui/fields.tsx";
+import { inputLook } from "../ui/fields.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { type Made, NewNamed, ShownOnce } from "./new-named.tsx";
 import { SessionTable } from "./sessions.tsx";
 
 const roles = [Role.VIEWER, Role.OPERATOR, Role.ADMIN] as const;
 
-export function Accounts() {
+export default function Accounts() {
   const { data: accounts = [] } = useQuery({
     queryKey: ["account"],
     queryFn: async ({ signal }) => (await api.accounts.listAccounts({ page: { pageSize: 1000 } }, { signal })).accounts,
@@ -28,30 +27,33 @@ export function Accounts() {
     queryKey: ["session", "all"],
     queryFn: async ({ signal }) => (await api.accounts.listSessions({ all: true, page: { pageSize: 200 } }, { signal })).sessions,
   });
-  const [link, setLink] = useState<{ name: string; url: string }>();
+  const [link, setLink] = useState<Made>();
   return (
     <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_20rem]">
       <Panel title="Accounts" isFlush>
         <Table label="Accounts" head={["name", "role", "signs in by", "last signed in", ""]}>
           {accounts.map((account) => (
-            <AccountRow key={account.name} account={account} onLink={(url) => setLink({ name: account.name, url })} />
+            <AccountRow key={account.name} account={account} onLink={(secret) => setLink({ name: account.name, secret })} />
           ))}
         </Table>
       </Panel>
-      <NewAccount onLink={setLink} />
+      <NewNamed
+        title="New account"
+        roles={roles}
+        nameNote="a-z, 0-9, dot, dash, underscore"
+        roleNote={() => "A viewer looks; an operator also moves, drills and runs; an admin also manages people and tokens."}
+        button="Make it and its first link"
+        touches="account"
+        make={makeAccount}
+        onMade={setLink}
+      />
       <Panel title="Who is signed in" className="xl:col-span-2" isFlush>
         <SessionTable sessions={sessions} withAccount />
       </Panel>
       {link !== undefined && (
-        <Dialog title={`A link for ${link.name}`} onClose={() => setLink(undefined)}>
-          <p className="mb-3">
-            It signs one browser in, once, within the hour. It is shown only here: give it to its owner on a way that you trust.
-          </p>
-          <Command text={link.url} />
-          <div className="mt-4 text-right">
-            <Button onClick={() => setLink(undefined)}>Done</Button>
-          </div>
-        </Dialog>
+        <ShownOnce title={`A link for ${link.name}`} secret={link.secret} onClose={() => setLink(undefined)}>
+          It signs one browser in, once, within the hour. It is shown only here: give it to its owner on a way that you trust.
+        </ShownOnce>
       )}
     </div>
   );
@@ -59,7 +61,7 @@ export function Accounts() {
 
 const linkOf = (secret: string) => `${location.origin}/sign-in#${secret}`;
 
-function AccountRow({ account, onLink }: { account: Account; onLink: (url: string) => void }) {
+function AccountRow({ account, onLink }: { account: Account; onLink: (secret: string) => void }) {
   const { name } = account;
   const isMe = useCaller().account?.name === name;
   const touches = ["account", "session"];
@@ -129,58 +131,7 @@ function AccountRow({ account, onLink }: { account: Account; onLink: (url: strin
   );
 }
 
-function NewAccount({ onLink }: { onLink: (link: { name: string; url: string }) => void }) {
-  const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>(Role.VIEWER);
-  const make = useAct(
-    async () => {
-      const wanted = name.trim();
-      await api.accounts.createAccount({ name: wanted, role });
-      return { name: wanted, url: linkOf((await api.accounts.createSignInLink({ name: wanted })).secret) };
-    },
-    {
-      touches: ["account"],
-      onDone: (link) => {
-        setName("");
-        onLink(link);
-      },
-    },
-  );
-  const problem = make.error === null ? undefined : problemOf(make.error);
-  return (
-    <Panel title="New account">
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          make.mutate(undefined);
-        }}
-      >
-        <TextField
-          label="Name"
-          value={name}
-          autoComplete="off"
-          onChange={(event) => setName(event.target.value)}
-          problem={problem?.field === "name" ? problem.message : undefined}
-          note="a-z, 0-9, dot, dash, underscore"
-          required
-        />
-        <SelectField
-          label="Role"
-          value={role}
-          onChange={(event) => setRole(Number(event.target.value))}
-          note="A viewer looks; an operator also moves, drills and runs; an admin also manages people and tokens."
-        >
-          {roles.map((each) => (
-            <option key={each} value={each}>
-              {words(Role[each])}
-            </option>
-          ))}
-        </SelectField>
-        <Button tone="primary" type="submit" isBusy={make.isPending}>
-          Make it and its first link
-        </Button>
-      </form>
-    </Panel>
-  );
+async function makeAccount(name: string, role: Role): Promise<Made> {
+  await api.accounts.createAccount({ name, role });
+  return { name, secret: linkOf((await api.accounts.createSignInLink({ name })).secret) };
 }

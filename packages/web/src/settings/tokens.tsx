@@ -2,29 +2,26 @@ import type { Token } from "@aether/contract/gen/aether/v2/access_pb";
 import { Role } from "@aether/contract/gen/aether/v2/options_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { problemOf } from "../api/problem.ts";
 import { tokenApi } from "../api/tokens.ts";
 import { useAct } from "../app/act.ts";
 import { msOf } from "../format/time.ts";
 import { words } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
-import { Command } from "../ui/command.tsx";
-import { Dialog } from "../ui/dialog.tsx";
-import { SelectField, TextField } from "../ui/fields.tsx";
 import { useNow } from "../ui/now.ts";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { type Made, NewNamed, ShownOnce } from "./new-named.tsx";
 
-const roles = [Role.VIEWER, Role.OPERATOR, Role.ADMIN, Role.AGENT] as const;
+const roles = [Role.AGENT, Role.VIEWER, Role.OPERATOR, Role.ADMIN] as const;
 
-export function Tokens() {
+export default function Tokens() {
   const { data: tokens = [] } = useQuery({
     queryKey: ["token"],
     queryFn: async ({ signal }) => (await tokenApi.listTokens({ page: { pageSize: 200 } }, { signal })).tokens,
   });
-  const [made, setMade] = useState<{ name: string; secret: string }>();
+  const [made, setMade] = useState<Made>();
   return (
     <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_20rem]">
       <Panel title="Tokens of programs and nodes" isFlush>
@@ -34,15 +31,20 @@ export function Tokens() {
           ))}
         </Table>
       </Panel>
-      <NewToken onMade={setMade} />
+      <NewNamed
+        title="New token"
+        roles={roles}
+        nameNote="what it is for"
+        roleNote={(role) => (role === Role.AGENT ? "Lets one node join, once, within the hour." : "Valid for 90 days.")}
+        button="Make it"
+        touches="token"
+        make={async (name, role) => ({ name, secret: (await tokenApi.createToken({ name, role })).secret })}
+        onMade={setMade}
+      />
       {made !== undefined && (
-        <Dialog title={`Token ${made.name}`} onClose={() => setMade(undefined)}>
-          <p className="mb-3">It is shown only now: only its hash is kept.</p>
-          <Command text={made.secret} />
-          <div className="mt-4 text-right">
-            <Button onClick={() => setMade(undefined)}>Done</Button>
-          </div>
-        </Dialog>
+        <ShownOnce title={`Token ${made.name}`} secret={made.secret} onClose={() => setMade(undefined)}>
+          It is shown only now: only its hash is kept.
+        </ShownOnce>
       )}
     </div>
   );
@@ -79,54 +81,5 @@ function TokenRow({ token }: { token: Token }) {
         )}
       </Cell>
     </Row>
-  );
-}
-
-function NewToken({ onMade }: { onMade: (made: { name: string; secret: string }) => void }) {
-  const [name, setName] = useState("");
-  const [role, setRole] = useState<Role>(Role.AGENT);
-  const make = useAct(() => tokenApi.createToken({ name: name.trim(), role }), {
-    touches: ["token"],
-    onDone: ({ secret }) => {
-      onMade({ name: name.trim(), secret });
-      setName("");
-    },
-  });
-  const problem = make.error === null ? undefined : problemOf(make.error);
-  return (
-    <Panel title="New token">
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          make.mutate(undefined);
-        }}
-      >
-        <TextField
-          label="Name"
-          value={name}
-          autoComplete="off"
-          onChange={(event) => setName(event.target.value)}
-          problem={problem?.field === "name" ? problem.message : undefined}
-          note="what it is for"
-          required
-        />
-        <SelectField
-          label="Role"
-          value={role}
-          onChange={(event) => setRole(Number(event.target.value))}
-          note={role === Role.AGENT ? "Lets one node join, once, within the hour." : "Valid for 90 days."}
-        >
-          {roles.map((each) => (
-            <option key={each} value={each}>
-              {words(Role[each])}
-            </option>
-          ))}
-        </SelectField>
-        <Button tone="primary" type="submit" isBusy={make.isPending}>
-          Make it
-        </Button>
-      </form>
-    </Panel>
   );
 }

@@ -42,13 +42,15 @@ export function Graphs<Sample extends { readonly at?: Timestamp | undefined; rea
   }));
   const isMeasured = ({ lines }: (typeof drawn)[number]) => lines.values.some((line) => line.some((value) => value !== null));
   const missing = drawn.filter((each) => !isMeasured(each)).map(({ graph }) => graph.title);
-  const [fromMs, toMs] = [msOf(since) ?? 0, msOf(until) ?? 0];
+  const toMs = msOf(until) ?? 0;
+  const fromMs = beginOf(msOf(since) ?? 0, toMs, msOf(samples[0]?.at));
+  const measured = drawn.filter(isMeasured);
   return (
     <Panel title={title} aside={aside} isFlush>
       <div className="grid gap-px bg-line sm:grid-cols-2 xl:grid-cols-3">
-        {drawn.filter(isMeasured).map(({ graph, lines }) => (
+        {measured.map(({ graph, lines }) => (
           <div key={graph.title} className="min-w-0 bg-surface">
-            <div className="flex flex-wrap items-baseline gap-x-3 px-4 pt-2 text-xs">
+            <div className="flex h-7 items-baseline gap-x-3 overflow-hidden px-4 pt-2 text-xs whitespace-nowrap">
               <h3 className="font-medium">{graph.title}</h3>
               {graph.lines.map(({ name, color }, i) => {
                 const last = lines.values[i]?.findLast((value) => value !== null);
@@ -77,6 +79,9 @@ export function Graphs<Sample extends { readonly at?: Timestamp | undefined; rea
             />
           </div>
         ))}
+        {/* An empty place is a part of the panel, not a grey tile. */}
+        {measured.length % 2 === 1 && <div className="hidden bg-surface sm:block xl:hidden" />}
+        {measured.length % 3 !== 0 && <div className={`hidden bg-surface xl:block ${measured.length % 3 === 1 ? "xl:col-span-2" : ""}`} />}
       </div>
       {missing.length > 0 && (
         <p className="px-4 py-2 text-xs text-soft">
@@ -87,4 +92,11 @@ export function Graphs<Sample extends { readonly at?: Timestamp | undefined; rea
       )}
     </Panel>
   );
+}
+
+/** What was measured for a minute fills the graph: most of a window before the first sample would show nothing. */
+function beginOf(sinceMs: number, untilMs: number, firstMs: number | undefined): number {
+  const leastMs = 60_000;
+  if (firstMs === undefined) return sinceMs;
+  return Math.max(sinceMs, Math.min(firstMs, untilMs - leastMs));
 }

@@ -1,11 +1,10 @@
 import type { NodeSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
-import { useQuery } from "@tanstack/react-query";
 import { telemetryQueries } from "../api/telemetry.ts";
 import { bytes, percent } from "../format/units.ts";
-import { type GraphSpec, Graphs } from "./graphs.tsx";
-import { useWindowSeconds } from "./window.tsx";
+import type { GraphSpec } from "./graphs.tsx";
+import { Measured, perSecond } from "./measured.tsx";
 
-const rate = (value: number) => `${bytes(value)}/s`;
+const rate = perSecond(bytes);
 
 const graphs: readonly GraphSpec<NodeSample>[] = [
   { title: "CPU", format: percent, lines: [{ name: "busy", color: "--accent", read: (sample) => sample.cpuFraction }] },
@@ -43,8 +42,5 @@ const graphs: readonly GraphSpec<NodeSample>[] = [
 ];
 
 export function NodeTelemetry({ id }: { id: string }) {
-  const { seconds, choice } = useWindowSeconds();
-  const { data } = useQuery(telemetryQueries.node(id, seconds));
-  if (data === undefined) return null;
-  return <Graphs title="Measured" aside={choice} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
+  return <Measured read={(seconds) => telemetryQueries.node(id, seconds)} graphs={graphs} />;
 }

@@ -1,11 +1,10 @@
 import type { WorkloadSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
-import { useQuery } from "@tanstack/react-query";
 import { telemetryQueries } from "../api/telemetry.ts";
 import { bytes, count, duration, percent } from "../format/units.ts";
-import { type GraphSpec, Graphs } from "./graphs.tsx";
-import { useWindowSeconds } from "./window.tsx";
+import type { GraphSpec } from "./graphs.tsx";
+import { Measured, perSecond } from "./measured.tsx";
 
-const rate = (value: number) => `${bytes(value)}/s`;
+const rate = perSecond(bytes);
 const micros = (value: number) => (value < 1000 ? `${Math.round(value)} µs` : duration(value / 1000));
 
 const graphs: readonly GraphSpec<WorkloadSample>[] = [
@@ -58,8 +57,5 @@ const graphs: readonly GraphSpec<WorkloadSample>[] = [
 ];
 
 export function WorkloadTelemetry({ name }: { name: string }) {
-  const { seconds, choice } = useWindowSeconds();
-  const { data } = useQuery(telemetryQueries.workload(name, seconds));
-  if (data === undefined) return null;
-  return <Graphs title="Measured" aside={choice} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
+  return <Measured read={(seconds) => telemetryQueries.workload(name, seconds)} graphs={graphs} />;
 }

@@ -22,6 +22,8 @@ export interface PlotProps {
   /** Seconds since 1970. */
   readonly times: readonly number[];
   readonly series: readonly Series[];
+  /** Fills between two of the series, by their places: a range. */
+  readonly band?: readonly [upper: number, lower: number];
 }
 
 const colorOf = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name);
@@ -75,7 +77,7 @@ function summarise(series: readonly Series[]): string {
 }
 
 function optionsFor(latest: { readonly current: PlotProps }, width: number): uPlot.Options {
-  const { series, height } = latest.current;
+  const { series, height, band } = latest.current;
   const [soft, line] = [colorOf("--soft"), colorOf("--line")];
   const font = '11px "Inter", system-ui, sans-serif';
   const format = series[0]?.format ?? String;
@@ -111,6 +113,13 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
         ...(series.length === 1 ? { fill: `color-mix(in srgb, ${colorOf(color)} 12%, transparent)` } : {}),
       })),
     ],
+    ...(band === undefined
+      ? {}
+      : {
+          bands: [
+            { series: [band[0] + 1, band[1] + 1], fill: `color-mix(in srgb, ${colorOf(series[0]?.color ?? "--accent")} 16%, transparent)` },
+          ],
+        }),
     hooks: { setCursor: [(self) => tellCursor(self, latest.current)] },
   };
 }

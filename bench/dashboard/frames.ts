@@ -1,0 +1,38 @@
+// Frames as the browser's compositor counted them while something ran: from a trace, not from the page's own clock, which stops when the page does.
+import type { Browser, Page } from "playwright-core";
+
+export interface Frames {
+  /** Presented, a second. */
+  readonly fps: number;
+  readonly dropped: number;
+  /** The longest time between two that were presented, ms. */
+  readonly worstMs: number;
+}
+
+interface TraceEvent {
+  readonly name: string;
+  readonly ts: number;
+  readonly ph: string;
+  readonly pid: number;
+  readonly args?: { readonly chrome_frame_reporter?: { readonly state?: string } };
+}
+
+export async function framesWhile(browser: Browser, page: Page, script: string): Promise<Frames> {
+  await browser.startTracing(page, {
+    categories: ["disabled-by-default-devtools.timeline.frame", "cc,benchmark", "devtools.timeline.frame"],
+  });
+  const begunAt = performance.now();
+  await page.evaluate(script);
+  const tookMs = performance.now() - begunAt;
+  const trace = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
+  const drawn = trace.traceEvents
+    .filter(({ name }) => name === "DrawFrame")
+    .map(({ ts }) => ts / 1000)
+    .sort((a, b) => a - b);
+  const dropped = trace.traceEvents.filter(
+    ({ name, ph, args }) => name === "PipelineReporter" && ph === "b" && args?.chrome_frame_reporter?.state === "STATE_DROPPED",
+  ).length;
+  let worstMs = 0;
+  for (const [i, at] of drawn.entries()) worstMs = Math.max(worstMs, at - (drawn[i - 1] ?? at));
+  return { fps: drawn.length / (tookMs / 1000), dropped, worstMs };
+}

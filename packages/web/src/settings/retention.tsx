@@ -1,0 +1,112 @@
+// How long what is kept, and what a change will do, before it does it.
+import type { RetentionRule } from "@aether/contract/gen/aether/v2/ops_pb";
+import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { opsApi, opsQueries } from "../api/ops.ts";
+import { useAct } from "../app/act.ts";
+import { For } from "../app/caller.tsx";
+import { count } from "../format/units.ts";
+import { Button } from "../ui/button.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { TextField } from "../ui/fields.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { Cell, Row, Table } from "../ui/table.tsx";
+import { Time } from "../ui/time.tsx";
+
+export default function RetentionSettings() {
+  const { data, error, refetch } = useQuery(opsQueries.retention());
+  const [changing, setChanging] = useState<RetentionRule>();
+  return (
+    <>
+      {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
+      {data !== undefined && (
+        <Panel title="How long what is kept" isFlush>
+          <Table label="Retention" head={["what", "kept", "may be", "said by", ""]}>
+            {data.rules.map((rule) => (
+              <Row key={rule.name}>
+                <Cell className="min-w-48">{rule.what}</Cell>
+                <Cell className="nums font-medium whitespace-nowrap">{amount(rule)}</Cell>
+                <Cell className="nums whitespace-nowrap text-soft">
+                  {rule.isFixed ? "not changed" : `${count(rule.lowest)} to ${count(rule.highest)} ${rule.unit}`}
+                </Cell>
+                <Cell className="text-soft">
+                  {rule.source === "operator" ? (
+                    <>
+                      {rule.changedBy} <Time at={rule.changedAt} />
+                    </>
+                  ) : (
+                    "the configuration"
+                  )}
+                </Cell>
+                <Cell className="text-right">
+                  {!rule.isFixed && (
+                    <For as="admin">
+                      <Button onClick={() => setChanging(rule)}>Change</Button>
+                    </For>
+                  )}
+                </Cell>
+              </Row>
+            ))}
+          </Table>
+        </Panel>
+      )}
+      {changing !== undefined && <Change rule={changing} onClose={() => setChanging(undefined)} />}
+    </>
+  );
+}
+
+const amount = ({ value, unit, isFixed }: RetentionRule): string => (isFixed && value === 0 ? unit : `${count(value)} ${unit}`);
+
+/** telemetry_days: telemetryDays, as the contract's JSON has it. */
+const fieldOf = (name: string): string => name.replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+
+function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void }) {
+  const [text, setText] = useState(String(rule.value));
+  const value = Number(text);
+  const isFit = Number.isFinite(value) && value >= rule.lowest && value <= rule.highest;
+  const change = useAct(() => opsApi.updateRetention({ change: { [fieldOf(rule.name)]: value } }), {
+    touches: ["retention"],
+    done: () => `${rule.what}: ${count(value)} ${rule.unit}, within a minute.`,
+    onDone: onClose,
+  });
+  return (
+    <Dialog title={rule.what} onClose={onClose}>
+      <form
+        className="grid gap-3"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (isFit) change.mutate(undefined);
+        }}
+      >
+        <TextField
+          label={`Kept, ${rule.unit}`}
+          type="number"
+          min={rule.lowest}
+          max={rule.highest}
+          step="any"
+          value={text}
+          autoFocus
+          onChange={(event) => setText(event.target.value)}
+          note={`Now ${amount(rule)}.`}
+        />
+        {isFit && value < rule.value && (
+          <p className="rounded-md bg-bad-ground px-3 py-2 text-bad">
+            What is beyond {count(value)} {rule.unit} is removed within a minute, and does not come back when you raise it again.
+          </p>
+        )}
+        <div className="flex justify-end gap-2">
+          <Button onClick={onClose}>Not now</Button>
+          <Button
+            tone={value < rule.value ? "danger" : "primary"}
+            type="submit"
+            disabled={!isFit || value === rule.value}
+            isBusy={change.isPending}
+          >
+            {value < rule.value ? "Keep less" : "Keep it so"}
+          </Button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
