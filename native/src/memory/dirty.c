@@ -83,7 +83,7 @@ int dirty_rate_command(int argc, char **argv) {
   while (fgets(line, sizeof line, file) && space_count < most_spaces) {
     struct space *space = space_open((pid_t)atoi(line), &reason, &stopped_us);
     if (stopped_us > longest_us) longest_us = stopped_us;
-    if (space && space_read_maps(space, 1) == 0) spaces[space_count++] = space;
+    if (space && space_read_maps(space, 1, 0) == 0) spaces[space_count++] = space;
     else refused_count++;
   }
   fclose(file);

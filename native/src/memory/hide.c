@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -20,6 +21,7 @@
 
 #include "fdpass.h"
 #include "limits.h"
+#include "object.h"
 #include "report.h"
 
 #if defined(__x86_64__)
@@ -46,12 +48,15 @@ void hide_install(const char *path) {
   unsigned limits = limits_are_hidden() ? SYS_prlimit64 : ~0u;
   struct sock_filter program[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 0, 6),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, THIS_ARCH, 0, 9),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, limits, 3, 0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, limits, 6, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_lseek, 3, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 5),
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])), // little endian: the low half
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)IOCTL_PAGEMAP_SCAN, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)IOCTL_PAGEMAP_SCAN, 2, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SEEK_DATA, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
@@ -128,6 +133,18 @@ static long scan_gaps(int pagemap, const struct scan_request *asked, const struc
   return count;
 }
 
+// "From where on does this object hold anything?" Of one that the target has: nowhere.
+static void answer_seek(struct seccomp_notif *question, struct seccomp_notif_resp *answer) {
+  char path[64];
+  struct stat about;
+  snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)question->pid, (int)question->data.args[0]);
+  if (stat(path, &about) < 0 || !object_is_hidden(about.st_dev, about.st_ino)) return;
+  answer->flags = 0;
+  answer->val = -1;
+  answer->error = -ENXIO;
+  answer_count++;
+}
+
 static void answer_one(int listener, struct seccomp_notif *question, struct seccomp_notif_resp *answer) {
   pid_t asker = (pid_t)question->pid;
   int fd = (int)question->data.args[0];
@@ -135,6 +152,7 @@ static void answer_one(int listener, struct seccomp_notif *question, struct secc
   struct scan_request asked;
   const struct space *space = NULL;
   *answer = (struct seccomp_notif_resp){.id = question->id, .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE};
+  if (question->data.nr == SYS_lseek) return answer_seek(question, answer);
   pid_t owner = pagemap_owner(asker, fd);
   if (owner > 0) space = find_space(owner);
   if (!space || space->hidden.count == 0) return;

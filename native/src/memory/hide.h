@@ -1,5 +1,5 @@
-// criu dump is kept from collecting pages that the target has. It asks the kernel for each mapping which pages are there (PAGEMAP_SCAN); this one question is
-// answered by the tracker, who leaves out what is kept. All else criu does is its own.
+// criu dump is kept from collecting pages that the target has. It asks the kernel for each mapping which pages are there (PAGEMAP_SCAN), and for each object of
+// shared memory where it holds anything (SEEK_DATA); these two questions are answered by the tracker, who leaves out what is kept. All else criu does is its own.
 #ifndef AETHER_HIDE_H
 #define AETHER_HIDE_H
 

@@ -23,7 +23,7 @@ static void say_frame(const struct stream *stream, enum frame_kind kind, const s
 }
 
 // Frames of like pages: what is worth sending of the pages from `address` on, which lie at `bytes`.
-static void send_pages(struct space *space, const struct stream *stream, uint64_t address, char *bytes, uint64_t count, struct round_counts *counts) {
+void round_send(struct space *space, const struct stream *stream, uint64_t address, char *bytes, uint64_t count, struct round_counts *counts) {
   static struct frame frames[batch_pages];
   static struct iovec parts[2 * batch_pages];
   int frame_count = 0, part_count = 0;
@@ -85,7 +85,7 @@ static void flush_pending(struct space *space, const struct stream *stream, stru
     uint64_t left = got < 0 ? 0 : (uint64_t)got / PAGE_BYTES * PAGE_BYTES, offset = 0;
     for (; first < pending_count && left > 0; first++) {
       uint64_t length = pending[first].end - pending[first].start, have = left < length ? left : length;
-      send_pages(space, stream, pending[first].start, buffer + offset, have / PAGE_BYTES, counts);
+      round_send(space, stream, pending[first].start, buffer + offset, have / PAGE_BYTES, counts);
       offset += have;
       left -= have;
       pending[first].start += have;
@@ -115,7 +115,7 @@ static void copy_range(struct space *space, const struct stream *stream, uint64_
 }
 
 int round_live(struct space *space, const struct stream *stream, struct round_counts *counts) {
-  if (space_read_maps(space, 1) < 0) return -1;
+  if (space_read_maps(space, 1, 1) < 0) return -1;
   for (size_t i = 0; i < space->tracked.count; i++) {
     struct scan_request scan = {
         .size = sizeof scan,
@@ -199,7 +199,7 @@ static void hide_mappings(struct space *space) {
 int round_frozen_scan(struct space *space, struct range_list *last, struct round_counts *counts) {
   space->kept.count = space->hidden.count = last->count = exposed.count = 0;
   // Locked mappings are restored by criu itself; which they are stands in smaps only, and walking that is dear: then all goes through criu.
-  if (!space_is_alive(space) || space_has_locked(space) || space_read_maps(space, 0) < 0) return -1;
+  if (!space_is_alive(space) || space_has_locked(space) || space_read_maps(space, 0, 1) < 0) return -1;
   size_t map = 0;
   struct scan_request scan = {
       .size = sizeof scan,
@@ -239,17 +239,22 @@ int round_frozen_send(struct space *space, const struct range_list *last, const 
   }
   *digest = 0;
   *kept = 0;
-  for (size_t i = 0; i < space->kept.count; i++) {
-    struct range range = space->kept.items[i];
-    say_frame(stream, FRAME_KEEP, space, range.start, (range.end - range.start) / PAGE_BYTES);
-    for (uint64_t at = range.start; at < range.end;) {
-      const struct sent_block *block = space_block(space, at, 0);
-      uint64_t block_end = (at / (BLOCK_PAGES * PAGE_BYTES) + 1) * BLOCK_PAGES * PAGE_BYTES;
-      for (; block && at < range.end && at < block_end; at += PAGE_BYTES) *digest += hash_share(stream->key, at, block->hash[at / PAGE_BYTES % BLOCK_PAGES]), ++*kept;
-      if (!block) at = block_end;
-    }
+  for (size_t i = 0; i < space->kept.count; i++) round_keep(space, stream, space->kept.items[i], digest, kept);
+  return round_seal(space, stream, *digest, *kept);
+}
+
+void round_keep(struct space *space, const struct stream *stream, struct range range, hash_t *digest, uint64_t *kept) {
+  say_frame(stream, FRAME_KEEP, space, range.start, (range.end - range.start) / PAGE_BYTES);
+  for (uint64_t at = range.start; at < range.end;) {
+    const struct sent_block *block = space_block(space, at, 0);
+    uint64_t block_end = (at / (BLOCK_PAGES * PAGE_BYTES) + 1) * BLOCK_PAGES * PAGE_BYTES;
+    for (; block && at < range.end && at < block_end; at += PAGE_BYTES) *digest += hash_share(stream->key, at, block->hash[at / PAGE_BYTES % BLOCK_PAGES]), ++*kept;
+    if (!block) at = block_end;
   }
-  struct frame seal = {.kind = FRAME_SEAL, .space = space->id, .address = (uint64_t)*digest, .pages = *kept, .extra = (uint64_t)(*digest >> 64)};
+}
+
+int round_seal(const struct space *space, const struct stream *stream, hash_t digest, uint64_t kept) {
+  struct frame seal = {.kind = FRAME_SEAL, .space = space->id, .address = (uint64_t)digest, .pages = kept, .extra = (uint64_t)(digest >> 64)};
   struct iovec part = {&seal, sizeof seal};
   return writev_exactly(stream->fd, &part, 1);
 }

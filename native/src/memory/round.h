@@ -17,6 +17,11 @@ struct stream {
 // Protects what was written since the last pass, then copies it: what is written after that is seen by the next pass. -1: the space is gone.
 int round_live(struct space *space, const struct stream *stream, struct round_counts *counts);
 
+// What is worth sending of the `pages` pages (256 at most) at `bytes`, which is changed by a test; and, when frozen, what is kept of a range, and the seal.
+void round_send(struct space *space, const struct stream *stream, uint64_t address, char *bytes, uint64_t pages, struct round_counts *counts);
+void round_keep(struct space *space, const struct stream *stream, struct range range, hash_t *digest, uint64_t *kept);
+int round_seal(const struct space *space, const struct stream *stream, hash_t digest, uint64_t kept);
+
 // Frozen: finds which pages need not be in criu's images (`space->kept`): those that the target has, and those written since the last pass (`last`), which
 // round_frozen_send promises to send. Sends nothing. -1: nothing is kept, criu carries all.
 int round_frozen_scan(struct space *space, struct range_list *last, struct round_counts *counts);

@@ -12,6 +12,7 @@
 #include "commands.h"
 #include "faults.h"
 #include "hide.h"
+#include "object.h"
 #include "options.h"
 #include "report.h"
 #include "round.h"
@@ -99,7 +100,11 @@ static void refresh_spaces(void) {
   if (procs) fclose(procs);
 }
 
-static void live_round(void) {
+// Comparing all shared memory takes its time: in passes that only keep things fresh it has this share of it at most.
+enum { fresh_share = 8 };
+static double objects_took_ms, objects_ended_ms;
+
+static void live_round(int is_fresh) {
   double began = now_ms();
   counts = (struct round_counts){0};
   told_ms = (long long)began;
@@ -107,6 +112,7 @@ static void live_round(void) {
   double refreshed = now_ms();
   size_t tracked = 0;
   uint64_t mapped = 0;
+  objects_begin();
   for (int i = space_count - 1; i >= 0; i--) {
     if (round_live(spaces[i], &stream, &counts) < 0) {
       drop_space(i); // it executed another program, which the next pass finds
@@ -115,11 +121,20 @@ static void live_round(void) {
     tracked += spaces[i]->tracked.count;
     for (size_t k = 0; k < spaces[i]->tracked.count; k++) mapped += spaces[i]->tracked.items[k].end - spaces[i]->tracked.items[k].start;
   }
+  objects_end(&stream);
+  if (!is_fresh || now_ms() - objects_ended_ms > objects_took_ms * fresh_share) {
+    objects_took_ms = objects_live(&stream, &counts);
+    objects_ended_ms = now_ms();
+  }
   say(STDOUT_FILENO,
       "{\"event\":\"round\",\"number\":%lld,\"ms\":%.3f,\"attachMs\":%.3f,\"writtenPages\":%" PRIu64 ",\"sentPages\":%" PRIu64 ",\"zeroPages\":%" PRIu64 ",\"unchangedPages\":%" PRIu64
       ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64 ",\"refused\":%d,\"stoppedMs\":%.3f}",
       round_number++, now_ms() - began, refreshed - began, counts.written, counts.sent, counts.zero, counts.unchanged, counts.lost, counts.bytes, space_count, tracked, mapped,
       refused_count, (double)stopped_us_max / 1e3);
+}
+
+static void say_space(unsigned id, uint64_t pages, hash_t digest) {
+  say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", id, pages, (uint64_t)(digest >> 64), (uint64_t)digest);
 }
 
 // The workload is frozen: from the line "frozen" on, criu may dump; "sealed" follows when everything is on its way to the target.
@@ -129,6 +144,7 @@ static void final_round(void) {
   uint64_t kept_pages = 0, all_kept = 0;
   counts = (struct round_counts){0};
   stream.tick = NULL;
+  objects_begin();
   for (int i = 0; i < space_count; i++) {
     if (round_frozen_scan(spaces[i], &last[i], &counts) < 0) {
       spaces[i]->is_gone = 1;
@@ -136,6 +152,7 @@ static void final_round(void) {
     }
     for (size_t k = 0; k < spaces[i]->kept.count; k++) kept_pages += (spaces[i]->kept.items[k].end - spaces[i]->kept.items[k].start) / PAGE_BYTES;
   }
+  objects_hide();
   say(STDOUT_FILENO, "{\"event\":\"frozen\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 "}", now_ms() - began, kept_pages, counts.written);
   uint32_t sealed = 0;
   for (int i = 0; i < space_count; i++) {
@@ -145,15 +162,19 @@ static void final_round(void) {
     if (round_frozen_send(spaces[i], &last[i], &stream, &counts, &digest, &kept) < 0) fail(EIO, "memory: process %d: a page that was promised cannot be read", spaces[i]->pid);
     sealed++;
     all_kept += kept;
-    say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", spaces[i]->id, kept, (uint64_t)(digest >> 64),
-        (uint64_t)digest);
+    say_space(spaces[i]->id, kept, digest);
   }
+  uint64_t shared_pages = 0;
+  int shared = objects_frozen(&stream, &counts, &shared_pages, say_space);
+  if (shared < 0) fail(EIO, "memory: shared memory that was promised cannot be read");
+  sealed += (uint32_t)shared;
+  all_kept += shared_pages;
   struct frame end = {.kind = FRAME_END, .pages = sealed};
   struct iovec part = {&end, sizeof end};
   if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
   close(stream.fd);
-  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 "}", now_ms() - began, all_kept,
-      counts.written, counts.bytes);
+  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sharedPages\":%" PRIu64 "}", now_ms() - began,
+      all_kept, counts.written, counts.bytes, shared_pages);
 }
 
 int memory_source_command(int argc, char **argv) {
@@ -180,7 +201,9 @@ int memory_source_command(int argc, char **argv) {
   int is_final = 0;
   while (fgets(line, sizeof line, stdin)) {
     if (strcmp(line, "round\n") == 0 && !is_final) {
-      live_round();
+      live_round(0);
+    } else if (strcmp(line, "fresh\n") == 0 && !is_final) {
+      live_round(1);
     } else if (strcmp(line, "frozen\n") == 0 && !is_final) {
       is_final = 1;
       final_round();

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "attach.h"
+#include "object.h"
 #include "report.h"
 
 void range_add(struct range_list *list, uint64_t start, uint64_t end) {
@@ -65,14 +66,19 @@ static long status_number(pid_t pid, const char *name, int is_last) {
   return value;
 }
 
+void space_init(struct space *space, unsigned id) {
+  *space = (struct space){.id = id, .uffd = -1, .pagemap = -1, .slots = 1024};
+  space->table = calloc(space->slots, sizeof *space->table);
+  if (!space->table) fail(ENOMEM, "memory: a space");
+}
+
 struct space *space_open(pid_t pid, const char **reason, long *stopped_us) {
   struct space *space = calloc(1, sizeof *space);
   char path[64];
   if (!space) fail(ENOMEM, "memory: a space");
-  *space = (struct space){.pid = pid, .uffd = -1, .pagemap = -1, .started = start_of(pid), .slots = 1024};
-  space->id = (unsigned)status_number(pid, "NSpid:", 1);
-  space->table = calloc(space->slots, sizeof *space->table);
-  if (!space->table) fail(ENOMEM, "memory: a space");
+  space_init(space, (unsigned)status_number(pid, "NSpid:", 1));
+  space->pid = pid;
+  space->started = start_of(pid);
   snprintf(path, sizeof path, "/proc/%d/pagemap", pid);
   space->uffd = attach_uffd(pid, stopped_us, reason);
   if (space->uffd >= 0) space->pagemap = open(path, O_RDONLY | O_CLOEXEC);
@@ -85,11 +91,15 @@ struct space *space_open(pid_t pid, const char **reason, long *stopped_us) {
   return space;
 }
 
+void space_clear(struct space *space) {
+  for (size_t i = 0; i < space->slots; i++) free(space->table[i]);
+  free(space->table);
+}
+
 void space_close(struct space *space) {
   if (space->uffd >= 0) close(space->uffd);
   if (space->pagemap >= 0) close(space->pagemap);
-  for (size_t i = 0; i < space->slots; i++) free(space->table[i]);
-  free(space->table);
+  space_clear(space);
   free(space->tracked.items);
   free(space->mapped.items);
   free(space->kept.items);
@@ -143,7 +153,13 @@ static int is_trackable(const char *line, struct range *found, int *is_readable)
          strncmp(name, "[uprobes", 8) != 0;
 }
 
-int space_read_maps(struct space *space, int is_registering) {
+// Memory that is shared without a file of a mounted file system behind it.
+static int is_shared_object(const char *line) {
+  const char *mode = strchr(line, ' '), *path = strchr(line, '/');
+  return mode && mode[4] == 's' && path && (strncmp(path, "/dev/zero (", 11) == 0 || strncmp(path, "/memfd:", 7) == 0);
+}
+
+int space_read_maps(struct space *space, int is_registering, int is_sharing) {
   char line[4352];
   FILE *maps = open_proc(space->pid, "maps");
   int has_failed = 0;
@@ -152,6 +168,10 @@ int space_read_maps(struct space *space, int is_registering) {
   while (fgets(line, sizeof line, maps)) {
     struct range found;
     int is_readable;
+    if (is_sharing && is_shared_object(line)) {
+      char range[64];
+      if (sscanf(line, "%63s", range) == 1) object_seen(space, range, strtoull(range, NULL, 16));
+    }
     if (!is_trackable(line, &found, &is_readable)) continue;
     range_append(&space->mapped, found.start, found.end);
     if (!is_readable) continue;

@@ -43,6 +43,10 @@ struct round_counts {
 void range_add(struct range_list *list, uint64_t start, uint64_t end);
 void range_append(struct range_list *list, uint64_t start, uint64_t end);
 
+// A table of what was sent that belongs to no process.
+void space_init(struct space *space, unsigned id);
+void space_clear(struct space *space);
+
 // NULL and `reason` where the process cannot be tracked.
 struct space *space_open(pid_t pid, const char **reason, long *stopped_us);
 void space_close(struct space *space);
@@ -55,7 +59,8 @@ struct sent_block *space_block(struct space *space, uint64_t address, int make);
 
 // Reads which mappings are private, anonymous and readable into `tracked`, and tracks their pages where `is_registering` (twice is allowed). -1: the memory
 // is gone: the process has ended or has executed another program.
-int space_read_maps(struct space *space, int is_registering);
+// Hands each mapping of shared memory to object_seen where `is_sharing`.
+int space_read_maps(struct space *space, int is_registering, int is_sharing);
 
 // Is any of its memory locked? Criu restores that otherwise.
 int space_has_locked(const struct space *space);

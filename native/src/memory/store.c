@@ -112,6 +112,15 @@ static void add_mapping(struct store *store, const struct frame *frame) {
   store->mappings[store->mapping_count++] = (struct mapping){frame->space, frame->address, frame->address + frame->pages * PAGE_BYTES};
 }
 
+static void add_object(struct store *store, const struct frame *frame) {
+  if (store->object_count == store->object_capacity) {
+    store->object_capacity = store->object_capacity * 2 + 64;
+    store->objects = realloc(store->objects, store->object_capacity * sizeof *store->objects);
+    if (!store->objects) fail(ENOMEM, "memory: the shared objects");
+  }
+  store->objects[store->object_count++] = (struct store_object){.space = frame->space, .pid = (uint32_t)frame->extra, .at = frame->address, .pages = frame->pages, .fd = -1};
+}
+
 struct sum {
   hash_t digest;
   uint64_t pages;
@@ -142,7 +151,7 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
   *reason = "the stream of pages broke";
   while (read_exactly(fd, &frame, sizeof frame) == 0) {
     uint64_t end = frame.address + frame.pages * PAGE_BYTES;
-    int is_range = frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING;
+    int is_range = (frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING) || frame.kind == FRAME_OBJECT;
     if (is_range && (frame.pages > USER_END / PAGE_BYTES || frame.address > USER_END || frame.address % PAGE_BYTES != 0 || end > USER_END)) frame.kind = 0;
     if (!store->is_keyed && frame.kind != FRAME_KEY) frame.kind = 0;
     switch (frame.kind) {
@@ -169,6 +178,9 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
       break;
     case FRAME_MAPPING:
       add_mapping(store, &frame);
+      break;
+    case FRAME_OBJECT:
+      add_object(store, &frame);
       break;
     case FRAME_SEAL:
       *reason = "the digest of the memory differs from the source's";

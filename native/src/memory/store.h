@@ -23,6 +23,13 @@ struct mapping {
   uint64_t start, end;
 };
 
+// Shared memory: which process of the restored ones maps it, and where.
+struct store_object {
+  uint32_t space, pid;
+  uint64_t at, pages;
+  int fd;
+};
+
 struct store {
   struct store_block **slots; // open addressing
   uint64_t slot_count;
@@ -31,6 +38,8 @@ struct store {
   uint64_t received_pages, kept_pages, arrivals;
   struct mapping *mappings; // in which pages may be kept
   uint64_t mapping_count, mapping_capacity;
+  struct store_object *objects;
+  uint64_t object_count, object_capacity;
   struct hash_key key;
   int is_keyed;
 };

@@ -23,6 +23,7 @@
 #include "fill.h"
 #include "options.h"
 #include "pagemap.h"
+#include "place.h"
 #include "report.h"
 #include "wire.h"
 
@@ -31,7 +32,7 @@ enum { max_processes = 4096, restore_finished = 0x52535446 }; // the latter is c
 static struct store store;
 static struct fill *fills[max_processes];
 static int fill_count, data_fd, sealed_event;
-static const char *status_path;
+static const char *status_path, *procs_path;
 static double finished_ms;
 static int to_keeper = -1;
 
@@ -228,6 +229,7 @@ int memory_target_command(int argc, char **argv) {
   const struct option_spec specs[] = {
       {.name = "images", .text = &images, .is_required = 1},
       {.name = "status", .text = &status_path, .is_required = 1},
+      {.name = "procs", .text = &procs_path, .is_required = 1},
       {.name = "data-fd", .number = &fd, .min = 3, .max = 1023, .is_required = 1},
   };
   parse_options("memory-target", argc, argv, specs, sizeof specs / sizeof *specs);
@@ -259,8 +261,13 @@ int memory_target_command(int argc, char **argv) {
   if (eventfd_read(sealed_event, &sealed) < 0) fail(errno, "memory-target: eventfd");
   while_restoring(client);
   prove();
+  const char *reason = "";
+  double placing_ms = now_ms();
+  long long placed = place_objects(&store, procs_path, &reason);
+  if (placed < 0) give_up(reason);
   finished_ms = now_ms();
-  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 "}", fill_count, pages_left(), fill_counts.filled_pages);
+  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 ",\"sharedPages\":%lld,\"sharedMs\":%.3f}", fill_count, pages_left(),
+      fill_counts.filled_pages, placed, finished_ms - placing_ms);
   fill_process_runs();
   keep_going();
 }

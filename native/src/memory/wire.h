@@ -16,15 +16,16 @@ enum frame_kind {
   FRAME_MAPPING,        // frozen: a mapping in which pages may be kept: on the target it must be able to take them
   FRAME_SEAL,             // frozen: all of one space was said; `pages` are kept, `address` and `extra` are the two halves of their digest
   FRAME_END,              // nothing follows; `pages` spaces were sealed
+  FRAME_OBJECT,           // frozen: what is sealed next is shared memory of `pages` pages, which process `extra` maps at `address`
 };
 
 struct frame {
   uint32_t kind;
-  uint32_t space; // pid of the process as it sees itself: criu's images call it so
+  uint32_t space; // pid of the process as it sees itself, as in criu's images; above 2^31 an object of shared memory
   uint64_t address, pages, extra;
 };
 
-#define WIRE_VERSION 1
+#define WIRE_VERSION 2
 
 // All or nothing: 0, or -1 with errno (EPIPE at the end of the stream).
 int read_exactly(int fd, void *bytes, size_t length);

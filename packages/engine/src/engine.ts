@@ -143,6 +143,8 @@ export interface CopyReport {
   readonly keptPages?: number;
   readonly lastPages?: number;
   readonly imagePages?: number;
+  /** Of the pages that the target has, those of shared memory. */
+  readonly sharedPages?: number;
 }
 
 /** What the caller grants a copy. */

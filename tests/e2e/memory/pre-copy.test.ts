@@ -56,8 +56,11 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skipped: ${missing})` : ""}`, () => {
   let hosts: Topology;
   let program: string;
-  const spec = (mib: number, rate: number, processes: number, churn: number) =>
-    specOf("self", address, [program, String(mib), String(rate), String(processes), String(churn)]);
+  let env: Record<string, string> = {};
+  const spec = (mib: number, rate: number, processes: number, churn: number) => ({
+    ...specOf("self", address, [program, String(mib), String(rate), String(processes), String(churn)]),
+    env,
+  });
 
   /** Every process goes on comparing, and no page was ever wrong. */
   async function expectWhole(host: EngineHost, processes: number) {
@@ -93,6 +96,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     expect(await hosts.b.call("canary")).toMatchObject({ reason: "", noTracking: "", isAvailable: true });
   });
   afterEach(async () => {
+    env = {};
     for (const host of [hosts.a, hosts.b]) await host.call("remove", "self");
     expect([...helpers("memory-source", hosts.a), ...helpers("memory-target", hosts.b)]).toEqual([]);
   });
@@ -107,6 +111,24 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
       expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
       expect(done.freeze.manifest.images.filter((image: any) => image.name.startsWith("memory-")).length).toBeGreaterThanOrEqual(3);
       expect(done.freeze.memory.keptPages).toBeGreaterThan(3 * 48 * 256 * 0.9);
+      await expectWhole(to, 3);
+      [from, to] = [to, from];
+    }
+  });
+
+  it.each(["anonymous", "memfd"])("shared memory (%s) that children and write(2) change as well goes there and back almost without images", async (kind) => {
+    env = { SHARED: kind };
+    await start(hosts.a, 96, 20, 3, 0);
+    let [from, to] = [hosts.a, hosts.b];
+    for (let i = 0; i < 2; i++) {
+      await to.call("phases");
+      const done = await move(spec(96, 20, 3, 0), from, to);
+      expect(done.copied.memory.forecast.classes.sharedBytes).toBeGreaterThan(90 << 20);
+      expect(done.freeze.memory.sharedPages).toBeGreaterThan(90 * 256);
+      expect(done.freeze.memory.imagePages).toBeLessThan(2000);
+      expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
+      const placed = (await to.call<any[]>("phases")).find((one) => one.name === "restore.criu");
+      expect(Number(placed.facts.sharedPages)).toBeGreaterThan(80 * 256);
       await expectWhole(to, 3);
       [from, to] = [to, from];
     }

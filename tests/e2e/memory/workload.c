@@ -1,24 +1,31 @@
 // A workload that knows its own memory: it writes pages all the time, remembers apart from them what it wrote, and compares without end. One wrong page ends it
 // with exit code 3 and a line that names it. Each process prints one line for each whole comparison.
 //   memory-workload MIB MIB_PER_SECOND PROCESSES CHURN   (CHURN 1: maps, unmaps, moves, gives back memory and makes short-lived children as well)
+//   SHARED=anonymous|memfd: its memory is one object for all its processes; children that end at once, and write(2), write it too.
+//   FILTER=1: with a seccomp filter of its own.
 #define _GNU_SOURCE
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 enum { page_bytes = 4096, words = page_bytes / 8 };
 
-static uint64_t *memory, *written, pages, writes;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t *memory, *written, pages, *writes;
+static pthread_mutex_t *lock;
 static double rate;
+static int memfd = -1, is_shared;
 
 static uint64_t next_random(uint64_t *state) {
   *state ^= *state << 13, *state ^= *state >> 7;
@@ -28,7 +35,7 @@ static uint64_t next_random(uint64_t *state) {
 static uint64_t pattern(uint64_t page, int word) { return (page + 1) * 0x9e3779b97f4a7c15ull ^ (uint64_t)word * 0xff51afd7ed558ccdull; }
 
 static void write_page(uint64_t page) {
-  uint64_t now = ++writes;
+  uint64_t now = ++*writes;
   memory[page * words] = memory[page * words + words - 1] = written[page] = now;
 }
 
@@ -47,6 +54,21 @@ static void check_page(uint64_t page) {
     if (at[k] != (page % 16 == 5 ? 0 : pattern(page, k))) wrong("bytes", page);
 }
 
+// Shared memory is written behind the back of whoever watches a process: by a child that is gone at once, and without any mapping.
+static void write_otherwise(uint64_t page) {
+  pthread_mutex_lock(lock);
+  if (memfd >= 0 && page % 2) {
+    uint64_t now = ++*writes;
+    if (pwrite(memfd, &now, 8, (off_t)(page * page_bytes)) != 8 || pwrite(memfd, &now, 8, (off_t)(page * page_bytes + page_bytes - 8)) != 8) _exit(4);
+    written[page] = now;
+  } else if (page % 64 == 0) {
+    pid_t child = fork();
+    if (child == 0) write_page(page), _exit(0);
+    if (child > 0) waitpid(child, NULL, 0);
+  }
+  pthread_mutex_unlock(lock);
+}
+
 static void *write_all_the_time(void *argument) {
   uint64_t state = 88172645463325252ull ^ (uint64_t)getpid();
   double due = 0;
@@ -54,10 +76,11 @@ static void *write_all_the_time(void *argument) {
   for (;;) {
     usleep(2000);
     for (due += rate * 256 / 500; due >= 1; due--) {
-      pthread_mutex_lock(&lock);
+      pthread_mutex_lock(lock);
       write_page(next_random(&state) % pages);
-      pthread_mutex_unlock(&lock);
+      pthread_mutex_unlock(lock);
     }
+    if (is_shared) write_otherwise(next_random(&state) % pages);
   }
   return NULL;
 }
@@ -85,14 +108,38 @@ static void churn(void) {
   if (child > 0 && waitpid(child, &status, 0) == child && status != 0) printf("wrong child: %x\n", status), fflush(stdout), _exit(3);
 }
 
+// A filter that a process may have of its own: this one lets everything pass but one call that nobody makes.
+static void filter(void) {
+  struct sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_swapoff, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  struct sock_fprog all = {sizeof program / sizeof *program, program};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) < 0) _exit(5);
+}
+
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
   pages = strtoull(argv[1], NULL, 10) * 256;
   rate = atof(argv[2]);
   int processes = atoi(argv[3]), is_churning = atoi(argv[4]);
-  memory = mmap(NULL, pages * page_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  written = calloc(pages, sizeof *written);
-  if (memory == MAP_FAILED || !written) return 4;
+  const char *shared = getenv("SHARED");
+  is_shared = shared != NULL;
+  if (shared && strcmp(shared, "memfd") == 0 && ((memfd = memfd_create("heap", MFD_CLOEXEC)) < 0 || ftruncate(memfd, (off_t)(pages * page_bytes)) < 0)) return 4;
+  memory = mmap(NULL, pages * page_bytes, PROT_READ | PROT_WRITE, memfd >= 0 ? MAP_SHARED : is_shared ? MAP_SHARED | MAP_ANONYMOUS : MAP_PRIVATE | MAP_ANONYMOUS, memfd, 0);
+  // What several processes write has its notes and its lock in common too.
+  char *notes = mmap(NULL, pages * sizeof *written + page_bytes, PROT_READ | PROT_WRITE, (is_shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED || notes == MAP_FAILED) return 4;
+  lock = (pthread_mutex_t *)notes;
+  writes = (uint64_t *)(notes + page_bytes / 2);
+  written = (uint64_t *)(notes + page_bytes);
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutex_init(lock, &attributes);
+  if (getenv("FILTER")) filter();
   for (uint64_t page = 0; page < pages; page++)
     for (int k = 1; k < words - 1 && page % 16 != 5; k++) memory[page * words + k] = pattern(page, k);
   for (int i = 1; i < processes; i++)
@@ -104,18 +151,18 @@ int main(int argc, char **argv) {
   if (pthread_create(&thread, NULL, write_all_the_time, NULL) != 0) return 4;
   for (uint64_t pass = 1;; pass++) {
     for (uint64_t page = 0; page < pages; page++) {
-      pthread_mutex_lock(&lock);
+      pthread_mutex_lock(lock);
       check_page(page);
-      pthread_mutex_unlock(&lock);
+      pthread_mutex_unlock(lock);
       if (page % 2048 == 0) {
         if (is_churning) churn();
         usleep(1000);
       }
     }
-    pthread_mutex_lock(&lock);
-    printf("process %d pass %llu writes %llu\n", getpid(), (unsigned long long)pass, (unsigned long long)writes);
+    pthread_mutex_lock(lock);
+    printf("process %d pass %llu writes %llu\n", getpid(), (unsigned long long)pass, (unsigned long long)*writes);
     fflush(stdout);
-    pthread_mutex_unlock(&lock);
+    pthread_mutex_unlock(lock);
     usleep(20000);
   }
 }

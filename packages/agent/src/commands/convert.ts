@@ -207,6 +207,7 @@ export function memoryToProto(report: CopyReport): MessageInitShape<typeof Memor
     keptPages: bigintOf(report.keptPages ?? 0),
     lastPages: bigintOf(report.lastPages ?? 0),
     imagePages: bigintOf(report.imagePages ?? 0),
+    sharedPages: bigintOf(report.sharedPages ?? 0),
     ...(report.predicted === undefined ? {} : { predicted: forecastToProto(report.predicted) }),
   };
 }

@@ -4,8 +4,7 @@ import type { CopyLimits, CopyReport, MigrationRef, Peer, Progress } from "../en
 import type { Host } from "../host.ts";
 import type { Link } from "../link/link.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
-import { residentBytes } from "../runtime/process.ts";
-import { memoryClasses } from "./classes.ts";
+import { memoryClasses, totalBytes } from "./classes.ts";
 import { type CopyPlan, copyMemory, type Freshness, keepFresh } from "./copy-memory.ts";
 import type { KnownRates } from "./mode.ts";
 import { untrackable } from "./pins.ts";
@@ -41,8 +40,8 @@ export async function copyAhead(
   signal: AbortSignal,
 ): Promise<Ahead> {
   const pids = await pidsOf(host, ref.workload);
-  const memoryBytes = await residentBytes(pids);
-  const holds = { memoryBytes, classes: await memoryClasses(pids) };
+  const classes = await memoryClasses(pids);
+  const holds = { memoryBytes: totalBytes(classes), classes };
   const last = rates.get(peer.nodeId);
   const assumed = {
     linkBytesPerSecond: last ?? known.linkBytesPerSecond ?? assumedLinkRate,

@@ -6,6 +6,7 @@ import { readTextIfThere, until, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import { type Host, migrationDir } from "../host.ts";
 import type { LinkReader } from "../link/frames.ts";
+import { freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
 import { startHelper } from "./helper.ts";
 import { pump } from "./pump.ts";
@@ -13,6 +14,7 @@ import { pump } from "./pump.ts";
 const count = z.number().nonnegative();
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 const sealedLine = z.object({ keptPages: count, receivedPages: count });
+const restoredLine = z.object({ sharedPages: count, sharedMs: count });
 const filledLine = z.object({
   event: z.literal("filled"),
   ms: count,
@@ -32,8 +34,8 @@ export interface Arrival {
   take(reader: LinkReader): Promise<void>;
   /** All is here, and its digest is the source's. Rejects with the reason where not. */
   sealed(signal: AbortSignal): Promise<{ readonly keptPages: number; readonly spaces: readonly z.infer<typeof spaceLine>[] }>;
-  /** criu has handed its processes over, and every mapping can take its pages. */
-  restored(signal: AbortSignal): Promise<void>;
+  /** criu has handed its processes over, every mapping can take its pages, and shared memory is in place. */
+  restored(signal: AbortSignal): Promise<{ readonly sharedPages: number; readonly sharedMs: number }>;
   /** Every page is in place. */
   filled(signal: AbortSignal): Promise<Filled>;
   kill(): void;
@@ -45,8 +47,15 @@ const filledDeadlineMs = 600_000;
 const statusPath = (host: Host, migrationId: string) => join(migrationDir(host, migrationId), "memory.json");
 
 /** Starts it for the images in `images`, which must be there. It ends with this process until the restore; afterwards when it has done its work. */
-export async function openArrival(host: Host, migrationId: string, images: string, signal: AbortSignal): Promise<Arrival> {
-  const helper = startHelper(host, ["memory-target", "--images", images, "--status", statusPath(host, migrationId), "--data-fd", "3"]);
+export async function openArrival(
+  host: Host,
+  { migrationId, workload }: { readonly migrationId: string; readonly workload: string },
+  images: string,
+  signal: AbortSignal,
+): Promise<Arrival> {
+  const procs = join(await freezerDir(host, workload), "cgroup.procs");
+  const files = ["--images", images, "--status", statusPath(host, migrationId), "--procs", procs];
+  const helper = startHelper(host, ["memory-target", ...files, "--data-fd", "3"]);
   try {
     await withDeadline("the keeper of memory to be ready", 10_000, () => helper.next("ready"), signal);
   } catch (caught) {
@@ -62,7 +71,13 @@ export async function openArrival(host: Host, migrationId: string, images: strin
       return { keptPages: sealedLine.parse(line).keptPages, spaces: helper.take("space").map((space) => spaceLine.parse(space)) };
     },
     async restored(waiting) {
-      await withDeadline("the restored processes to be handed over", restoredDeadlineMs, () => helper.next("restored"), waiting);
+      const line = await withDeadline(
+        "the restored processes to be handed over",
+        restoredDeadlineMs,
+        () => helper.next("restored"),
+        waiting,
+      );
+      return restoredLine.parse(line);
     },
     async filled(waiting) {
       return filledLine.parse(await withDeadline("every page to be in place", filledDeadlineMs, () => helper.next("filled"), waiting));

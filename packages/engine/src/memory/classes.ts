@@ -16,6 +16,10 @@ export interface MemoryClasses {
 /** Dumped, sent and read back by criu inside the freeze; a loaded pair of cores does no better. */
 const carriedBytesPerSecond = 300 * 2 ** 20;
 
+/** All that has to travel. Code and files that are mapped do not. */
+export const totalBytes = ({ privateBytes, sharedBytes, carried }: MemoryClasses): number =>
+  privateBytes + sharedBytes + carried.reduce((sum, { bytes }) => sum + bytes, 0);
+
 /** @param pids all processes of the workload; one that ends meanwhile counts as nothing */
 export async function memoryClasses(pids: readonly number[]): Promise<MemoryClasses> {
   const carried = new Map<CarriedKind, number>();

@@ -88,7 +88,7 @@ export function keepFresh(tracker: Tracker): Freshness {
   const passes = (async () => {
     while (!over.signal.aborted) {
       await sleep(freshEveryMs, over.signal);
-      await tracker.round(AbortSignal.timeout(60_000));
+      await tracker.freshen(AbortSignal.timeout(60_000));
     }
   })().catch(() => undefined);
   return {

@@ -32,7 +32,7 @@ export interface KnownRates {
 
 export interface ModeQuestion {
   readonly requested: MigrationMode;
-  /** Resident, all processes together. */
+  /** All that has to travel. */
   readonly memoryBytes: number;
   readonly classes: MemoryClasses;
   readonly here: Abilities;

@@ -36,7 +36,7 @@ export interface Forecast {
 
 /** All memory of a workload. */
 export interface Holds {
-  /** Resident. */
+  /** All that has to travel. */
   readonly memoryBytes: number;
   readonly classes: MemoryClasses;
 }

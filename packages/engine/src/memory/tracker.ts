@@ -25,7 +25,7 @@ const roundLine = z.object({
   refused: count,
 });
 const frozenLine = z.object({ keptPages: count, lastPages: count });
-const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count });
+const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count, sharedPages: count });
 const progressLine = z.object({ bytes: count });
 const refusedLine = z.object({ pid: count, reason: z.string() });
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
@@ -39,6 +39,8 @@ export interface Tracker {
   readonly answers: string;
   /** Copies what was written since the last pass. `onBytes`: so far in this pass. */
   round(signal: AbortSignal, onBytes?: (bytes: number) => void): Promise<Round>;
+  /** The same, but shared memory, which has to be compared, is looked at seldom: for keeping things fresh. */
+  freshen(signal: AbortSignal): Promise<Round>;
   /** The workload is frozen: from the answer on criu may dump. */
   frozen(): Promise<z.infer<typeof frozenLine>>;
   /** After `frozen`: everything is on its way, and this is its digest. */
@@ -104,29 +106,31 @@ export async function trackInto(
     throw caught;
   }
   helper.letGo();
+  async function pass(kind: "round" | "fresh", passSignal: AbortSignal, onBytes?: (bytes: number) => void): Promise<Round> {
+    const startedAtMs = performance.timeOrigin + performance.now();
+    heardMs = performance.now();
+    onProgress = onBytes;
+    const done = helper.next("round");
+    helper.send(kind);
+    const watch = setInterval(() => {
+      if (performance.now() - heardMs > stalledMs) helper.kill();
+    }, 1000);
+    const abort = () => close();
+    passSignal.addEventListener("abort", abort, { once: true });
+    try {
+      const { ms, bytes, ...rest } = roundLine.parse(await done);
+      return { ...rest, startedAtMs, durationMs: ms, sentBytes: bytes };
+    } finally {
+      onProgress = undefined;
+      clearInterval(watch);
+      passSignal.removeEventListener("abort", abort);
+    }
+  }
   return {
     pid: helper.pid,
     answers,
-    async round(roundSignal, onBytes) {
-      const startedAtMs = performance.timeOrigin + performance.now();
-      heardMs = performance.now();
-      onProgress = onBytes;
-      const done = helper.next("round");
-      helper.send("round");
-      const watch = setInterval(() => {
-        if (performance.now() - heardMs > stalledMs) helper.kill();
-      }, 1000);
-      const abort = () => close();
-      roundSignal.addEventListener("abort", abort, { once: true });
-      try {
-        const { ms, bytes, ...rest } = roundLine.parse(await done);
-        return { ...rest, startedAtMs, durationMs: ms, sentBytes: bytes };
-      } finally {
-        onProgress = undefined;
-        clearInterval(watch);
-        roundSignal.removeEventListener("abort", abort);
-      }
-    },
+    round: (passSignal, onBytes) => pass("round", passSignal, onBytes),
+    freshen: (passSignal) => pass("fresh", passSignal),
     async frozen() {
       helper.send("frozen");
       return frozenLine.parse(await withDeadline("the tracker's last look", frozenDeadlineMs, () => helper.next("frozen")));

@@ -2,7 +2,7 @@
 import { targetMisfits } from "@aether/contract";
 import type { Finding, Inspection, MigrationMode, PreflightReport, TargetCapabilities } from "../engine.ts";
 import type { Host } from "../host.ts";
-import { memoryClasses } from "../memory/classes.ts";
+import { memoryClasses, totalBytes } from "../memory/classes.ts";
 import { type Abilities, chooseMode, type KnownRates } from "../memory/mode.ts";
 import { untrackable } from "../memory/pins.ts";
 import { tcpTable } from "../network/tcp-table.ts";
@@ -40,12 +40,13 @@ export async function preflight(
   warnings.push(...inspected.warnings, ...misfits.warnings);
   const first = pids[0];
   const memoryBytes = await residentBytes(pids);
+  const classes = await memoryClasses(pids);
   const files = await writableBytes(host, workload);
   const chosen = chooseMode(
     {
       requested,
-      memoryBytes,
-      classes: await memoryClasses(pids),
+      memoryBytes: totalBytes(classes),
+      classes,
       here,
       canLazyThere: target.lazyPages,
       untrackable: await untrackable(pids),

@@ -46,7 +46,7 @@ export function makeEvidence(
   const pages = images.filter((image) => image.name.startsWith("pages-")).reduce((sum, image) => sum + image.bytes, 0);
   // In the list of images too, under names of their own, so that one list names all that memory came from.
   const ahead = (memory ?? []).map(({ space, pages: count, digest }) => ({
-    name: `memory-${space}`,
+    name: space < 2 ** 31 ? `memory-${space}` : `memory-shared-${space - 2 ** 31}`,
     bytes: count * pageBytes,
     sha256: `nh128:${digest}`,
   }));

@@ -89,16 +89,18 @@ export async function restoreWorkload(
     if (!areEqual) throw fault("VERIFY_MISMATCH", "an image arrived with another digest than it left with");
     await intent;
     await faultpoint("restore.before");
-    const launched = await phase(progress, "restore.criu", async () => {
+    const launched = await phase(progress, "restore.criu", async (done) => {
       const source = { nodeId: known.sourceNodeId ?? "", address: facts.linkAddress, port: facts.linkPort };
       if (facts.isLazy) session.lazy = await startLazyPages(host, link, ref, source, signal);
       // The shim has the log open already and appends, so this stays its beginning.
-      const [done] = await Promise.all([
+      const [made, , memory] = await Promise.all([
         criu.go(signal),
         copyFile(join(imagesHere, outputTailName), shimFiles(host, ref.workload).log),
         arrival?.restored(signal),
       ]);
-      return done;
+      if (memory !== undefined && memory.sharedPages > 0)
+        Object.assign(done, { sharedPages: String(memory.sharedPages), sharedMs: memory.sharedMs.toFixed(1) });
+      return made;
     });
     const ticks = (await statOf(launched.pid))?.startTicks;
     const recorded = writeRecord(host, {

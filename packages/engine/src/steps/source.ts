@@ -22,6 +22,7 @@ import { type Ahead, copyAhead } from "../memory/ahead.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
+import type { Tracker } from "../memory/tracker.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { cutArriving, cutLeaving, leadHere, readyRoutes, renewNetwork, tcpCounters } from "../network/workload-network.ts";
 import { preflight } from "../preflight/preflight.ts";
@@ -212,7 +213,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
           linkAddress: link.address,
           linkPort: link.port,
         });
-        const { keptPages, lastPages } = (await kept) ?? { keptPages: 0, lastPages: 0 };
+        await kept;
         const sealing = tracker?.sealed();
         sealing?.catch(() => undefined); // heard below, after the dump
         dumping = phase(progress, "freeze.dump", async () => {
@@ -234,7 +235,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const sent = await finishing;
         const sealed = await sealing;
         const { manifest } = makeEvidence(sent.entries, files, observed, sealed?.spaces, sent.hasSequences ? sequences : undefined);
-        const memory = session.ahead && { ...session.ahead.report, keptPages, lastPages, imagePages: manifest.pageCount - keptPages };
+        const memory = session.ahead && { ...session.ahead.report, ...pagesOf(sealed, manifest) };
         const counted = {
           resetsSent: after.resetsSent - counters.resetsSent,
           segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
@@ -344,6 +345,12 @@ async function runAgain(host: Host, ref: MigrationRef, progress: Parameters<Sour
     const { migrationId: _, ...rest } = record;
     await writeRecord(host, { ...rest, phase: "running", epoch: newEpoch ?? record.epoch });
   });
+}
+
+/** Where each page of a frozen workload went. */
+function pagesOf(sealed: Awaited<ReturnType<Tracker["sealed"]>> | undefined, manifest: FreezeResult["manifest"]) {
+  const { keptPages = 0, lastPages = 0, sharedPages = 0 } = sealed ?? {};
+  return { keptPages, lastPages, sharedPages, imagePages: manifest.pageCount - keptPages };
 }
 
 /** Connections that wait to be accepted cannot be dumped: the cut lets no new one in, so the workload is given a moment to take them. */

@@ -63,7 +63,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         if (mode === "pre-copy") {
           const images = imagesDir(host, ref.migrationId);
           await mkdir(images, { recursive: true, mode: 0o700 });
-          session.arrival = await openArrival(host, ref.migrationId, images, signal);
+          session.arrival = await openArrival(host, ref, images, signal);
         }
         const memoryPid = session.arrival === undefined ? {} : { memoryPid: session.arrival.pid };
         await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold?.pid, holdMethod, ...memoryPid });
