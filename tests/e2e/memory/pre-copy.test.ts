@@ -3,6 +3,7 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { openCounterClient } from "../engine/counter-client.ts";
 import { missingForEngine } from "../engine/requirements.ts";
 import { type EngineHost, openTopology, specOf, type Topology } from "../engine/topology.ts";
 
@@ -18,9 +19,9 @@ interface Moved {
   resumed: any;
 }
 
-async function prepare(spec: any, from: EngineHost, to: EngineHost) {
+async function prepare(spec: any, from: EngineHost, to: EngineHost, mode = "pre-copy") {
   const ref = { migrationId: `mem-${++counter}`, workload: spec.name, epoch };
-  const ready = await to.call("prepare", ref, spec, from.id, "pre-copy");
+  const ready = await to.call("prepare", ref, spec, from.id, mode);
   return { ref, peer: { nodeId: to.id, address: ready.linkAddress, port: ready.linkPort } };
 }
 
@@ -116,22 +117,68 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     }
   });
 
-  it.each(["anonymous", "memfd"])("shared memory (%s) that children and write(2) change as well goes there and back almost without images", async (kind) => {
-    env = { SHARED: kind };
-    await start(hosts.a, 96, 20, 3, 0);
-    let [from, to] = [hosts.a, hosts.b];
-    for (let i = 0; i < 2; i++) {
-      await to.call("phases");
-      const done = await move(spec(96, 20, 3, 0), from, to);
-      expect(done.copied.memory.forecast.classes.sharedBytes).toBeGreaterThan(90 << 20);
-      expect(done.freeze.memory.sharedPages).toBeGreaterThan(90 * 256);
-      expect(done.freeze.memory.imagePages).toBeLessThan(2000);
-      expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
-      const placed = (await to.call<any[]>("phases")).find((one) => one.name === "restore.criu");
-      expect(Number(placed.facts.sharedPages)).toBeGreaterThan(80 * 256);
-      await expectWhole(to, 3);
-      [from, to] = [to, from];
+  it.each(["anonymous", "memfd"])(
+    "shared memory (%s) that children and write(2) change as well goes there and back almost without images",
+    async (kind) => {
+      env = { SHARED: kind };
+      await start(hosts.a, 96, 20, 3, 0);
+      let [from, to] = [hosts.a, hosts.b];
+      for (let i = 0; i < 2; i++) {
+        await to.call("phases");
+        const done = await move(spec(96, 20, 3, 0), from, to);
+        expect(done.copied.memory.forecast.classes.sharedBytes).toBeGreaterThan(90 << 20);
+        expect(done.freeze.memory.sharedPages).toBeGreaterThan(90 * 256);
+        expect(done.freeze.memory.imagePages).toBeLessThan(2000);
+        expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
+        const placed = (await to.call<any[]>("phases")).find((one) => one.name === "restore.criu");
+        expect(Number(placed.facts.sharedPages)).toBeGreaterThan(80 * 256);
+        await expectWhole(to, 3);
+        [from, to] = [to, from];
+      }
+    },
+  );
+
+  it("a workload with a seccomp filter of its own is moved otherwise, its connection kept; copying it ahead is refused with the next best mode", async () => {
+    env = { FILTER: "1", PATH: "/usr/bin:/bin" };
+    epoch = 1;
+    const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--dbfilename", "aether-memory-test.rdb"];
+    const filtered = { ...specOf("self", address, [program, ...redis]), env };
+    await hosts.a.call("start", filtered, epoch);
+    const cli = (...words: string[]) => execFileSync("redis-cli", ["-h", address, ...words], { encoding: "utf8", stdio: "pipe" }).trim();
+    for (let i = 0; i < 100; i++) {
+      try {
+        if (cli("ping") === "PONG") break;
+      } catch {
+        await pause(50);
+      }
     }
+    cli("eval", "for i=1,60000 do redis.call('set','k'..i,string.rep('x',1000)..i) end return 1", "0");
+    const target = { lazyPages: true, cpuFeatures: [], criuVersion: "4.2.1" };
+    const auto = await hosts.a.call<any>("preflight", "self", "auto", target);
+    expect(auto).toMatchObject({ chosenMode: "post-copy", modeReason: expect.stringContaining("seccomp filter"), blockers: [] });
+    const asked = await hosts.a.call<any>("preflight", "self", "pre-copy", target);
+    expect(asked.blockers).toMatchObject([{ code: "MODE_UNAVAILABLE", mend: expect.stringContaining("--mode post-copy") }]);
+    const client = await openCounterClient(address);
+    for (const mode of ["post-copy", "stop-and-copy"]) {
+      const [from, to] = mode === "post-copy" ? [hosts.a, hosts.b] : [hosts.b, hosts.a];
+      const { ref, peer } = await prepare(filtered, from, to, mode);
+      await from.call("copy", ref, peer, mode);
+      await Promise.all([from.call("freeze", ref, peer, mode), to.call("restore", ref, mode)]);
+      await to.call("resume", ref);
+      await to.call("drainPages", ref);
+      await from.call("release", ref);
+      epoch++;
+      await client.answers(50);
+    }
+    expect({ wrong: client.wrong(), error: client.error() }).toEqual({ wrong: 0, error: undefined });
+    expect(cli("get", "k59999")).toMatch(/^x{1000}59999$/);
+    client.close();
+    // Asked for by name, a mode that fails on the way fails the step; the workload runs on.
+    const { ref, peer } = await prepare(filtered, hosts.a, hosts.b, "pre-copy");
+    await expect(hosts.a.call("copy", ref, peer, "pre-copy", { isModeRequired: true })).rejects.toMatchObject({ code: "MODE_UNAVAILABLE" });
+    await hosts.b.call("abort", ref);
+    await hosts.a.call("thaw", ref);
+    expect(cli("ping")).toBe("PONG");
   });
 
   it("one large process goes over almost without images, also when who puts its memory in place is killed", async () => {

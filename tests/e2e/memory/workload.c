@@ -2,7 +2,7 @@
 // with exit code 3 and a line that names it. Each process prints one line for each whole comparison.
 //   memory-workload MIB MIB_PER_SECOND PROCESSES CHURN   (CHURN 1: maps, unmaps, moves, gives back memory and makes short-lived children as well)
 //   SHARED=anonymous|memfd: its memory is one object for all its processes; children that end at once, and write(2), write it too.
-//   FILTER=1: with a seccomp filter of its own.
+//   FILTER=1 memory-workload COMMAND...: runs another program under a seccomp filter of its own.
 #define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -121,6 +121,11 @@ static void filter(void) {
 }
 
 int main(int argc, char **argv) {
+  if (getenv("FILTER") && argc > 1) {
+    filter();
+    execvp(argv[1], argv + 1);
+    return 5;
+  }
   if (argc != 5) return 2;
   pages = strtoull(argv[1], NULL, 10) * 256;
   rate = atof(argv[2]);
@@ -139,7 +144,6 @@ int main(int argc, char **argv) {
   pthread_mutexattr_init(&attributes);
   pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
   pthread_mutex_init(lock, &attributes);
-  if (getenv("FILTER")) filter();
   for (uint64_t page = 0; page < pages; page++)
     for (int k = 1; k < words - 1 && page % 16 != 5; k++) memory[page * words + k] = pattern(page, k);
   for (int i = 1; i < processes; i++)
