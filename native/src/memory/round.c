@@ -115,7 +115,7 @@ static void copy_range(struct space *space, const struct stream *stream, uint64_
 }
 
 int round_live(struct space *space, const struct stream *stream, struct round_counts *counts) {
-  if (space_read_maps(space, 1, 1) < 0) return -1;
+  if (space_read_maps(space, 1, stream->is_sharing) < 0) return -1;
   for (size_t i = 0; i < space->tracked.count; i++) {
     struct scan_request scan = {
         .size = sizeof scan,
@@ -196,10 +196,10 @@ static void hide_mappings(struct space *space) {
   }
 }
 
-int round_frozen_scan(struct space *space, struct range_list *last, struct round_counts *counts) {
+int round_frozen_scan(struct space *space, const struct stream *stream, struct range_list *last, struct round_counts *counts) {
   space->kept.count = space->hidden.count = last->count = exposed.count = 0;
   // Locked mappings are restored by criu itself; which they are stands in smaps only, and walking that is dear: then all goes through criu.
-  if (!space_is_alive(space) || space_has_locked(space) || space_read_maps(space, 0, 1) < 0) return -1;
+  if (!space_is_alive(space) || space_has_locked(space) || space_read_maps(space, 0, stream->is_sharing) < 0) return -1;
   size_t map = 0;
   struct scan_request scan = {
       .size = sizeof scan,

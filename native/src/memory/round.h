@@ -10,6 +10,8 @@ struct stream {
   const struct hash_key *key;
   // A test: one bit of one page of each block is wrong, after it was hashed.
   int is_flipping;
+  // Its reader takes shared memory too.
+  int is_sharing;
   // Called now and then while a long pass is under way.
   void (*tick)(void);
 };
@@ -24,7 +26,7 @@ int round_seal(const struct space *space, const struct stream *stream, hash_t di
 
 // Frozen: finds which pages need not be in criu's images (`space->kept`): those that the target has, and those written since the last pass (`last`), which
 // round_frozen_send promises to send. Sends nothing. -1: nothing is kept, criu carries all.
-int round_frozen_scan(struct space *space, struct range_list *last, struct round_counts *counts);
+int round_frozen_scan(struct space *space, const struct stream *stream, struct range_list *last, struct round_counts *counts);
 
 // Frozen: sends `last`, names everything kept, and seals the space. -1: a page that was promised cannot be read.
 int round_frozen_send(struct space *space, const struct range_list *last, const struct stream *stream, struct round_counts *counts, hash_t *digest, uint64_t *kept);

@@ -146,7 +146,7 @@ static void final_round(void) {
   stream.tick = NULL;
   objects_begin();
   for (int i = 0; i < space_count; i++) {
-    if (round_frozen_scan(spaces[i], &last[i], &counts) < 0) {
+    if (round_frozen_scan(spaces[i], &stream, &last[i], &counts) < 0) {
       spaces[i]->is_gone = 1;
       spaces[i]->kept.count = spaces[i]->hidden.count = last[i].count = 0;
     }
@@ -177,23 +177,45 @@ static void final_round(void) {
       all_kept, counts.written, counts.bytes, shared_pages);
 }
 
+// A limit of the workload's CPU that our caller may change while we run. It dies: we end, and leave it as it was.
+static const char *quota_path;
+static char quota_before[64];
+
+static void restore_quota(void) {
+  int fd = open(quota_path, O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write(fd, quota_before, strlen(quota_before)) < 0) say(STDERR_FILENO, "{\"event\":\"note\",\"reason\":\"the CPU quota cannot be restored\"}");
+  if (fd >= 0) close(fd);
+}
+
+static void keep_quota(void) {
+  int fd = open(quota_path, O_RDONLY | O_CLOEXEC);
+  ssize_t got = fd < 0 ? -1 : read(fd, quota_before, sizeof quota_before - 1);
+  if (got <= 0) fail(errno, "memory-source: --cpu-quota %s", quota_path);
+  close(fd);
+  atexit(restore_quota);
+}
+
 int memory_source_command(int argc, char **argv) {
-  long long data_fd = -1;
+  long long data_fd = -1, is_sharing = 0;
   const char *answers = NULL;
   const struct option_spec specs[] = {
       {.name = "procs", .text = &procs_path, .is_required = 1},
       {.name = "answers", .text = &answers, .is_required = 1},
+      {.name = "cpu-quota", .text = &quota_path},
+      {.name = "shared", .number = &is_sharing, .min = 0, .max = 1},
       {.name = "data-fd", .number = &data_fd, .min = 3, .max = 1023, .is_required = 1},
   };
   parse_options("memory-source", argc, argv, specs, sizeof specs / sizeof *specs);
   if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) fail(0, "memory-source: this kernel's pages have %ld bytes, not %llu", sysconf(_SC_PAGESIZE), PAGE_BYTES);
   fcntl((int)data_fd, F_SETFD, FD_CLOEXEC);
+  wire_widen((int)data_fd);
   hash_key_make(&key);
-  stream = (struct stream){.fd = (int)data_fd, .key = &key, .tick = tick, .is_flipping = fault_is_armed("memory.flip")};
+  stream = (struct stream){.fd = (int)data_fd, .key = &key, .tick = tick, .is_flipping = fault_is_armed("memory.flip"), .is_sharing = (int)is_sharing};
   struct frame first = {.kind = FRAME_KEY, .address = WIRE_VERSION, .pages = HASH_KEY_WORDS};
   struct iovec parts[] = {{&first, sizeof first}, {key.words, sizeof key.words}};
   if (writev_exactly(stream.fd, parts, 2) < 0) fail(errno, "memory-source: --data-fd");
   hide_listen(answers, find_space);
+  if (quota_path) keep_quota();
   refresh_spaces();
   if (space_count == 0) fail(0, "memory-source: no process of the workload can be tracked");
   say(STDOUT_FILENO, "{\"event\":\"ready\",\"spaces\":%d,\"refused\":%d,\"stoppedMs\":%.3f}", space_count, refused_count, (double)stopped_us_max / 1e3);

@@ -237,6 +237,7 @@ int memory_target_command(int argc, char **argv) {
   if (chdir(images) < 0) fail(errno, "memory-target: --images %s", images);
   data_fd = (int)fd;
   fcntl(data_fd, F_SETFD, FD_CLOEXEC);
+  wire_widen(data_fd);
   sealed_event = eventfd(0, EFD_CLOEXEC);
   unlink(status_path);
   store_init(&store);

@@ -1,6 +1,7 @@
 #include "wire.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 int read_exactly(int fd, void *bytes, size_t length) {
@@ -32,4 +33,9 @@ int writev_exactly(int fd, struct iovec *parts, int count) {
     }
   }
   return 0;
+}
+
+void wire_widen(int fd) {
+  int bytes = 4 << 20;
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }

@@ -27,6 +27,9 @@ struct frame {
 
 #define WIRE_VERSION 2
 
+// More may be on its way to the reader: fewer turns on a busy processor.
+void wire_widen(int fd);
+
 // All or nothing: 0, or -1 with errno (EPIPE at the end of the stream).
 int read_exactly(int fd, void *bytes, size_t length);
 int writev_exactly(int fd, struct iovec *parts, int count);

@@ -16,6 +16,7 @@ import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
 import { createDirtyRate } from "./memory/dirty-rate.ts";
 import { noAbilities } from "./memory/mode.ts";
+import { liftThrottle } from "./memory/throttle.ts";
 import { endHold } from "./network/hold.ts";
 import { inspect } from "./preflight/preflight.ts";
 import { forgetRecord, listRecords } from "./record.ts";
@@ -114,6 +115,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
           await forgetRecord(host, record.spec.name);
         }
       }
+      for (const { spec } of records) await liftThrottle(host, spec.name);
       // Killed in the middle of a snapshot: the workload was stopped for it and nobody else would let it go on.
       for (const record of records) if (record.phase === "running") await thaw(host, record.spec.name);
       for (const name of await readdir(host.memoryDir))

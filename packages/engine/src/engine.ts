@@ -9,6 +9,7 @@ import type { Answer } from "./kernel/helper.ts";
 import type { KernelProbe } from "./kernel/probe.ts";
 import type { KnownRates } from "./memory/mode.ts";
 import type { CopyEnd, Forecast, Round } from "./memory/rounds.ts";
+import type { Transport } from "./memory/transport.ts";
 import type { HoldMethod } from "./network/hold.ts";
 import type { S3StoreOptions } from "./snapshot/s3-store.ts";
 
@@ -139,6 +140,11 @@ export interface CopyReport {
   readonly endDetail?: string;
   /** Before the first pass. */
   readonly predicted?: Forecast;
+  /** How pages travelled, and what that made of them. */
+  readonly transport?: Transport;
+  readonly wireBytes?: number;
+  /** What the workload's CPU was held down to while memory was copied, percent of one processor. */
+  readonly throttledToPercent?: number;
   /** At the freeze, pages: the target has them already; of these, sent inside the freeze; left to criu's images. */
   readonly keptPages?: number;
   readonly lastPages?: number;
@@ -153,6 +159,8 @@ export interface CopyLimits {
   readonly timeLeftMs?: number;
   /** The mode was asked for by name: where it cannot be had any more, the copy throws MODE_UNAVAILABLE instead of letting memory travel otherwise. */
   readonly isModeRequired?: boolean;
+  /** How far its CPU may be held down where it writes faster than the link carries, percent of one processor; 0 or undefined: not at all. */
+  readonly minCpuPercent?: number;
 }
 
 /** A phase, reported when it ends. Names are those of the control plane's vocabulary: freeze.network_cut, freeze.dump, transfer.images, … */

@@ -1,6 +1,6 @@
 // Memory that is copied ahead of the freeze: nothing of it may be lost, whatever the workload does meanwhile and whoever dies.
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openCounterClient } from "../engine/counter-client.ts";
@@ -186,7 +186,12 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     await hosts.b.kill();
     await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:20" });
     const { ref, peer } = await prepare(spec(160, 30, 1, 0), hosts.a, hosts.b);
+    // Over a link that is known to be slow, pages are compressed.
+    const slow = { linkBytesPerSecond: 50e6, dirtyBytesPerSecond: 30e6, basis: "a test" };
+    await hosts.a.call("preflight", "self", "pre-copy", { lazyPages: true }, slow);
     const copied = await hosts.a.call("copy", ref, peer, "pre-copy");
+    expect(copied.memory).toMatchObject({ transport: "zstd", predicted: { linkBytesPerSecond: 50e6, dirtyBytesPerSecond: 30e6 } });
+    expect(copied.memory.wireBytes).toBeGreaterThan(0);
     expect(copied.memory.rounds[0].sentBytes).toBeGreaterThan(140 << 20);
     // What was not written is not sent again.
     expect(copied.memory.rounds.at(-1).sentBytes).toBeLessThan(copied.memory.rounds[0].sentBytes / 2);
@@ -232,6 +237,48 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     expect(done.freeze.memory).toMatchObject({ end: "failed", endDetail: expect.stringMatching(/./) });
     expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
     await expectWhole(hosts.b, 2);
+  });
+
+  it("a workload that writes too fast is held down where its policy says so, and has its CPU back whoever dies", async () => {
+    const quotaOf = (host: EngineHost) => {
+      const version2 = `/sys/fs/cgroup/aether/ae-aem${host.id}-self/cpu.max`;
+      const version1 = `/sys/fs/cgroup/cpu/aether/ae-aem${host.id}-self/cpu.cfs_quota_us`;
+      return readFileSync(existsSync(version1) ? version1 : version2, "utf8").trim();
+    };
+    const limits = { minCpuPercent: 10, isModeRequired: true };
+    await start(hosts.a, 64, 3000, 1, 0);
+    const before = quotaOf(hosts.a);
+    const free = await prepare(spec(64, 3000, 1, 0), hosts.a, hosts.b);
+    const copied = await hosts.a.call("copy", free.ref, free.peer, "pre-copy");
+    expect(copied.memory).toMatchObject({ end: "no-gain" });
+    expect(copied.memory).not.toHaveProperty("throttledToPercent");
+    expect(quotaOf(hosts.a)).toBe(before);
+    await hosts.b.call("abort", free.ref);
+    await hosts.a.call("thaw", free.ref);
+
+    const first = await prepare(spec(64, 3000, 1, 0), hosts.a, hosts.b);
+    const held = await hosts.a.call("copy", first.ref, first.peer, "pre-copy", limits);
+    expect(held.memory.throttledToPercent).toBeGreaterThanOrEqual(10);
+    expect(held.memory.rounds.at(-1).sentBytes).toBeLessThan(copied.memory.rounds.at(-1).sentBytes);
+    expect(quotaOf(hosts.a)).not.toBe(before);
+    await hosts.a.kill(); // the tracker hears of it and ends
+    for (let i = 0; i < 50 && quotaOf(hosts.a) !== before; i++) await pause(20);
+    expect(quotaOf(hosts.a)).toBe(before);
+    await hosts.a.restart();
+    await hosts.b.call("abort", first.ref);
+    await hosts.a.call("thaw", first.ref);
+
+    const second = await prepare(spec(64, 3000, 1, 0), hosts.a, hosts.b);
+    await hosts.a.call("copy", second.ref, second.peer, "pre-copy", limits);
+    expect(quotaOf(hosts.a)).not.toBe(before);
+    for (const pid of helpers("memory-source", hosts.a)) process.kill(pid, "SIGKILL");
+    await hosts.a.kill();
+    expect(quotaOf(hosts.a)).not.toBe(before); // nobody was left; the next agent finds the note
+    await hosts.a.restart();
+    expect(quotaOf(hosts.a)).toBe(before);
+    await hosts.b.call("abort", second.ref);
+    await hosts.a.call("thaw", second.ref);
+    await expectWhole(hosts.a, 1);
   });
 
   it("one wrong bit on the way is found before anything runs on it", async () => {

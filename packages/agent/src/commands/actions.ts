@@ -149,6 +149,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
         {
           ...(action.timeLeft === undefined ? {} : { timeLeftMs: durationMs(action.timeLeft) }),
           isModeRequired: action.isModeRequired,
+          minCpuPercent: action.minCpuPercent,
         },
         progress,
         signal,

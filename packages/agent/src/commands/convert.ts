@@ -208,6 +208,9 @@ export function memoryToProto(report: CopyReport): MessageInitShape<typeof Memor
     lastPages: bigintOf(report.lastPages ?? 0),
     imagePages: bigintOf(report.imagePages ?? 0),
     sharedPages: bigintOf(report.sharedPages ?? 0),
+    transport: report.transport ?? "",
+    throttledToPercent: report.throttledToPercent ?? 0,
+    wireBytes: bigintOf(report.wireBytes ?? 0),
     ...(report.predicted === undefined ? {} : { predicted: forecastToProto(report.predicted) }),
   };
 }

@@ -39,8 +39,9 @@ export function describeCopy(memory: MemoryCopy): string {
   if (memory.end === CopyEnd.FAILED || memory.end === CopyEnd.DEADLINE) return `not ahead of the freeze: ${memory.endDetail}`;
   const sent = memory.rounds.reduce((sum, round) => sum + round.sentBytes, 0n);
   return (
-    `${memory.rounds.length} passes, ${bytes(sent)}; ${word(CopyEnd, memory.end)}: ${memory.endDetail}. In the freeze: ` +
-    `${memory.keptPages} pages were there, of which ${memory.lastPages} came last; ${memory.imagePages} came with the images. ` +
+    `${memory.rounds.length} passes, ${bytes(sent)}${memory.transport === "zstd" ? ` (${bytes(memory.wireBytes)} compressed)` : ""}; ${word(CopyEnd, memory.end)}: ${memory.endDetail}. ` +
+    `${memory.throttledToPercent > 0 ? `Its CPU was held down to ${memory.throttledToPercent} % of one processor. ` : ""}In the freeze: ` +
+    `${memory.keptPages} pages were there, of which ${memory.lastPages} came last${memory.sharedPages > 0n ? ` and ${memory.sharedPages} are shared` : ""}; ${memory.imagePages} came with the images. ` +
     `After it: ${memory.faults} were waited for, ${duration(memory.worstFaultMs)} at most`
   );
 }

@@ -13,6 +13,7 @@ const header = z.object({
   migrationId: z.string().max(64),
   channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "shared"]),
   tree: z.string().max(40).optional(),
+  transport: z.enum(["plain", "zstd"]).optional(),
 });
 export type LinkHeader = z.infer<typeof header>;
 

@@ -8,8 +8,10 @@ import { memoryClasses, totalBytes } from "./classes.ts";
 import { type CopyPlan, copyMemory, type Freshness, keepFresh } from "./copy-memory.ts";
 import type { KnownRates } from "./mode.ts";
 import { untrackable } from "./pins.ts";
-import { type Costs, forecast, linkRate } from "./rounds.ts";
+import { budgetOf, type Costs, forecast, linkRate } from "./rounds.ts";
+import { cpuTicks, createThrottle, percentOf, quotaFile, type Throttle, throttleTo } from "./throttle.ts";
 import { startTracker, type Tracker } from "./tracker.ts";
+import { chooseTransport } from "./transport.ts";
 
 export interface Ahead {
   report: CopyReport;
@@ -21,11 +23,17 @@ export interface Ahead {
   close(): void;
 }
 
+/** What a link to a node carried in the last move, bytes a second: of memory, and of what it became on the way. */
+export interface LinkRates {
+  readonly memory: number;
+  readonly wire: number;
+}
+
 const assumedLinkRate = 400 * 2 ** 20;
 
 /**
  * Copies ahead, as a part of the copy step. Throws what the signal says, and MODE_UNAVAILABLE where the mode was asked for by name.
- * @param rates bytes a second by node, of earlier moves; written to. @param known what the preflight was told
+ * @param rates by node, of earlier moves; written to. @param known what the preflight was told
  */
 export async function copyAhead(
   host: Host,
@@ -34,7 +42,7 @@ export async function copyAhead(
   peer: Peer,
   limits: CopyLimits,
   costs: Costs,
-  rates: Map<string, number>,
+  rates: Map<string, LinkRates>,
   known: KnownRates,
   progress: Progress,
   signal: AbortSignal,
@@ -44,7 +52,7 @@ export async function copyAhead(
   const holds = { memoryBytes: totalBytes(classes), classes };
   const last = rates.get(peer.nodeId);
   const assumed = {
-    linkBytesPerSecond: last ?? known.linkBytesPerSecond ?? assumedLinkRate,
+    linkBytesPerSecond: last?.memory ?? known.linkBytesPerSecond ?? assumedLinkRate,
     dirtyBytesPerSecond: known.dirtyBytesPerSecond ?? 0,
     basis:
       last !== undefined
@@ -53,10 +61,13 @@ export async function copyAhead(
           ? "the link is assumed"
           : (known.basis ?? ""),
   };
-  // Some of the time is kept back: where copying ahead does not work out, there must be enough left to move otherwise.
-  const budgetMs = limits.timeLeftMs === undefined ? undefined : limits.timeLeftMs - Math.min(10_000, limits.timeLeftMs * 0.2);
+  const budgetMs = limits.timeLeftMs === undefined ? undefined : budgetOf(limits.timeLeftMs);
   const dueAtMs = budgetMs === undefined ? undefined : performance.timeOrigin + performance.now() + budgetMs;
-  const plan: CopyPlan = { holds, costs, assumed, dueAtMs };
+  const mayThrottle = (limits.minCpuPercent ?? 0) > 0;
+  const quota = mayThrottle ? await quotaFile(host, ref.workload) : undefined;
+  const throttle = quota === undefined ? undefined : createThrottle(host, ref.workload, quota);
+  const holdDown = throttle && holdingDown(host, ref, throttle, limits.minCpuPercent ?? 0);
+  const plan: CopyPlan = { holds, costs, assumed, dueAtMs, ...(holdDown && { holdDown }) };
   const expected = forecast(holds, [], costs, assumed);
   const without = (end: "deadline" | "failed", endDetail: string, rounds: CopyReport["rounds"] = []): Ahead => {
     if (limits.isModeRequired === true) throw refused(endDetail);
@@ -73,13 +84,18 @@ export async function copyAhead(
   if (pinned !== undefined) return without("failed", pinned);
   let tracker: Tracker | undefined;
   try {
-    tracker = await startTracker(host, link, ref, peer, signal);
-    const report = { ...(await copyMemory(tracker, plan, progress, signal)), predicted: expected };
+    const transport = chooseTransport(last?.wire ?? known.linkBytesPerSecond);
+    tracker = await startTracker(host, link, ref, peer, transport, quota, signal);
+    const copied = await copyMemory(tracker, plan, progress, signal);
+    const wireBytes = tracker.wireBytes();
+    const report = { ...copied, predicted: expected, transport, wireBytes };
     const rate = linkRate(report.rounds);
-    if (rate !== undefined) rates.set(peer.nodeId, rate);
-    return ahead(host, ref, tracker, report, limits);
+    const sentBytes = report.rounds.reduce((sum, round) => sum + round.sentBytes, 0);
+    if (rate !== undefined) rates.set(peer.nodeId, { memory: rate, wire: (rate * wireBytes) / sentBytes });
+    return ahead(host, ref, tracker, report, limits, throttle);
   } catch (caught) {
     tracker?.close();
+    await throttle?.lift();
     signal.throwIfAborted();
     host.options.log.warn({ workload: ref.workload, err: caught }, "memory.not_ahead");
     const problem = Fault.from(caught);
@@ -92,7 +108,33 @@ const refused = (why: string) =>
     hint: "The workload runs on. Move it with --mode auto, which takes the next best mode.",
   });
 
-function ahead(host: Host, ref: MigrationRef, tracker: Tracker, first: CopyReport, limits: CopyLimits): Ahead {
+/** From when on its CPU is counted: now. */
+function holdingDown(host: Host, ref: MigrationRef, throttle: Throttle, minPercent: number): NonNullable<CopyPlan["holdDown"]> {
+  const startedMs = performance.now();
+  const before = cpuTicks(host, ref.workload);
+  return async (rounds) => {
+    const used = percentOf((await cpuTicks(host, ref.workload)) - (await before), performance.now() - startedMs);
+    const percent = throttleTo(rounds, used, minPercent);
+    if (percent !== undefined) await throttle.hold(percent);
+    return percent;
+  };
+}
+
+/** A freeze that does not come is not waited for with less CPU. */
+const longestThrottleMs = 30_000;
+
+function ahead(
+  host: Host,
+  ref: MigrationRef,
+  tracker: Tracker,
+  first: CopyReport,
+  limits: CopyLimits,
+  throttle: Throttle | undefined,
+): Ahead {
+  const lift = () =>
+    throttle?.lift().catch((caught: unknown) => host.options.log.error({ err: caught, workload: ref.workload }, "memory.throttle"));
+  const patience = throttle && setTimeout(lift, longestThrottleMs);
+  patience?.unref();
   const fresh: Freshness = keepFresh(tracker);
   const self: Ahead = {
     report: first,
@@ -104,7 +146,7 @@ function ahead(host: Host, ref: MigrationRef, tracker: Tracker, first: CopyRepor
         await tracker.round(signal);
         return tracker;
       } catch (caught) {
-        tracker.close();
+        self.close();
         signal.throwIfAborted();
         const endDetail = Fault.from(caught).message;
         if (limits.isModeRequired === true) throw refused(endDetail);
@@ -112,7 +154,11 @@ function ahead(host: Host, ref: MigrationRef, tracker: Tracker, first: CopyRepor
         return undefined;
       }
     },
-    close: tracker.close,
+    close() {
+      clearTimeout(patience);
+      tracker.close();
+      lift();
+    },
   };
   return self;
 }

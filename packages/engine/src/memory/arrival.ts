@@ -9,7 +9,7 @@ import type { LinkReader } from "../link/frames.ts";
 import { freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
 import { startHelper } from "./helper.ts";
-import { pump } from "./pump.ts";
+import { type Transport, takePages } from "./transport.ts";
 
 const count = z.number().nonnegative();
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
@@ -31,7 +31,7 @@ export type Filled = z.infer<typeof filledLine>;
 export interface Arrival {
   readonly pid: number;
   /** Takes the stream of a source. Once. */
-  take(reader: LinkReader): Promise<void>;
+  take(reader: LinkReader, transport: Transport): Promise<void>;
   /** All is here, and its digest is the source's. Rejects with the reason where not. */
   sealed(signal: AbortSignal): Promise<{ readonly keptPages: number; readonly spaces: readonly z.infer<typeof spaceLine>[] }>;
   /** criu has handed its processes over, every mapping can take its pages, and shared memory is in place. */
@@ -65,7 +65,7 @@ export async function openArrival(
   helper.letGo();
   return {
     pid: helper.pid,
-    take: async (reader) => pump(await reader.detach(), helper.data),
+    take: async (reader, transport) => takePages(await reader.detach(), helper.data, transport),
     async sealed(waiting) {
       const line = await withDeadline("the last pages to arrive", 60_000, () => helper.next("sealed"), waiting);
       return { keptPages: sealedLine.parse(line).keptPages, spaces: helper.take("space").map((space) => spaceLine.parse(space)) };

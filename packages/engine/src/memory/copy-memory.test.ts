@@ -38,6 +38,7 @@ function trackerOf(sizes: number[], stalls = false): Tracker {
     frozen: () => Promise.reject(new Error("not frozen")),
     sealed: () => Promise.reject(new Error("not frozen")),
     refused: () => [],
+    wireBytes: () => 0,
     problem: () => undefined,
     close: () => undefined,
   };

@@ -12,6 +12,8 @@ export interface CopyPlan {
   readonly assumed: { readonly linkBytesPerSecond: number; readonly dirtyBytesPerSecond: number; readonly basis: string };
   /** When the freeze must begin, ms since the epoch. */
   readonly dueAtMs: number | undefined;
+  /** Where the workload's policy allows it: gives it less CPU, in percent of one processor; undefined where that would not help. */
+  readonly holdDown?: (rounds: readonly Round[]) => Promise<number | undefined>;
 }
 
 /** How long the first pass is watched before its rate is believed. */
@@ -24,6 +26,8 @@ const believedAfterMs = 1500;
 export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Progress, signal: AbortSignal): Promise<CopyReport> {
   const rounds: (Round & { forecast: Forecast })[] = [];
   let report: CopyReport = { forecast: forecast(plan.holds, [], plan.costs, plan.assumed), rounds: [] };
+  let throttledToPercent: number | undefined;
+  let since = 0; // the pass from which on the workload writes as it does now
   progress.memory?.(report);
   for (;;) {
     const round = await phase(progress, `copy.pass-${rounds.length}`, async (facts) => {
@@ -37,10 +41,18 @@ export async function copyMemory(tracker: Tracker, plan: CopyPlan, progress: Pro
     });
     const expected = forecast(plan.holds, [...rounds, round], plan.costs, plan.assumed);
     rounds.push({ ...round, forecast: expected });
-    const verdict = judge(rounds, performance.timeOrigin + performance.now(), plan.dueAtMs);
+    let verdict = judge(rounds.slice(since), performance.timeOrigin + performance.now(), plan.dueAtMs);
+    if (verdict.end === "no-gain" && throttledToPercent === undefined) {
+      throttledToPercent = await plan.holdDown?.(rounds);
+      if (throttledToPercent !== undefined) {
+        since = rounds.length - 1;
+        verdict = { again: true };
+      }
+    }
     report = {
       forecast: expected,
       rounds: [...rounds],
+      ...(throttledToPercent === undefined ? {} : { throttledToPercent }),
       ...(verdict.end === undefined ? {} : { end: verdict.end, endDetail: verdict.detail ?? "" }),
     };
     progress.memory?.(report);

@@ -1,7 +1,7 @@
 // How the memory of a workload travels, chosen before the move: pure. A mode that was asked for and cannot be had is a blocker, never replaced in silence.
 import type { Finding, MigrationMode } from "../engine.ts";
 import type { MemoryClasses } from "./classes.ts";
-import { type Costs, carriedMs, type Forecast, forecast, sharedMs } from "./rounds.ts";
+import { budgetOf, type Costs, carriedMs, type Forecast, forecast, sharedMs } from "./rounds.ts";
 
 /** What this host can do, found by doing. */
 export interface Abilities {
@@ -73,7 +73,7 @@ export function chooseMode(question: ModeQuestion, blockers: Finding[]): ModeAns
   const { timeLeftMs = Number.POSITIVE_INFINITY } = question.known;
   /** Before the freeze: copying ahead is the only thing of a mode that the deadline is too short for. */
   const aheadMs = (mode: Chosen) => forecasts[mode].totalMs - forecasts[mode].freezeMs;
-  const canMake = (mode: Chosen) => why[mode] === "" && aheadMs(mode) <= timeLeftMs;
+  const canMake = (mode: Chosen) => why[mode] === "" && (mode !== "pre-copy" || forecasts[mode].totalMs <= budgetOf(timeLeftMs));
   const answer = (mode: Chosen, reason: string) => ({ mode, reason, forecast: forecasts[mode] });
   if (requested !== "auto") {
     if (canMake(requested)) return answer(requested, "asked for");

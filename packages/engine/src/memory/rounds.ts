@@ -81,6 +81,9 @@ const carriedBytes = ({ carried }: MemoryClasses): number => carried.reduce((sum
 /** What only images can carry adds to a freeze, ms. */
 export const carriedMs = ({ carried }: MemoryClasses): number => carried.reduce((sum, { freezeMs }) => sum + freezeMs, 0);
 
+/** What copying ahead may take of the time that is left: where it does not work out, there must be enough to move otherwise. */
+export const budgetOf = (timeLeftMs: number): number => timeLeftMs - Math.min(10_000, timeLeftMs * 0.2);
+
 /** What a freeze now would cost, and the whole move. `assumed`: the rates where no pass has measured them yet. */
 export function forecast(
   { memoryBytes, classes }: Holds,

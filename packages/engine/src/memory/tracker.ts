@@ -10,8 +10,8 @@ import type { Host } from "../host.ts";
 import type { Link } from "../link/link.ts";
 import { freezerDir } from "../runtime/cgroup.ts";
 import { startHelper } from "./helper.ts";
-import { pump } from "./pump.ts";
 import type { Round } from "./rounds.ts";
+import { sendPages, type Transport } from "./transport.ts";
 
 const count = z.number().nonnegative();
 const roundLine = z.object({
@@ -48,6 +48,8 @@ export interface Tracker {
   /** Processes whose memory criu must carry, and why. */
   refused(): readonly { readonly pid: number; readonly reason: string }[];
   problem(): string | undefined;
+  /** That went over the link so far. */
+  wireBytes(): number;
   close(): void;
 }
 
@@ -55,17 +57,32 @@ export interface Tracker {
 const stalledMs = 30_000;
 const frozenDeadlineMs = 10_000;
 
-/** Starts tracking. Throws TRANSFER_FAILED with the reason where it cannot be done. The workload is the same afterwards, whatever becomes of the tracker. */
+/** Starts tracking. `quota`: a file that the tracker leaves as it found it, whatever becomes of us. Throws TRANSFER_FAILED with the reason where it cannot be done. The workload is the same afterwards, whatever becomes of the tracker. */
 export async function startTracker(
   host: Host,
   link: Link,
   ref: { readonly migrationId: string; readonly workload: string },
   peer: Peer,
+  transport: Transport,
+  quota: string | undefined,
   signal: AbortSignal,
 ): Promise<Tracker> {
   const gone = new AbortController();
-  const { socket } = await link.connect(peer, { migrationId: ref.migrationId, channel: "memory" }, AbortSignal.any([signal, gone.signal]));
-  return trackInto(host, ref.migrationId, ref.workload, socket, () => gone.abort(), signal);
+  const { socket } = await link.connect(
+    peer,
+    { migrationId: ref.migrationId, channel: "memory", transport },
+    AbortSignal.any([signal, gone.signal]),
+  );
+  return trackInto(host, ref.migrationId, ref.workload, socket, () => gone.abort(), signal, { transport, quota, isSharing: true });
+}
+
+export interface TrackOptions {
+  /** Default: as they are. */
+  readonly transport?: Transport;
+  /** A file that the tracker leaves as it found it, whatever becomes of us. */
+  readonly quota?: string | undefined;
+  /** Shared memory as well: only for a reader that puts it in place, since criu's images then lack it. */
+  readonly isSharing?: boolean;
 }
 
 /**
@@ -79,10 +96,15 @@ export async function trackInto(
   socket: Duplex,
   onClose: () => void,
   signal: AbortSignal,
+  { transport = "plain", quota, isSharing = false }: TrackOptions = {},
 ): Promise<Tracker> {
   const answers = join(host.memoryDir, `${id}.answers`);
   const procs = join(await freezerDir(host, workload), "cgroup.procs");
-  const helper = startHelper(host, ["memory-source", "--procs", procs, "--answers", answers, "--data-fd", "3"]);
+  const helper = startHelper(host, [
+    ...["memory-source", "--procs", procs, "--answers", answers, "--data-fd", "3"],
+    ...(isSharing ? ["--shared", "1"] : []),
+    ...(quota === undefined ? [] : ["--cpu-quota", quota]),
+  ]);
   const refused: z.infer<typeof refusedLine>[] = [];
   let heardMs = performance.now();
   let onProgress: ((bytes: number) => void) | undefined;
@@ -91,7 +113,7 @@ export async function trackInto(
     if (line.event === "refused") refused.push(refusedLine.parse(line));
     if (line.event === "progress") onProgress?.(progressLine.parse(line).bytes);
   });
-  const sending = pump(helper.data, socket);
+  const sending = sendPages(helper.data, socket, transport);
   sending.catch(() => helper.kill()); // nobody takes its pages any more
   const close = () => {
     helper.kill();
@@ -143,6 +165,7 @@ export async function trackInto(
       return { ...sealedLine.parse(line), spaces: helper.take("space").map((space) => spaceLine.parse(space)) };
     },
     refused: () => refused,
+    wireBytes: () => (socket as { bytesWritten?: number }).bytesWritten ?? 0,
     problem: helper.problem,
     close,
   };

@@ -15,6 +15,9 @@ export async function readProc(pid: number, name: string): Promise<string | unde
   }
 }
 
+/** sysconf(_SC_CLK_TCK) on every Linux that Node runs on: what `cpuTicks` count. */
+export const clockTicksPerSecond = 100;
+
 export interface ProcStat {
   readonly comm: string;
   readonly state: string;

@@ -11,11 +11,9 @@ import { leadHere, makeNetwork, removeNetwork } from "../network/workload-networ
 import { listRecords, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { writeBundle } from "./bundle.ts";
 import { cgroupDirs, killAll, pidsOf, removeCgroups, signalPid } from "./cgroup.ts";
-import { isAlive, residentBytes, statOf } from "./process.ts";
+import { clockTicksPerSecond, isAlive, residentBytes, statOf } from "./process.ts";
 import { mountRootfs, prepareRootfs, requireExecutable, unmountRootfs } from "./rootfs.ts";
 import { launch, shimFiles } from "./shim.ts";
-
-const clockTicksPerSecond = 100; // sysconf(_SC_CLK_TCK) on every Linux that Node runs on
 
 export const statusOf = (record: WorkloadRecord): WorkloadStatus => ({
   name: record.spec.name,

@@ -18,7 +18,7 @@ import { type Host, workloadDir } from "../host.ts";
 import { sendImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
-import { type Ahead, copyAhead } from "../memory/ahead.ts";
+import { type Ahead, copyAhead, type LinkRates } from "../memory/ahead.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { servePages } from "../memory/page-tunnel.ts";
@@ -50,7 +50,7 @@ interface Session {
 
 export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dirty: DirtyRate, abilities: () => Abilities): SourceSide {
   /** Bytes a second to a node, as the last move found it. */
-  const rates = new Map<string, number>();
+  const rates = new Map<string, LinkRates>();
   /** What the last preflight of a workload was told. */
   const told = new Map<string, KnownRates>();
   const sessions = new Map<string, Session>();
@@ -156,7 +156,10 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       // All that can be there before the workload stops: the way to the target, criu, and whoever changes the routes.
       const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "images" }, signal);
       const sender = createImageSender(channel.socket, channel.reader, images);
-      const tracker = await session.ahead?.ready(signal);
+      const tracker = await session.ahead?.ready(signal).catch((caught: unknown) => {
+        channel.socket.destroy();
+        throw caught;
+      });
       await faultpoint("freeze.after_last_pass");
       // Memory that could not be copied ahead travels as if nobody had tried: the target hears which way.
       const isLate = mode === "pre-copy" && tracker === undefined;

@@ -266,7 +266,7 @@ export type MemoryCopy = Message<"aether.v2.MemoryCopy"> & {
   predicted?: MoveForecast | undefined;
 
   /**
-   * How the pages travelled: "plain" or "zstd", over so many connections, and why.
+   * How the pages travelled: "plain" or "zstd", and what that made of them.
    *
    * @generated from field: string transport = 12;
    */

@@ -1,0 +1,37 @@
+import { randomBytes } from "node:crypto";
+import { PassThrough, Readable, Writable } from "node:stream";
+import { describe, expect, it } from "vitest";
+import { chooseTransport, sendPages, takePages } from "./transport.ts";
+
+const collect = (into: Buffer[]) =>
+  new Writable({
+    write(chunk: Buffer, _encoding, done) {
+      into.push(chunk);
+      done();
+    },
+  });
+
+describe("the way of pages", () => {
+  it("is compressed on a slow link only, and never on an unknown one", () => {
+    expect(chooseTransport(undefined)).toBe("plain");
+    expect(chooseTransport(60e6)).toBe("zstd");
+    expect(chooseTransport(600e6)).toBe("plain");
+  });
+
+  it.each(["plain", "zstd"] as const)("carries every byte: %s", async (transport) => {
+    const pages = Buffer.concat([randomBytes(300_000), Buffer.alloc(2_000_000, "page")]);
+    const [wire, out]: [Buffer[], Buffer[]] = [[], []];
+    const link = new PassThrough();
+    link.on("data", (chunk: Buffer) => wire.push(chunk));
+    await Promise.all([
+      sendPages(Readable.from([pages.subarray(0, 7), pages.subarray(7)]), link, transport),
+      takePages(link, collect(out), transport),
+    ]);
+    expect(Buffer.concat(out).equals(pages)).toBe(true);
+    expect(Buffer.concat(wire).length < pages.length / 2).toBe(transport === "zstd");
+  });
+
+  it("fails where what comes is not compressed as was said", async () => {
+    await expect(takePages(Readable.from([randomBytes(100_000)]), collect([]), "zstd")).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
+  });
+});
