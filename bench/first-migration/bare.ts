@@ -22,7 +22,8 @@ export interface BareOptions {
   readonly isLazy?: boolean;
   /** Begins when the redis is filled; what it answers ends it. */
   readonly beside?: (enter: readonly string[], address: string) => { stop(): Promise<{ wrongCount: number; error: string | null }> };
-  /** The client is watched for so long after the move, ms. */
+  /** The client is watched for so long before and after the move, ms. */
+  readonly settleMs?: number;
   readonly afterMs?: number;
 }
 
@@ -67,7 +68,7 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, 
       },
     );
     const seen = readAll(probe);
-    await sleep(1500);
+    await sleep(options.settleMs ?? 1500);
     const namespaceInode = (await stat(`/run/netns/${hosts.names.sourcePod}`)).ino;
     const common = ["-D", images, "-v1", "--tcp-established", "--shell-job", "--network-lock", "skip"];
     const startedMs = performance.now();

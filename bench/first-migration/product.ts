@@ -18,10 +18,11 @@ interface MigrationJson {
   readonly createdAt: string;
   readonly endedAt?: string;
   readonly error?: { readonly code: string; readonly message: string };
-  readonly memory?: { readonly rounds?: readonly { readonly sentBytes?: string }[] };
+  readonly memory?: { readonly rounds?: readonly { readonly sentBytes?: string; readonly durationMs?: number }[] };
   readonly phases?: readonly { readonly name: string; readonly durationMs?: number }[];
   readonly receipt?: {
     readonly freezeMs?: number;
+    readonly totalMs?: number;
     readonly isWhole?: boolean;
     readonly leftSource?: { readonly images?: readonly { readonly name: string; readonly bytes?: string }[] };
     readonly network?: { readonly resetsSent?: number; readonly packetsHeld?: number };
@@ -75,12 +76,12 @@ export async function measureMove(
   address: string,
   target: string,
   mode: string,
-  afterMs = 2500,
+  { settleMs = 1500, afterMs = 2500 }: { readonly settleMs?: number; readonly afterMs?: number } = {},
 ): Promise<Measured> {
   const probe = spawn(process.execPath, [join(import.meta.dirname, "probe.ts"), address], { stdio: ["ignore", "pipe", "inherit"] });
   const seen = readAll(probe);
   try {
-    await sleep(1500);
+    await sleep(settleMs);
     const busy = busySeconds();
     const started = await call<{ migration: MigrationJson }>(cloud, "POST", `/api/v2/workloads/${name}:migrate`, {
       targetNodeId: target,
@@ -118,6 +119,8 @@ export async function measureMove(
         over50MsSoonAfter: saw.over50MsSoonAfter,
         cpuSeconds,
         sentBytes: sentBytes(ended),
+        safeMs: ended.receipt?.totalMs ?? Number.NaN,
+        linkBytesPerSecond: linkRate(ended),
       },
     };
   } finally {
@@ -132,6 +135,12 @@ function sentBytes({ memory, receipt }: MigrationJson): number {
     (sum, one) => sum + Number(one),
     0,
   );
+}
+
+/** Of the largest pass; NaN where nothing was copied ahead. */
+function linkRate({ memory }: MigrationJson): number {
+  const [largest] = [...(memory?.rounds ?? [])].sort((a, b) => Number(b.sentBytes ?? 0) - Number(a.sentBytes ?? 0));
+  return largest === undefined ? Number.NaN : (Number(largest.sentBytes ?? 0) / (largest.durationMs ?? Number.NaN)) * 1000;
 }
 
 function readAll(child: ChildProcess): Promise<string> {

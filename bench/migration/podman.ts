@@ -2,18 +2,25 @@
 // address only there). Why it cannot be done here, where it cannot, is an answer too.
 import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import type { BareOptions, Measured } from "../first-migration/bare.ts";
 import { busySeconds } from "../first-migration/cpu.ts";
 
 const image = "localhost/aether-bench-redis";
 const name = "aether-bench-redis";
+// runc raises limits to podman's defaults, which a root without CAP_SYS_RESOURCE may not: limits below one's own are given instead.
+const runtime = ["--runtime", "/usr/sbin/runc"];
+const limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000"];
 
-const podman = (args: readonly string[], deadlineMs = 120_000) => run("podman", args, { deadlineMs });
+export interface Podman {
+  measure(memoryMb: number, options: BareOptions): Promise<Measured>;
+}
 
-/** An image of this machine's own redis and the libraries that it needs. Throws with the reason where podman does not work here. */
-export async function preparePodman(): Promise<void> {
+/** An image of this machine's own redis and the libraries that it needs. Throws with the reason where podman does not work here. @param criu which podman then calls */
+export async function openPodman(criu: string): Promise<Podman> {
+  const env = { PATH: `${dirname(criu)}:${process.env.PATH ?? ""}` };
+  const podman = (args: readonly string[], okCodes = [0]) => run("podman", args, { deadlineMs: 120_000, env, okCodes });
   const dir = await mkdtemp("/var/tmp/aether-podman-");
   try {
     const libraries = (await run("ldd", ["/usr/bin/redis-server"], { deadlineMs: 10_000 })).stdout.match(/\/\S+/g) ?? [];
@@ -21,59 +28,72 @@ export async function preparePodman(): Promise<void> {
     await run("tar", ["-chf", tar, "/usr/bin/redis-server", ...libraries], { deadlineMs: 60_000 });
     await podman(["import", tar, image]);
     await podman(["rm", "-f", "-i", name]);
-    await podman(["run", "--rm", "--runtime", "/usr/sbin/runc", image, "/usr/bin/redis-server", "--version"]);
+    await podman(["run", "--rm", ...runtime, ...limits, image, "/usr/bin/redis-server", "--version"]);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
-}
 
-export async function measurePodman(memoryMb: number, options: BareOptions): Promise<Measured> {
-  const dir = await mkdtemp("/dev/shm/aether-podman-");
-  const archive = join(dir, "checkpoint.tar");
-  const redis = ["/usr/bin/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"];
-  try {
-    await podman(["run", "-d", "--name", name, "--runtime", "/usr/sbin/runc", "--security-opt", "seccomp=unconfined", image, ...redis]);
-    const address = (await podman(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", name])).stdout.trim();
-    await until("redis to answer", 100, 20_000, async () =>
-      (await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] })).stdout.includes("PONG") ? true : undefined,
-    );
-    const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
-    await run("redis-cli", ["-h", address, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))], {
-      deadlineMs: 120_000,
-    });
-    const load = options.beside?.([], address);
-    const probe = spawn(process.execPath, [join(import.meta.dirname, "../first-migration/probe.ts"), address], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    let text = "";
-    probe.stdout.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-    });
-    const closed = new Promise((resolve) => probe.once("close", resolve));
-    await sleep(1500);
-    const startedMs = performance.now();
-    const busy = busySeconds();
-    await podman(["container", "checkpoint", "--tcp-established", "--compress", "none", "--export", archive, name]);
-    await podman(["rm", "-f", "-i", name]);
-    await podman(["container", "restore", "--tcp-established", "--runtime", "/usr/sbin/runc", "--import", archive]);
-    const endedMs = performance.now();
-    const cpuSeconds = busySeconds() - busy;
-    await sleep((options.afterMs ?? 2500) + 2 * (endedMs - startedMs));
-    probe.kill("SIGTERM");
-    await closed;
-    const wrote = await load?.stop();
-    const saw = JSON.parse(text);
-    return {
-      freezeMs: endedMs - startedMs,
-      gapMs: saw.gapMs,
-      totalMs: endedMs - startedMs,
-      worstAfterMs: saw.worstAfterMs,
-      wrongCount: saw.wrongCount + (wrote?.wrongCount ?? 0),
-      error: saw.error ?? wrote?.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
-      detail: { worstSoonAfterMs: saw.worstSoonAfterMs, over50MsSoonAfter: saw.over50MsSoonAfter, cpuSeconds, sentBytes: Number.NaN },
-    };
-  } finally {
-    await run("podman", ["rm", "-f", "-i", name], { deadlineMs: 60_000, okCodes: [0, 1, 125] });
-    await rm(dir, { recursive: true, force: true });
-  }
+  return {
+    async measure(memoryMb, options) {
+      const work = await mkdtemp("/dev/shm/aether-podman-");
+      const archive = join(work, "checkpoint.tar");
+      const redis = ["/usr/bin/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"];
+      try {
+        await podman(["rm", "-f", "-i", name]);
+        await podman(["run", "-d", "--name", name, ...runtime, ...limits, "--security-opt", "seccomp=unconfined", image, ...redis]);
+        const address = (await podman(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", name])).stdout.trim();
+        await until("redis to answer", 100, 20_000, async () =>
+          (await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] })).stdout.includes("PONG")
+            ? true
+            : undefined,
+        );
+        const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
+        await run("redis-cli", ["-h", address, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))], {
+          deadlineMs: 120_000,
+        });
+        const load = options.beside?.([], address);
+        const probe = spawn(process.execPath, [join(import.meta.dirname, "../first-migration/probe.ts"), address], {
+          stdio: ["ignore", "pipe", "inherit"],
+        });
+        let text = "";
+        probe.stdout.on("data", (chunk: Buffer) => {
+          text += chunk.toString();
+        });
+        const closed = new Promise((resolve) => probe.once("close", resolve));
+        await sleep(options.settleMs ?? 1500);
+        const startedMs = performance.now();
+        const busy = busySeconds();
+        await podman(["container", "checkpoint", "--tcp-established", "--compress", "none", "--export", archive, name]);
+        const stoppedMs = performance.now();
+        await podman(["rm", "-f", "-i", name]);
+        await podman(["container", "restore", "--tcp-established", ...runtime, "--import", archive]);
+        const endedMs = performance.now();
+        const cpuSeconds = busySeconds() - busy;
+        await sleep((options.afterMs ?? 2500) + 2 * (endedMs - startedMs));
+        probe.kill("SIGTERM");
+        await closed;
+        const wrote = await load?.stop();
+        const saw = JSON.parse(text);
+        return {
+          freezeMs: endedMs - startedMs,
+          gapMs: saw.gapMs,
+          totalMs: endedMs - startedMs,
+          worstAfterMs: saw.worstAfterMs,
+          wrongCount: saw.wrongCount + (wrote?.wrongCount ?? 0),
+          error: saw.error ?? wrote?.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
+          detail: {
+            "podman.checkpoint": stoppedMs - startedMs,
+            "podman.restore": endedMs - stoppedMs,
+            worstSoonAfterMs: saw.worstSoonAfterMs,
+            over50MsSoonAfter: saw.over50MsSoonAfter,
+            cpuSeconds,
+            sentBytes: Number.NaN,
+          },
+        };
+      } finally {
+        await podman(["rm", "-f", "-i", name], [0, 1, 125]);
+        await rm(work, { recursive: true, force: true });
+      }
+    },
+  };
 }

@@ -1,5 +1,6 @@
-// The table of all that was measured: medians and the 99th percentile by nearest rank (with 15 samples that is the largest), ratios to stop-and-copy by criu alone.
-import { type Cell, isOf, type Sample } from "./cells.ts";
+// The page of all that was measured: percentiles by nearest rank (with 15 samples the 99th is the largest), ratios to stop-and-copy by criu alone, each target met or
+// missed, and of a freeze that missed what its time was spent on.
+import { type Cell, isOf, phasesOf, type Sample } from "./cells.ts";
 
 /** Nearest rank; NaN of nothing. */
 export function percentile(values: readonly number[], share: number): number {
@@ -7,31 +8,102 @@ export function percentile(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
 
-const pair = (values: readonly number[]) => `${percentile(values, 0.5).toFixed(0)} / ${percentile(values, 0.99).toFixed(0)}`;
+const nameOf = (cell: Cell) => `${cell.memoryMb} MB, ${cell.dirtyMb} MB/s${cell.linkMbit === 0 ? "" : `, ${cell.linkMbit} Mbit/s`}`;
+const whole = (value: number) => (Number.isNaN(value) ? "-" : value.toFixed(0));
+const pair = (values: readonly number[]) => `${whole(percentile(values, 0.5))} / ${whole(percentile(values, 0.99))}`;
+const triple = (values: readonly number[]) => `${pair(values)} / ${whole(Math.max(...values))}`;
+const good = (samples: readonly Sample[]) => samples.filter((sample) => sample.error === "");
+const column = (samples: readonly Sample[], name: keyof Sample) => samples.map((sample) => Number(sample[name])).filter(Number.isFinite);
 
-export function report(cells: readonly Cell[], methods: readonly string[], samples: readonly Sample[], machine: string): string {
-  const lines = [
-    `Medians / 99th percentiles, ms. Machine: ${machine}.`,
+export function report(
+  cells: readonly Cell[],
+  methods: readonly string[],
+  samples: readonly Sample[],
+  machine: string,
+  notes: readonly string[],
+): string {
+  return [
+    "# Moves over a grid of memory and writes",
+    `Made by \`npm run bench:migration\`; every move is a line of [migration.csv](migration.csv). Machine: ${machine}.`,
+    "One redis, one client in a closed loop of 1 ms on one connection, a writer of so many MB/s beside it, two hosts that are network namespaces of one machine.",
+    "*Freeze*: from the network cut to the resume. *Gap*: the client's longest wait. *Safe*: from the request to the resume. Medians / 99th percentiles (/ largest), ms.",
     "",
-    "| memory, writes, link | method | n | freeze | client gap | worst answer in 5 s after | answers over 50 ms after | whole move | CPU s | MiB sent | gap / criu stop-and-copy | errors, wrong |",
+    ...table(cells, methods, samples),
+    "",
+    "## Targets",
+    ...targets(cells, samples),
+    "",
+    "## What a freeze is made of",
+    "Medians of phases of `aether-pre-copy`, ms; those of the target go on beside those of the source.",
+    "",
+    ...freezes(cells, samples),
+    ...(notes.length === 0 ? [] : ["", "## Not measured", ...notes.map((note) => `- ${note}`)]),
+    "",
+  ].join("\n");
+}
+
+function table(cells: readonly Cell[], methods: readonly string[], samples: readonly Sample[]): string[] {
+  const lines = [
+    "| memory, writes | method | n | freeze | client gap | safe after | worst answer after | answers over 50 ms | CPU s | MiB sent | gap / criu | errors, wrong |",
     "|---|---|---|---|---|---|---|---|---|---|---|---|",
   ];
   for (const cell of cells) {
-    const baseline = samples.filter(isOf(cell, "criu")).map((sample) => Number(sample.gap_ms));
+    const baseline = percentile(column(good(samples.filter(isOf(cell, "criu"))), "gap_ms"), 0.5);
     for (const method of methods) {
-      const of = samples.filter(isOf(cell, method));
-      if (of.length === 0) continue;
-      const good = of.filter((sample) => sample.error === "");
-      const column = (name: keyof Sample) => good.map((sample) => Number(sample[name])).filter(Number.isFinite);
-      const ratio = percentile(column("gap_ms"), 0.5) / percentile(baseline, 0.5);
-      const name = `${cell.memoryMb} MB, ${cell.dirtyMb} MB/s, ${cell.linkMbit === 0 ? "unlimited" : `${cell.linkMbit} Mbit/s`}`;
+      const all = samples.filter(isOf(cell, method));
+      const of = good(all);
+      if (all.length === 0) continue;
+      const ratio = percentile(column(of, "gap_ms"), 0.5) / baseline;
       lines.push(
-        `| ${name} | ${method} | ${of.length} | ${pair(column("freeze_ms"))} | ${pair(column("gap_ms"))} | ${pair(column("worst_after_ms"))} | ` +
-          `${pair(column("over_50_ms_after"))} | ${pair(column("total_ms"))} | ${percentile(column("cpu_s"), 0.5).toFixed(2)} | ` +
-          `${(percentile(column("sent_bytes"), 0.5) / 2 ** 20).toFixed(0)} | ${Number.isNaN(ratio) ? "-" : ratio.toFixed(2)} | ` +
-          `${of.length - good.length}, ${of.reduce((sum, sample) => sum + Number(sample.wrong), 0)} |`,
+        `| ${nameOf(cell)} | ${method} | ${all.length} | ${triple(column(of, "freeze_ms"))} | ${triple(column(of, "gap_ms"))} | ${pair(column(of, "safe_ms"))} | ` +
+          `${pair(column(of, "worst_after_ms"))} | ${pair(column(of, "over_50_ms_after"))} | ${percentile(column(of, "cpu_s"), 0.5).toFixed(1)} | ` +
+          `${whole(percentile(column(of, "sent_bytes"), 0.5) / 2 ** 20)} | ${Number.isNaN(ratio) ? "-" : ratio.toFixed(2)} | ` +
+          `${all.length - of.length}, ${all.reduce((sum, sample) => sum + Number(sample.wrong), 0)} |`,
       );
     }
   }
-  return `${lines.join("\n")}\n`;
+  return lines;
+}
+
+/** Each target of the product, cell by cell: what was reached, and what was not. */
+function targets(cells: readonly Cell[], samples: readonly Sample[]): string[] {
+  const lines: string[] = [];
+  const say = (isMet: boolean, text: string) => lines.push(`- ${isMet ? "met" : "**missed**"}: ${text}`);
+  for (const cell of cells.filter(({ linkMbit, dirtyMb }) => linkMbit === 0 && dirtyMb <= 50)) {
+    const of = good(samples.filter(isOf(cell, "aether-pre-copy")));
+    if (of.length === 0) continue;
+    const freeze = column(of, "freeze_ms");
+    const [p50, p99] = [percentile(freeze, 0.5), percentile(freeze, 0.99)];
+    say(p50 <= 100 && p99 <= 200, `${nameOf(cell)}: freeze at most 100 ms p50 and 200 p99: ${whole(p50)} and ${whole(p99)}`);
+    const over = of.map((sample) => Number(sample.gap_ms) - Number(sample.freeze_ms)).filter(Number.isFinite);
+    say(percentile(over, 0.99) <= 20, `${nameOf(cell)}: client gap at most 20 ms over its freeze: ${pair(over)}`);
+    const stalls = column(of, "over_50_ms_after");
+    say(
+      Math.max(0, ...stalls) === 0,
+      `${nameOf(cell)}: no answer over 50 ms after the resume: ${stalls.reduce((a, b) => a + b, 0)} in ${of.length} moves`,
+    );
+    const podman = percentile(column(good(samples.filter(isOf(cell, "podman"))), "gap_ms"), 0.5);
+    const gap = percentile(column(of, "gap_ms"), 0.5);
+    if (cell.memoryMb >= 1000 && Number.isFinite(podman))
+      say(podman >= 10 * gap, `${nameOf(cell)}: gap ten times shorter than podman's: ${(podman / gap).toFixed(1)} times`);
+    const rate = percentile(column(of, "link_bytes_s"), 0.5);
+    if (cell.memoryMb >= 256 && Number.isFinite(rate))
+      say(rate >= 1e9, `${nameOf(cell)}: 1 GB/s over loopback on a pair of cores: ${(rate / 1e9).toFixed(2)}, in the largest pass`);
+  }
+  return lines;
+}
+
+function freezes(cells: readonly Cell[], samples: readonly Sample[]): string[] {
+  const measured = cells
+    .map((cell) => ({ cell, of: good(samples.filter(isOf(cell, "aether-pre-copy"))).map(phasesOf) }))
+    .filter(({ of }) => of.length > 0);
+  const isInside = (name: string) =>
+    /^(freeze|transfer|restore|commit|resume)\./.test(name) && name !== "resume.health" && name !== "restore.wait";
+  const names = [...new Set(measured.flatMap(({ of }) => of.flatMap((phases) => [...phases.keys()])))].filter(isInside);
+  const values = (of: readonly Map<string, number>[], name: string) => of.flatMap((phases) => phases.get(name) ?? []);
+  return [
+    `| phase | ${measured.map(({ cell }) => nameOf(cell)).join(" | ")} |`,
+    `|---|${measured.map(() => "---").join("|")}|`,
+    ...names.map((name) => `| ${name} | ${measured.map(({ of }) => percentile(values(of, name), 0.5).toFixed(1)).join(" | ")} |`),
+  ];
 }

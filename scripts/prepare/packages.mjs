@@ -39,6 +39,18 @@ const SYSTEM_PACKAGES = [
     testsOnly: true,
     service: "postgresql",
   },
+  {
+    name: "gcc-aarch64-linux-gnu",
+    command: "aarch64-linux-gnu-gcc",
+    why: "the native program is compiled for arm64 too",
+    testsOnly: true,
+  },
+  {
+    name: "libc6-dev-arm64-cross",
+    command: "/usr/aarch64-linux-gnu/include/stdio.h",
+    why: "the native program is compiled for arm64 too",
+    testsOnly: true,
+  },
   { name: "chromium", command: "chromium", why: "the dashboard is tested in a real browser", testsOnly: true },
 ];
 
