@@ -14,7 +14,11 @@ export interface Misfit {
 export type KnownNeeds = Partial<Omit<WorkloadNeeds, "$typeName" | "$unknown">>;
 export type KnownNode = Partial<
   Pick<NodeCapabilities, "arch" | "cpuFeatures" | "xsaveComponents" | "kernelVersion" | "cgroupVersion" | "pidLimit" | "timeNamespace">
-> & { readonly criuVersion?: string };
+> & {
+  readonly criuVersion?: string;
+  /** Free now. */
+  readonly memoryAvailableBytes?: bigint;
+};
 
 export function targetMisfits(needs: KnownNeeds, node: KnownNode): { blockers: Misfit[]; warnings: Misfit[] } {
   const blockers: Misfit[] = [];
@@ -59,6 +63,29 @@ export function targetMisfits(needs: KnownNeeds, node: KnownNode): { blockers: M
       `it has ${needs.threadCount} threads, and the target allows ${pidLimit} in all`,
       "Raise kernel.pid_max on the target.",
     );
+  const [needed, free] = [needs.memoryBytes ?? 0n, node.memoryAvailableBytes ?? 0n];
+  if (free > 0n && needed + spareBytes > free)
+    say(
+      blockers,
+      "MEMORY_SHORT",
+      `it holds ${mebibytes(needed)} MiB, and the target has ${mebibytes(free)} MiB free, of which ${mebibytes(spareBytes)} must stay so`,
+      "Choose a larger target, or free memory there.",
+    );
+  else if (free > 0n && (needs.memoryLimitBytes ?? 0n) > free)
+    say(
+      warnings,
+      "MEMORY_LIMIT",
+      `it may grow to ${mebibytes(needs.memoryLimitBytes ?? 0n)} MiB, and the target has ${mebibytes(free)} MiB free`,
+      "Choose a larger target: there the kernel may have to end it before its own limit does.",
+    );
+  const pair = node.kernelVersion && node.criuVersion ? brokenPair(node.criuVersion, node.kernelVersion) : undefined;
+  if (pair !== undefined)
+    say(
+      warnings,
+      "CRIU_KERNEL_PAIR",
+      `CRIU ${node.criuVersion} was seen to fail on kernels such as the target's ${node.kernelVersion}: ${pair}`,
+      "Update CRIU there (npm run prepare:machine installs one that fits the kernel).",
+    );
   if (needs.criuVersion && node.criuVersion && compareVersions(node.criuVersion, needs.criuVersion) < 0)
     say(
       blockers,
@@ -81,6 +108,23 @@ export function targetMisfits(needs: KnownNeeds, node: KnownNode): { blockers: M
       "A program that reads its own limits from /sys/fs/cgroup finds other files after a move.",
     );
   return { blockers, warnings };
+}
+
+/** Beside the workload itself, on a target: the images pass through memory. As the planner has it. */
+const spareBytes = 64n << 20n;
+const mebibytes = (bytes: bigint): string => String(bytes >> 20n);
+
+/**
+ * Pairs that were tried and failed: CRIU before the first number, on kernels from the second one on. A warning only, since a distribution may have mended its
+ * own; a node's trial checkpoint decides whether it is taken at all.
+ */
+const brokenPairs: readonly (readonly [string, string, string])[] = [
+  ["3.18", "6.13", "it does not know where these kernels keep the clock's page (vdso)"],
+  ["4.2", "6.16", "it cannot read the options of TCP sockets there"],
+];
+
+function brokenPair(criu: string, kernel: string): string | undefined {
+  return brokenPairs.find(([fixedIn, from]) => compareVersions(criu, fixedIn) < 0 && compareVersions(kernel, from) >= 0)?.[2];
 }
 
 /** Major and minor (and patch, where both have it) numbers; what follows them says nothing of what works together. */

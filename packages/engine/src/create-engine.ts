@@ -18,10 +18,12 @@ import { createDirtyRate } from "./memory/dirty-rate.ts";
 import { noAbilities } from "./memory/mode.ts";
 import { liftThrottle } from "./memory/throttle.ts";
 import { endHold } from "./network/hold.ts";
+import { createLayerSizes } from "./preflight/layer-sizes.ts";
 import { inspect } from "./preflight/preflight.ts";
 import { forgetRecord, listRecords } from "./record.ts";
 import { emptyDir } from "./runtime/bundle.ts";
 import { thaw } from "./runtime/cgroup.ts";
+import { writableBytes } from "./runtime/rootfs.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
@@ -53,6 +55,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const watch = createKernelWatch(host);
   const dirty = createDirtyRate(host);
   let abilities = noAbilities;
+  const sizes = createLayerSizes(async (workload) => (await writableBytes(host, workload)).bytes);
   const snapshots = createSnapshots(host, () => abilities);
 
   return {
@@ -90,7 +93,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       };
       return result;
     },
-    inspect: (workload, signal) => inspect(host, workload, abilities, signal),
+    inspect: (workload, signal) => inspect(host, workload, abilities, sizes, signal),
     link: { address: link.address, port: link.port },
     async recover(signal) {
       await endOrphanedCriu(host);

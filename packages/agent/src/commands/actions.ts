@@ -115,7 +115,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     lanes: workloadLane,
     isEpochBound: true,
     async run(action, { engine, command }, signal) {
-      const target = targetCapabilities(action.targetCapabilities);
+      const target = targetCapabilities(action.targetCapabilities, action.targetMemoryAvailableBytes);
       const report = await engine.source.preflight(
         workloadOf(command),
         modeFromProto(action.requestedMode),

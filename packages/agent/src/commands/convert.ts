@@ -129,13 +129,13 @@ const protoModes = {
 } as const;
 
 /** What the source may count on. Asked without a target in mind, lazy pages are taken to work there as here. */
-export function targetCapabilities(capabilities: NodeCapabilities | undefined): TargetCapabilities {
+export function targetCapabilities(capabilities: NodeCapabilities | undefined, memoryAvailableBytes = 0n): TargetCapabilities {
   if (capabilities === undefined) return { lazyPages: true };
   const { lazyPages, cpuFeatures, xsaveComponents, arch, kernelVersion, cgroupVersion, pidLimit, timeNamespace } = capabilities;
   // An agent of before this list says no xsave components, and then nothing of time namespaces either.
   const isSaid = xsaveComponents.length > 0 || cgroupVersion > 0;
   const more = isSaid ? { xsaveComponents, cgroupVersion, pidLimit, timeNamespace } : {};
-  return { lazyPages, cpuFeatures, criuVersion: capabilities.criu?.version ?? "", arch, kernelVersion, ...more };
+  return { lazyPages, memoryAvailableBytes, cpuFeatures, criuVersion: capabilities.criu?.version ?? "", arch, kernelVersion, ...more };
 }
 
 export const needsToProto = (needs: KnownNeeds): MessageInitShape<typeof WorkloadNeedsSchema> => ({ ...needs });

@@ -102,6 +102,28 @@ export const kernelChecks: readonly Check[] = [
     },
   },
   {
+    name: "io_uring",
+    title: "io_uring of workloads",
+    why: "a checkpoint cannot hold one, and Node.js servers keep one wherever the kernel lets them",
+    async run() {
+      const setting = "/proc/sys/kernel/io_uring_disabled";
+      if (!(await isThere(setting)))
+        return {
+          status: "warn",
+          detail: "this kernel cannot deny it (before 6.6), so a Node.js server cannot move",
+          mend: "use a kernel of 6.6 or later, or run such servers elsewhere",
+        };
+      const level = await readNumber(setting);
+      if (level > 0)
+        return { status: "ok", detail: `denied to workloads (kernel.io_uring_disabled=${level}): Node.js servers poll by epoll` };
+      return {
+        status: "warn",
+        detail: "allowed to workloads: a Node.js server that is started here cannot move",
+        mend: "sysctl -w kernel.io_uring_disabled=1 (workloads lack CAP_SYS_ADMIN; programs of the host that have it go on), then start such workloads anew",
+      };
+    },
+  },
+  {
     name: "userfaultfd",
     title: "userfaultfd",
     why: "post-copy: the workload resumes at once and its pages follow",

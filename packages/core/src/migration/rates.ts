@@ -1,15 +1,19 @@
 // What is known of a pair's link and a workload's writes before a move: its forecast is made from it.
+import { NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { z } from "zod";
 import type { Db } from "../db/database.ts";
+import { fromColumnOrNone } from "../db/proto.ts";
 
 export interface PairRates {
   /** Bytes a second; 0: not known. */
   readonly link: number;
   readonly dirty: number;
   readonly basis: string;
+  /** Memory that the target has free, bytes; 0: not known. */
+  readonly targetFreeBytes: number;
 }
 
-export const unknownRates: PairRates = { link: 0, dirty: 0, basis: "" };
+export const unknownRates: PairRates = { link: 0, dirty: 0, basis: "", targetFreeBytes: 0 };
 
 /** Samples of a minute of telemetry, as far as they say how fast memory is written. */
 const samplesOfWrites = z.array(z.object({ dirtyBytesPerSecond: z.number().optional(), dirtySource: z.string().optional() })).catch([]);
@@ -28,7 +32,7 @@ export function writesOf(samples: unknown): { readonly bytesPerSecond: number; r
 
 /** From the last five moves between the two nodes, either way, and the newest minute of telemetry of the last five. */
 export async function readPairRates(db: Db, workload: string, source: string, target: string, nowMs: number): Promise<PairRates> {
-  const [moves, telemetry] = await Promise.all([
+  const [moves, telemetry, node] = await Promise.all([
     db
       .selectFrom("move_measurements")
       .select("bytes_per_second")
@@ -46,6 +50,7 @@ export async function readPairRates(db: Db, workload: string, source: string, ta
       .orderBy("minute", "desc")
       .limit(1)
       .executeTakeFirst(),
+    db.selectFrom("nodes").select("usage").where("id", "=", target).executeTakeFirst(),
   ]);
   const measured = moves.flatMap(({ bytes_per_second: rate }) => rate ?? []).sort((a, b) => a - b);
   const link = measured[Math.floor(measured.length / 2)] ?? 0;
@@ -56,5 +61,10 @@ export async function readPairRates(db: Db, workload: string, source: string, ta
       : "the link is assumed",
     ...(writes === undefined ? [] : ["its writes by telemetry"]),
   ];
-  return { link, dirty: writes?.bytesPerSecond ?? 0, basis: basis.join(", ") };
+  return {
+    link,
+    dirty: writes?.bytesPerSecond ?? 0,
+    basis: basis.join(", "),
+    targetFreeBytes: Number(fromColumnOrNone(NodeUsageSchema, node?.usage ?? null)?.memoryAvailableBytes ?? 0),
+  };
 }

@@ -13,6 +13,7 @@ beforeAll(async () => {
   cloud = await startMovingCloud({ config: { heartbeat: { intervalMs: 1000, lostAfterMs: 1500 }, moves: { atOnce: 1 } } });
   await run("safe", "n1", "ON_NODE_LOST_RESTORE");
   await run("held", "n1", "ON_NODE_LOST_HOLD");
+  await run("torn", "n1", "ON_NODE_LOST_RESTORE");
 }, 60_000);
 afterAll(() => cloud.stop());
 
@@ -33,7 +34,9 @@ it("a workload with an objective has a snapshot that often by itself, made with 
 
 describe("a node that dies with its workloads", () => {
   it("leaves back only those that say so, from their newest snapshot, once the node is known to be dead", async () => {
-    for (const name of ["safe", "held"]) expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
+    for (const name of ["safe", "held", "torn", "torn", "torn"])
+      expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
+    cloud.damaged.set("torn", 2);
     expect((await cloud.core.call("POST", "/api/v2/guards:pause", {})).status).toBe(200);
     cloud.lose("n1", 1);
     await until("both to be lost", 100, 10_000, async () => ((await workload("held")).state === "WORKLOAD_STATE_LOST" ? true : undefined));
@@ -48,7 +51,17 @@ describe("a node that dies with its workloads", () => {
     expect(cloud.agents.get("n2")?.commands.map((command) => command.action.case)).toContain("restoreSnapshot");
     const { decisions } = (await cloud.core.call("GET", "/api/v2/decisions?nodeId=n1")).body;
     expect(decisions.map((each: { rule: string }) => each.rule)).toContain("node-dead-restore");
-  }, 60_000);
+    // Two of its snapshots are damaged: the newest whole one is found, and the others are known for what they are.
+    const torn = await until("the torn one to be back", 200, 40_000, async () => {
+      const now = await workload("torn");
+      return now.state === "WORKLOAD_STATE_RUNNING" ? now : undefined;
+    });
+    expect(torn).toMatchObject({ nodeId: "n2", epoch: "4" });
+    const { snapshots } = (await cloud.core.call("GET", "/api/v2/snapshots?workload=torn")).body;
+    const states = snapshots.sort((a: { createdAt: string }, b: { createdAt: string }) => (a.createdAt < b.createdAt ? 1 : -1));
+    const word = ({ state }: { state: string }) => state.replace("SNAPSHOT_STATE_", "");
+    expect(states.map(word)).toEqual(["CORRUPT", "CORRUPT", "READY", "READY"]); // the newest is the reflex's
+  }, 90_000);
 });
 
 describe("a node that somebody declares dead", () => {
@@ -85,6 +98,7 @@ describe("a node that somebody declares dead", () => {
       ["byhand", "stays"],
       ["reflexed", "has"],
       ["safe", "comes"],
+      ["torn", "comes"],
       ["word", "comes"],
     ]);
     expect((await cloud.core.call("GET", "/api/v2/nodes/n2")).body.node.declaredDeadAt).toBeUndefined();

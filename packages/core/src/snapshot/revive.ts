@@ -16,6 +16,7 @@ import { readReflexSteps, recordReflex } from "../reflex/reflex.ts";
 import type { Converge } from "../workload/converge.ts";
 import type { Offers } from "../workload/offers.ts";
 import { placeNext } from "../workload/store.ts";
+import { fallBack, revivedFrom } from "./fall-back.ts";
 
 export interface ReviveOptions {
   readonly db: Db;
@@ -66,6 +67,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       if (await revive(lost).catch((caught: unknown) => void log.warn({ err: caught, workload: row.name }, "revive.waits")))
         revived.push(row.name);
     }
+    for (const name of await fallBack(db, events)) goOn(name);
     return revived;
   }
 
@@ -84,11 +86,13 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
     const target = await options.offers.place("", { memoryLimitBytes: lost.memoryLimitBytes });
     if (!(await place(lost, snapshot, target))) return false;
     log.warn({ workload: lost.name, snapshot: snapshot.id, from: lost.nodeId, to: target }, "revive.begun");
-    // The converging goes on by itself whatever this call sees of it.
-    options.converge
-      .converge(lost.name, stopping.signal)
-      .catch((caught: unknown) => log.warn({ err: caught, workload: lost.name }, "revive.failed"));
+    goOn(lost.name);
     return true;
+  }
+
+  /** The converging goes on by itself whatever this call sees of it. */
+  function goOn(workload: string): void {
+    options.converge.converge(workload, stopping.signal).catch((caught: unknown) => log.warn({ err: caught, workload }, "revive.failed"));
   }
 
   /** A snapshot that the node made by its reflex in its last seconds is in the store, and nobody has told us. */
@@ -132,7 +136,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
         .returning("name")
         .executeTakeFirst();
       if (taken === undefined) return false;
-      const epoch = await placeNext(tx, lost.name, target, `restore/${snapshot.id}`, lost.epoch + 1);
+      const epoch = await placeNext(tx, lost.name, target, `${revivedFrom}${snapshot.id}`, lost.epoch + 1);
       const ageSeconds = Math.round((nowMs() - snapshot.created_at.getTime()) / 1000);
       const reason = `${lost.nodeId} ${lost.why}: ${lost.name} is restored on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
       await tx

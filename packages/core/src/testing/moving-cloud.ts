@@ -21,6 +21,8 @@ export interface MovingCloud {
   readonly core: CoreUnderTest;
   readonly agents: ReadonlyMap<string, ConnectedAgent>;
   /** What the metadata service announces now. */
+  /** So many of a workload's newest snapshots are damaged. */
+  readonly damaged: Map<string, number>;
   readonly announced: ReadonlyMap<string, string>;
   /** Sends one report of the client of this workload; `over` is what it saw otherwise. */
   report(workload: string, over?: Record<string, unknown>): Promise<number>;
@@ -85,12 +87,19 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
   await new Promise<void>((resolve) => lab.listen(socketPath, resolve));
   const core = await startCore({ ...options.config, drill: { injector: socketPath } });
 
+  const damaged = new Map<string, number>();
   const identities = new Map<string, IdentityMaterial>();
   async function connect(nodeId: string): Promise<void> {
     const identity = identities.get(nodeId) ?? (await enrol(core, nodeId));
     identities.set(nodeId, identity);
     const answer = async (command: Command): Promise<Answer> => {
       await sleep(stepMs);
+      const { action } = command;
+      const left = damaged.get(command.workload) ?? 0;
+      if (action.case === "restoreSnapshot" && left > 0) {
+        damaged.set(command.workload, left - 1);
+        return { outcome: CommandOutcome.FAILED, error: { code: "SNAPSHOT_CORRUPT", message: "a chunk of it is missing" } };
+      }
       return answerOf(command);
     };
     const agent = await connectAgent(core, identity, answer, [], undefined, factsOf(nodeId));
@@ -110,6 +119,7 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
     core,
     agents,
     announced,
+    damaged,
     async report(workload, over = {}) {
       const untilMs = Date.now();
       const body = {

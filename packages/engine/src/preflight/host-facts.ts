@@ -25,9 +25,16 @@ async function read(): Promise<HostFacts> {
     xsaveComponents: arch() === "x64" ? xsaveComponents(cpuFeatures) : [],
     kernelVersion: release(),
     cgroupVersion: (await isThere("/sys/fs/cgroup/cgroup.controllers")) ? 2 : 1,
-    pidLimit: Number((await readTextIfThere("/proc/sys/kernel/pid_max")) ?? 0),
+    pidLimit: await pidLimit(),
     timeNamespace: await isThere("/proc/self/ns/time"),
   };
+}
+
+/** How many threads the machine can have: by their numbers, and by its memory (proc(5)). 0: it does not say. */
+async function pidLimit(): Promise<number> {
+  const texts = await Promise.all(["pid_max", "threads-max"].map((name) => readTextIfThere(`/proc/sys/kernel/${name}`)));
+  const limits = texts.flatMap((text) => (text === undefined ? [] : [Number(text)]));
+  return limits.length === 0 ? 0 : Math.min(...limits);
 }
 
 /** The features that every CPU has: a process may run on any of them. x86 says "flags", arm64 "Features". */

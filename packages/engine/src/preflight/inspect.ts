@@ -2,7 +2,7 @@
 import type { KnownNeeds } from "@aether/contract";
 import type { Finding, HostFacts } from "../engine.ts";
 import { readProc } from "../runtime/process.ts";
-import { judgeOpenFile } from "./descriptors.ts";
+import { judgeOpenFile, noRing } from "./descriptors.ts";
 import { canReadLimitsOfOthers, needsOf } from "./needs.ts";
 import { openedBy } from "./open-files.ts";
 import { socketKindFindings, unixFindings } from "./sockets.ts";
@@ -50,7 +50,7 @@ async function processFindings(pid: number, before: readonly Finding[]): Promise
     });
   const maps = (await readProc(pid, "maps")) ?? "";
   if (maps.includes("anon_inode:[io_uring]") && !before.some(({ code }) => code === "IO_URING_IN_USE"))
-    found.push({ code: "IO_URING_IN_USE", message: "an io_uring is mapped", mend: "Switch io_uring off in the application.", subject });
+    found.push({ code: "IO_URING_IN_USE", message: "an io_uring is mapped", mend: noRing, subject });
   const device = /\s(\/dev\/(?:nvidia|dri\/|kfd|accel\/)\S*)/.exec(maps)?.[1];
   if (device !== undefined)
     found.push({

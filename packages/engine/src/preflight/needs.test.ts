@@ -44,6 +44,10 @@ describe("a target", () => {
     kernelVersion: "6.8.1",
     criuVersion: "4.2.1",
     threadCount: 9,
+    cgroupVersion: 2,
+    timeNamespace: true,
+    memoryBytes: 500n << 20n,
+    memoryLimitBytes: 1n << 30n,
   };
   const node = {
     arch: "x86_64",
@@ -68,7 +72,19 @@ describe("a target", () => {
     ["CRIU_OLDER", { criuVersion: "4.1.1" }],
     ["KERNEL_OLDER", { kernelVersion: "6.1.99" }],
     ["PID_LIMIT", { pidLimit: 10n }],
+    ["MEMORY_SHORT", { memoryAvailableBytes: 500n << 20n }],
+    ["MEMORY_LIMIT", { memoryAvailableBytes: 700n << 20n }],
+    ["CGROUP_VERSION", { cgroupVersion: 1 }],
+    ["TIME_NAMESPACE_MISSING", { timeNamespace: false }],
   ])("is refused or warned of by name: %s", (code, more) => expect(codes(more)).toEqual([code]));
+  it.each([
+    ["3.17.1", "6.14.2", ["CRIU_KERNEL_PAIR"]],
+    ["4.1.1", "6.16.0", ["CRIU_KERNEL_PAIR"]],
+    ["4.1.1", "6.15.9", []],
+    ["4.2.1", "6.18.0", []],
+  ])("with CRIU %s on kernel %s is warned of where that pair was seen to fail", (criuVersion, kernelVersion, expected) =>
+    expect(targetMisfits({}, { criuVersion, kernelVersion }).warnings.map(({ code }) => code)).toEqual(expected),
+  );
   it("that lacks features is told how the workload could do without them", () =>
     expect(targetMisfits(needs, { ...node, cpuFeatures: ["avx2"] }).blockers[0]?.mend).toContain(
       "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX512F",

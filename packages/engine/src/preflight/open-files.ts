@@ -1,5 +1,5 @@
 // What a process has open, as /proc shows it. Read at once: there is no disk to wait for, and this runs every half minute for each workload.
-import { readdirSync, readlinkSync, statSync } from "node:fs";
+import { readdirSync, readlinkSync, statfsSync, statSync } from "node:fs";
 import { isErrno } from "@aether/kit";
 import { readProc } from "../runtime/process.ts";
 import type { OpenFile } from "./descriptors.ts";
@@ -33,12 +33,16 @@ export async function openedBy(pid: number): Promise<Opened> {
       bytes: found?.isFile() ? found.size : 0,
       isDevice,
       device: isDevice ? `${(rdev >> 8) & 0xfff}:${(rdev & 0xff) | ((rdev >> 12) & 0xfff00)}` : "",
+      isMessageQueue: found !== undefined && !isDevice && orGone(() => statfsSync(path).type) === messageQueues,
       // stdin is /dev/null of the host: criu finds it by its device.
       isMountKnown: isDevice || mounts.has(mount ?? ""),
     });
   }
   return { files, sockets };
 }
+
+/** statfs(2): the file system of POSIX message queues (MQUEUE_MAGIC). It need not be mounted where a process can see it. */
+const messageQueues = 0x19800202;
 
 function orGone<T>(read: () => T): T | undefined {
   try {

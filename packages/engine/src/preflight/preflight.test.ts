@@ -7,6 +7,7 @@ const file = (more: Partial<OpenFile>): OpenFile => ({
   link: "/data/file",
   bytes: 0,
   isDevice: false,
+  isMessageQueue: false,
   device: "",
   isMountKnown: true,
   ...more,
@@ -18,7 +19,9 @@ describe("judgeOpenFile", () => {
     ["KERNEL_OBJECT_IN_USE", { link: "anon_inode:[perf_event]" }],
     ["GPU_IN_USE", { link: "/dev/nvidia0", isDevice: true, device: "195:0" }],
     ["DEVICE_IN_USE", { link: "/dev/fuse", isDevice: true, device: "10:229" }],
-    ["MQUEUE_IN_USE", { link: "/queue", isMountKnown: false }],
+    ["MQUEUE_IN_USE", { link: "/queue", isMountKnown: false, isMessageQueue: true }],
+    ["MQUEUE_IN_USE", { link: "/dev/mqueue/queue", isMessageQueue: true }],
+    ["FILE_OUTSIDE", { link: "/queue", isMountKnown: false }],
     ["FILE_OUTSIDE", { link: "/root/secret/log", isMountKnown: false }],
     ["DELETED_FILE_TOO_LARGE", { link: "/tmp/x (deleted)", bytes: 65 << 20 }],
   ])("blocks %s and names process and descriptor", (code, more) => {

@@ -12,14 +12,21 @@ import { residentBytes } from "../runtime/process.ts";
 import { writableBytes } from "../runtime/rootfs.ts";
 import { hostFacts } from "./host-facts.ts";
 import { inspectProcesses } from "./inspect.ts";
+import type { LayerSizes } from "./layer-sizes.ts";
+
+export interface PreflightQuestion {
+  readonly requested: MigrationMode;
+  readonly target: TargetCapabilities;
+  readonly here: Abilities;
+  readonly known: KnownRates;
+  /** The size of the writable layer. Default: counted now. */
+  readonly fileBytes?: () => Promise<number>;
+}
 
 export async function preflight(
   host: Host,
   workload: string,
-  requested: MigrationMode,
-  target: TargetCapabilities,
-  here: Abilities,
-  known: KnownRates,
+  { requested, target, here, known, fileBytes = async () => (await writableBytes(host, workload)).bytes }: PreflightQuestion,
   signal: AbortSignal,
 ): Promise<PreflightReport> {
   const record = await requireRecord(host, workload);
@@ -29,8 +36,10 @@ export async function preflight(
     blockers.push({ code: "NOT_RUNNING", message: `the workload is ${record.phase}`, mend: "Start it.", subject: workload });
   const pids = await pidsOf(host, workload);
   const inspected = await inspectProcesses(pids, await hostFacts(), signal);
+  const memoryBytes = await residentBytes(pids);
   const needs = {
     ...inspected.needs,
+    memoryBytes: BigInt(memoryBytes),
     criuVersion: here.criuVersion,
     memoryLimitBytes: BigInt(record.spec.memoryLimitBytes),
     places: placesOf(record),
@@ -39,9 +48,7 @@ export async function preflight(
   blockers.push(...inspected.blockers, ...misfits.blockers);
   warnings.push(...inspected.warnings, ...misfits.warnings);
   const first = pids[0];
-  const memoryBytes = await residentBytes(pids);
   const classes = await memoryClasses(pids);
-  const files = await writableBytes(host, workload);
   const chosen = chooseMode(
     {
       requested,
@@ -57,24 +64,33 @@ export async function preflight(
   if (record.spec.volumes.some((volume) => volume.mode === "sync"))
     warnings.push({ code: "SYNC_VOLUME", message: "a sync volume is copied to the same path on the target", mend: "", subject: workload });
   return {
-    needs: { ...needs, memoryBytes: BigInt(memoryBytes) },
+    needs,
     blockers,
     warnings,
     memoryBytes,
     processCount: pids.length,
     tcpEstablished: first === undefined ? 0 : (await tcpTable(first)).established.length,
-    fileBytes: files.bytes,
+    fileBytes: await fileBytes(),
     chosenMode: chosen.mode,
     modeReason: chosen.reason,
     forecast: chosen.forecast,
   };
 }
 
-/** Against a target that can do what this host can: what the workload itself stands in the way of. */
-export async function inspect(host: Host, workload: string, here: Abilities, signal: AbortSignal): Promise<Inspection> {
+/**
+ * Against a target that can do what this host can: what the workload itself stands in the way of. Asked every half minute, so the files are counted seldom.
+ */
+export async function inspect(host: Host, workload: string, here: Abilities, sizes: LayerSizes, signal: AbortSignal): Promise<Inspection> {
   const began = performance.now();
   const cpu = process.cpuUsage();
-  const report = await preflight(host, workload, "auto", { lazyPages: here.lazyPages }, here, {}, signal);
+  const question = {
+    requested: "auto",
+    target: { lazyPages: here.lazyPages },
+    here,
+    known: {},
+    fileBytes: () => sizes.of(workload),
+  } as const;
+  const report = await preflight(host, workload, question, signal);
   const used = process.cpuUsage(cpu);
   return { report, tookMs: performance.now() - began, cpuMs: (used.user + used.system) / 1000 };
 }

@@ -92,7 +92,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
   const side: SourceSide = {
     preflight(workload, requested, target, known, signal) {
       told.set(workload, known);
-      return preflight(host, workload, requested, target, abilities(), known, signal);
+      return preflight(host, workload, { requested, target, here: abilities(), known }, signal);
     },
 
     async copy(ref, peer, mode, limits, progress, signal) {

@@ -29,6 +29,7 @@ export function preflightOf(
     linkBytesPerSecond: rates.link,
     dirtyBytesPerSecond: rates.dirty,
     ratesBasis: rates.basis,
+    targetMemoryAvailableBytes: BigInt(rates.targetFreeBytes),
     ...(timeLeftMs === undefined ? {} : { timeLeft: durationFromMs(Math.max(0, timeLeftMs)) }),
   };
 }

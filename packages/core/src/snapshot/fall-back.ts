@@ -1,0 +1,78 @@
+// A revival found its snapshot damaged: the next newest one is taken, until one is whole. Driven by the rows alone, so that a kill of the control plane in
+// between changes nothing but time. A snapshot that a person chose to restore is not replaced by another: what is older is for them to decide.
+import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
+import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { create } from "@bufbuild/protobuf";
+import type { Db } from "../db/database.ts";
+import { fromColumn, toColumn } from "../db/proto.ts";
+import type { Events } from "../events/events.ts";
+import { placeNext } from "../workload/store.ts";
+
+/** Placements by a revival are caused by this and the snapshot's id. */
+export const revivedFrom = "restore/";
+/** What a failed restore of a damaged snapshot begins its reason with (workload/converge.ts). */
+const damaged = "SNAPSHOT_CORRUPT: ";
+
+/** Answers the names of the workloads that are started again, from an older snapshot. */
+export async function fallBack(db: Db, events: Events): Promise<string[]> {
+  const rows = await db
+    .selectFrom("workloads")
+    .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
+    .select(["workloads.name", "workloads.spec", "workloads.snapshot_id", "workloads.reason", "placements.node_id", "placements.epoch"])
+    .where("workloads.state", "=", "failed")
+    .where("workloads.desired", "=", "running")
+    .where("workloads.migration_id", "is", null)
+    .where("workloads.snapshot_id", "is not", null)
+    .where("workloads.reason", "like", `${damaged}%`)
+    .where("placements.cause", "like", `${revivedFrom}%`)
+    .orderBy("workloads.name")
+    .execute();
+  const again: string[] = [];
+  for (const row of rows) {
+    const { name, snapshot_id: snapshotId } = row;
+    if (snapshotId === null || fromColumn(WorkloadSpecSchema, row.spec).evacuation?.onNodeLost !== OnNodeLost.RESTORE) continue;
+    const isPlaced = await db.transaction().execute(async (tx) => {
+      const error = toColumn(
+        ErrorDetailSchema,
+        create(ErrorDetailSchema, { code: "SNAPSHOT_CORRUPT", message: row.reason.slice(damaged.length) }),
+      );
+      await tx
+        .updateTable("snapshots")
+        .set({ state: "corrupt", error })
+        .where("id", "=", snapshotId)
+        .where("state", "=", "ready")
+        .execute();
+      const older = await tx
+        .selectFrom("snapshots")
+        .select("id")
+        .where("workload", "=", name)
+        .where("state", "=", "ready")
+        .orderBy("epoch", "desc")
+        .orderBy("created_at", "desc")
+        .limit(1)
+        .executeTakeFirst();
+      const reason =
+        older === undefined ? `no snapshot of it is whole; ${row.reason}` : `${snapshotId} is damaged; it is restored from ${older.id}`;
+      const changed = await tx
+        .updateTable("workloads")
+        .set({ reason, ...(older === undefined ? {} : { state: "starting", snapshot_id: older.id, exit_code: null }) })
+        .where("name", "=", name)
+        .where("state", "=", "failed")
+        .where("snapshot_id", "=", snapshotId)
+        .where("migration_id", "is", null)
+        .returning("name")
+        .executeTakeFirst();
+      if (changed === undefined) return false;
+      if (older !== undefined) await placeNext(tx, name, row.node_id, `${revivedFrom}${older.id}`, Number(row.epoch) + 1);
+      await events.append(tx, {
+        type: older === undefined ? "workload.failed" : "workload.restoring",
+        subject: `workload/${name}`,
+        message: `${name}: ${reason}`,
+        data: { nodeId: row.node_id, snapshotId: older?.id ?? snapshotId },
+      });
+      return older !== undefined;
+    });
+    if (isPlaced) again.push(name);
+  }
+  return again;
+}
