@@ -2,6 +2,7 @@
 import { parseArgs } from "node:util";
 import { Fault } from "@aether/contract";
 import { run } from "./agent.ts";
+import { useLightHeaders } from "./host/light-headers.ts";
 
 /** Exit codes: 1 it failed, 2 the call or the configuration is wrong, 3 the machine lacks something. */
 function exitCodeOf(problem: Fault): number {
@@ -10,6 +11,7 @@ function exitCodeOf(problem: Fault): number {
   return 1;
 }
 
+useLightHeaders();
 try {
   const { values } = parseArgs({ options: { config: { type: "string" } } });
   await run({ configFile: values.config });

@@ -106,7 +106,8 @@ export const coreConfig = z.strictObject({
   drill: z.strictObject({ injector: z.string().startsWith("/").optional() }).prefault({}),
   heartbeat: z
     .strictObject({
-      intervalMs: z.int().min(100).max(60_000).default(1000),
+      /** What changes is told at once; a heartbeat says that a node is there, and what it uses. */
+      intervalMs: z.int().min(100).max(60_000).default(2000),
       /** A node that is not heard for this long is LOST. */
       lostAfterMs: z.int().min(500).max(600_000).default(6000),
     })

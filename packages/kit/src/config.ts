@@ -1,7 +1,6 @@
 // Configuration: a YAML file, then environment variables, through one zod schema. Unknown keys are refused.
 import { readFile } from "node:fs/promises";
 import { fault } from "@aether/contract";
-import { parse } from "yaml";
 import { z } from "zod";
 
 export interface ConfigSources {
@@ -113,13 +112,24 @@ async function readConfig<Schema extends z.ZodType>(schema: Schema, sources: Con
 async function readYaml(file: string): Promise<Record<string, unknown>> {
   let parsed: unknown;
   try {
-    parsed = parse(await readFile(file, "utf8"));
+    const text = await readFile(file, "utf8");
+    parsed = jsonIn(text) ?? (await import("yaml")).parse(text);
   } catch (cause) {
     throw fault("CONFIG_INVALID", `cannot read ${file}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
   if (parsed === null || parsed === undefined) return {};
   if (!isRecord(parsed)) throw fault("CONFIG_INVALID", `${file} must hold a mapping`);
   return parsed;
+}
+
+/** JSON is YAML: what programs write for programs needs no parser of 70 modules, which would stay in memory. */
+function jsonIn(text: string): unknown {
+  if (!text.trimStart().startsWith("{")) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // YAML's own braces
+  }
 }
 
 interface Variable {
@@ -152,10 +162,12 @@ function fromEnvironment(variables: readonly Variable[], texts: ReadonlySet<stri
       continue;
     }
     const isLiteral = /^(\d+(\.\d+)?|true|false)$/.test(text) && !texts.has(path.join("."));
-    target[path.at(-1) ?? ""] = isLiteral ? parse(text) : text;
+    target[path.at(-1) ?? ""] = isLiteral ? literal(text) : text;
   }
   return out;
 }
+
+const literal = (text: string): number | boolean => (text === "true" || text === "false" ? text === "true" : Number(text));
 
 const camelCase = (name: string) => name.toLowerCase().replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
 

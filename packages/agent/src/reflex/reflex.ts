@@ -38,6 +38,9 @@ export function reflexCommands(plan: ReflexPlan, running: ReadonlyMap<string, nu
     );
 }
 
+const calmMs = 1_000;
+const alertMs = 250;
+
 export function startReflex(options: ReflexOptions): Stoppable {
   const { plans, isConnected, notice, running, take, log, clock = systemClock, patienceMs = 4_000 } = options;
   let aloneSinceMs: number | undefined;
@@ -59,10 +62,19 @@ export function startReflex(options: ReflexOptions): Stoppable {
     log.warn({ leftMs, version: Number(plan.version), workloads: commands.map(({ workload }) => workload) }, "reflex.acts");
     for (const command of commands) take(command);
   };
-  const timer = setInterval(look, 250);
+  // A look costs little and a wake of the process does not: while nothing is announced one a second will do.
+  const again = (): NodeJS.Timeout =>
+    setTimeout(
+      () => {
+        look();
+        timer = again();
+      },
+      notice() === undefined ? calmMs : alertMs,
+    );
+  let timer = again();
   return {
     async stop() {
-      clearInterval(timer);
+      clearTimeout(timer);
     },
   };
 }

@@ -201,7 +201,7 @@ export async function startBoard(options: BoardOptions): Promise<Board> {
       await refresh();
       await sample();
     }),
-    every("the health checks cannot be made", Math.min(500, pace.networkCheckMs), checkDue),
+    every("the health checks cannot be made", Math.min(1_000, pace.networkCheckMs), checkDue),
   ];
 
   return {

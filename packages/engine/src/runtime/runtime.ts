@@ -15,6 +15,9 @@ import { clockTicksPerSecond, isAlive, residentBytes, statOf } from "./process.t
 import { mountRootfs, prepareRootfs, requireExecutable, unmountRootfs } from "./rootfs.ts";
 import { launch, shimFiles } from "./shim.ts";
 
+/** An end that nobody asked for is seen after so long. Each look wakes the process, which costs more than the look. */
+const lookMs = 1_000;
+
 export const statusOf = (record: WorkloadRecord): WorkloadStatus => ({
   name: record.spec.name,
   epoch: record.epoch,
@@ -53,16 +56,16 @@ export function createRuntime(host: Host): OwnedRuntime {
   }
 
   // Reading every record costs about 2 ms a workload in the agent's interpreting process, so most looks are at the processes alone: at those
-  // of the last listing, which comes by itself every two seconds and with every `list`.
+  // of the last listing, which comes with every `list` and, where nobody lists, by itself every ten seconds.
   let known: readonly WorkloadRecord[] = [];
   let looks = 0;
   const look = async () => {
-    if (looks++ % 4 === 0) known = await listRecords(host);
+    if (looks++ % 10 === 0) known = await listRecords(host);
     await Promise.all(known.map(observe));
   };
   const timer = setInterval(() => {
     look().catch((caught: unknown) => host.options.log.warn({ err: caught }, "runtime.observe"));
-  }, 500);
+  }, lookMs);
   timer.unref();
 
   return {
