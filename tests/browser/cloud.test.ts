@@ -1,5 +1,5 @@
 // The first five minutes, as a person has them: one command, its link, the button, the client's graph, the receipt. Real namespaces, runc and
-// CRIU. Pictures of each page in both themes are left in .cache/screens, for people.
+// CRIU. Pictures of each page in both themes are left in .cache/screens, for people; with AETHER_SCREENS=DIR, small ones there, as docs/screens has them.
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -16,7 +16,8 @@ import { chromiumMissing, expectAccessible, launch, openTab } from "./chromium.t
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const bin = join(root, "packages/cli/bin/aether.mjs");
-const screens = join(root, ".cache/screens");
+const kept = process.env.AETHER_SCREENS;
+const screens = kept ?? join(root, ".cache/screens");
 const prefix = "eb";
 
 const missing = await whatIsMissing();
@@ -45,6 +46,12 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
         failure === null ? resolve(out) : reject(new Error(`aether ${args.join(" ")}: ${err}`)),
       );
     });
+
+  const trustBundle = async () => {
+    const file = join(dir, "trust.pem");
+    await aether("drill", "report", "--save-trust", file);
+    return file;
+  };
 
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), "aether-browser-"));
@@ -92,12 +99,21 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
     await page.getByRole("table").getByRole("link").first().click();
     await page.getByText("whole: nothing was lost").waitFor();
     expect(await page.getByRole("cell", { name: "differs" }).count()).toBe(0);
+    const report = page.getByRole("region", { name: "Signed report" });
+    await report.getByRole("button", { name: "Verify in this browser" }).click();
+    await report.getByText(/^all \d+ checks hold$/).waitFor();
+    const [download] = await Promise.all([page.waitForEvent("download"), report.getByRole("button", { name: "Download, signed" }).click()]);
+    const checked = await aether("drill", "report", "--verify", await download.path(), "--trust", await trustBundle(), "--json");
+    expect(JSON.parse(checked)).toMatchObject({ isVerified: true });
     await page.goto("/migrations");
     await page.getByRole("table").getByRole("link").first().click();
     await page.getByRole("button", { name: "Replay" }).click();
     await page.getByRole("button", { name: "Verify in this browser" }).click();
     await page.getByText(/^all \d+ checks hold$/).waitFor();
     await page.getByRole("cell", { name: "freeze.network_cut" }).waitFor();
+    // Both hosts on one clock, and each step with how it ended.
+    await page.getByText(/^all on the control plane's clock, lanes ± /).waitFor();
+    expect(await page.getByRole("row", { name: /^freeze n1 .* done/ }).count()).toBe(1);
     await expectAccessible(page);
   });
 
@@ -124,7 +140,8 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
       await first("/decisions"),
       "/nodes/n1",
       "/workloads/demo",
-      "/settings?tab=accounts",
+      "/drills?tab=schedules",
+      ...["accounts", "tokens", "retention", "config", "diagnostics"].map((tab) => `/settings?tab=${tab}`),
     ];
     for (const theme of ["dark", "light"] as const) {
       await page.emulateMedia({ colorScheme: theme });
@@ -139,7 +156,8 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
             .replace(/^\//, "")
             .replaceAll(/[^a-z0-9]+/g, "-")
             .replace(/-(mig|drl|dec)-.*$/, "-one") || "overview";
-        await page.screenshot({ path: join(screens, `${name}-${theme}.png`), fullPage: true });
+        if (kept === undefined) await page.screenshot({ path: join(screens, `${name}-${theme}.png`), fullPage: true });
+        else await page.screenshot({ path: join(screens, `${name}-${theme}.jpg`), type: "jpeg", quality: 45 });
       }
     }
   }, 120_000);

@@ -166,6 +166,32 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       await operator.page.getByRole("button", { name: button }).first().waitFor();
       expect(await viewer.page.getByRole("button", { name: button }).count(), button).toBe(0);
     }
+    // Whatever else there is to press only looks: nothing on any page but this.
+    const pressed = new Set<string>();
+    for (const path of [
+      "/",
+      "/nodes",
+      "/nodes/evil",
+      "/workloads",
+      "/workloads/hostile",
+      "/drills",
+      "/drills?tab=schedules",
+      "/risk",
+      "/decisions",
+    ]) {
+      await viewer.page.goto(path);
+      await viewer.page.getByRole("heading", { level: 1 }).waitFor();
+      await viewer.page.waitForTimeout(150);
+      for (const name of await viewer.page.getByRole("main").getByRole("button").allTextContents())
+        pressed.add(name.replace(/ ?[↑↓]$/, "").trim());
+    }
+    const looks = ["copy", "Hide", "Plan it", "Node", "State", "Pool", "Workloads", "CPU", "Free", "Risk, 1 h", "Price", "Saved", "Seen"];
+    expect([...pressed].filter((name) => !looks.includes(name))).toEqual([]);
+    for (const path of ["/settings?tab=retention", "/settings?tab=diagnostics", "/settings?tab=config"]) {
+      await viewer.page.goto(path);
+      await viewer.page.getByRole("navigation", { name: "Parts of this page" }).waitFor();
+    }
+    expect(await viewer.page.getByRole("button", { name: /Change|Build/ }).count()).toBe(0);
     await viewer.page.goto("/settings");
     await viewer.page.getByRole("heading", { name: "Who you are" }).waitFor();
     expect(await viewer.page.getByRole("link", { name: "Tokens" }).count()).toBe(0);
@@ -195,6 +221,56 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await page.goBack();
     await page.getByRole("heading", { name: /^keyed/ }).waitFor();
   });
+
+  it("puts a drill on a schedule, keeps less of something after saying what that removes, and looks into a bundle before it is sent", async () => {
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.goto("/drills?tab=schedules");
+    await page.getByRole("textbox", { name: "Name" }).fill("weekly");
+    await page.getByRole("button", { name: "Put it on the schedule" }).click();
+    await page
+      .getByRole("row", { name: /^weekly .* 0 3 \* \* mon/ })
+      .getByRole("button", { name: "Pause" })
+      .click();
+    await page
+      .getByRole("row", { name: /^weekly/ })
+      .getByText("paused")
+      .waitFor();
+
+    await page.goto("/settings?tab=retention");
+    const row = page.getByRole("row", { name: /14 days/ });
+    await row.getByRole("button", { name: "Change" }).click();
+    await page.getByRole("spinbutton").fill("7");
+    await page.getByText(/does not come back/).waitFor();
+    await page.getByRole("button", { name: "Keep less" }).click();
+    await page.getByRole("row", { name: /7 days.*ada/ }).waitFor();
+
+    await page.goto("/settings?tab=diagnostics");
+    await page.getByText(/^Never in it: /).waitFor();
+    await page.getByRole("button", { name: "Build it" }).click();
+    const inside = page.getByRole("region", { name: /^Inside: \d+ files/ });
+    await inside
+      .getByRole("button", { name: /manifest/ })
+      .first()
+      .click();
+    expect(await inside.locator("pre").textContent()).toContain("{");
+    await expectAccessible(page);
+    expect(complaints).toEqual([]);
+  }, 60_000);
+
+  it("asks for nothing while nothing happens: the stream says when something did", async () => {
+    const { page } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.goto("/");
+    await connection(page).getByText("live").first().waitFor();
+    await page.waitForTimeout(1_500);
+    const asked: string[] = [];
+    page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    await page.waitForTimeout(4_000);
+    expect(asked).toEqual([]);
+    await core.call("POST", "/api/v2/nodes/evil:uncordon", {});
+    await expect.poll(() => asked.some((path) => path.endsWith("/ListNodes"))).toBe(true);
+  }, 30_000);
 
   it("says quietly that the control plane is away, and goes on where it was", async () => {
     const { page } = await open();

@@ -7,15 +7,15 @@ export async function everyPage<Answer extends Page, Item>(
   read: (page: { pageSize: number; pageToken: string }) => Promise<Answer>,
   itemsOf: (answer: Answer) => readonly Item[],
   atMost: number,
-  /** What is there so far, while more is read. */
-  onPart?: (found: Item[]) => void,
+  /** The first page, where more is read after it. */
+  onFirst?: (found: Item[]) => void,
 ): Promise<Item[]> {
   const found: Item[] = [];
   for (let pageToken = ""; ; ) {
     const answer = await read({ pageSize: Math.min(1000, atMost), pageToken });
     found.push(...itemsOf(answer));
     if (answer.nextPageToken === "" || found.length >= atMost) return found.slice(0, atMost);
+    if (pageToken === "") onFirst?.([...found]);
     pageToken = answer.nextPageToken;
-    onPart?.([...found]);
   }
 }

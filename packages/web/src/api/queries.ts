@@ -24,6 +24,8 @@ export const queries = {
   nodes: () =>
     queryOptions({
       queryKey: ["node"],
+      // Ten thousand messages are not compared field by field.
+      structuralSharing: false,
       queryFn: ({ signal, client, queryKey }) => {
         // The first thousand is shown while the others are read; what is shown already is never made less.
         const isFirst = client.getQueryData(queryKey) === undefined;

@@ -66,6 +66,11 @@ describe("what the stream makes old", () => {
     await soon();
     expect([asked, old()]).toEqual([["n7"], []]);
     expect(client.getQueryData<Node[]>(["node"])?.[7]).toMatchObject({ id: "n7", isCordoned: true });
+    // What strikes all at once asks for none of them, and an assessment changes no node.
+    for (let i = 0; i < 100; i++) invalidator.note(create(EventSchema, { subject: `node/n${i}` }));
+    for (let i = 0; i < 100; i++) invalidator.note(create(EventSchema, { type: "risk.elevated", subject: `node/n${i}` }));
+    await soon();
+    expect(asked).toEqual(["n7"]);
     client.clear();
   });
 });

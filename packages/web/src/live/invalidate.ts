@@ -19,7 +19,9 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   policy: ["policy"],
 };
 
-export const nounsOf = (event: Pick<Event, "subject">): readonly string[] => touched[event.subject.split("/")[0] ?? ""] ?? [];
+/** What is told of a node by its assessment changes nothing of the node itself: after a price rise that is every node at once. */
+export const nounsOf = ({ type, subject }: Pick<Event, "type" | "subject">): readonly string[] =>
+  type.startsWith("risk.") ? ["risk"] : (touched[subject.split("/")[0] ?? ""] ?? []);
 
 /** What a change makes old besides the queries of its own noun. */
 const widened: Readonly<Record<string, readonly string[]>> = { price: ["price", "savings"] };
@@ -35,6 +37,8 @@ const manyNodes = 500;
 /** What workloads use is in their list: that one is read again with each measurement only while it is short. */
 const fewWorkloads = 100;
 const wholeFleetMs = 20_000;
+/** Of more at once none is read by itself: the whole fleet is, a little later. */
+const fewNodes = 20;
 
 export interface Invalidator {
   note(event: Event): void;
@@ -66,18 +70,15 @@ export function createInvalidator(client: QueryClient, readNode: (id: string) =>
       return singles.has(noun) && key.length > 1 && second !== "list";
     };
     void client.invalidateQueries({ predicate: isOld }, { cancelRefetch: false });
-    if (isFleetLarge && nouns.has("node")) readMany([...subjects]);
+    if (isFleetLarge && nouns.has("node")) readMany([...subjects].filter((subject) => subject.startsWith("node/")));
     for (const each of [nouns, singles, subjects]) each.clear();
   };
 
   const readMany = (of: readonly string[]) => {
-    for (const subject of of) {
-      const id = subject.startsWith("node/") ? subject.slice("node/".length) : undefined;
-      if (id !== undefined)
-        void readNode(id).then(
-          (node) => node && patch(new Map([[id, () => node]])),
-          () => undefined,
-        );
+    for (const id of of.length > fewNodes ? [] : of.map((subject) => subject.slice("node/".length))) {
+      const changed = readNode(id).then((node) => node && patch(new Map([[id, () => node]])));
+      // It is read with the whole fleet a little later.
+      changed.catch(() => undefined);
     }
     if (fleetTimer !== undefined) return;
     fleetTimer = setTimeout(() => {

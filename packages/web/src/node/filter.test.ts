@@ -52,8 +52,8 @@ it("the first steps are done by what happened, and by nothing else", () => {
 });
 
 it("an event makes old what it is about, and nothing for a subject that is unknown", () => {
-  expect(nounsOf({ subject: "migration/mig-1" })).toContain("workload");
-  expect(nounsOf({ subject: "core" })).toEqual([]);
+  expect(nounsOf({ type: "migration.done", subject: "migration/mig-1" })).toContain("workload");
+  expect(nounsOf({ type: "core.started", subject: "core" })).toEqual([]);
 });
 
 it("a browser is told by its name", () => {

@@ -24,7 +24,7 @@ export function NodesPage() {
   useFleetLive();
   const search = useSearch({ from: "/nodes" });
   const navigate = useNavigate({ from: "/nodes" });
-  const { data: nodes, error, refetch, isFetching } = useQuery({ ...queries.nodes(), structuralSharing: false });
+  const { data: nodes, error, refetch, isFetching } = useQuery(queries.nodes());
   const [isWhole, setWhole] = useState(false);
   useEffect(() => {
     if (!isFetching) setWhole(true);
