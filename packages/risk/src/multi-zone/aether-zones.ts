@@ -23,6 +23,8 @@ const TUNED = {
   reservedChangeovers: 10,
   /** With no slack left an hour of work is worth more than on-demand: it is what the rest can still be done on spot for. At most so often. */
   mostOnDemandPrices: 5,
+  /** On-demand is not bought while the job is so many changeovers ahead of the straight line from start to deadline. */
+  aheadChangeovers: 5,
   /** How much of the time lost by waiting for the zone that holds the checkpoint is counted against a move elsewhere. */
   waitWeight: 0.6,
 } as const;
@@ -100,8 +102,15 @@ function beginRun(model: PoolModel, shelf: PlanShelf, job: MultiJob, zones: read
         for (const { zone, usd } of rank(byPrice, net))
           if (usd > floor && !isWaitingBetter(zone) && attempt(zone)) return settle({ kind: "spot", zone });
       }
-      if (advice.waits && isDeadlineSafe("idle", single, tick)) return settle({ kind: "idle" });
+      const waits = advice.waits || (view.current.kind !== "on_demand" && isAhead());
+      if (waits && isDeadlineSafe("idle", single, tick)) return settle({ kind: "idle" });
       return settle({ kind: "on_demand", zone: onDemandZone(view, zones, job) });
+
+      function isAhead(): boolean {
+        const doneSeconds = job.workSeconds - view.remainingSeconds;
+        const lineSeconds = (view.elapsedSeconds * job.workSeconds) / job.deadlineSeconds;
+        return doneSeconds >= lineSeconds + TUNED.aheadChangeovers * job.changeoverSeconds;
+      }
 
       function valueOfWork(planned: number): number {
         const need =
