@@ -226,6 +226,57 @@ describe.skipIf(missing !== undefined)("a local cloud", () => {
     expect(seen.gaps.length).toBeGreaterThan(0); // a move is a pause; without one, nothing was moved
   });
 
+  it("brings a workload that crashed back on the other node, from the newest of the snapshots that its objective made", async () => {
+    const redis = [
+      "redis-server",
+      "--bind",
+      "0.0.0.0",
+      "--protected-mode",
+      "no",
+      "--save",
+      "",
+      "--dir",
+      "/var",
+      "--enable-debug-command",
+      "yes",
+    ];
+    const flags = ["--node", "n1", "--address", "10.78.1.90", "--health", "tcp:6379", "--rpo", "10s", "--max-freeze", "20s"];
+    const started = await aether("run", "kept", ...flags, "--json", "--", ...redis);
+    expect(started.code, started.err).toBe(0);
+    const ask = async (...words: string[]) =>
+      (await run("redis-cli", ["-h", "10.78.1.90", ...words], { deadlineMs: 10_000, okCodes: [0, 1] })).stdout.trim();
+    await until("redis to answer", 100, 15_000, async () => ((await ask("ping")) === "PONG" ? true : undefined));
+    expect(await ask("set", "word", "remembered-through-a-crash")).toBe("OK");
+    const setAtMs = Date.now();
+    interface Snapshot {
+      id: string;
+      state: string;
+      createdAt: string;
+      cause: string;
+      maxFreezeMs: number;
+      freezeMs: number;
+    }
+    const list = async () => (await aether("snapshots", "kept", "--json")).json<{ snapshots: Snapshot[] }>().snapshots;
+    await until("a snapshot of after it", 300, 40_000, async () => {
+      const made = (await list()).filter((one) => one.state === "SNAPSHOT_STATE_READY" && Date.parse(one.createdAt) > setAtMs);
+      return made.length > 0 ? true : undefined;
+    });
+    await ask("debug", "segfault");
+    await until("the crash to be seen", 100, 20_000, async () =>
+      (await aether("inspect", "kept", "--json")).out.includes("WORKLOAD_STATE_EXITED") ? true : undefined,
+    );
+    const [newest] = (await list()).filter((one) => one.state === "SNAPSHOT_STATE_READY");
+    expect(newest).toMatchObject({ cause: "rpo", maxFreezeMs: 20_000, freezeMs: expect.any(Number) });
+    const secrets = await run("grep", ["-rl", "remembered-through", join(dir, "snapshots")], { deadlineMs: 20_000, okCodes: [0, 1] });
+    expect(secrets.stdout).toBe("");
+    expect((await aether("snapshots", "verify", newest?.id ?? "")).code).toBe(0);
+    const restored = await aether("restore", newest?.id ?? "", "--node", "n2", "--json");
+    expect(restored.code, restored.err).toBe(0);
+    expect(await nodeOf("kept")).toMatchObject({ nodeId: "n2", epoch: "2" });
+    expect(await ask("get", "word")).toBe("remembered-through-a-crash");
+    expect((await aether("rm", "kept", "--force")).code).toBe(0);
+  });
+
   it("refuses bad input by name, and changes nothing", async () => {
     const before = (await aether("ps", "--json")).json();
     for (const [args, code, says] of [

@@ -221,6 +221,7 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     await hosts.a.kill();
     await hosts.a.restart({ AETHER_FAULTS: "snapshot.frozen=kill" });
     await expect(hosts.a.call("snapshot", "snap", "snap-3")).rejects.toThrow();
+    expect(await cli("10.211.1.6", "get", "kept")).toBe("later"); // also before anybody is back
     await hosts.a.restart();
     expect(await cli("10.211.1.6", "get", "kept")).toBe("later");
     const third = await hosts.a.call("snapshot", "snap", "snap-4"); // after a restart too, it knows what there is

@@ -2,7 +2,8 @@
 // random name and content where it may write, and the other one must read it there. Facts of the file systems only explain an answer, or stand in for one
 // where neither side may write. The files go away on every path: also after a crash, since where they lie is on disk before they are.
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, realpath, rm, stat, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { mkdir, open, readdir, realpath, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { Fault, fault } from "@aether/contract";
@@ -32,6 +33,7 @@ type Offer = z.infer<typeof offer>;
 const sight = z.object({ content: z.string().nullable() });
 const answer = offer.extend(sight.shape);
 
+const contentBytes = 24;
 /** A file system between the hosts may take this long to show what was written on the other one, ms. */
 const showsWithinMs = 3_000;
 const answerDeadlineMs = 20_000;
@@ -130,7 +132,7 @@ const intentsDir = (host: Host): string => join(host.options.stateDir, "probes")
 
 async function makeProbe(host: Host, volume: SharedVolume): Promise<Probe> {
   const name = `.aether-probe-${randomBytes(12).toString("hex")}`;
-  const content = randomBytes(24).toString("hex");
+  const content = randomBytes(contentBytes).toString("hex");
   const intent = join(intentsDir(host), name);
   let dir: string;
   try {
@@ -162,12 +164,24 @@ async function makeProbe(host: Host, volume: SharedVolume): Promise<Probe> {
 async function read(volume: Volume, probe: string | null): Promise<string | null> {
   if (probe === null) return null;
   for (const began = performance.now(); ; await sleep(100)) {
-    const text = await readFile(join(volume.source, probe), "utf8").catch((caught: unknown) => {
-      if (isErrno(caught, "ENOENT", "ESTALE", "EACCES", "EIO")) return "";
+    const text = await readProbe(join(volume.source, probe)).catch((caught: unknown) => {
+      if (isErrno(caught, "ENOENT", "ESTALE", "EACCES", "EIO", "ELOOP", "ENXIO")) return "";
       throw caught;
     });
     if (text !== "") return text;
     if (performance.now() - began > showsWithinMs) return null;
+  }
+}
+
+/** Whoever may write in the volume may put something else there: no link is followed, no pipe is waited for, and no more is read than we wrote. */
+async function readProbe(path: string): Promise<string> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    if (!(await file.stat()).isFile()) return "";
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(contentBytes * 2 + 1), 0);
+    return buffer.toString("utf8", 0, bytesRead);
+  } finally {
+    await file.close();
   }
 }
 

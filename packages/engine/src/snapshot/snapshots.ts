@@ -6,19 +6,21 @@ import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
 import { faultpoint, run } from "@aether/kit";
 import { readyDump, restore } from "../checkpoint/criu.ts";
+import { armGuard } from "../checkpoint/guard.ts";
 import { mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { ManifestEntry, Progress, SnapshotKey, SnapshotLimits, Snapshots, WorkloadSpec } from "../engine.ts";
 import { touchMappedFiles } from "../files/mapped.ts";
+import { sharedVolumes } from "../files/shared.ts";
 import { travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type NamedTree } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
-import { type Host, workloadDir } from "../host.ts";
+import { type Host, migrationDir, workloadDir } from "../host.ts";
 import { requireImage } from "../image/images.ts";
 import { type KeptMemory, keepAhead } from "../memory/keep.ts";
 import { type Abilities, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { untrackable } from "../memory/pins.ts";
 import { pageBytes } from "../memory/rounds.ts";
-import { leadHere, makeNetwork } from "../network/workload-network.ts";
+import { announce, leadHere, makeNetwork } from "../network/workload-network.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { descriptorsOf, observe } from "../receipt/observe.ts";
 import { readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
@@ -130,6 +132,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
   /** Stops the workload for as long as the dump and the last changes of its files take. */
   async function capture(
     record: WorkloadRecord,
+    snapshotId: string,
     images: string,
     mirrors: readonly NamedTree[],
     kept: KeptMemory | undefined,
@@ -149,6 +152,11 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     });
     await kept?.fresh(signal);
     const criu = await readyDump(host, record, images, kept?.answers); // started before the stop: it waits for a word
+    // When this process dies or hangs inside the stop, the workload runs again by itself; a snapshot that was let run is none.
+    const guard = await armGuard(host, snapshotId, record, criu.pid ?? 0).catch((caught: unknown) => {
+      criu.drop();
+      throw caught;
+    });
     const began = performance.now();
     let isWhole = false;
     try {
@@ -157,6 +165,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
       const last = await kept?.frozen();
       const descriptors = await descriptorsOf(host, name);
       await phase(progress, "snapshot.dump", () => criu.go(signal));
+      guard.dumped();
       await kept?.sealed();
       const observed = await observe(host, name, descriptors);
       await phase(progress, "snapshot.last_files", async (facts) => {
@@ -167,13 +176,16 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
         for (const [at, mirror] of mirrors.entries())
           await copyTree(trees[at]?.path ?? "", mirror.path, signal, stamp === undefined ? ["--checksum"] : []);
       });
+      await guard.disarm();
       isWhole = true;
       const freezeBytes = (await pagesIn(images)) + (last?.lastPages ?? 0) * pageBytes;
       return { observed, freezeBytes, freezeMs: performance.now() - began };
     } finally {
       criu.drop();
+      await guard.end();
       if (!isWhole) await mend(record);
       await thaw(host, name);
+      await rm(migrationDir(host, snapshotId), { recursive: true, force: true }); // the guard's
       await kept?.thawed();
     }
   }
@@ -221,7 +233,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
         let captured: Awaited<ReturnType<typeof capture>>;
         let keptSeconds = 0;
         try {
-          captured = await capture(record, images, mirrors, kept, progress, signal);
+          captured = await capture(record, snapshotId, images, mirrors, kept, progress, signal);
           if (kept !== undefined) await phase(progress, "snapshot.merge", () => kept.merge(signal));
           keptSeconds = (await kept?.cpuSeconds()) ?? 0;
         } finally {
@@ -284,6 +296,9 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
       if (existing !== undefined && existing.epoch > epoch) throw fault("STALE_EPOCH", `${spec.name} is in epoch ${existing.epoch}`);
       const images = join(host.memoryDir, `snapshot-${snapshotId}`);
       try {
+        for (const { source, index } of sharedVolumes(spec.volumes))
+          if (!(await isThere(source)))
+            throw fault("VOLUME_INVALID", `the shared volume ${source} is not on this node`, { field: `spec.volumes[${index}].source` });
         // All of it is read and compared before anything of the workload is touched: a damaged snapshot changes nothing.
         await phase(progress, "snapshot.verify", async () => {
           await rm(images, { recursive: true, force: true });
@@ -365,6 +380,8 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
       await writeRecord(host, record);
       for (const pid of await pidsOf(host, spec.name)) signalPid(pid, "SIGCONT");
       await leadHere(host, spec.name, spec.address);
+      // Neighbours may still send to the node that had it.
+      await announce(host, spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
       return statusOf(record);
     } catch (caught) {
       const problem = Fault.from(caught);
