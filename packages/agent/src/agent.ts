@@ -25,6 +25,7 @@ import { createCoreAddresses } from "./link/addresses.ts";
 import { createNodeIdentity, nodeIdIn } from "./link/enrol.ts";
 import { type Session, startSession } from "./link/session.ts";
 import { openSpool } from "./link/spool.ts";
+import { createTransfers } from "./link/transfers.ts";
 import { openCoreLink } from "./link/transport.ts";
 import { openPlanFile } from "./reflex/plan-file.ts";
 import { startReflex } from "./reflex/reflex.ts";
@@ -188,7 +189,17 @@ async function assemble(
   stack.add("preflights", preflights);
 
   // The control plane
-  const dispatcher = createDispatcher({ engine, board, journal, nodeId, allowsChaos: config.allowChaos, log, session: () => session });
+  const transfers = createTransfers(() => openCoreLink(addresses.current(), identity));
+  const dispatcher = createDispatcher({
+    engine,
+    board,
+    journal,
+    nodeId,
+    transfers,
+    allowsChaos: config.allowChaos,
+    log,
+    session: () => session,
+  });
   await dispatcher.settleInterrupted();
   session = startSession({
     connect: () => openCoreLink(addresses.next(), identity),

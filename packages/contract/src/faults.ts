@@ -186,6 +186,12 @@ export const faults = {
     "Raise its objective (--max-freeze), or make one all the same: aether checkpoint NAME --any-freeze.",
   ),
   SNAPSHOT_NOT_READY: row(Code.FailedPrecondition, "The snapshot is not complete", "Wait for it, or take a new one."),
+  COMMAND_NOT_FOUND: row(Code.NotFound, "No such command", "They are kept for a week."),
+  TRANSFER_NOT_FOUND: row(Code.NotFound, "No such transfer is under way", "It has ended; what asked for it begins another."),
+  UPLOAD_RUNNING: row(Code.Aborted, "The same upload runs", "Wait for it, or use another upload id.", "backoff"),
+  DIGEST_MISMATCH: row(Code.DataLoss, "What came is not what was said to come", "Send it again from the beginning."),
+  ARTIFACT_UNREADABLE: row(Code.InvalidArgument, "The file is not a snapshot", "Send a file that `aether snapshots download` has written."),
+  SNAPSHOT_EXISTS: row(Code.AlreadyExists, "The snapshot is in the store", "Nothing to do; `aether snapshots` shows it."),
   BACKUP_RUNNING: row(Code.Aborted, "A backup is being made", "Wait until it is done.", "backoff"),
   BACKUP_UNREADABLE: row(
     Code.DataLoss,

@@ -131,6 +131,8 @@ export const coreConfig = z.strictObject({
       perAddressPerSecond: z.number().positive().default(100),
       /** What is refused to one address is on the audit log this often, after a burst; the rest is only counted. */
       auditedDenialsPerSecond: z.number().positive().default(1),
+      /** Streams (events, logs, downloads) that one token or session may hold open. */
+      streamsPerToken: z.int().min(1).max(10_000).default(20),
       /** Requests that may come at once before the rate counts. */
       burst: z.int().positive().default(300),
     })

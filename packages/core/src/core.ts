@@ -20,13 +20,18 @@ import { accessRoutes } from "./access/service.ts";
 import { createSessions } from "./access/sessions.ts";
 import { signInRoutes } from "./access/sign-in-service.ts";
 import { createTokens } from "./access/tokens.ts";
+import { createArtifacts } from "./artifact/service.ts";
+import { openSpool } from "./artifact/spool.ts";
+import { createTransfers } from "./artifact/transfers.ts";
 import { createActs } from "./audit/act.ts";
 import { createAudit } from "./audit/audit.ts";
 import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
 import { createCertificates } from "./certificate/certificates.ts";
+import { commandRoutes } from "./command/service.ts";
 import type { CoreConfig } from "./config.ts";
 import { type ConfigSaid, sayConfig } from "./config-said.ts";
+import { dashboardRoutes } from "./dashboard/service.ts";
 import { openDatabase } from "./db/database.ts";
 import { createDecisions } from "./decision/decisions.ts";
 import { createPlanService } from "./decision/plan-service.ts";
@@ -53,9 +58,11 @@ import { healthRoutes } from "./http/health.ts";
 import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
 import { createRequestCounter, metricsRoutes, metricsText } from "./http/metrics.ts";
 import { referenceRoutes } from "./http/openapi/routes.ts";
+import { createOwnCall, type OwnCall } from "./http/own-call.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { plainTextInterceptor } from "./http/plain-text.ts";
 import { createResourceReader } from "./http/rest/resource-reader.ts";
+import { streamLimitInterceptor } from "./http/stream-limit.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { newId } from "./ids.ts";
 import { lead } from "./leader/lead.ts";
@@ -282,7 +289,21 @@ async function assemble(
     log,
   });
 
-  const agentRoute = agentRoutes({ db, events, audit, tokens, authority, identityTtlMs: config.identityTtlMs, gateway, agentConfig });
+  const transfers = createTransfers();
+  const agentRoute = agentRoutes({
+    db,
+    events,
+    audit,
+    tokens,
+    authority,
+    identityTtlMs: config.identityTtlMs,
+    gateway,
+    agentConfig,
+    telemetry,
+  });
+  const spool = openSpool(join(config.dataDir, "artifacts"));
+  const call: OwnCall = (...asked) => ownCall(...asked);
+  const artifacts = createArtifacts({ db, events, sessions: gateway, transfers, spool, call, log });
   const counter = createRequestCounter();
   const parts: readonly Part[] = [
     { routes: agentRoute },
@@ -301,6 +322,9 @@ async function assemble(
         oidcName: config.access.oidc?.name ?? "",
       }),
     },
+    artifacts,
+    { routes: dashboardRoutes({ db, sessions: gateway, nowMs }) },
+    { routes: commandRoutes({ db, sessions: gateway, call }) },
     { routes: eventRoutes(events, changes) },
     { routes: auditRoutes(audit) },
     { routes: signalRoutes({ db, intake: signals, gateway, nowMs }) },
@@ -324,6 +348,9 @@ async function assemble(
     retention,
     createOps({
       db,
+      artifacts,
+      spool,
+      call,
       engine: database.engine,
       config,
       explained,
@@ -356,14 +383,20 @@ async function assemble(
     interceptors: [
       faultInterceptor(log, counter.count),
       plainTextInterceptor,
+      streamLimitInterceptor(config.rateLimit.streamsPerToken),
       idempotencyInterceptor(db, nowMs),
       auditInterceptor(audit, acts, createResourceReader(routes)),
     ],
     shutdownSignal: stopping.signal,
   };
+  const ownCall: OwnCall = createOwnCall(routes);
   const services = servicesOf(routes);
   requireRoles(services);
-  const agentsServer = createAgentsServer({ ...rpc, routes: agentRoute, identity, trustDomain: config.trustDomain, log });
+  const onAgentsPort = (router: ConnectRouter) => {
+    agentRoute(router);
+    transfers.routes(router);
+  };
+  const agentsServer = createAgentsServer({ ...rpc, routes: onAgentsPort, identity, trustDomain: config.trustDomain, log });
   const readiness = {
     database: async () => {
       await sql`select 1`.execute(db);

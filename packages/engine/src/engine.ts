@@ -434,6 +434,10 @@ export interface Snapshots {
   ): Promise<WorkloadStatus>;
   /** Reads every chunk and compares it with its digest; needs no key. Throws SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. Starts and changes nothing. */
   verify(snapshotId: string, spec: WorkloadSpec, progress: Progress): Promise<void>;
+  /** All of it as one stream, sealed as it is. Throws SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. */
+  exportTo(snapshotId: string): AsyncIterable<Uint8Array>;
+  /** Takes such a stream into the store; it is there when everything is, or not at all. Throws SNAPSHOT_CORRUPT. */
+  importFrom(snapshotId: string, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void>;
   /** And the chunks that no other snapshot needs, unless one is being made just now: then the next removal takes them. */
   remove(snapshotId: string): Promise<void>;
 }

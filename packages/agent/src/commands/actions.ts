@@ -5,6 +5,7 @@ import type { Command, CommandResultSchema, SnapshotKey } from "@aether/contract
 import type { Engine, Progress } from "@aether/engine";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { Transfers } from "../link/transfers.ts";
 import type { Board } from "../workloads/board.ts";
 import {
   chosenModeFromProto,
@@ -32,6 +33,8 @@ export interface ActionContext {
   readonly board: Board;
   readonly command: Command;
   readonly progress: Progress;
+  /** Files to and from the control plane, beside the session. */
+  readonly transfers: Transfers;
   /** Does the node's configuration let drills do harm? */
   readonly allowsChaos: boolean;
   /** Sends a chunk of output when the stream has room; false: nobody reads it any more. */
@@ -278,6 +281,24 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
     isEpochBound: false,
     async run(action, { engine, progress }) {
       await engine.snapshots.verify(snapshotIdOf(action.snapshotId), specFromProto(action.spec), progress);
+      return undefined;
+    },
+  },
+  exportSnapshot: {
+    lanes: noLane,
+    isEpochBound: false,
+    isRepeatable: true,
+    async run({ snapshotId, transferId }, { engine, transfers }, signal) {
+      await transfers.send(transferId, engine.snapshots.exportTo(snapshotIdOf(snapshotId)), signal);
+      return undefined;
+    },
+  },
+  importSnapshot: {
+    lanes: ({ action }) => [`snapshot/${action.case === "importSnapshot" ? action.value.snapshotId : ""}`],
+    isEpochBound: false,
+    isRepeatable: true,
+    async run({ snapshotId, transferId }, { engine, transfers }, signal) {
+      await engine.snapshots.importFrom(snapshotIdOf(snapshotId), transfers.fetch(transferId, signal), signal);
       return undefined;
     },
   },

@@ -107,7 +107,7 @@ const untilAborted = (signal: AbortSignal) =>
 
 const make = () =>
   createDispatcher({
-    ...{ engine, board, journal, nodeId: "n1", log: silentLogger },
+    ...{ engine, board, journal, nodeId: "n1", log: silentLogger, transfers: { send: async () => {}, fetch: async function* () {} } },
     session: () => ({
       sendResult: (result) => results.push(result),
       offer: (message) => offered.push(message as { case: string; value: unknown }) > 0,

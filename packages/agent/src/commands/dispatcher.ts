@@ -7,6 +7,7 @@ import { type Clock, faultpoint, type Logger, type Stoppable, systemClock, withD
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Session } from "../link/session.ts";
+import type { Transfers } from "../link/transfers.ts";
 import type { Board } from "../workloads/board.ts";
 import { type ActionContext, actions, type Facts } from "./actions.ts";
 import { epochOf, errorToProto, memoryToProto, phaseToProto } from "./convert.ts";
@@ -20,6 +21,7 @@ export interface DispatcherOptions {
   readonly journal: CommandJournal;
   readonly nodeId: string;
   readonly allowsChaos?: boolean | undefined;
+  readonly transfers: Transfers;
   readonly log: Logger;
   readonly clock?: Clock;
   /** Where answers go; lossy ones are dropped without it. */
@@ -46,7 +48,7 @@ interface Active {
 }
 
 export function createDispatcher(options: DispatcherOptions): Dispatcher {
-  const { engine, board, journal, nodeId, log, allowsChaos = false } = options;
+  const { engine, board, journal, nodeId, log, transfers, allowsChaos = false } = options;
   const clock = options.clock ?? systemClock;
   const lanes = createLanes();
   const active = new Map<string, Active>();
@@ -114,7 +116,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     its.info("command.begun");
     const startedMs = clock.monotonicMs();
     const progress = progressOf(command, phases);
-    const context: ActionContext = { engine, board, command, allowsChaos, progress, output: outputOf(command, signal) };
+    const context: ActionContext = { engine, board, command, transfers, allowsChaos, progress, output: outputOf(command, signal) };
     let finished: CommandResult;
     try {
       const facts = await perform(command, context, signal);

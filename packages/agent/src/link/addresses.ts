@@ -3,6 +3,8 @@
 export interface CoreAddresses {
   /** HOST:PORT, for the next attempt. */
   next(): string;
+  /** The one that was given last, without going on. */
+  current(): string;
   /** The one that was given last is the right one: it is kept until it fails. */
   keep(): void;
   readonly count: number;
@@ -21,6 +23,7 @@ export function createCoreAddresses(text: string): CoreAddresses {
       isKept = false;
       return all[at] ?? text;
     },
+    current: () => all[at] ?? text,
     keep() {
       isKept = true;
     },

@@ -2,6 +2,7 @@
 import type { Snapshot } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import type { Command } from "commander";
 import { action, withCommon } from "../options.ts";
+import { registerArtifacts } from "./snapshot-files.ts";
 
 export function registerSnapshots(program: Command): void {
   const snapshots = withCommon(program.command("snapshots [name]"))
@@ -49,6 +50,7 @@ export function registerSnapshots(program: Command): void {
         );
       }),
     );
+  registerArtifacts(snapshots);
   const one = (verb: string, description: string, done: (id: string) => string, ask: "pinSnapshot" | "unpinSnapshot" | "verifySnapshot") =>
     withCommon(snapshots.command(`${verb} <snapshot>`))
       .description(description)

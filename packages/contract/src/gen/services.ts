@@ -3,7 +3,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { AccessService } from "./aether/v2/access_pb.ts";
 import { AccountService, SignInService } from "./aether/v2/account_pb.ts";
 import { AgentService } from "./aether/v2/agent_pb.ts";
-import { ArtifactService } from "./aether/v2/artifact_pb.ts";
+import { ArtifactService, ArtifactTransferService } from "./aether/v2/artifact_pb.ts";
 import { CertificateService } from "./aether/v2/certificate_pb.ts";
 import { CommandService } from "./aether/v2/command_pb.ts";
 import { DashboardService } from "./aether/v2/dashboard_pb.ts";
@@ -29,6 +29,7 @@ export const services: readonly DescService[] = [
   AccountService,
   AgentService,
   ArtifactService,
+  ArtifactTransferService,
   AuditService,
   CertificateService,
   CommandService,

@@ -79,7 +79,10 @@ async function admit(
     if (bearer === undefined) throw await deny(fault("UNAUTHENTICATED", "the token is unknown, revoked or expired"), "anonymous");
     refuseIfTooMany(perToken.take(bearer.id), `the token ${bearer.name}`);
     const isStillValid = async () => mayStill(required, await tokens.authenticate(secret));
-    caller = { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined, isStillValid };
+    caller =
+      bearer.role === "agent"
+        ? { ...common, actor: `node/${bearer.nodeId}`, role: Role.AGENT, nodeId: bearer.nodeId, isStillValid }
+        : { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined, isStillValid };
   } else if (origin.browser.sessionSecret !== undefined && required !== Role.NONE) {
     // A session that has ended is no attack: the page asks for a new sign-in, and the audit log is not filled with it.
     const cookie = origin.browser.sessionSecret;
@@ -97,8 +100,8 @@ async function admit(
   throw await deny(fault("PERMISSION_DENIED", message), caller.actor);
 }
 
-const mayStill = (required: Role, holder: { readonly role: BearerRole } | undefined): boolean =>
-  holder !== undefined && isAllowed(required, roleOfBearer[holder.role]);
+const mayStill = (required: Role, holder: { readonly role: BearerRole | "agent" } | undefined): boolean =>
+  holder !== undefined && isAllowed(required, holder.role === "agent" ? Role.AGENT : roleOfBearer[holder.role]);
 
 function refuseIfTooMany(waitSeconds: number, whom: string): void {
   if (waitSeconds > 0) throw tooManyFrom(waitSeconds, whom);

@@ -1,6 +1,6 @@
 // AccessService: tokens for people and programs, join tokens for nodes.
 
-import { fault, Role } from "@aether/contract";
+import { fault, parseNodeId, Role } from "@aether/contract";
 import { AccessService, type Token, TokenSchema } from "@aether/contract/gen/aether/v2/access_pb";
 import { type Authority, createJoinToken } from "@aether/kit/identity";
 import { create } from "@bufbuild/protobuf";
@@ -35,7 +35,7 @@ const protoRoles: Readonly<Record<TokenRole, Role>> = {
 export function accessRoutes(tokens: Tokens, authority: Authority): (router: ConnectRouter) => void {
   return (router) =>
     router.service(AccessService, {
-      async createToken({ name, role, validSeconds }) {
+      async createToken({ name, role, validSeconds, nodeId }) {
         const kind = roles[role];
         if (kind === undefined) throw fault("INVALID_ARGUMENT", "role must be viewer, operator, admin or agent", { field: "role" });
         if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{0,62}$/.test(name)) {
@@ -43,7 +43,13 @@ export function accessRoutes(tokens: Tokens, authority: Authority): (router: Con
         }
         if (validSeconds > maxValidSeconds)
           throw fault("INVALID_ARGUMENT", "valid_seconds is at most ten years", { field: "valid_seconds" });
-        const validMs = validSeconds === 0 ? defaultValidMs[kind] : validSeconds * 1000;
+        if (nodeId !== "" && kind !== "agent") throw fault("INVALID_ARGUMENT", "node_id belongs to the role AGENT", { field: "node_id" });
+        const isOfNode = nodeId !== "";
+        const validMs = validSeconds === 0 ? (isOfNode ? defaultValidMs.viewer : defaultValidMs[kind]) : validSeconds * 1000;
+        if (isOfNode) {
+          const { row, secret } = await tokens.createNodeBearer(name, parseNodeId(nodeId, "node_id"), validMs);
+          return { token: toToken(row), secret };
+        }
         if (kind === "agent") {
           const { token, secretHash } = createJoinToken(authority.spkiPin());
           return { token: toToken(await tokens.addJoin(name, secretHash, validMs)), secret: token };
@@ -68,6 +74,7 @@ function toToken(row: Row<"tokens">): Token {
     id: row.id,
     name: row.name,
     role: protoRoles[row.role],
+    nodeId: row.node_id ?? "",
     ...stamp("createdAt", row.created_at),
     ...stamp("expiresAt", row.expires_at),
     ...stamp("usedAt", row.used_at),

@@ -15,16 +15,26 @@ export interface Bearer {
   readonly role: BearerRole;
 }
 
+/** Of a client without a certificate that speaks for one node. */
+export interface NodeBearer {
+  readonly id: string;
+  readonly name: string;
+  readonly role: "agent";
+  readonly nodeId: string;
+}
+
 export interface Tokens {
   /** The secret is in the answer and nowhere else. */
   createBearer(name: string, role: BearerRole, validMs: number): Promise<{ row: Row<"tokens">; secret: string }>;
+  /** One with which a client without a certificate speaks for this node alone. */
+  createNodeBearer(name: string, nodeId: string, validMs: number): Promise<{ row: Row<"tokens">; secret: string }>;
   /** Keeps the hash of a join token made with the authority's pin. */
   addJoin(name: string, secretHash: string, validMs: number): Promise<Row<"tokens">>;
   list(limit: number, after: string | undefined): Promise<Row<"tokens">[]>;
   /** Throws TOKEN_NOT_FOUND. Revoking twice changes nothing. */
   revoke(id: string): Promise<Row<"tokens">>;
   /** Who holds this secret; undefined when it is unknown, revoked or expired. */
-  authenticate(secret: string): Promise<Bearer | undefined>;
+  authenticate(secret: string): Promise<Bearer | NodeBearer | undefined>;
   /** Uses a join token up, in the caller's transaction, so that it is used exactly if the node is registered. Throws JOIN_TOKEN_INVALID. */
   consumeJoin(transaction: Kysely<Database>, joinToken: string, nodeId: string): Promise<void>;
 }
@@ -37,7 +47,7 @@ const usedEveryMs = 60_000;
 export function createTokens(db: Db, nowMs: () => number): Tokens {
   const cache = new Map<string, { row: Row<"tokens">; readAtMs: number }>();
 
-  const insert = async (name: string, role: TokenRole, secretHash: string, validMs: number) =>
+  const insert = async (name: string, role: TokenRole, secretHash: string, validMs: number, nodeId: string | null = null) =>
     db
       .insertInto("tokens")
       .values({
@@ -47,6 +57,7 @@ export function createTokens(db: Db, nowMs: () => number): Tokens {
         secret_sha256: secretHash,
         created_at: new Date(nowMs()),
         expires_at: new Date(nowMs() + validMs),
+        node_id: nodeId,
       })
       .returningAll()
       .executeTakeFirstOrThrow();
@@ -65,6 +76,10 @@ export function createTokens(db: Db, nowMs: () => number): Tokens {
     async createBearer(name, role, validMs) {
       const secret = `at_${randomBytes(32).toString("base64url")}`;
       return { row: await insert(name, role, hashOf(secret), validMs), secret };
+    },
+    async createNodeBearer(name, nodeId, validMs) {
+      const secret = `at_${randomBytes(32).toString("base64url")}`;
+      return { row: await insert(name, "agent", hashOf(secret), validMs, nodeId), secret };
     },
     addJoin: (name, secretHash, validMs) => insert(name, "agent", secretHash, validMs),
     async list(limit, after) {
@@ -87,13 +102,14 @@ export function createTokens(db: Db, nowMs: () => number): Tokens {
       if (!/^at_[A-Za-z0-9_-]{43}$/.test(secret)) return undefined;
       const hash = hashOf(secret);
       const row = await find(hash);
-      if (row === undefined || !isSame(row.secret_sha256, hash) || row.role === "agent") return undefined;
+      if (row === undefined || !isSame(row.secret_sha256, hash) || (row.role === "agent" && row.node_id === null)) return undefined;
       if (row.revoked_at !== null || row.expires_at.getTime() <= nowMs()) return undefined;
       if (nowMs() - (row.used_at?.getTime() ?? 0) > usedEveryMs) {
         row.used_at = new Date(nowMs());
         await db.updateTable("tokens").set({ used_at: row.used_at }).where("id", "=", row.id).execute();
       }
-      return { id: row.id, name: row.name, role: row.role };
+      if (row.role !== "agent") return { id: row.id, name: row.name, role: row.role };
+      return row.node_id === null ? undefined : { id: row.id, name: row.name, role: row.role, nodeId: row.node_id };
     },
     async consumeJoin(transaction, joinToken, nodeId) {
       const { secret } = parseJoinToken(joinToken);
@@ -102,6 +118,7 @@ export function createTokens(db: Db, nowMs: () => number): Tokens {
         .set({ used_at: new Date(nowMs()), used_by: nodeId })
         .where("secret_sha256", "=", hashJoinSecret(secret))
         .where("role", "=", "agent")
+        .where("node_id", "is", null)
         .where("used_at", "is", null)
         .where("revoked_at", "is", null)
         .where("expires_at", ">", new Date(nowMs()))

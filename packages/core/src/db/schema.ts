@@ -355,6 +355,7 @@ export interface TokensTable {
   used_at: Date | null;
   used_by: string | null;
   revoked_at: Date | null;
+  node_id: string | null;
 }
 
 export interface IdempotencyKeysTable {

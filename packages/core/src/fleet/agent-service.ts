@@ -3,6 +3,7 @@
 import { fault, parseNodeId } from "@aether/contract";
 import { type AgentConfig, AgentService, type RegisterRequest } from "@aether/contract/gen/aether/v2/agent_pb";
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
+import type { TelemetryReport } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { type Authority, type IssuedCertificate, nodeSpiffeId } from "@aether/kit/identity";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -14,6 +15,7 @@ import { toColumn } from "../db/proto.ts";
 import type { Events } from "../events/events.ts";
 import { type Caller, callerOf } from "../http/caller.ts";
 import type { Gateway } from "./gateway.ts";
+import { createPolledSessions } from "./polled-sessions.ts";
 
 export interface AgentServiceOptions {
   readonly db: Db;
@@ -24,6 +26,7 @@ export interface AgentServiceOptions {
   readonly identityTtlMs: number;
   readonly gateway: Gateway;
   readonly agentConfig: AgentConfig;
+  readonly telemetry: { take(nodeId: string, report: TelemetryReport): void };
 }
 
 export function agentRoutes(options: AgentServiceOptions): (router: ConnectRouter) => void {
@@ -32,6 +35,7 @@ export function agentRoutes(options: AgentServiceOptions): (router: ConnectRoute
     if (csrPem.length > 10_000) throw fault("INVALID_ARGUMENT", "csr_pem is longer than a certificate request", { field: "csr_pem" });
     return authority.issue(csrPem, nodeSpiffeId(authority.trustDomain, nodeId), options.identityTtlMs);
   };
+  const polled = createPolledSessions(gateway, (nodeId) => ensureNode(options, nodeId));
   return (router) =>
     router.service(AgentService, {
       async register(request, context) {
@@ -40,10 +44,25 @@ export function agentRoutes(options: AgentServiceOptions): (router: ConnectRoute
         return { nodeId, identity: identityOf(authority, nodeId, issued), config: agentConfig };
       },
       async renewIdentity(request, context) {
-        const nodeId = requireNodeId(callerOf(context));
+        const caller = callerOf(context);
+        const nodeId = requireNodeId(caller);
+        // A token can be revoked; a certificate got with it could not.
+        if (caller.isStillValid !== undefined)
+          throw fault("IDENTITY_REJECTED", "a certificate is renewed with the one before, not with a token");
         const row = await db.selectFrom("nodes").select("id").where("id", "=", nodeId).executeTakeFirst();
         if (row === undefined) throw fault("IDENTITY_REJECTED", `${nodeId} is not registered any more; join again with a new token`);
         return { identity: identityOf(authority, nodeId, await issue(request.csrPem, nodeId)) };
+      },
+      async heartbeat(request, context) {
+        const answer = await polled.heartbeat(requireNodeId(callerOf(context)), request);
+        return request.hello === undefined ? answer : { ...answer, config: agentConfig };
+      },
+      pollCommands: (request, context) => polled.poll(requireNodeId(callerOf(context)), request, context.signal),
+      sendFeedback: (request, context) => polled.feedback(requireNodeId(callerOf(context)), request),
+      ingestTelemetry({ report }, context) {
+        if (report === undefined) throw fault("INVALID_ARGUMENT", "report is missing", { field: "report" });
+        options.telemetry.take(requireNodeId(callerOf(context)), report);
+        return {};
       },
       session: (requests, context) => gateway.serve(requireNodeId(callerOf(context)), requests, context.signal),
     });
@@ -86,6 +105,20 @@ async function register(
     await audit.record({ ...entry, outcome: "denied", traceId: caller.traceId });
     throw caught;
   }
+}
+
+/** A node that speaks by a token has never registered: its first hello puts it on record. */
+async function ensureNode({ db, events }: AgentServiceOptions, nodeId: string): Promise<void> {
+  await db.transaction().execute(async (tx) => {
+    const made = await tx
+      .insertInto("nodes")
+      .values({ id: nodeId, facts: toColumn(NodeFactsSchema, create(NodeFactsSchema)) })
+      .onConflict((conflict) => conflict.column("id").doNothing())
+      .returning("id")
+      .executeTakeFirst();
+    if (made === undefined) return;
+    await events.append(tx, { type: "node.registered", subject: `node/${nodeId}`, message: `${nodeId} has joined, by a token of its own` });
+  });
 }
 
 function requireNodeId({ nodeId }: Caller): string {

@@ -60,7 +60,7 @@ describe("every RPC of the contract", () => {
       (method) =>
         hasOption(method, httpOption) &&
         getOption(method, httpOption).pattern.case === "get" &&
-        !/^(Get|List|Watch|Read|Verify|Download|Explain)/.test(method.name),
+        !/^(Get|List|Watch|Read|Verify|Download|Explain|Poll)/.test(method.name),
     );
     expect(named(wrong)).toEqual([]);
   });

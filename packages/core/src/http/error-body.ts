@@ -42,6 +42,7 @@ const statusOfFault: Partial<Record<FaultCode, number>> = {
   REQUEST_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
   RANGE_NOT_SATISFIABLE: 416,
+  DIGEST_MISMATCH: 422,
   DISK_FULL: 507,
 };
 

@@ -134,7 +134,7 @@ const failsInside = ({ status, text }: Heard): boolean => status >= 500 && !(sta
 async function state(): Promise<readonly string[]> {
   const lists = bindings.filter(({ verb, variables, method }) => verb === "GET" && variables.length === 0 && method.methodKind === "unary");
   const kept = lists.filter(
-    ({ template }) => !/audit|events|telemetry|sessions|oracles|plan|risk|feeds|prices|savings|diagnostics|dashboard/.test(template),
+    ({ template }) => !/agent|audit|events|telemetry|sessions|oracles|plan|risk|feeds|prices|savings|diagnostics|dashboard/.test(template),
   );
   const answers = await Promise.all(kept.map(async ({ template }) => `${template} ${(await send("GET", template, undefined)).text}`));
   return answers.map((answer) => answer.replace(/"usedAt":"[^"]*"/g, ""));

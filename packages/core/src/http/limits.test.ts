@@ -1,5 +1,6 @@
 // Rate limits as a client meets them, over every protocol, and the counts of them in /metrics.
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
+import { until } from "@aether/kit";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -12,7 +13,9 @@ const burst = 12;
 
 beforeAll(async () => {
   // One every two seconds after the burst; the address may do more than any token.
-  core = await startCore({ rateLimit: { perTokenPerSecond: 0.5, perAddressPerSecond: 1000, burst, auditedDenialsPerSecond: 0.001 } });
+  core = await startCore({
+    rateLimit: { perTokenPerSecond: 0.5, perAddressPerSecond: 1000, burst, auditedDenialsPerSecond: 0.001, streamsPerToken: 3 },
+  });
   for (let i = 0; i < 4; i++) made.push((await core.call("POST", "/api/v2/tokens", { name: `t${i}`, role: "ROLE_VIEWER" })).body.secret);
 }, 60_000);
 afterAll(() => core.stop());
@@ -62,6 +65,29 @@ describe("the rate limit", () => {
   });
 });
 
+describe("streams", () => {
+  it("are so many for one token, and another one may begin when one has ended", async () => {
+    const secret = (await core.call("POST", "/api/v2/tokens", { name: "streams", role: "ROLE_VIEWER" })).body.secret;
+    const open = async () => {
+      const gone = new AbortController();
+      const response = await fetch(`${core.url}/api/v2/events`, { signal: gone.signal, headers: { authorization: `Bearer ${secret}` } });
+      return { response, end: () => gone.abort() };
+    };
+    const held = await times(3, open);
+    expect(held.map(({ response }) => response.status)).toEqual([200, 200, 200]);
+    const { response } = await open();
+    expect([response.status, response.headers.get("retry-after")]).toEqual([429, "5"]);
+    await response.text();
+    held[0]?.end();
+    await until("a stream may begin again", 50, 5_000, async () => {
+      const again = await open();
+      again.end();
+      return again.response.status === 200 ? true : undefined;
+    });
+    for (const { end } of held) end();
+  });
+});
+
 describe("what is refused again and again", () => {
   it("is on the audit log as often as it may be, and counted each time", async () => {
     const tries = burst + 8;
@@ -95,7 +121,7 @@ describe("/metrics", () => {
     }
     expect(lines).toContain("aether_nodes 0");
     expect(described).toContain("process_resident_memory_bytes");
-    expect(await counted("aether.v2.AccessService/CreateToken", "OK")).toBe(4);
+    expect(await counted("aether.v2.AccessService/CreateToken", "OK")).toBe(5);
   });
 });
 

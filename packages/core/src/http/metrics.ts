@@ -49,7 +49,7 @@ export function metricsRoutes({ tokens, perAddress, ...sources }: MetricsOptions
       if (waitSeconds > 0) return sendFault(reply, tooManyFrom(waitSeconds, `the address ${origin.sourceAddress}`), origin);
       const secret = /^Bearer (\S{1,200})$/i.exec(request.headers.authorization ?? "")?.[1];
       const bearer = secret === undefined ? undefined : await tokens.authenticate(secret);
-      if (bearer === undefined || !isAllowed(Role.VIEWER, roleOfBearer[bearer.role])) {
+      if (bearer === undefined || bearer.role === "agent" || !isAllowed(Role.VIEWER, roleOfBearer[bearer.role])) {
         return sendFault(reply, fault("UNAUTHENTICATED"), origin);
       }
       return reply.type("text/plain; version=0.0.4; charset=utf-8").send(await metricsText(sources));

@@ -89,13 +89,19 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
 }
 
 const slowMs = 30_000;
+/** What a client that streams its request has not said for so long it will not say. */
+const idleMs = 60_000;
 
 /** A body that is read into memory comes within this time; one that is streamed has a limit for its pauses instead. */
 function refuseSlowBodies(app: FastifyInstance): void {
   app.addHook("onRequest", async ({ raw }) => {
     const { headers } = raw;
     if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
-    if (headers["content-type"]?.startsWith("application/octet-stream")) return;
+    if (/^application\/(octet-stream|connect\+|grpc)/.test(headers["content-type"] ?? "")) {
+      raw.setTimeout(idleMs, () => raw.destroy(new Error(`nothing came for ${idleMs / 1000} s`)));
+      raw.once("end", () => raw.setTimeout(0));
+      return;
+    }
     const timer = setTimeout(
       () => refuseUnreadable(Object.assign(new Error("too slow"), { code: "ERR_HTTP_REQUEST_TIMEOUT" }), raw.socket),
       slowMs,

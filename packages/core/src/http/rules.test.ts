@@ -9,6 +9,7 @@ import { actionName } from "../audit/action-name.ts";
 import { type CoreUnderTest, enrol, startCore } from "../testing/core-under-test.ts";
 import { isRead } from "./method-facts.ts";
 import { type Binding, bindingsOf } from "./rest/bindings.ts";
+import { isRawRequest } from "./rest/raw.ts";
 import { bodyLimitBytes } from "./rpc-options.ts";
 
 let core: CoreUnderTest;
@@ -161,7 +162,7 @@ describe("every REST route", () => {
   it("names the field that it does not know, in body and query", async () => {
     const found = await offenders(forAdmins(), async (binding) => {
       const token = core.adminToken;
-      const inBody = binding.body !== "";
+      const inBody = binding.body !== "" && !isRawRequest(binding.method);
       const path = inBody ? pathOf(binding) : `${pathOf(binding)}?nonsense=1`;
       const answer = await ask(binding.verb, path, { token, body: inBody ? '{"nonsense":1}' : undefined });
       if (answer.status !== 400) return `${answer.status} ${answer.text}`;

@@ -140,12 +140,16 @@ async function empty(tx: Kysely<Database>, table: string): Promise<void> {
   await sql`delete from ${sql.table(table)}`.execute(tx);
 }
 
-/** Only the columns that the backup has: those that came later keep their defaults. */
+/** Only the columns that the backup has: those that came later keep their defaults. What the database computes it computes again. */
 async function insert(tx: Kysely<Database>, table: string, lines: readonly string[]): Promise<void> {
   const batch = 500;
+  const { rows } = await sql<{ name: string }>`
+    select column_name::text as name from information_schema.columns
+    where table_schema = current_schema() and table_name = ${table} and is_generated = 'NEVER'`.execute(tx);
+  const plain = new Set(rows.map(({ name }) => name));
   for (let from = 0; from < lines.length; from += batch) {
     const some = lines.slice(from, from + batch);
-    const columns = Object.keys(JSON.parse(some[0] ?? "{}") as object);
+    const columns = Object.keys(JSON.parse(some[0] ?? "{}") as object).filter((column) => plain.has(column));
     const list = sql.join(columns.map((column) => sql.ref(column)));
     await sql`insert into ${sql.table(table)} (${list}) select ${list} from json_populate_recordset(null::${sql.table(table)}, ${`[${some.join(",")}]`}::json)`.execute(
       tx,

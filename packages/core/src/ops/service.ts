@@ -1,6 +1,6 @@
 // OpsService: the control plane looked after.
 import { fault } from "@aether/contract";
-import { DiagnosticsPartSchema, GetConfigResponseSchema, OpsService } from "@aether/contract/gen/aether/v2/ops_pb";
+import { GetConfigResponseSchema, OpsService } from "@aether/contract/gen/aether/v2/ops_pb";
 import { type ConfigEntry, type Logger, sleep } from "@aether/kit";
 import { create, type JsonValue } from "@bufbuild/protobuf";
 import type { CoreConfig } from "../config.ts";
@@ -8,10 +8,11 @@ import type { OpenDatabase } from "../db/database.ts";
 import { callerOf } from "../http/caller.ts";
 import type { Part } from "../part.ts";
 import { type BackupProgress, encrypterFor, removeSpools, sendAndRemove, writeBackup } from "./backup.ts";
+import { chooseSnapshots, openSnapshots, type SnapshotSources } from "./bundled-snapshots.ts";
 import { diagnosticsBundle, diagnosticsManifest } from "./diagnostics.ts";
 import type { RetentionRules } from "./retention-rules.ts";
 
-export interface OpsOptions extends Pick<OpenDatabase, "db" | "engine"> {
+export interface OpsOptions extends Pick<OpenDatabase, "db" | "engine">, SnapshotSources {
   readonly config: CoreConfig;
   /** Every key with its source, secrets covered. */
   readonly explained: readonly ConfigEntry[];
@@ -46,12 +47,16 @@ export function createOps(options: OpsOptions): Part {
     start: () => removeSpools(config.dataDir),
     routes(router) {
       router.service(OpsService, {
-        getDiagnosticsManifest: (request) => diagnosticsManifest(parts, snapshotsOf(request)),
+        async getDiagnosticsManifest(request, context) {
+          const { chosen, skipped } = await chooseSnapshots(options, request, context);
+          return diagnosticsManifest(parts, [...chosen.map(({ part }) => part), ...skipped]);
+        },
         async *downloadDiagnostics(request, context) {
           const name = `aether-diagnostics-${new Date(nowMs()).toISOString().slice(0, 19).replace(/:/g, "-")}.tar.gz`;
           context.responseHeader.set("aether-content-type", "application/gzip");
           context.responseHeader.set("aether-content-disposition", `attachment; filename="${name}"`);
-          yield* diagnosticsBundle(parts, [], snapshotsOf(request), context.signal);
+          const { streamed, left } = await openSnapshots(options, await chooseSnapshots(options, request, context));
+          yield* diagnosticsBundle(parts, streamed, left, context.signal);
         },
         async *createBackup(request, context) {
           const encrypter = encrypterFor(request);
@@ -96,17 +101,6 @@ export function createOps(options: OpsOptions): Part {
     },
   };
 }
-
-const snapshotsOf = ({ includeSnapshots }: { readonly includeSnapshots: boolean }) =>
-  includeSnapshots
-    ? [
-        create(DiagnosticsPartSchema, {
-          name: "snapshots/",
-          what: "snapshots",
-          note: "left out: the control plane cannot read the nodes' store",
-        }),
-      ]
-    : [];
 
 function sourceName(source: string, file: string): string {
   if (source === "default") return "default";

@@ -31,6 +31,7 @@ import { destroy, plain, statusOf } from "../runtime/runtime.ts";
 import { outputTail, shimFiles } from "../runtime/shim.ts";
 import { outputTailName } from "../steps/images.ts";
 import { phase } from "../steps/journal.ts";
+import { exportSnapshot, importSnapshot } from "./artifact.ts";
 import { expectWhole, overBudget, type WholeDump } from "./budget.ts";
 import { type ChunkWriter, createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, chunksOf, readBody, readHead, type SnapshotBody, writeManifest } from "./manifest.ts";
@@ -217,6 +218,8 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
 
   return {
     recover: () => store.recover(),
+    exportTo: (snapshotId) => exportSnapshot(store, snapshotId),
+    importFrom: (snapshotId, source, signal) => importSnapshot(store, snapshotId, source, signal),
     async create(workload, snapshotId, key, limits, progress, signal) {
       parseSnapshotId(snapshotId);
       const record = await requireRecord(host, workload);

@@ -82,9 +82,6 @@ function describeRange(request: FastifyRequest, reply: FastifyReply, first: Mess
   return 206;
 }
 
-/** What a client has not said for so long it will not say. */
-const idleMs = 60_000;
-
 /**
  * The body as messages, the first one with what path, query and headers say. Refusals of the body itself are kept in `problem`: the transport would
  * wrap them.
@@ -108,7 +105,6 @@ export function receiveRaw(
     digestOf(type, head, request, refuse);
     yield head;
     if (!isStream) return;
-    request.raw.setTimeout(idleMs, () => request.raw.destroy(new Error(`nothing came for ${idleMs / 1000} s`)));
     for await (const chunk of body as AsyncIterable<Buffer>) yield Object.assign(create(type), { data: new Uint8Array(chunk) });
   })();
 }

@@ -1,7 +1,7 @@
 // How a v1 route reaches the one control plane: by the same RPCs as everybody, through the same gate. There is no second brain here.
 
 import { fault } from "@aether/contract";
-import type { DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { DescMethodServerStreaming, DescMethodUnary, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import type { z } from "zod";
 
 export interface V1Call {
@@ -28,6 +28,8 @@ export interface V1Route {
   /** Why it is not served; absent for a route that is. */
   readonly gone?: string;
   readonly serve?: (call: V1Call) => Promise<V1Answer>;
+  /** Answers a file: a method with the option raw_response, and its request. */
+  readonly download?: (input: unknown) => { readonly method: DescMethodServerStreaming; readonly message: Message };
 }
 
 /** Parses what came. Throws INVALID_ARGUMENT naming the field. */

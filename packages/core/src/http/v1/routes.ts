@@ -1,31 +1,27 @@
 // Every route of v1: served by what replaces it, or honestly gone. What old clients read and has no meaning any more is null, never made up.
 import { fault } from "@aether/contract";
+import { AgentService, CommandOutcome, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { FeedService } from "@aether/contract/gen/aether/v2/feed_pb";
 import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
+import { DownloadDiagnosticsRequestSchema, OpsService } from "@aether/contract/gen/aether/v2/ops_pb";
 import { type Assessment, RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
 import { AuditService, SignalKind, SignalService } from "@aether/contract/gen/aether/v2/signal_pb";
 import { SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import { WorkloadService } from "@aether/contract/gen/aether/v2/workload_pb";
+import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { z } from "zod";
 import { parse, type V1Answer, type V1Call, type V1Route } from "./call.ts";
 
 const byStream = "AgentService.Session: gRPC over mutual TLS, after AgentService.Register with a join token";
-const agentsAreKnown =
-  "An agent is known by its certificate, which v1 has not: `aether agent` of this version registers and speaks by itself.";
 
 export const v1Routes: readonly V1Route[] = [
-  {
-    verb: "POST",
-    path: "/agent/register",
-    replacedBy: "AgentService.Register (POST /api/v2/agent/register) with a join token",
-    gone: agentsAreKnown,
-  },
-  { verb: "POST", path: "/agent/heartbeat", replacedBy: byStream, gone: agentsAreKnown },
-  { verb: "GET", path: "/agent/poll", replacedBy: byStream, gone: agentsAreKnown },
-  { verb: "POST", path: "/agent/feedback", replacedBy: byStream, gone: agentsAreKnown },
-  { verb: "POST", path: "/ingestion", replacedBy: "POST /api/v2/signals; telemetry: AgentService.Session", serve: ingest },
+  { verb: "POST", path: "/agent/register", replacedBy: "POST /api/v2/agent/heartbeat with a hello", serve: register },
+  { verb: "POST", path: "/agent/heartbeat", replacedBy: "POST /api/v2/agent/heartbeat", serve: beat },
+  { verb: "GET", path: "/agent/poll", replacedBy: "GET /api/v2/agent/poll", serve: poll },
+  { verb: "POST", path: "/agent/feedback", replacedBy: "POST /api/v2/agent/feedback", serve: feedback },
+  { verb: "POST", path: "/ingestion", replacedBy: "POST /api/v2/signals; telemetry: POST /api/v2/ingestion", serve: ingest },
   { verb: "GET", path: "/dashboard/latest", replacedBy: "GET /api/v2/nodes, GET /api/v2/risk", serve: latest },
   { verb: "GET", path: "/dashboard/history", replacedBy: "GET /api/v2/risk/history", serve: history },
   {
@@ -37,14 +33,14 @@ export const v1Routes: readonly V1Route[] = [
   {
     verb: "POST",
     path: "/artifacts/upload/{workloadId}",
-    replacedBy: "POST /api/v2/snapshots",
-    gone: "A checkpoint is taken and verified where the workload runs; one that comes from elsewhere could not be trusted with its memory.",
+    replacedBy: "POST /api/v2/artifacts/{workload}",
+    gone: "A checkpoint comes back as the file that was downloaded, with its digest: what comes from elsewhere could not be trusted with its memory.",
   },
   {
     verb: "GET",
     path: "/artifacts/download/{workloadId}",
-    replacedBy: "GET /api/v2/snapshots, POST /api/v2/snapshots/{id}:restore",
-    gone: '"Latest" is not the name of a checkpoint: each has an id and a manifest, and is restored by the node that runs it.',
+    replacedBy: "GET /api/v2/artifacts/{workload}/{snapshot}",
+    gone: '"Latest" is not the name of a checkpoint: each has an id and a manifest.',
   },
   {
     verb: "POST",
@@ -58,12 +54,98 @@ export const v1Routes: readonly V1Route[] = [
   {
     verb: "GET",
     path: "/diagnostics/bundle",
-    replacedBy: "`aether doctor`, GET /readyz, GET /metrics, GET /api/v2/events:list, GET /api/v2/audit",
-    gone: "This version makes no bundle.",
+    replacedBy: "GET /api/v2/diagnostics/bundle",
+    download: (input) => ({
+      method: OpsService.method.downloadDiagnostics,
+      message: create(DownloadDiagnosticsRequestSchema, parse(bundle, input)),
+    }),
   },
 ];
 
+/** The token names the node; an agentId that says otherwise is refused by what it would do. */
+const agentId = z.string().min(1).max(63);
+
+const registration = z.looseObject({ agentId, hostname: z.string().max(255).default("") });
+
+/** Begins the agent's session. */
+async function register({ input, rpc }: V1Call): Promise<V1Answer> {
+  const { agentId: id, hostname } = parse(registration, input);
+  const { message } = await rpc(AgentService.method.heartbeat, { hello: { facts: { hostname: hostname || id } } });
+  return {
+    status: 200,
+    body: {
+      agentId: id,
+      status: "registered",
+      sessionId: message.sessionId,
+      heartbeatIntervalMs: message.config?.heartbeatIntervalMs ?? null,
+    },
+  };
+}
+
+async function beat({ input, rpc }: V1Call): Promise<V1Answer> {
+  parse(z.looseObject({ agentId }), input);
+  const { message } = await rpc(AgentService.method.heartbeat, { heartbeat: {} });
+  return { status: 200, body: { status: message.needsHello ? "unregistered" : "ok" } };
+}
+
+const polling = z.strictObject({
+  agentId: agentId.optional(),
+  after: z
+    .string()
+    .regex(/^\d{1,18}$/)
+    .default("0"),
+  waitSeconds: z.coerce.number().int().min(0).max(25).default(0),
+});
+
+/** Commands with the bytes that core has signed; an agent that cannot check them must not carry them out. */
+async function poll({ input, rpc }: V1Call): Promise<V1Answer> {
+  const { after, waitSeconds } = parse(polling, input);
+  const { message } = await rpc(AgentService.method.pollCommands, { after: BigInt(after), waitSeconds });
+  if (message.needsHello) return { status: 200, body: { status: "unregistered", commands: [], after } };
+  const commands = message.messages.flatMap(({ message: each }) => {
+    if (each?.message.case !== "signedCommand") return [];
+    const { content, signature, certificate } = each.message.value;
+    const command = fromBinary(CommandSchema, content);
+    const text = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
+    return {
+      commandId: command.id,
+      workloadId: command.workload,
+      action: command.action.case ?? "",
+      content: text(content),
+      signature: text(signature),
+      certificate: text(certificate),
+    };
+  });
+  return { status: 200, body: { status: "ok", commands, after: String(message.messages.at(-1)?.sequence ?? after) } };
+}
+
+const report = z.strictObject({
+  agentId: agentId.optional(),
+  commandId: z.string().min(1).max(100),
+  status: z.enum(["COMPLETED", "FAILED", "REFUSED"]),
+  error: z.string().max(2000).default(""),
+});
+
+async function feedback({ input, rpc }: V1Call): Promise<V1Answer> {
+  const { commandId, status, error } = parse(report, input);
+  const outcome = { COMPLETED: CommandOutcome.OK, FAILED: CommandOutcome.FAILED, REFUSED: CommandOutcome.REFUSED }[status];
+  const result = { commandId, outcome, ...(error === "" ? {} : { error: { code: "INTERNAL", message: error } }) };
+  const { message } = await rpc(AgentService.method.sendFeedback, { messages: [{ message: { case: "result", value: result } }] });
+  return { status: 202, body: { status: message.needsHello ? "unregistered" : "recorded" } };
+}
+
 const unixSeconds = z.int().min(0).max(253_402_300_799);
+const flag = z.enum(["true", "false"]).transform((text) => text === "true");
+const bytes = z
+  .string()
+  .regex(/^\d{1,18}$/)
+  .transform((text) => BigInt(text));
+const bundle = z.strictObject({
+  includeSnapshots: flag.default(false),
+  maxSnapshots: z.coerce.number().int().min(0).max(20).default(0),
+  maxSnapshotBytes: bytes.default(0n),
+  maxTotalSnapshotBytes: bytes.default(0n),
+});
 const nothing = z.strictObject({});
 
 const ingestion = z.strictObject({

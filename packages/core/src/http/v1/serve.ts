@@ -5,8 +5,9 @@ import { create, type DescMethodUnary } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { faultOf } from "../error-body.ts";
-import { originOf, valuesWith } from "../origin.ts";
+import { type Origin, originOf, valuesWith } from "../origin.ts";
 import { inMemoryTransport } from "../rest/in-memory.ts";
+import { type RawAnswer, sendRaw } from "../rest/raw.ts";
 import { sendFault } from "../rest/transcoding.ts";
 import { serveText } from "../static-files.ts";
 import type { V1Call, V1Route } from "./call.ts";
@@ -27,9 +28,21 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
         const origin = originOf(request.raw);
         mark(reply, route);
         try {
+          if (route.download !== undefined) {
+            const { method, message } = route.download(request.query);
+            echo(reply, origin);
+            const answer = inMemoryTransport(handlers, valuesWith(origin)).stream(
+              method,
+              goneOf(reply),
+              undefined,
+              headersOf(request),
+              one(message) as never,
+            );
+            await sendRaw(request, reply, answer as Promise<RawAnswer>, goneOf(reply));
+            return reply;
+          }
           if (route.serve === undefined) throw fault("GONE", route.gone ?? "", { details: { replacedBy: route.replacedBy } });
-          const gone = new AbortController();
-          reply.raw.on("close", () => gone.abort(fault("CANCELLED", "the client closed the connection")));
+          const gone = goneOf(reply);
           const transport = inMemoryTransport(handlers, valuesWith(origin));
           const call: V1Call = {
             input: route.verb === "GET" ? request.query : request.body,
@@ -39,7 +52,7 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
               }
               const answer = await transport.unary(
                 method as DescMethodUnary,
-                gone.signal,
+                gone,
                 undefined,
                 headersOf(request),
                 create(method.input, message) as never,
@@ -48,10 +61,8 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
             },
           };
           const { status, body } = await route.serve(call);
-          reply
-            .header("traceparent", origin.trace.traceparent)
-            .header("x-request-id", origin.requestId)
-            .header("cache-control", "no-store");
+          echo(reply, origin);
+          reply.header("cache-control", "no-store");
           return reply.code(status).type("application/json; charset=utf-8").send(JSON.stringify(body));
         } catch (caught) {
           return sendFault(reply, faultOf(caught), origin);
@@ -60,6 +71,21 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
     });
   }
   serveText(app, "/docs/v1", "html", v1Page(v1Routes, sunsetAt));
+}
+
+/** Aborts when the client is gone. */
+function goneOf(reply: FastifyReply): AbortSignal {
+  const gone = new AbortController();
+  reply.raw.on("close", () => gone.abort(fault("CANCELLED", "the client closed the connection")));
+  return gone.signal;
+}
+
+function echo(reply: FastifyReply, origin: Origin): void {
+  reply.header("traceparent", origin.trace.traceparent).header("x-request-id", origin.requestId);
+}
+
+async function* one<Item>(item: Item): AsyncGenerator<Item> {
+  yield item;
 }
 
 function mark(reply: FastifyReply, { replacedBy }: V1Route): void {

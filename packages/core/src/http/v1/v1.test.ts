@@ -22,7 +22,12 @@ const call = async (verb: string, path: string, body?: unknown, headers: Record<
     headers: { ...headers, ...(body === undefined ? {} : { "content-type": "application/json" }) },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  return { status: response.status, headers: response.headers, body: (await response.json()) as any };
+  const isJson = response.headers.get("content-type")?.startsWith("application/json");
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (isJson ? await response.json() : Buffer.from(await response.arrayBuffer())) as any,
+  };
 };
 const now = () => Math.floor(Date.now() / 1000);
 
@@ -109,4 +114,46 @@ describe("what v1 still does", () => {
     expect((await call("POST", "/commands/queue", { workloadId: "db", action: "EXEC" })).body.error.field).toBe("action");
     expect((await call("POST", "/commands/queue", { workloadId: "db", action: "STOP", more: 1 })).body.error.field).toBe("more");
   });
+});
+
+describe("an agent of v1", () => {
+  it("registers, beats, polls and answers with a token that names its node, and speaks for no other", async () => {
+    const made = await core.call("POST", "/api/v2/tokens", { name: "old-agent", role: "ROLE_AGENT", nodeId: "old1" });
+    expect(made.body.token).toMatchObject({ role: "ROLE_AGENT", nodeId: "old1" });
+    const mine = { "x-api-key": made.body.secret };
+    expect((await call("POST", "/agent/heartbeat", { agentId: "old1" }, mine)).body).toEqual({ status: "unregistered" });
+    expect((await call("POST", "/agent/register", { agentId: "old1", hostname: "h" }, mine)).body).toMatchObject({ status: "registered" });
+    expect((await call("POST", "/agent/heartbeat", { agentId: "old1" }, mine)).body).toEqual({ status: "ok" });
+    expect((await core.call("GET", "/api/v2/nodes/old1")).body.node).toMatchObject({ isConnected: true, facts: { hostname: "h" } });
+    const facts = { memoryBytes: "8589934592", capabilities: { runcVersion: "1.1.5", criu: { available: true } } };
+    const bearer = { authorization: `Bearer ${made.body.secret}`, "content-type": "application/json" };
+    const hello = await fetch(`${core.url}/api/v2/agent/heartbeat`, {
+      method: "POST",
+      headers: bearer,
+      body: JSON.stringify({ hello: { facts } }),
+    });
+    expect(await hello.json()).toMatchObject({ needsHello: false, config: { heartbeatIntervalMs: 1000 } });
+    const spec = { name: "there", rootfs: "host", argv: ["/bin/true"] };
+    const started = core.call("POST", "/api/v2/workloads", { spec, nodeId: "old1" });
+    let answer = await call("GET", "/agent/poll?waitSeconds=5", undefined, mine);
+    for (let tries = 0; answer.body.commands.length === 0 && tries < 5; tries++)
+      answer = await call("GET", `/agent/poll?waitSeconds=5&after=${answer.body.after}`, undefined, mine);
+    const [command] = answer.body.commands;
+    expect(command).toMatchObject({ workloadId: "there", action: "startWorkload" });
+    // Asked for again, it is there again: an answer may be lost on its way.
+    expect((await call("GET", "/agent/poll", undefined, mine)).body.commands).toContainEqual(command);
+    expect((await call("POST", "/agent/feedback", { commandId: command.commandId, status: "COMPLETED" }, mine)).body).toEqual({
+      status: "recorded",
+    });
+    expect((await started).status).toBe(200);
+    expect((await core.call("GET", `/api/v2/commands/${command.commandId}`)).body.command).toMatchObject({
+      action: "startWorkload",
+      outcome: "ok",
+    });
+    // Not a word to anything else: neither as a reader nor as another node, and not to get a certificate.
+    expect((await call("GET", "/audits", undefined, mine)).status).toBe(403);
+    expect((await call("POST", "/agent/register", { agentId: "n1" }, { "x-api-key": core.adminToken })).status).toBe(403);
+    await core.call("DELETE", `/api/v2/tokens/${made.body.token.id}`);
+    expect((await call("POST", "/agent/heartbeat", { agentId: "old1" }, mine)).status).toBe(401);
+  }, 40_000);
 });

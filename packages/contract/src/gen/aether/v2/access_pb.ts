@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/access.proto.
  */
 export const file_aether_v2_access: GenFile = /*@__PURE__*/
-  fileDesc("ChZhZXRoZXIvdjIvYWNjZXNzLnByb3RvEglhZXRoZXIudjIi4QEKBVRva2VuEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSHQoEcm9sZRgDIAEoDjIPLmFldGhlci52Mi5Sb2xlEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3VzZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmlzX3Jldm9rZWQYByABKAgiWAoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoEcm9sZRgCIAEoDjIPLmFldGhlci52Mi5Sb2xlEhUKDXZhbGlkX3NlY29uZHMYAyABKA0iSwoTQ3JlYXRlVG9rZW5SZXNwb25zZRIfCgV0b2tlbhgBIAEoCzIQLmFldGhlci52Mi5Ub2tlbhITCgZzZWNyZXQYAiABKAlCA4ABASI5ChFMaXN0VG9rZW5zUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Ik8KEkxpc3RUb2tlbnNSZXNwb25zZRIgCgZ0b2tlbnMYASADKAsyEC5hZXRoZXIudjIuVG9rZW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKElJldm9rZVRva2VuUmVxdWVzdBIKCgJpZBgBIAEoCSIVChNSZXZva2VUb2tlblJlc3BvbnNlMtICCg1BY2Nlc3NTZXJ2aWNlEmsKC0NyZWF0ZVRva2VuEh0uYWV0aGVyLnYyLkNyZWF0ZVRva2VuUmVxdWVzdBoeLmFldGhlci52Mi5DcmVhdGVUb2tlblJlc3BvbnNlIh2ItRgEgtPkkwITOgEqIg4vYXBpL3YyL3Rva2VucxJlCgpMaXN0VG9rZW5zEhwuYWV0aGVyLnYyLkxpc3RUb2tlbnNSZXF1ZXN0Gh0uYWV0aGVyLnYyLkxpc3RUb2tlbnNSZXNwb25zZSIaiLUYBILT5JMCEBIOL2FwaS92Mi90b2tlbnMSbQoLUmV2b2tlVG9rZW4SHS5hZXRoZXIudjIuUmV2b2tlVG9rZW5SZXF1ZXN0Gh4uYWV0aGVyLnYyLlJldm9rZVRva2VuUmVzcG9uc2UiH4i1GASC0+STAhUqEy9hcGkvdjIvdG9rZW5zL3tpZH1iBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChZhZXRoZXIvdjIvYWNjZXNzLnByb3RvEglhZXRoZXIudjIi8gEKBVRva2VuEgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSHQoEcm9sZRgDIAEoDjIPLmFldGhlci52Mi5Sb2xlEi4KCmNyZWF0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3VzZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmlzX3Jldm9rZWQYByABKAgSDwoHbm9kZV9pZBgIIAEoCSJpChJDcmVhdGVUb2tlblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIdCgRyb2xlGAIgASgOMg8uYWV0aGVyLnYyLlJvbGUSFQoNdmFsaWRfc2Vjb25kcxgDIAEoDRIPCgdub2RlX2lkGAQgASgJIksKE0NyZWF0ZVRva2VuUmVzcG9uc2USHwoFdG9rZW4YASABKAsyEC5hZXRoZXIudjIuVG9rZW4SEwoGc2VjcmV0GAIgASgJQgOAAQEiOQoRTGlzdFRva2Vuc1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdCJPChJMaXN0VG9rZW5zUmVzcG9uc2USIAoGdG9rZW5zGAEgAygLMhAuYWV0aGVyLnYyLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChJSZXZva2VUb2tlblJlcXVlc3QSCgoCaWQYASABKAkiFQoTUmV2b2tlVG9rZW5SZXNwb25zZTLSAgoNQWNjZXNzU2VydmljZRJrCgtDcmVhdGVUb2tlbhIdLmFldGhlci52Mi5DcmVhdGVUb2tlblJlcXVlc3QaHi5hZXRoZXIudjIuQ3JlYXRlVG9rZW5SZXNwb25zZSIdiLUYBILT5JMCEzoBKiIOL2FwaS92Mi90b2tlbnMSZQoKTGlzdFRva2VucxIcLmFldGhlci52Mi5MaXN0VG9rZW5zUmVxdWVzdBodLmFldGhlci52Mi5MaXN0VG9rZW5zUmVzcG9uc2UiGoi1GASC0+STAhASDi9hcGkvdjIvdG9rZW5zEm0KC1Jldm9rZVRva2VuEh0uYWV0aGVyLnYyLlJldm9rZVRva2VuUmVxdWVzdBoeLmFldGhlci52Mi5SZXZva2VUb2tlblJlc3BvbnNlIh+ItRgEgtPkkwIVKhMvYXBpL3YyL3Rva2Vucy97aWR9YgZwcm90bzM", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aether.v2.Token
@@ -57,6 +57,13 @@ export type Token = Message<"aether.v2.Token"> & {
    * @generated from field: bool is_revoked = 7;
    */
   isRevoked: boolean;
+
+  /**
+   * Role AGENT: the node that it speaks for; empty: a join token.
+   *
+   * @generated from field: string node_id = 8;
+   */
+  nodeId: string;
 };
 
 /**
@@ -86,6 +93,13 @@ export type CreateTokenRequest = Message<"aether.v2.CreateTokenRequest"> & {
    * @generated from field: uint32 valid_seconds = 3;
    */
   validSeconds: number;
+
+  /**
+   * Role AGENT: not a join token, but one with which a client without a certificate speaks for this node alone.
+   *
+   * @generated from field: string node_id = 4;
+   */
+  nodeId: string;
 };
 
 /**
@@ -193,7 +207,7 @@ export const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse> = /*@__P
  */
 export const AccessService: GenService<{
   /**
-   * The secret is in the answer, once. An agent token is a single-use join token.
+   * The secret is in the answer, once. An agent token is a single-use join token, unless it names its node.
    *
    * @generated from rpc aether.v2.AccessService.CreateToken
    */

@@ -36,7 +36,212 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/agent.proto.
  */
 export const file_aether_v2_agent: GenFile = /*@__PURE__*/
-  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJxCg9SZWdpc3RlclJlcXVlc3QSFwoKam9pbl90b2tlbhgBIAEoCUIDgAEBEg8KB25vZGVfaWQYAiABKAkSDwoHY3NyX3BlbRgDIAEoCRIjCgVmYWN0cxgEIAEoCzIULmFldGhlci52Mi5Ob2RlRmFjdHMicgoQUmVnaXN0ZXJSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEiUKCGlkZW50aXR5GAIgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5EiYKBmNvbmZpZxgDIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZyKGAQoISWRlbnRpdHkSEQoJc3BpZmZlX2lkGAEgASgJEh0KFWNlcnRpZmljYXRlX2NoYWluX3BlbRgCIAEoCRIYChB0cnVzdF9idW5kbGVfcGVtGAMgASgJEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItgBCgtBZ2VudENvbmZpZxIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYASABKA0SGAoQaW1kc19pbnRlcnZhbF9tcxgCIAEoDRIdChV0ZWxlbWV0cnlfaW50ZXJ2YWxfbXMYAyABKA0SPQoMc3dpdGNoZWRfb2ZmGAQgAygLMicuYWV0aGVyLnYyLkFnZW50Q29uZmlnLlN3aXRjaGVkT2ZmRW50cnkaMgoQU3dpdGNoZWRPZmZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIicKFFJlbmV3SWRlbnRpdHlSZXF1ZXN0Eg8KB2Nzcl9wZW0YASABKAkiPgoVUmVuZXdJZGVudGl0eVJlc3BvbnNlEiUKCGlkZW50aXR5GAEgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5IokDCg5TZXNzaW9uUmVxdWVzdBIhCgVoZWxsbxgBIAEoCzIQLmFldGhlci52Mi5IZWxsb0gAEikKCWhlYXJ0YmVhdBgCIAEoCzIULmFldGhlci52Mi5IZWFydGJlYXRIABIpCgZzaWduYWwYAyABKAsyFy5hZXRoZXIudjIuU2lnbmFsUmVwb3J0SAASKgoGcmVzdWx0GAQgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRSZXN1bHRIABIuCghwcm9ncmVzcxgFIAEoCzIaLmFldGhlci52Mi5Db21tYW5kUHJvZ3Jlc3NIABIqCgZvdXRwdXQYBiABKAsyGC5hZXRoZXIudjIuQ29tbWFuZE91dHB1dEgAEjQKD3dvcmtsb2FkX2NoYW5nZRgHIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZENoYW5nZUgAEi8KCXRlbGVtZXRyeRgJIAEoCzIaLmFldGhlci52Mi5UZWxlbWV0cnlSZXBvcnRIAEIJCgdtZXNzYWdlSgQICBAJItoCCg9TZXNzaW9uUmVzcG9uc2USJQoHd2VsY29tZRgBIAEoCzISLmFldGhlci52Mi5XZWxjb21lSAASJQoHY29tbWFuZBgCIAEoCzISLmFldGhlci52Mi5Db21tYW5kSAASFAoKc2lnbmFsX2FjaxgDIAEoBEgAEhQKCnJlc3VsdF9hY2sYBCABKAlIABIaChBxdWVyeV9jb21tYW5kX2lkGAUgASgJSAASGwoRY2FuY2VsX2NvbW1hbmRfaWQYBiABKAlIABIoCgZjb25maWcYByABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWdIABIwCg5zaWduZWRfY29tbWFuZBgIIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAEi0KC3JlZmxleF9wbGFuGAkgASgLMhYuYWV0aGVyLnYyLlNpZ25lZEJ5dGVzSABCCQoHbWVzc2FnZSJXCgtTaWduZWRCeXRlcxIPCgdwdXJwb3NlGAEgASgJEg8KB2NvbnRlbnQYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEhMKC2NlcnRpZmljYXRlGAQgASgMIoIBCgpSZWZsZXhQbGFuEg8KB25vZGVfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIsCgl2YWxpZF9mb3IYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoFc3RlcHMYBCADKAsyFS5hZXRoZXIudjIuUmVmbGV4U3RlcCJ5CgpSZWZsZXhTdGVwEhAKCHdvcmtsb2FkGAEgASgJEg0KBWVwb2NoGAIgASgDEhAKCHByaW9yaXR5GAMgASgNEjgKD2NyZWF0ZV9zbmFwc2hvdBgEIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbiLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIucBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkSLwoJcHJlZmxpZ2h0GAggASgLMhwuYWV0aGVyLnYyLldvcmtsb2FkUHJlZmxpZ2h0IjsKDldvcmtsb2FkQ2hhbmdlEikKBnN0YXR1cxgBIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cyLdAQoMU2lnbmFsUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgEEiMKBGtpbmQYAiABKA4yFS5hZXRoZXIudjIuU2lnbmFsS2luZBIvCgtvYnNlcnZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZWZmZWN0aXZlX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YBSABKAkSDgoGc291cmNlGAYgASgJEhMKC3RyYWNlcGFyZW50GAcgASgJIo8JCgdDb21tYW5kEgoKAmlkGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg0KBWVwb2NoGAMgASgDEhQKDG1pZ3JhdGlvbl9pZBgEIAEoCRINCgVmZW5jZRgFIAEoAxIsCgl2YWxpZF9mb3IYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLdHJhY2VwYXJlbnQYByABKAkSDAoEdGVybRgIIAEoAxI4Cg5zdGFydF93b3JrbG9hZBgKIAEoCzIeLmFldGhlci52Mi5TdGFydFdvcmtsb2FkQWN0aW9uSAASNgoNc3RvcF93b3JrbG9hZBgLIAEoCzIdLmFldGhlci52Mi5TdG9wV29ya2xvYWRBY3Rpb25IABI6Cg9yZW1vdmVfd29ya2xvYWQYDCABKAsyHy5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRBY3Rpb25IABIuCglyZWFkX2xvZ3MYDSABKAsyGS5hZXRoZXIudjIuUmVhZExvZ3NBY3Rpb25IABIlCgRleGVjGA4gASgLMhUuYWV0aGVyLnYyLkV4ZWNBY3Rpb25IABIvCglwcmVmbGlnaHQYDyABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0QWN0aW9uSAASKwoHcHJlcGFyZRgQIAEoCzIYLmFldGhlci52Mi5QcmVwYXJlQWN0aW9uSAASJQoEY29weRgRIAEoCzIVLmFldGhlci52Mi5Db3B5QWN0aW9uSAASKQoGZnJlZXplGBIgASgLMhcuYWV0aGVyLnYyLkZyZWV6ZUFjdGlvbkgAEisKB3Jlc3RvcmUYEyABKAsyGC5hZXRoZXIudjIuUmVzdG9yZUFjdGlvbkgAEikKBnJlc3VtZRgUIAEoCzIXLmFldGhlci52Mi5SZXN1bWVBY3Rpb25IABIlCgR0aGF3GBUgASgLMhUuYWV0aGVyLnYyLlRoYXdBY3Rpb25IABIrCgdyZWxlYXNlGBYgASgLMhguYWV0aGVyLnYyLlJlbGVhc2VBY3Rpb25IABInCgVhYm9ydBgXIAEoCzIWLmFldGhlci52Mi5BYm9ydEFjdGlvbkgAEjoKD2NyZWF0ZV9zbmFwc2hvdBgYIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbkgAEjwKEHJlc3RvcmVfc25hcHNob3QYGSABKAsyIC5hZXRoZXIudjIuUmVzdG9yZVNuYXBzaG90QWN0aW9uSAASOgoPZGVsZXRlX3NuYXBzaG90GBogASgLMh8uYWV0aGVyLnYyLkRlbGV0ZVNuYXBzaG90QWN0aW9uSAASMgoLZHJhaW5fcGFnZXMYGyABKAsyGy5hZXRoZXIudjIuRHJhaW5QYWdlc0FjdGlvbkgAEjoKD3ZlcmlmeV9zbmFwc2hvdBgcIAEoCzIfLmFldGhlci52Mi5WZXJpZnlTbmFwc2hvdEFjdGlvbkgAEicKBWNyYXNoGCggASgLMhYuYWV0aGVyLnYyLkNyYXNoQWN0aW9uSABCCAoGYWN0aW9uIjwKE1N0YXJ0V29ya2xvYWRBY3Rpb24SJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoSU3RvcFdvcmtsb2FkQWN0aW9uEhUKDWdyYWNlX3NlY29uZHMYASABKA0iFgoUUmVtb3ZlV29ya2xvYWRBY3Rpb24iNAoOUmVhZExvZ3NBY3Rpb24SDgoGZm9sbG93GAEgASgIEhIKCnRhaWxfbGluZXMYAiABKA0iMwoKRXhlY0FjdGlvbhIMCgRhcmd2GAEgAygJEhcKD3RpbWVvdXRfc2Vjb25kcxgCIAEoDSKmAgoPUHJlZmxpZ2h0QWN0aW9uEjAKDnJlcXVlc3RlZF9tb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSOAoTdGFyZ2V0X2NhcGFiaWxpdGllcxgCIAEoCzIbLmFldGhlci52Mi5Ob2RlQ2FwYWJpbGl0aWVzEiUKHXRhcmdldF9tZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAMgASgEEh0KFWxpbmtfYnl0ZXNfcGVyX3NlY29uZBgeIAEoARIeChZkaXJ0eV9ieXRlc19wZXJfc2Vjb25kGB8gASgBEhMKC3JhdGVzX2Jhc2lzGCAgASgJEiwKCXRpbWVfbGVmdBghIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKVAQoNUHJlcGFyZUFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIWCg5zb3VyY2Vfbm9kZV9pZBgCIAEoCRImCgRtb2RlGAMgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSHQoVZXhwZWN0ZWRfbWVtb3J5X2J5dGVzGAQgASgEIrQBCgpDb3B5QWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSLAoJdGltZV9sZWZ0GB4gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEGlzX21vZGVfcmVxdWlyZWQYHyABKAgSFwoPbWluX2NwdV9wZXJjZW50GCAgASgNIjYKBFBlZXISDwoHbm9kZV9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0iVQoMRnJlZXplQWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiNwoNUmVzdG9yZUFjdGlvbhImCgRtb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiIQoMUmVzdW1lQWN0aW9uEhEKCW5ld19lcG9jaBgBIAEoAyIfCgpUaGF3QWN0aW9uEhEKCW5ld19lcG9jaBgBIAEoAyIPCg1SZWxlYXNlQWN0aW9uIg0KC0Fib3J0QWN0aW9uIhIKEERyYWluUGFnZXNBY3Rpb24iZwoUQ3JlYXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSIwoDa2V5GAIgASgLMhYuYWV0aGVyLnYyLlNuYXBzaG90S2V5EhUKDW1heF9mcmVlemVfbXMYAyABKA0iKwoLU25hcHNob3RLZXkSCgoCaWQYASABKAkSEAoDa2V5GAIgASgMQgOAAQEieAoVUmVzdG9yZVNuYXBzaG90QWN0aW9uEhMKC3NuYXBzaG90X2lkGAEgASgJEiUKBHNwZWMYAiABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEiMKA2tleRgDIAEoCzIWLmFldGhlci52Mi5TbmFwc2hvdEtleSJSChRWZXJpZnlTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRIlCgRzcGVjGAIgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChREZWxldGVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCSINCgtDcmFzaEFjdGlvbiKpBAoNQ29tbWFuZFJlc3VsdBISCgpjb21tYW5kX2lkGAEgASgJEioKB291dGNvbWUYAiABKA4yGS5hZXRoZXIudjIuQ29tbWFuZE91dGNvbWUSJQoFZXJyb3IYAyABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKQoGcGhhc2VzGAQgAygLMhkuYWV0aGVyLnYyLk1pZ3JhdGlvblBoYXNlEi8KCXByZWZsaWdodBgKIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRSZXBvcnRIABIqCgdwcmVwYXJlGAsgASgLMhcuYWV0aGVyLnYyLlByZXBhcmVGYWN0c0gAEiQKBGNvcHkYDCABKAsyFC5hZXRoZXIudjIuQ29weUZhY3RzSAASKAoGZnJlZXplGA0gASgLMhYuYWV0aGVyLnYyLkZyZWV6ZUZhY3RzSAASKgoHcmVzdG9yZRgOIAEoCzIXLmFldGhlci52Mi5SZXN0b3JlRmFjdHNIABIoCgZyZXN1bWUYDyABKAsyFi5hZXRoZXIudjIuUmVzdW1lRmFjdHNIABIsCghzbmFwc2hvdBgQIAEoCzIYLmFldGhlci52Mi5TbmFwc2hvdEZhY3RzSAASJAoEZXhlYxgRIAEoCzIULmFldGhlci52Mi5FeGVjRmFjdHNIABImCgVzdGFydBgSIAEoCzIVLmFldGhlci52Mi5TdGFydEZhY3RzSABCBwoFZmFjdHMiTAoMUHJlcGFyZUZhY3RzEhQKDGxpbmtfYWRkcmVzcxgBIAEoCRIRCglsaW5rX3BvcnQYAiABKA0SEwoLaG9sZF9tZXRob2QYAyABKAkiawoJQ29weUZhY3RzEhIKCmZpbGVfYnl0ZXMYASABKAQSEgoKZmlsZV9jb3VudBgCIAEoBBIPCgdzZWNvbmRzGAMgASgBEiUKBm1lbW9yeRgeIAEoCzIVLmFldGhlci52Mi5NZW1vcnlDb3B5IpYCCgtGcmVlemVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBItCglmcm96ZW5fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Jlc2V0c19zZW50GAMgASgNEh4KFnNlZ21lbnRzX3JldHJhbnNtaXR0ZWQYBCABKA0SLQoJc3RhdGVtZW50GAUgASgLMhouYWV0aGVyLnYyLlNpZ25lZFN0YXRlbWVudBIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weRImCgZrZXJuZWwYKCABKAsyFi5hZXRoZXIudjIuS2VybmVsRmFjdHMiTwoMUmVzdG9yZUZhY3RzEiUKCG1hbmlmZXN0GAEgASgLMhMuYWV0aGVyLnYyLk1hbmlmZXN0EhgKEGFyZV9pbWFnZXNfZXF1YWwYAiABKAgi5AIKC1Jlc3VtZUZhY3RzEi4KCnJlc3VtZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB25ldHdvcmsYAiABKAsyFy5hZXRoZXIudjIuTmV0d29ya0ZhY3RzEiYKBmhlYWx0aBgDIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRIVCg1oZWFsdGhfZGV0YWlsGAQgASgJEhEKCWZyZWV6ZV9tcxgFIAEoARIWCg5jbG9ja19lcnJvcl9tcxgGIAEoARItCglzdGF0ZW1lbnQYByABKAsyGi5hZXRoZXIudjIuU2lnbmVkU3RhdGVtZW50EikKBmxlYXZlcxgIIAMoCzIZLmFldGhlci52Mi5FdmlkZW5jZUxlYXZlcxIPCgd1bmtub3duGAkgAygJEiYKBmtlcm5lbBgoIAEoCzIWLmFldGhlci52Mi5LZXJuZWxGYWN0cyLyAQoNU25hcHNob3RGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBINCgVieXRlcxgCIAEoBBIRCglmcmVlemVfbXMYAyABKAESFAoMc3RvcmVkX2J5dGVzGAQgASgEEhMKC2NodW5rX2NvdW50GAUgASgNEhcKD25ld19jaHVua19jb3VudBgGIAEoDRITCgtjcHVfc2Vjb25kcxgHIAEoARIQCgh0b3RhbF9tcxgIIAEoARIXCg9tYW5pZmVzdF9zaGEyNTYYCSABKAkSFAoMZnJlZXplX2J5dGVzGAogASgEIlQKCUV4ZWNGYWN0cxIRCglleGl0X2NvZGUYASABKAUSDgoGc3Rkb3V0GAIgASgMEg4KBnN0ZGVychgDIAEoDBIUCgxpc190cnVuY2F0ZWQYBCABKAgiKgoKU3RhcnRGYWN0cxILCgNwaWQYASABKAMSDwoHYWRkcmVzcxgCIAEoCSKxAQoPQ29tbWFuZFByb2dyZXNzEhIKCmNvbW1hbmRfaWQYASABKAkSKAoFcGhhc2UYAiABKAsyGS5hZXRoZXIudjIuTWlncmF0aW9uUGhhc2USEAoIZnJhY3Rpb24YAyABKAESEgoKYnl0ZXNfZG9uZRgEIAEoBBITCgtieXRlc190b3RhbBgFIAEoBBIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weSJCCg1Db21tYW5kT3V0cHV0EhIKCmNvbW1hbmRfaWQYASABKAkSDQoFY2h1bmsYAiABKAwSDgoGaXNfZW5kGAMgASgIKt0BCg5Db21tYW5kT3V0Y29tZRIfChtDT01NQU5EX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJDT01NQU5EX09VVENPTUVfT0sQARIaChZDT01NQU5EX09VVENPTUVfRkFJTEVEEAISGwoXQ09NTUFORF9PVVRDT01FX1JFRlVTRUQQAxIbChdDT01NQU5EX09VVENPTUVfVU5LTk9XThAEEh8KG0NPTU1BTkRfT1VUQ09NRV9JTlRFUlJVUFRFRBAFEhsKF0NPTU1BTkRfT1VUQ09NRV9SVU5OSU5HEAYyoAIKDEFnZW50U2VydmljZRJqCghSZWdpc3RlchIaLmFldGhlci52Mi5SZWdpc3RlclJlcXVlc3QaGy5hZXRoZXIudjIuUmVnaXN0ZXJSZXNwb25zZSIliLUYAYLT5JMCGzoBKiIWL2FwaS92Mi9hZ2VudC9yZWdpc3RlchJYCg1SZW5ld0lkZW50aXR5Eh8uYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXF1ZXN0GiAuYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXNwb25zZSIEiLUYBRJKCgdTZXNzaW9uEhkuYWV0aGVyLnYyLlNlc3Npb25SZXF1ZXN0GhouYWV0aGVyLnYyLlNlc3Npb25SZXNwb25zZSIEiLUYBSgBMAFiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_kernel, file_aether_v2_memory, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_preflight, file_aether_v2_receipt, file_aether_v2_signal, file_aether_v2_telemetry, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChVhZXRoZXIvdjIvYWdlbnQucHJvdG8SCWFldGhlci52MiJcChBIZWFydGJlYXRSZXF1ZXN0Eh8KBWhlbGxvGAEgASgLMhAuYWV0aGVyLnYyLkhlbGxvEicKCWhlYXJ0YmVhdBgCIAEoCzIULmFldGhlci52Mi5IZWFydGJlYXQiZAoRSGVhcnRiZWF0UmVzcG9uc2USEwoLbmVlZHNfaGVsbG8YASABKAgSEgoKc2Vzc2lvbl9pZBgCIAEoCRImCgZjb25maWcYAyABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWciTgoTUG9sbENvbW1hbmRzUmVxdWVzdBINCgVhZnRlchgBIAEoBBIUCgx3YWl0X3NlY29uZHMYAiABKA0SEgoKc2Vzc2lvbl9pZBgDIAEoCSJXChRQb2xsQ29tbWFuZHNSZXNwb25zZRITCgtuZWVkc19oZWxsbxgBIAEoCBIqCghtZXNzYWdlcxgCIAMoCzIYLmFldGhlci52Mi5Qb2xsZWRNZXNzYWdlIk4KDVBvbGxlZE1lc3NhZ2USEAoIc2VxdWVuY2UYASABKAQSKwoHbWVzc2FnZRgCIAEoCzIaLmFldGhlci52Mi5TZXNzaW9uUmVzcG9uc2UiVgoTU2VuZEZlZWRiYWNrUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEisKCG1lc3NhZ2VzGAIgAygLMhkuYWV0aGVyLnYyLlNlc3Npb25SZXF1ZXN0IisKFFNlbmRGZWVkYmFja1Jlc3BvbnNlEhMKC25lZWRzX2hlbGxvGAEgASgIIkQKFkluZ2VzdFRlbGVtZXRyeVJlcXVlc3QSKgoGcmVwb3J0GAEgASgLMhouYWV0aGVyLnYyLlRlbGVtZXRyeVJlcG9ydCIZChdJbmdlc3RUZWxlbWV0cnlSZXNwb25zZSJxCg9SZWdpc3RlclJlcXVlc3QSFwoKam9pbl90b2tlbhgBIAEoCUIDgAEBEg8KB25vZGVfaWQYAiABKAkSDwoHY3NyX3BlbRgDIAEoCRIjCgVmYWN0cxgEIAEoCzIULmFldGhlci52Mi5Ob2RlRmFjdHMicgoQUmVnaXN0ZXJSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEiUKCGlkZW50aXR5GAIgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5EiYKBmNvbmZpZxgDIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZyKGAQoISWRlbnRpdHkSEQoJc3BpZmZlX2lkGAEgASgJEh0KFWNlcnRpZmljYXRlX2NoYWluX3BlbRgCIAEoCRIYChB0cnVzdF9idW5kbGVfcGVtGAMgASgJEi4KCmV4cGlyZXNfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wItgBCgtBZ2VudENvbmZpZxIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYASABKA0SGAoQaW1kc19pbnRlcnZhbF9tcxgCIAEoDRIdChV0ZWxlbWV0cnlfaW50ZXJ2YWxfbXMYAyABKA0SPQoMc3dpdGNoZWRfb2ZmGAQgAygLMicuYWV0aGVyLnYyLkFnZW50Q29uZmlnLlN3aXRjaGVkT2ZmRW50cnkaMgoQU3dpdGNoZWRPZmZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIicKFFJlbmV3SWRlbnRpdHlSZXF1ZXN0Eg8KB2Nzcl9wZW0YASABKAkiPgoVUmVuZXdJZGVudGl0eVJlc3BvbnNlEiUKCGlkZW50aXR5GAEgASgLMhMuYWV0aGVyLnYyLklkZW50aXR5IokDCg5TZXNzaW9uUmVxdWVzdBIhCgVoZWxsbxgBIAEoCzIQLmFldGhlci52Mi5IZWxsb0gAEikKCWhlYXJ0YmVhdBgCIAEoCzIULmFldGhlci52Mi5IZWFydGJlYXRIABIpCgZzaWduYWwYAyABKAsyFy5hZXRoZXIudjIuU2lnbmFsUmVwb3J0SAASKgoGcmVzdWx0GAQgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRSZXN1bHRIABIuCghwcm9ncmVzcxgFIAEoCzIaLmFldGhlci52Mi5Db21tYW5kUHJvZ3Jlc3NIABIqCgZvdXRwdXQYBiABKAsyGC5hZXRoZXIudjIuQ29tbWFuZE91dHB1dEgAEjQKD3dvcmtsb2FkX2NoYW5nZRgHIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZENoYW5nZUgAEi8KCXRlbGVtZXRyeRgJIAEoCzIaLmFldGhlci52Mi5UZWxlbWV0cnlSZXBvcnRIAEIJCgdtZXNzYWdlSgQICBAJItoCCg9TZXNzaW9uUmVzcG9uc2USJQoHd2VsY29tZRgBIAEoCzISLmFldGhlci52Mi5XZWxjb21lSAASJQoHY29tbWFuZBgCIAEoCzISLmFldGhlci52Mi5Db21tYW5kSAASFAoKc2lnbmFsX2FjaxgDIAEoBEgAEhQKCnJlc3VsdF9hY2sYBCABKAlIABIaChBxdWVyeV9jb21tYW5kX2lkGAUgASgJSAASGwoRY2FuY2VsX2NvbW1hbmRfaWQYBiABKAlIABIoCgZjb25maWcYByABKAsyFi5hZXRoZXIudjIuQWdlbnRDb25maWdIABIwCg5zaWduZWRfY29tbWFuZBgIIAEoCzIWLmFldGhlci52Mi5TaWduZWRCeXRlc0gAEi0KC3JlZmxleF9wbGFuGAkgASgLMhYuYWV0aGVyLnYyLlNpZ25lZEJ5dGVzSABCCQoHbWVzc2FnZSJXCgtTaWduZWRCeXRlcxIPCgdwdXJwb3NlGAEgASgJEg8KB2NvbnRlbnQYAiABKAwSEQoJc2lnbmF0dXJlGAMgASgMEhMKC2NlcnRpZmljYXRlGAQgASgMIoIBCgpSZWZsZXhQbGFuEg8KB25vZGVfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoAxIsCgl2YWxpZF9mb3IYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoFc3RlcHMYBCADKAsyFS5hZXRoZXIudjIuUmVmbGV4U3RlcCJ5CgpSZWZsZXhTdGVwEhAKCHdvcmtsb2FkGAEgASgJEg0KBWVwb2NoGAIgASgDEhAKCHByaW9yaXR5GAMgASgNEjgKD2NyZWF0ZV9zbmFwc2hvdBgEIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbiLnAQoFSGVsbG8SIwoFZmFjdHMYASABKAsyFC5hZXRoZXIudjIuTm9kZUZhY3RzEiwKCXdvcmtsb2FkcxgCIAMoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cxIsCgZlcG9jaHMYAyADKAsyHC5hZXRoZXIudjIuSGVsbG8uRXBvY2hzRW50cnkSLgoKYWdlbnRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLRXBvY2hzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgDOgI4ASKKAQoHV2VsY29tZRItCgljb3JlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiYKBmNvbmZpZxgCIAEoCzIWLmFldGhlci52Mi5BZ2VudENvbmZpZxIoCgpwbGFjZW1lbnRzGAMgAygLMhQuYWV0aGVyLnYyLlBsYWNlbWVudCIsCglQbGFjZW1lbnQSEAoId29ya2xvYWQYASABKAkSDQoFZXBvY2gYAiABKAMijgEKCUhlYXJ0YmVhdBIuCgphZ2VudF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIjCgV1c2FnZRgCIAEoCzIULmFldGhlci52Mi5Ob2RlVXNhZ2USLAoJd29ya2xvYWRzGAMgAygLMhkuYWV0aGVyLnYyLldvcmtsb2FkU3RhdHVzIucBCg5Xb3JrbG9hZFN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBWVwb2NoGAIgASgDEg0KBXBoYXNlGAMgASgJEiYKBmhlYWx0aBgEIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRInCgV1c2FnZRgFIAEoCzIYLmFldGhlci52Mi5Xb3JrbG9hZFVzYWdlEhEKCWV4aXRfY29kZRgGIAEoBRIUCgxtaWdyYXRpb25faWQYByABKAkSLwoJcHJlZmxpZ2h0GAggASgLMhwuYWV0aGVyLnYyLldvcmtsb2FkUHJlZmxpZ2h0IjsKDldvcmtsb2FkQ2hhbmdlEikKBnN0YXR1cxgBIAEoCzIZLmFldGhlci52Mi5Xb3JrbG9hZFN0YXR1cyLdAQoMU2lnbmFsUmVwb3J0EhAKCHNlcXVlbmNlGAEgASgEEiMKBGtpbmQYAiABKA4yFS5hZXRoZXIudjIuU2lnbmFsS2luZBIvCgtvYnNlcnZlZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMZWZmZWN0aXZlX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZhY3Rpb24YBSABKAkSDgoGc291cmNlGAYgASgJEhMKC3RyYWNlcGFyZW50GAcgASgJIocKCgdDb21tYW5kEgoKAmlkGAEgASgJEhAKCHdvcmtsb2FkGAIgASgJEg0KBWVwb2NoGAMgASgDEhQKDG1pZ3JhdGlvbl9pZBgEIAEoCRINCgVmZW5jZRgFIAEoAxIsCgl2YWxpZF9mb3IYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLdHJhY2VwYXJlbnQYByABKAkSDAoEdGVybRgIIAEoAxI4Cg5zdGFydF93b3JrbG9hZBgKIAEoCzIeLmFldGhlci52Mi5TdGFydFdvcmtsb2FkQWN0aW9uSAASNgoNc3RvcF93b3JrbG9hZBgLIAEoCzIdLmFldGhlci52Mi5TdG9wV29ya2xvYWRBY3Rpb25IABI6Cg9yZW1vdmVfd29ya2xvYWQYDCABKAsyHy5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRBY3Rpb25IABIuCglyZWFkX2xvZ3MYDSABKAsyGS5hZXRoZXIudjIuUmVhZExvZ3NBY3Rpb25IABIlCgRleGVjGA4gASgLMhUuYWV0aGVyLnYyLkV4ZWNBY3Rpb25IABIvCglwcmVmbGlnaHQYDyABKAsyGi5hZXRoZXIudjIuUHJlZmxpZ2h0QWN0aW9uSAASKwoHcHJlcGFyZRgQIAEoCzIYLmFldGhlci52Mi5QcmVwYXJlQWN0aW9uSAASJQoEY29weRgRIAEoCzIVLmFldGhlci52Mi5Db3B5QWN0aW9uSAASKQoGZnJlZXplGBIgASgLMhcuYWV0aGVyLnYyLkZyZWV6ZUFjdGlvbkgAEisKB3Jlc3RvcmUYEyABKAsyGC5hZXRoZXIudjIuUmVzdG9yZUFjdGlvbkgAEikKBnJlc3VtZRgUIAEoCzIXLmFldGhlci52Mi5SZXN1bWVBY3Rpb25IABIlCgR0aGF3GBUgASgLMhUuYWV0aGVyLnYyLlRoYXdBY3Rpb25IABIrCgdyZWxlYXNlGBYgASgLMhguYWV0aGVyLnYyLlJlbGVhc2VBY3Rpb25IABInCgVhYm9ydBgXIAEoCzIWLmFldGhlci52Mi5BYm9ydEFjdGlvbkgAEjoKD2NyZWF0ZV9zbmFwc2hvdBgYIAEoCzIfLmFldGhlci52Mi5DcmVhdGVTbmFwc2hvdEFjdGlvbkgAEjwKEHJlc3RvcmVfc25hcHNob3QYGSABKAsyIC5hZXRoZXIudjIuUmVzdG9yZVNuYXBzaG90QWN0aW9uSAASOgoPZGVsZXRlX3NuYXBzaG90GBogASgLMh8uYWV0aGVyLnYyLkRlbGV0ZVNuYXBzaG90QWN0aW9uSAASMgoLZHJhaW5fcGFnZXMYGyABKAsyGy5hZXRoZXIudjIuRHJhaW5QYWdlc0FjdGlvbkgAEjoKD3ZlcmlmeV9zbmFwc2hvdBgcIAEoCzIfLmFldGhlci52Mi5WZXJpZnlTbmFwc2hvdEFjdGlvbkgAEicKBWNyYXNoGCggASgLMhYuYWV0aGVyLnYyLkNyYXNoQWN0aW9uSAASOgoPZXhwb3J0X3NuYXBzaG90GCkgASgLMh8uYWV0aGVyLnYyLkV4cG9ydFNuYXBzaG90QWN0aW9uSAASOgoPaW1wb3J0X3NuYXBzaG90GCogASgLMh8uYWV0aGVyLnYyLkltcG9ydFNuYXBzaG90QWN0aW9uSABCCAoGYWN0aW9uIjwKE1N0YXJ0V29ya2xvYWRBY3Rpb24SJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMiKwoSU3RvcFdvcmtsb2FkQWN0aW9uEhUKDWdyYWNlX3NlY29uZHMYASABKA0iFgoUUmVtb3ZlV29ya2xvYWRBY3Rpb24iNAoOUmVhZExvZ3NBY3Rpb24SDgoGZm9sbG93GAEgASgIEhIKCnRhaWxfbGluZXMYAiABKA0iMwoKRXhlY0FjdGlvbhIMCgRhcmd2GAEgAygJEhcKD3RpbWVvdXRfc2Vjb25kcxgCIAEoDSKmAgoPUHJlZmxpZ2h0QWN0aW9uEjAKDnJlcXVlc3RlZF9tb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSOAoTdGFyZ2V0X2NhcGFiaWxpdGllcxgCIAEoCzIbLmFldGhlci52Mi5Ob2RlQ2FwYWJpbGl0aWVzEiUKHXRhcmdldF9tZW1vcnlfYXZhaWxhYmxlX2J5dGVzGAMgASgEEh0KFWxpbmtfYnl0ZXNfcGVyX3NlY29uZBgeIAEoARIeChZkaXJ0eV9ieXRlc19wZXJfc2Vjb25kGB8gASgBEhMKC3JhdGVzX2Jhc2lzGCAgASgJEiwKCXRpbWVfbGVmdBghIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKVAQoNUHJlcGFyZUFjdGlvbhIlCgRzcGVjGAEgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYxIWCg5zb3VyY2Vfbm9kZV9pZBgCIAEoCRImCgRtb2RlGAMgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSHQoVZXhwZWN0ZWRfbWVtb3J5X2J5dGVzGAQgASgEIrQBCgpDb3B5QWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUSLAoJdGltZV9sZWZ0GB4gASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhgKEGlzX21vZGVfcmVxdWlyZWQYHyABKAgSFwoPbWluX2NwdV9wZXJjZW50GCAgASgNIjYKBFBlZXISDwoHbm9kZV9pZBgBIAEoCRIPCgdhZGRyZXNzGAIgASgJEgwKBHBvcnQYAyABKA0iVQoMRnJlZXplQWN0aW9uEh0KBHBlZXIYASABKAsyDy5hZXRoZXIudjIuUGVlchImCgRtb2RlGAIgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiNwoNUmVzdG9yZUFjdGlvbhImCgRtb2RlGAEgASgOMhguYWV0aGVyLnYyLk1pZ3JhdGlvbk1vZGUiIQoMUmVzdW1lQWN0aW9uEhEKCW5ld19lcG9jaBgBIAEoAyIfCgpUaGF3QWN0aW9uEhEKCW5ld19lcG9jaBgBIAEoAyIPCg1SZWxlYXNlQWN0aW9uIg0KC0Fib3J0QWN0aW9uIhIKEERyYWluUGFnZXNBY3Rpb24iZwoUQ3JlYXRlU25hcHNob3RBY3Rpb24SEwoLc25hcHNob3RfaWQYASABKAkSIwoDa2V5GAIgASgLMhYuYWV0aGVyLnYyLlNuYXBzaG90S2V5EhUKDW1heF9mcmVlemVfbXMYAyABKA0iKwoLU25hcHNob3RLZXkSCgoCaWQYASABKAkSEAoDa2V5GAIgASgMQgOAAQEieAoVUmVzdG9yZVNuYXBzaG90QWN0aW9uEhMKC3NuYXBzaG90X2lkGAEgASgJEiUKBHNwZWMYAiABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEiMKA2tleRgDIAEoCzIWLmFldGhlci52Mi5TbmFwc2hvdEtleSJSChRWZXJpZnlTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRIlCgRzcGVjGAIgASgLMhcuYWV0aGVyLnYyLldvcmtsb2FkU3BlYyIrChREZWxldGVTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCSJAChRFeHBvcnRTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRITCgt0cmFuc2Zlcl9pZBgCIAEoCSJAChRJbXBvcnRTbmFwc2hvdEFjdGlvbhITCgtzbmFwc2hvdF9pZBgBIAEoCRITCgt0cmFuc2Zlcl9pZBgCIAEoCSINCgtDcmFzaEFjdGlvbiKpBAoNQ29tbWFuZFJlc3VsdBISCgpjb21tYW5kX2lkGAEgASgJEioKB291dGNvbWUYAiABKA4yGS5hZXRoZXIudjIuQ29tbWFuZE91dGNvbWUSJQoFZXJyb3IYAyABKAsyFi5hZXRoZXIudjIuRXJyb3JEZXRhaWwSKQoGcGhhc2VzGAQgAygLMhkuYWV0aGVyLnYyLk1pZ3JhdGlvblBoYXNlEi8KCXByZWZsaWdodBgKIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRSZXBvcnRIABIqCgdwcmVwYXJlGAsgASgLMhcuYWV0aGVyLnYyLlByZXBhcmVGYWN0c0gAEiQKBGNvcHkYDCABKAsyFC5hZXRoZXIudjIuQ29weUZhY3RzSAASKAoGZnJlZXplGA0gASgLMhYuYWV0aGVyLnYyLkZyZWV6ZUZhY3RzSAASKgoHcmVzdG9yZRgOIAEoCzIXLmFldGhlci52Mi5SZXN0b3JlRmFjdHNIABIoCgZyZXN1bWUYDyABKAsyFi5hZXRoZXIudjIuUmVzdW1lRmFjdHNIABIsCghzbmFwc2hvdBgQIAEoCzIYLmFldGhlci52Mi5TbmFwc2hvdEZhY3RzSAASJAoEZXhlYxgRIAEoCzIULmFldGhlci52Mi5FeGVjRmFjdHNIABImCgVzdGFydBgSIAEoCzIVLmFldGhlci52Mi5TdGFydEZhY3RzSABCBwoFZmFjdHMiTAoMUHJlcGFyZUZhY3RzEhQKDGxpbmtfYWRkcmVzcxgBIAEoCRIRCglsaW5rX3BvcnQYAiABKA0SEwoLaG9sZF9tZXRob2QYAyABKAkiawoJQ29weUZhY3RzEhIKCmZpbGVfYnl0ZXMYASABKAQSEgoKZmlsZV9jb3VudBgCIAEoBBIPCgdzZWNvbmRzGAMgASgBEiUKBm1lbW9yeRgeIAEoCzIVLmFldGhlci52Mi5NZW1vcnlDb3B5IpYCCgtGcmVlemVGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBItCglmcm96ZW5fYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3Jlc2V0c19zZW50GAMgASgNEh4KFnNlZ21lbnRzX3JldHJhbnNtaXR0ZWQYBCABKA0SLQoJc3RhdGVtZW50GAUgASgLMhouYWV0aGVyLnYyLlNpZ25lZFN0YXRlbWVudBIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weRImCgZrZXJuZWwYKCABKAsyFi5hZXRoZXIudjIuS2VybmVsRmFjdHMiTwoMUmVzdG9yZUZhY3RzEiUKCG1hbmlmZXN0GAEgASgLMhMuYWV0aGVyLnYyLk1hbmlmZXN0EhgKEGFyZV9pbWFnZXNfZXF1YWwYAiABKAgi5AIKC1Jlc3VtZUZhY3RzEi4KCnJlc3VtZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKB25ldHdvcmsYAiABKAsyFy5hZXRoZXIudjIuTmV0d29ya0ZhY3RzEiYKBmhlYWx0aBgDIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRIVCg1oZWFsdGhfZGV0YWlsGAQgASgJEhEKCWZyZWV6ZV9tcxgFIAEoARIWCg5jbG9ja19lcnJvcl9tcxgGIAEoARItCglzdGF0ZW1lbnQYByABKAsyGi5hZXRoZXIudjIuU2lnbmVkU3RhdGVtZW50EikKBmxlYXZlcxgIIAMoCzIZLmFldGhlci52Mi5FdmlkZW5jZUxlYXZlcxIPCgd1bmtub3duGAkgAygJEiYKBmtlcm5lbBgoIAEoCzIWLmFldGhlci52Mi5LZXJuZWxGYWN0cyLyAQoNU25hcHNob3RGYWN0cxIlCghtYW5pZmVzdBgBIAEoCzITLmFldGhlci52Mi5NYW5pZmVzdBINCgVieXRlcxgCIAEoBBIRCglmcmVlemVfbXMYAyABKAESFAoMc3RvcmVkX2J5dGVzGAQgASgEEhMKC2NodW5rX2NvdW50GAUgASgNEhcKD25ld19jaHVua19jb3VudBgGIAEoDRITCgtjcHVfc2Vjb25kcxgHIAEoARIQCgh0b3RhbF9tcxgIIAEoARIXCg9tYW5pZmVzdF9zaGEyNTYYCSABKAkSFAoMZnJlZXplX2J5dGVzGAogASgEIlQKCUV4ZWNGYWN0cxIRCglleGl0X2NvZGUYASABKAUSDgoGc3Rkb3V0GAIgASgMEg4KBnN0ZGVychgDIAEoDBIUCgxpc190cnVuY2F0ZWQYBCABKAgiKgoKU3RhcnRGYWN0cxILCgNwaWQYASABKAMSDwoHYWRkcmVzcxgCIAEoCSKxAQoPQ29tbWFuZFByb2dyZXNzEhIKCmNvbW1hbmRfaWQYASABKAkSKAoFcGhhc2UYAiABKAsyGS5hZXRoZXIudjIuTWlncmF0aW9uUGhhc2USEAoIZnJhY3Rpb24YAyABKAESEgoKYnl0ZXNfZG9uZRgEIAEoBBITCgtieXRlc190b3RhbBgFIAEoBBIlCgZtZW1vcnkYHiABKAsyFS5hZXRoZXIudjIuTWVtb3J5Q29weSJCCg1Db21tYW5kT3V0cHV0EhIKCmNvbW1hbmRfaWQYASABKAkSDQoFY2h1bmsYAiABKAwSDgoGaXNfZW5kGAMgASgIKt0BCg5Db21tYW5kT3V0Y29tZRIfChtDT01NQU5EX09VVENPTUVfVU5TUEVDSUZJRUQQABIWChJDT01NQU5EX09VVENPTUVfT0sQARIaChZDT01NQU5EX09VVENPTUVfRkFJTEVEEAISGwoXQ09NTUFORF9PVVRDT01FX1JFRlVTRUQQAxIbChdDT01NQU5EX09VVENPTUVfVU5LTk9XThAEEh8KG0NPTU1BTkRfT1VUQ09NRV9JTlRFUlJVUFRFRBAFEhsKF0NPTU1BTkRfT1VUQ09NRV9SVU5OSU5HEAYy9QUKDEFnZW50U2VydmljZRJqCghSZWdpc3RlchIaLmFldGhlci52Mi5SZWdpc3RlclJlcXVlc3QaGy5hZXRoZXIudjIuUmVnaXN0ZXJSZXNwb25zZSIliLUYAYLT5JMCGzoBKiIWL2FwaS92Mi9hZ2VudC9yZWdpc3RlchJYCg1SZW5ld0lkZW50aXR5Eh8uYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXF1ZXN0GiAuYWV0aGVyLnYyLlJlbmV3SWRlbnRpdHlSZXNwb25zZSIEiLUYBRJKCgdTZXNzaW9uEhkuYWV0aGVyLnYyLlNlc3Npb25SZXF1ZXN0GhouYWV0aGVyLnYyLlNlc3Npb25SZXNwb25zZSIEiLUYBSgBMAESbgoJSGVhcnRiZWF0EhsuYWV0aGVyLnYyLkhlYXJ0YmVhdFJlcXVlc3QaHC5hZXRoZXIudjIuSGVhcnRiZWF0UmVzcG9uc2UiJoi1GAWC0+STAhw6ASoiFy9hcGkvdjIvYWdlbnQvaGVhcnRiZWF0Em8KDFBvbGxDb21tYW5kcxIeLmFldGhlci52Mi5Qb2xsQ29tbWFuZHNSZXF1ZXN0Gh8uYWV0aGVyLnYyLlBvbGxDb21tYW5kc1Jlc3BvbnNlIh6ItRgFgtPkkwIUEhIvYXBpL3YyL2FnZW50L3BvbGwSdgoMU2VuZEZlZWRiYWNrEh4uYWV0aGVyLnYyLlNlbmRGZWVkYmFja1JlcXVlc3QaHy5hZXRoZXIudjIuU2VuZEZlZWRiYWNrUmVzcG9uc2UiJYi1GAWC0+STAhs6ASoiFi9hcGkvdjIvYWdlbnQvZmVlZGJhY2sSegoPSW5nZXN0VGVsZW1ldHJ5EiEuYWV0aGVyLnYyLkluZ2VzdFRlbGVtZXRyeVJlcXVlc3QaIi5hZXRoZXIudjIuSW5nZXN0VGVsZW1ldHJ5UmVzcG9uc2UiIIi1GAWC0+STAhY6ASoiES9hcGkvdjIvaW5nZXN0aW9uYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_kernel, file_aether_v2_memory, file_aether_v2_migration, file_aether_v2_node, file_aether_v2_options, file_aether_v2_preflight, file_aether_v2_receipt, file_aether_v2_signal, file_aether_v2_telemetry, file_aether_v2_workload, file_google_api_annotations, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+
+/**
+ * @generated from message aether.v2.HeartbeatRequest
+ */
+export type HeartbeatRequest = Message<"aether.v2.HeartbeatRequest"> & {
+  /**
+   * Begins a new session; the one before ends.
+   *
+   * @generated from field: aether.v2.Hello hello = 1;
+   */
+  hello?: Hello | undefined;
+
+  /**
+   * @generated from field: aether.v2.Heartbeat heartbeat = 2;
+   */
+  heartbeat?: Heartbeat | undefined;
+};
+
+/**
+ * Describes the message aether.v2.HeartbeatRequest.
+ * Use `create(HeartbeatRequestSchema)` to create a new message.
+ */
+export const HeartbeatRequestSchema: GenMessage<HeartbeatRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 0);
+
+/**
+ * @generated from message aether.v2.HeartbeatResponse
+ */
+export type HeartbeatResponse = Message<"aether.v2.HeartbeatResponse"> & {
+  /**
+   * There is no session (the control plane was restarted, or it was silent for too long): send a hello.
+   *
+   * @generated from field: bool needs_hello = 1;
+   */
+  needsHello: boolean;
+
+  /**
+   * Grows with each session: messages are counted anew.
+   *
+   * @generated from field: string session_id = 2;
+   */
+  sessionId: string;
+
+  /**
+   * @generated from field: aether.v2.AgentConfig config = 3;
+   */
+  config?: AgentConfig | undefined;
+};
+
+/**
+ * Describes the message aether.v2.HeartbeatResponse.
+ * Use `create(HeartbeatResponseSchema)` to create a new message.
+ */
+export const HeartbeatResponseSchema: GenMessage<HeartbeatResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 1);
+
+/**
+ * @generated from message aether.v2.PollCommandsRequest
+ */
+export type PollCommandsRequest = Message<"aether.v2.PollCommandsRequest"> & {
+  /**
+   * The highest sequence that has arrived; it and those before are not sent again. 0: none yet.
+   *
+   * @generated from field: uint64 after = 1;
+   */
+  after: bigint;
+
+  /**
+   * How long to wait for the first one; at most 25; 0: not at all.
+   *
+   * @generated from field: uint32 wait_seconds = 2;
+   */
+  waitSeconds: number;
+
+  /**
+   * As HeartbeatResponse said; a poll of an older one is answered with needs_hello.
+   *
+   * @generated from field: string session_id = 3;
+   */
+  sessionId: string;
+};
+
+/**
+ * Describes the message aether.v2.PollCommandsRequest.
+ * Use `create(PollCommandsRequestSchema)` to create a new message.
+ */
+export const PollCommandsRequestSchema: GenMessage<PollCommandsRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 2);
+
+/**
+ * @generated from message aether.v2.PollCommandsResponse
+ */
+export type PollCommandsResponse = Message<"aether.v2.PollCommandsResponse"> & {
+  /**
+   * @generated from field: bool needs_hello = 1;
+   */
+  needsHello: boolean;
+
+  /**
+   * Oldest first; at most 100.
+   *
+   * @generated from field: repeated aether.v2.PolledMessage messages = 2;
+   */
+  messages: PolledMessage[];
+};
+
+/**
+ * Describes the message aether.v2.PollCommandsResponse.
+ * Use `create(PollCommandsResponseSchema)` to create a new message.
+ */
+export const PollCommandsResponseSchema: GenMessage<PollCommandsResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 3);
+
+/**
+ * @generated from message aether.v2.PolledMessage
+ */
+export type PolledMessage = Message<"aether.v2.PolledMessage"> & {
+  /**
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * @generated from field: aether.v2.SessionResponse message = 2;
+   */
+  message?: SessionResponse | undefined;
+};
+
+/**
+ * Describes the message aether.v2.PolledMessage.
+ * Use `create(PolledMessageSchema)` to create a new message.
+ */
+export const PolledMessageSchema: GenMessage<PolledMessage> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 4);
+
+/**
+ * @generated from message aether.v2.SendFeedbackRequest
+ */
+export type SendFeedbackRequest = Message<"aether.v2.SendFeedbackRequest"> & {
+  /**
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * At most 100; a hello is not one of them.
+   *
+   * @generated from field: repeated aether.v2.SessionRequest messages = 2;
+   */
+  messages: SessionRequest[];
+};
+
+/**
+ * Describes the message aether.v2.SendFeedbackRequest.
+ * Use `create(SendFeedbackRequestSchema)` to create a new message.
+ */
+export const SendFeedbackRequestSchema: GenMessage<SendFeedbackRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 5);
+
+/**
+ * @generated from message aether.v2.SendFeedbackResponse
+ */
+export type SendFeedbackResponse = Message<"aether.v2.SendFeedbackResponse"> & {
+  /**
+   * @generated from field: bool needs_hello = 1;
+   */
+  needsHello: boolean;
+};
+
+/**
+ * Describes the message aether.v2.SendFeedbackResponse.
+ * Use `create(SendFeedbackResponseSchema)` to create a new message.
+ */
+export const SendFeedbackResponseSchema: GenMessage<SendFeedbackResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 6);
+
+/**
+ * @generated from message aether.v2.IngestTelemetryRequest
+ */
+export type IngestTelemetryRequest = Message<"aether.v2.IngestTelemetryRequest"> & {
+  /**
+   * @generated from field: aether.v2.TelemetryReport report = 1;
+   */
+  report?: TelemetryReport | undefined;
+};
+
+/**
+ * Describes the message aether.v2.IngestTelemetryRequest.
+ * Use `create(IngestTelemetryRequestSchema)` to create a new message.
+ */
+export const IngestTelemetryRequestSchema: GenMessage<IngestTelemetryRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 7);
+
+/**
+ * @generated from message aether.v2.IngestTelemetryResponse
+ */
+export type IngestTelemetryResponse = Message<"aether.v2.IngestTelemetryResponse"> & {
+};
+
+/**
+ * Describes the message aether.v2.IngestTelemetryResponse.
+ * Use `create(IngestTelemetryResponseSchema)` to create a new message.
+ */
+export const IngestTelemetryResponseSchema: GenMessage<IngestTelemetryResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 8);
 
 /**
  * @generated from message aether.v2.RegisterRequest
@@ -72,7 +277,7 @@ export type RegisterRequest = Message<"aether.v2.RegisterRequest"> & {
  * Use `create(RegisterRequestSchema)` to create a new message.
  */
 export const RegisterRequestSchema: GenMessage<RegisterRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 0);
+  messageDesc(file_aether_v2_agent, 9);
 
 /**
  * @generated from message aether.v2.RegisterResponse
@@ -99,7 +304,7 @@ export type RegisterResponse = Message<"aether.v2.RegisterResponse"> & {
  * Use `create(RegisterResponseSchema)` to create a new message.
  */
 export const RegisterResponseSchema: GenMessage<RegisterResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 1);
+  messageDesc(file_aether_v2_agent, 10);
 
 /**
  * An X.509-SVID and the bundle that it is checked against.
@@ -135,7 +340,7 @@ export type Identity = Message<"aether.v2.Identity"> & {
  * Use `create(IdentitySchema)` to create a new message.
  */
 export const IdentitySchema: GenMessage<Identity> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 2);
+  messageDesc(file_aether_v2_agent, 11);
 
 /**
  * @generated from message aether.v2.AgentConfig
@@ -169,7 +374,7 @@ export type AgentConfig = Message<"aether.v2.AgentConfig"> & {
  * Use `create(AgentConfigSchema)` to create a new message.
  */
 export const AgentConfigSchema: GenMessage<AgentConfig> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 3);
+  messageDesc(file_aether_v2_agent, 12);
 
 /**
  * @generated from message aether.v2.RenewIdentityRequest
@@ -186,7 +391,7 @@ export type RenewIdentityRequest = Message<"aether.v2.RenewIdentityRequest"> & {
  * Use `create(RenewIdentityRequestSchema)` to create a new message.
  */
 export const RenewIdentityRequestSchema: GenMessage<RenewIdentityRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 4);
+  messageDesc(file_aether_v2_agent, 13);
 
 /**
  * @generated from message aether.v2.RenewIdentityResponse
@@ -203,7 +408,7 @@ export type RenewIdentityResponse = Message<"aether.v2.RenewIdentityResponse"> &
  * Use `create(RenewIdentityResponseSchema)` to create a new message.
  */
 export const RenewIdentityResponseSchema: GenMessage<RenewIdentityResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 5);
+  messageDesc(file_aether_v2_agent, 14);
 
 /**
  * @generated from message aether.v2.SessionRequest
@@ -268,7 +473,7 @@ export type SessionRequest = Message<"aether.v2.SessionRequest"> & {
  * Use `create(SessionRequestSchema)` to create a new message.
  */
 export const SessionRequestSchema: GenMessage<SessionRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 6);
+  messageDesc(file_aether_v2_agent, 15);
 
 /**
  * @generated from message aether.v2.SessionResponse
@@ -351,7 +556,7 @@ export type SessionResponse = Message<"aether.v2.SessionResponse"> & {
  * Use `create(SessionResponseSchema)` to create a new message.
  */
 export const SessionResponseSchema: GenMessage<SessionResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 7);
+  messageDesc(file_aether_v2_agent, 16);
 
 /**
  * What core said, and the proof that core said it: ECDSA with SHA-256 over `purpose`, a zero byte, and `content`, by the key of `certificate`.
@@ -389,7 +594,7 @@ export type SignedBytes = Message<"aether.v2.SignedBytes"> & {
  * Use `create(SignedBytesSchema)` to create a new message.
  */
 export const SignedBytesSchema: GenMessage<SignedBytes> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 8);
+  messageDesc(file_aether_v2_agent, 17);
 
 /**
  * What an agent does about a notice while the control plane cannot be reached. Sent whenever it changes, and before it expires.
@@ -427,7 +632,7 @@ export type ReflexPlan = Message<"aether.v2.ReflexPlan"> & {
  * Use `create(ReflexPlanSchema)` to create a new message.
  */
 export const ReflexPlanSchema: GenMessage<ReflexPlan> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 9);
+  messageDesc(file_aether_v2_agent, 18);
 
 /**
  * Carried out as a command with the id "reflex-SNAPSHOT", kept in the agent's journal and answered like any other: core knows the name.
@@ -465,7 +670,7 @@ export type ReflexStep = Message<"aether.v2.ReflexStep"> & {
  * Use `create(ReflexStepSchema)` to create a new message.
  */
 export const ReflexStepSchema: GenMessage<ReflexStep> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 10);
+  messageDesc(file_aether_v2_agent, 19);
 
 /**
  * First message of each session: all that the agent knows to be true.
@@ -501,7 +706,7 @@ export type Hello = Message<"aether.v2.Hello"> & {
  * Use `create(HelloSchema)` to create a new message.
  */
 export const HelloSchema: GenMessage<Hello> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 11);
+  messageDesc(file_aether_v2_agent, 20);
 
 /**
  * @generated from message aether.v2.Welcome
@@ -530,7 +735,7 @@ export type Welcome = Message<"aether.v2.Welcome"> & {
  * Use `create(WelcomeSchema)` to create a new message.
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 12);
+  messageDesc(file_aether_v2_agent, 21);
 
 /**
  * @generated from message aether.v2.Placement
@@ -552,7 +757,7 @@ export type Placement = Message<"aether.v2.Placement"> & {
  * Use `create(PlacementSchema)` to create a new message.
  */
 export const PlacementSchema: GenMessage<Placement> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 13);
+  messageDesc(file_aether_v2_agent, 22);
 
 /**
  * @generated from message aether.v2.Heartbeat
@@ -579,7 +784,7 @@ export type Heartbeat = Message<"aether.v2.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 14);
+  messageDesc(file_aether_v2_agent, 23);
 
 /**
  * The state of a workload as its node sees it.
@@ -637,7 +842,7 @@ export type WorkloadStatus = Message<"aether.v2.WorkloadStatus"> & {
  * Use `create(WorkloadStatusSchema)` to create a new message.
  */
 export const WorkloadStatusSchema: GenMessage<WorkloadStatus> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 15);
+  messageDesc(file_aether_v2_agent, 24);
 
 /**
  * Sent at once when a phase or a health changes.
@@ -656,7 +861,7 @@ export type WorkloadChange = Message<"aether.v2.WorkloadChange"> & {
  * Use `create(WorkloadChangeSchema)` to create a new message.
  */
 export const WorkloadChangeSchema: GenMessage<WorkloadChange> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 16);
+  messageDesc(file_aether_v2_agent, 25);
 
 /**
  * @generated from message aether.v2.SignalReport
@@ -705,7 +910,7 @@ export type SignalReport = Message<"aether.v2.SignalReport"> & {
  * Use `create(SignalReportSchema)` to create a new message.
  */
 export const SignalReportSchema: GenMessage<SignalReport> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 17);
+  messageDesc(file_aether_v2_agent, 26);
 
 /**
  * A thing to do. Idempotent: the same id is done once, and answered again with the kept result.
@@ -884,6 +1089,18 @@ export type Command = Message<"aether.v2.Command"> & {
      */
     value: CrashAction;
     case: "crash";
+  } | {
+    /**
+     * @generated from field: aether.v2.ExportSnapshotAction export_snapshot = 41;
+     */
+    value: ExportSnapshotAction;
+    case: "exportSnapshot";
+  } | {
+    /**
+     * @generated from field: aether.v2.ImportSnapshotAction import_snapshot = 42;
+     */
+    value: ImportSnapshotAction;
+    case: "importSnapshot";
   } | { case: undefined; value?: undefined };
 };
 
@@ -892,7 +1109,7 @@ export type Command = Message<"aether.v2.Command"> & {
  * Use `create(CommandSchema)` to create a new message.
  */
 export const CommandSchema: GenMessage<Command> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 18);
+  messageDesc(file_aether_v2_agent, 27);
 
 /**
  * @generated from message aether.v2.StartWorkloadAction
@@ -909,7 +1126,7 @@ export type StartWorkloadAction = Message<"aether.v2.StartWorkloadAction"> & {
  * Use `create(StartWorkloadActionSchema)` to create a new message.
  */
 export const StartWorkloadActionSchema: GenMessage<StartWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 19);
+  messageDesc(file_aether_v2_agent, 28);
 
 /**
  * @generated from message aether.v2.StopWorkloadAction
@@ -926,7 +1143,7 @@ export type StopWorkloadAction = Message<"aether.v2.StopWorkloadAction"> & {
  * Use `create(StopWorkloadActionSchema)` to create a new message.
  */
 export const StopWorkloadActionSchema: GenMessage<StopWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 20);
+  messageDesc(file_aether_v2_agent, 29);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadAction
@@ -939,7 +1156,7 @@ export type RemoveWorkloadAction = Message<"aether.v2.RemoveWorkloadAction"> & {
  * Use `create(RemoveWorkloadActionSchema)` to create a new message.
  */
 export const RemoveWorkloadActionSchema: GenMessage<RemoveWorkloadAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 21);
+  messageDesc(file_aether_v2_agent, 30);
 
 /**
  * @generated from message aether.v2.ReadLogsAction
@@ -961,7 +1178,7 @@ export type ReadLogsAction = Message<"aether.v2.ReadLogsAction"> & {
  * Use `create(ReadLogsActionSchema)` to create a new message.
  */
 export const ReadLogsActionSchema: GenMessage<ReadLogsAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 22);
+  messageDesc(file_aether_v2_agent, 31);
 
 /**
  * @generated from message aether.v2.ExecAction
@@ -983,7 +1200,7 @@ export type ExecAction = Message<"aether.v2.ExecAction"> & {
  * Use `create(ExecActionSchema)` to create a new message.
  */
 export const ExecActionSchema: GenMessage<ExecAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 23);
+  messageDesc(file_aether_v2_agent, 32);
 
 /**
  * On the source.
@@ -1038,7 +1255,7 @@ export type PreflightAction = Message<"aether.v2.PreflightAction"> & {
  * Use `create(PreflightActionSchema)` to create a new message.
  */
 export const PreflightActionSchema: GenMessage<PreflightAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 24);
+  messageDesc(file_aether_v2_agent, 33);
 
 /**
  * On the target: reserve, make namespace, mounts and hold ready; open for the source's link.
@@ -1072,7 +1289,7 @@ export type PrepareAction = Message<"aether.v2.PrepareAction"> & {
  * Use `create(PrepareActionSchema)` to create a new message.
  */
 export const PrepareActionSchema: GenMessage<PrepareAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 25);
+  messageDesc(file_aether_v2_agent, 34);
 
 /**
  * On the source: files (and where possible memory) travel while the workload runs.
@@ -1117,7 +1334,7 @@ export type CopyAction = Message<"aether.v2.CopyAction"> & {
  * Use `create(CopyActionSchema)` to create a new message.
  */
 export const CopyActionSchema: GenMessage<CopyAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 26);
+  messageDesc(file_aether_v2_agent, 35);
 
 /**
  * @generated from message aether.v2.Peer
@@ -1144,7 +1361,7 @@ export type Peer = Message<"aether.v2.Peer"> & {
  * Use `create(PeerSchema)` to create a new message.
  */
 export const PeerSchema: GenMessage<Peer> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 27);
+  messageDesc(file_aether_v2_agent, 36);
 
 /**
  * On the source: cut the network, freeze, dump, send. The workload stays frozen until Thaw or Release.
@@ -1168,7 +1385,7 @@ export type FreezeAction = Message<"aether.v2.FreezeAction"> & {
  * Use `create(FreezeActionSchema)` to create a new message.
  */
 export const FreezeActionSchema: GenMessage<FreezeAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 28);
+  messageDesc(file_aether_v2_agent, 37);
 
 /**
  * On the target: wait for the images and bring the workload up, stopped.
@@ -1187,7 +1404,7 @@ export type RestoreAction = Message<"aether.v2.RestoreAction"> & {
  * Use `create(RestoreActionSchema)` to create a new message.
  */
 export const RestoreActionSchema: GenMessage<RestoreAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 29);
+  messageDesc(file_aether_v2_agent, 38);
 
 /**
  * On the target, after the commit: continue, release held packets, announce, check health.
@@ -1206,7 +1423,7 @@ export type ResumeAction = Message<"aether.v2.ResumeAction"> & {
  * Use `create(ResumeActionSchema)` to create a new message.
  */
 export const ResumeActionSchema: GenMessage<ResumeAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 30);
+  messageDesc(file_aether_v2_agent, 39);
 
 /**
  * On the source, before the commit only: run again. With a new epoch also after it, when a person has decided that the source's copy is kept.
@@ -1225,7 +1442,7 @@ export type ThawAction = Message<"aether.v2.ThawAction"> & {
  * Use `create(ThawActionSchema)` to create a new message.
  */
 export const ThawActionSchema: GenMessage<ThawAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 31);
+  messageDesc(file_aether_v2_agent, 40);
 
 /**
  * On the source, after the resume: destroy the frozen copy.
@@ -1240,7 +1457,7 @@ export type ReleaseAction = Message<"aether.v2.ReleaseAction"> & {
  * Use `create(ReleaseActionSchema)` to create a new message.
  */
 export const ReleaseActionSchema: GenMessage<ReleaseAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 32);
+  messageDesc(file_aether_v2_agent, 41);
 
 /**
  * On the target, before the commit only: destroy what was restored or prepared.
@@ -1255,7 +1472,7 @@ export type AbortAction = Message<"aether.v2.AbortAction"> & {
  * Use `create(AbortActionSchema)` to create a new message.
  */
 export const AbortActionSchema: GenMessage<AbortAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 33);
+  messageDesc(file_aether_v2_agent, 42);
 
 /**
  * On the target, post-copy only: done when every page is here.
@@ -1270,7 +1487,7 @@ export type DrainPagesAction = Message<"aether.v2.DrainPagesAction"> & {
  * Use `create(DrainPagesActionSchema)` to create a new message.
  */
 export const DrainPagesActionSchema: GenMessage<DrainPagesAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 34);
+  messageDesc(file_aether_v2_agent, 43);
 
 /**
  * @generated from message aether.v2.CreateSnapshotAction
@@ -1299,7 +1516,7 @@ export type CreateSnapshotAction = Message<"aether.v2.CreateSnapshotAction"> & {
  * Use `create(CreateSnapshotActionSchema)` to create a new message.
  */
 export const CreateSnapshotActionSchema: GenMessage<CreateSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 35);
+  messageDesc(file_aether_v2_agent, 44);
 
 /**
  * Wraps the data keys of one workload's snapshots. Derived by the control plane from the key of the cluster, handed to the node that needs
@@ -1328,7 +1545,7 @@ export type SnapshotKey = Message<"aether.v2.SnapshotKey"> & {
  * Use `create(SnapshotKeySchema)` to create a new message.
  */
 export const SnapshotKeySchema: GenMessage<SnapshotKey> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 36);
+  messageDesc(file_aether_v2_agent, 45);
 
 /**
  * @generated from message aether.v2.RestoreSnapshotAction
@@ -1355,7 +1572,7 @@ export type RestoreSnapshotAction = Message<"aether.v2.RestoreSnapshotAction"> &
  * Use `create(RestoreSnapshotActionSchema)` to create a new message.
  */
 export const RestoreSnapshotActionSchema: GenMessage<RestoreSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 37);
+  messageDesc(file_aether_v2_agent, 46);
 
 /**
  * Reads every byte and compares it with the manifest.
@@ -1379,7 +1596,7 @@ export type VerifySnapshotAction = Message<"aether.v2.VerifySnapshotAction"> & {
  * Use `create(VerifySnapshotActionSchema)` to create a new message.
  */
 export const VerifySnapshotActionSchema: GenMessage<VerifySnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 38);
+  messageDesc(file_aether_v2_agent, 47);
 
 /**
  * @generated from message aether.v2.DeleteSnapshotAction
@@ -1396,7 +1613,55 @@ export type DeleteSnapshotAction = Message<"aether.v2.DeleteSnapshotAction"> & {
  * Use `create(DeleteSnapshotActionSchema)` to create a new message.
  */
 export const DeleteSnapshotActionSchema: GenMessage<DeleteSnapshotAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 39);
+  messageDesc(file_aether_v2_agent, 48);
+
+/**
+ * Sends the snapshot by ArtifactTransferService.SendExport under this transfer.
+ *
+ * @generated from message aether.v2.ExportSnapshotAction
+ */
+export type ExportSnapshotAction = Message<"aether.v2.ExportSnapshotAction"> & {
+  /**
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+
+  /**
+   * @generated from field: string transfer_id = 2;
+   */
+  transferId: string;
+};
+
+/**
+ * Describes the message aether.v2.ExportSnapshotAction.
+ * Use `create(ExportSnapshotActionSchema)` to create a new message.
+ */
+export const ExportSnapshotActionSchema: GenMessage<ExportSnapshotAction> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 49);
+
+/**
+ * Takes the snapshot from ArtifactTransferService.FetchImport into the store.
+ *
+ * @generated from message aether.v2.ImportSnapshotAction
+ */
+export type ImportSnapshotAction = Message<"aether.v2.ImportSnapshotAction"> & {
+  /**
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+
+  /**
+   * @generated from field: string transfer_id = 2;
+   */
+  transferId: string;
+};
+
+/**
+ * Describes the message aether.v2.ImportSnapshotAction.
+ * Use `create(ImportSnapshotActionSchema)` to create a new message.
+ */
+export const ImportSnapshotActionSchema: GenMessage<ImportSnapshotAction> = /*@__PURE__*/
+  messageDesc(file_aether_v2_agent, 50);
 
 /**
  * For drills: the agent ends at once, as by kill -9. Refused where the node's configuration does not allow it.
@@ -1411,7 +1676,7 @@ export type CrashAction = Message<"aether.v2.CrashAction"> & {
  * Use `create(CrashActionSchema)` to create a new message.
  */
 export const CrashActionSchema: GenMessage<CrashAction> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 40);
+  messageDesc(file_aether_v2_agent, 51);
 
 /**
  * @generated from message aether.v2.CommandResult
@@ -1502,7 +1767,7 @@ export type CommandResult = Message<"aether.v2.CommandResult"> & {
  * Use `create(CommandResultSchema)` to create a new message.
  */
 export const CommandResultSchema: GenMessage<CommandResult> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 41);
+  messageDesc(file_aether_v2_agent, 52);
 
 /**
  * @generated from message aether.v2.PrepareFacts
@@ -1531,7 +1796,7 @@ export type PrepareFacts = Message<"aether.v2.PrepareFacts"> & {
  * Use `create(PrepareFactsSchema)` to create a new message.
  */
 export const PrepareFactsSchema: GenMessage<PrepareFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 42);
+  messageDesc(file_aether_v2_agent, 53);
 
 /**
  * @generated from message aether.v2.CopyFacts
@@ -1563,7 +1828,7 @@ export type CopyFacts = Message<"aether.v2.CopyFacts"> & {
  * Use `create(CopyFactsSchema)` to create a new message.
  */
 export const CopyFactsSchema: GenMessage<CopyFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 43);
+  messageDesc(file_aether_v2_agent, 54);
 
 /**
  * @generated from message aether.v2.FreezeFacts
@@ -1614,7 +1879,7 @@ export type FreezeFacts = Message<"aether.v2.FreezeFacts"> & {
  * Use `create(FreezeFactsSchema)` to create a new message.
  */
 export const FreezeFactsSchema: GenMessage<FreezeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 44);
+  messageDesc(file_aether_v2_agent, 55);
 
 /**
  * @generated from message aether.v2.RestoreFacts
@@ -1638,7 +1903,7 @@ export type RestoreFacts = Message<"aether.v2.RestoreFacts"> & {
  * Use `create(RestoreFactsSchema)` to create a new message.
  */
 export const RestoreFactsSchema: GenMessage<RestoreFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 45);
+  messageDesc(file_aether_v2_agent, 56);
 
 /**
  * @generated from message aether.v2.ResumeFacts
@@ -1708,7 +1973,7 @@ export type ResumeFacts = Message<"aether.v2.ResumeFacts"> & {
  * Use `create(ResumeFactsSchema)` to create a new message.
  */
 export const ResumeFactsSchema: GenMessage<ResumeFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 46);
+  messageDesc(file_aether_v2_agent, 57);
 
 /**
  * @generated from message aether.v2.SnapshotFacts
@@ -1782,7 +2047,7 @@ export type SnapshotFacts = Message<"aether.v2.SnapshotFacts"> & {
  * Use `create(SnapshotFactsSchema)` to create a new message.
  */
 export const SnapshotFactsSchema: GenMessage<SnapshotFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 47);
+  messageDesc(file_aether_v2_agent, 58);
 
 /**
  * @generated from message aether.v2.ExecFacts
@@ -1814,7 +2079,7 @@ export type ExecFacts = Message<"aether.v2.ExecFacts"> & {
  * Use `create(ExecFactsSchema)` to create a new message.
  */
 export const ExecFactsSchema: GenMessage<ExecFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 48);
+  messageDesc(file_aether_v2_agent, 59);
 
 /**
  * @generated from message aether.v2.StartFacts
@@ -1836,7 +2101,7 @@ export type StartFacts = Message<"aether.v2.StartFacts"> & {
  * Use `create(StartFactsSchema)` to create a new message.
  */
 export const StartFactsSchema: GenMessage<StartFacts> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 49);
+  messageDesc(file_aether_v2_agent, 60);
 
 /**
  * A phase that began or ended while a command runs; lossy, for people to watch.
@@ -1884,7 +2149,7 @@ export type CommandProgress = Message<"aether.v2.CommandProgress"> & {
  * Use `create(CommandProgressSchema)` to create a new message.
  */
 export const CommandProgressSchema: GenMessage<CommandProgress> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 50);
+  messageDesc(file_aether_v2_agent, 61);
 
 /**
  * @generated from message aether.v2.CommandOutput
@@ -1911,7 +2176,7 @@ export type CommandOutput = Message<"aether.v2.CommandOutput"> & {
  * Use `create(CommandOutputSchema)` to create a new message.
  */
 export const CommandOutputSchema: GenMessage<CommandOutput> = /*@__PURE__*/
-  messageDesc(file_aether_v2_agent, 51);
+  messageDesc(file_aether_v2_agent, 62);
 
 /**
  * @generated from enum aether.v2.CommandOutcome
@@ -2002,6 +2267,46 @@ export const AgentService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof SessionRequestSchema;
     output: typeof SessionResponseSchema;
+  },
+  /**
+   * For clients without streams: begins a session with `hello`, and keeps it with each heartbeat. One that is silent for too long ends.
+   *
+   * @generated from rpc aether.v2.AgentService.Heartbeat
+   */
+  heartbeat: {
+    methodKind: "unary";
+    input: typeof HeartbeatRequestSchema;
+    output: typeof HeartbeatResponseSchema;
+  },
+  /**
+   * For clients without streams: what the session has to say, at once or as soon as it has something. Asking with `after` says what has arrived.
+   *
+   * @generated from rpc aether.v2.AgentService.PollCommands
+   */
+  pollCommands: {
+    methodKind: "unary";
+    input: typeof PollCommandsRequestSchema;
+    output: typeof PollCommandsResponseSchema;
+  },
+  /**
+   * For clients without streams: results, progress, changes and signals, in their order. Acknowledged by what PollCommands answers.
+   *
+   * @generated from rpc aether.v2.AgentService.SendFeedback
+   */
+  sendFeedback: {
+    methodKind: "unary";
+    input: typeof SendFeedbackRequestSchema;
+    output: typeof SendFeedbackResponseSchema;
+  },
+  /**
+   * For clients without streams: what the node measured.
+   *
+   * @generated from rpc aether.v2.AgentService.IngestTelemetry
+   */
+  ingestTelemetry: {
+    methodKind: "unary";
+    input: typeof IngestTelemetryRequestSchema;
+    output: typeof IngestTelemetryResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aether_v2_agent, 0);

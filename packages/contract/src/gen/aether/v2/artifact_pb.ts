@@ -16,7 +16,78 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/artifact.proto.
  */
 export const file_aether_v2_artifact: GenFile = /*@__PURE__*/
-  fileDesc("ChhhZXRoZXIvdjIvYXJ0aWZhY3QucHJvdG8SCWFldGhlci52MiJqChVVcGxvYWRBcnRpZmFjdFJlcXVlc3QSEAoId29ya2xvYWQYASABKAkSEQoJdXBsb2FkX2lkGAIgASgJEg4KBm9mZnNldBgDIAEoBBIOCgZzaGEyNTYYBCABKAkSDAoEZGF0YRgFIAEoDCJXChZVcGxvYWRBcnRpZmFjdFJlc3BvbnNlEiUKCHNuYXBzaG90GAEgASgLMhMuYWV0aGVyLnYyLlNuYXBzaG90EhYKDnJlY2VpdmVkX2J5dGVzGAIgASgEIj8KGEdldEFydGlmYWN0VXBsb2FkUmVxdWVzdBIQCgh3b3JrbG9hZBgBIAEoCRIRCgl1cGxvYWRfaWQYAiABKAkiRgoZR2V0QXJ0aWZhY3RVcGxvYWRSZXNwb25zZRIRCgl1cGxvYWRfaWQYASABKAkSFgoOcmVjZWl2ZWRfYnl0ZXMYAiABKAQiXQoXRG93bmxvYWRBcnRpZmFjdFJlcXVlc3QSEAoId29ya2xvYWQYASABKAkSEAoIc25hcHNob3QYAiABKAkSDgoGb2Zmc2V0GAMgASgEEg4KBmxlbmd0aBgEIAEoBCJNChhEb3dubG9hZEFydGlmYWN0UmVzcG9uc2USDAoEZGF0YRgBIAEoDBITCgt0b3RhbF9ieXRlcxgCIAEoBBIOCgZzaGEyNTYYAyABKAky1AMKD0FydGlmYWN0U2VydmljZRKIAQoOVXBsb2FkQXJ0aWZhY3QSIC5hZXRoZXIudjIuVXBsb2FkQXJ0aWZhY3RSZXF1ZXN0GiEuYWV0aGVyLnYyLlVwbG9hZEFydGlmYWN0UmVzcG9uc2UiL4i1GAOYtRgBgtPkkwIhOgEqIhwvYXBpL3YyL2FydGlmYWN0cy97d29ya2xvYWR9KAESnAEKEUdldEFydGlmYWN0VXBsb2FkEiMuYWV0aGVyLnYyLkdldEFydGlmYWN0VXBsb2FkUmVxdWVzdBokLmFldGhlci52Mi5HZXRBcnRpZmFjdFVwbG9hZFJlc3BvbnNlIjyItRgDgtPkkwIyEjAvYXBpL3YyL2FydGlmYWN0cy97d29ya2xvYWR9L3VwbG9hZHMve3VwbG9hZF9pZH0SlgEKEERvd25sb2FkQXJ0aWZhY3QSIi5hZXRoZXIudjIuRG93bmxvYWRBcnRpZmFjdFJlcXVlc3QaIy5hZXRoZXIudjIuRG93bmxvYWRBcnRpZmFjdFJlc3BvbnNlIjeItRgDkLUYAYLT5JMCKRInL2FwaS92Mi9hcnRpZmFjdHMve3dvcmtsb2FkfS97c25hcHNob3R9MAFiBnByb3RvMw", [file_aether_v2_options, file_aether_v2_snapshot, file_google_api_annotations]);
+  fileDesc("ChhhZXRoZXIvdjIvYXJ0aWZhY3QucHJvdG8SCWFldGhlci52MiI2ChFTZW5kRXhwb3J0UmVxdWVzdBITCgt0cmFuc2Zlcl9pZBgBIAEoCRIMCgRkYXRhGAIgASgMIhQKElNlbmRFeHBvcnRSZXNwb25zZSIpChJGZXRjaEltcG9ydFJlcXVlc3QSEwoLdHJhbnNmZXJfaWQYASABKAkiIwoTRmV0Y2hJbXBvcnRSZXNwb25zZRIMCgRkYXRhGAEgASgMImoKFVVwbG9hZEFydGlmYWN0UmVxdWVzdBIQCgh3b3JrbG9hZBgBIAEoCRIRCgl1cGxvYWRfaWQYAiABKAkSDgoGb2Zmc2V0GAMgASgEEg4KBnNoYTI1NhgEIAEoCRIMCgRkYXRhGAUgASgMIlcKFlVwbG9hZEFydGlmYWN0UmVzcG9uc2USJQoIc25hcHNob3QYASABKAsyEy5hZXRoZXIudjIuU25hcHNob3QSFgoOcmVjZWl2ZWRfYnl0ZXMYAiABKAQiPwoYR2V0QXJ0aWZhY3RVcGxvYWRSZXF1ZXN0EhAKCHdvcmtsb2FkGAEgASgJEhEKCXVwbG9hZF9pZBgCIAEoCSJGChlHZXRBcnRpZmFjdFVwbG9hZFJlc3BvbnNlEhEKCXVwbG9hZF9pZBgBIAEoCRIWCg5yZWNlaXZlZF9ieXRlcxgCIAEoBCJdChdEb3dubG9hZEFydGlmYWN0UmVxdWVzdBIQCgh3b3JrbG9hZBgBIAEoCRIQCghzbmFwc2hvdBgCIAEoCRIOCgZvZmZzZXQYAyABKAQSDgoGbGVuZ3RoGAQgASgEIk0KGERvd25sb2FkQXJ0aWZhY3RSZXNwb25zZRIMCgRkYXRhGAEgASgMEhMKC3RvdGFsX2J5dGVzGAIgASgEEg4KBnNoYTI1NhgDIAEoCTLUAwoPQXJ0aWZhY3RTZXJ2aWNlEogBCg5VcGxvYWRBcnRpZmFjdBIgLmFldGhlci52Mi5VcGxvYWRBcnRpZmFjdFJlcXVlc3QaIS5hZXRoZXIudjIuVXBsb2FkQXJ0aWZhY3RSZXNwb25zZSIviLUYA5i1GAGC0+STAiE6ASoiHC9hcGkvdjIvYXJ0aWZhY3RzL3t3b3JrbG9hZH0oARKcAQoRR2V0QXJ0aWZhY3RVcGxvYWQSIy5hZXRoZXIudjIuR2V0QXJ0aWZhY3RVcGxvYWRSZXF1ZXN0GiQuYWV0aGVyLnYyLkdldEFydGlmYWN0VXBsb2FkUmVzcG9uc2UiPIi1GAOC0+STAjISMC9hcGkvdjIvYXJ0aWZhY3RzL3t3b3JrbG9hZH0vdXBsb2Fkcy97dXBsb2FkX2lkfRKWAQoQRG93bmxvYWRBcnRpZmFjdBIiLmFldGhlci52Mi5Eb3dubG9hZEFydGlmYWN0UmVxdWVzdBojLmFldGhlci52Mi5Eb3dubG9hZEFydGlmYWN0UmVzcG9uc2UiN4i1GAOQtRgBgtPkkwIpEicvYXBpL3YyL2FydGlmYWN0cy97d29ya2xvYWR9L3tzbmFwc2hvdH0wATLCAQoXQXJ0aWZhY3RUcmFuc2ZlclNlcnZpY2USUQoKU2VuZEV4cG9ydBIcLmFldGhlci52Mi5TZW5kRXhwb3J0UmVxdWVzdBodLmFldGhlci52Mi5TZW5kRXhwb3J0UmVzcG9uc2UiBIi1GAUoARJUCgtGZXRjaEltcG9ydBIdLmFldGhlci52Mi5GZXRjaEltcG9ydFJlcXVlc3QaHi5hZXRoZXIudjIuRmV0Y2hJbXBvcnRSZXNwb25zZSIEiLUYBTABYgZwcm90bzM", [file_aether_v2_options, file_aether_v2_snapshot, file_google_api_annotations]);
+
+/**
+ * @generated from message aether.v2.SendExportRequest
+ */
+export type SendExportRequest = Message<"aether.v2.SendExportRequest"> & {
+  /**
+   * In the first message.
+   *
+   * @generated from field: string transfer_id = 1;
+   */
+  transferId: string;
+
+  /**
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message aether.v2.SendExportRequest.
+ * Use `create(SendExportRequestSchema)` to create a new message.
+ */
+export const SendExportRequestSchema: GenMessage<SendExportRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_artifact, 0);
+
+/**
+ * @generated from message aether.v2.SendExportResponse
+ */
+export type SendExportResponse = Message<"aether.v2.SendExportResponse"> & {
+};
+
+/**
+ * Describes the message aether.v2.SendExportResponse.
+ * Use `create(SendExportResponseSchema)` to create a new message.
+ */
+export const SendExportResponseSchema: GenMessage<SendExportResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_artifact, 1);
+
+/**
+ * @generated from message aether.v2.FetchImportRequest
+ */
+export type FetchImportRequest = Message<"aether.v2.FetchImportRequest"> & {
+  /**
+   * @generated from field: string transfer_id = 1;
+   */
+  transferId: string;
+};
+
+/**
+ * Describes the message aether.v2.FetchImportRequest.
+ * Use `create(FetchImportRequestSchema)` to create a new message.
+ */
+export const FetchImportRequestSchema: GenMessage<FetchImportRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_artifact, 2);
+
+/**
+ * @generated from message aether.v2.FetchImportResponse
+ */
+export type FetchImportResponse = Message<"aether.v2.FetchImportResponse"> & {
+  /**
+   * @generated from field: bytes data = 1;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message aether.v2.FetchImportResponse.
+ * Use `create(FetchImportResponseSchema)` to create a new message.
+ */
+export const FetchImportResponseSchema: GenMessage<FetchImportResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_artifact, 3);
 
 /**
  * @generated from message aether.v2.UploadArtifactRequest
@@ -61,7 +132,7 @@ export type UploadArtifactRequest = Message<"aether.v2.UploadArtifactRequest"> &
  * Use `create(UploadArtifactRequestSchema)` to create a new message.
  */
 export const UploadArtifactRequestSchema: GenMessage<UploadArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_artifact, 0);
+  messageDesc(file_aether_v2_artifact, 4);
 
 /**
  * @generated from message aether.v2.UploadArtifactResponse
@@ -83,7 +154,7 @@ export type UploadArtifactResponse = Message<"aether.v2.UploadArtifactResponse">
  * Use `create(UploadArtifactResponseSchema)` to create a new message.
  */
 export const UploadArtifactResponseSchema: GenMessage<UploadArtifactResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_artifact, 1);
+  messageDesc(file_aether_v2_artifact, 5);
 
 /**
  * @generated from message aether.v2.GetArtifactUploadRequest
@@ -105,7 +176,7 @@ export type GetArtifactUploadRequest = Message<"aether.v2.GetArtifactUploadReque
  * Use `create(GetArtifactUploadRequestSchema)` to create a new message.
  */
 export const GetArtifactUploadRequestSchema: GenMessage<GetArtifactUploadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_artifact, 2);
+  messageDesc(file_aether_v2_artifact, 6);
 
 /**
  * @generated from message aether.v2.GetArtifactUploadResponse
@@ -129,7 +200,7 @@ export type GetArtifactUploadResponse = Message<"aether.v2.GetArtifactUploadResp
  * Use `create(GetArtifactUploadResponseSchema)` to create a new message.
  */
 export const GetArtifactUploadResponseSchema: GenMessage<GetArtifactUploadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_artifact, 3);
+  messageDesc(file_aether_v2_artifact, 7);
 
 /**
  * @generated from message aether.v2.DownloadArtifactRequest
@@ -167,7 +238,7 @@ export type DownloadArtifactRequest = Message<"aether.v2.DownloadArtifactRequest
  * Use `create(DownloadArtifactRequestSchema)` to create a new message.
  */
 export const DownloadArtifactRequestSchema: GenMessage<DownloadArtifactRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_artifact, 4);
+  messageDesc(file_aether_v2_artifact, 8);
 
 /**
  * @generated from message aether.v2.DownloadArtifactResponse
@@ -196,7 +267,7 @@ export type DownloadArtifactResponse = Message<"aether.v2.DownloadArtifactRespon
  * Use `create(DownloadArtifactResponseSchema)` to create a new message.
  */
 export const DownloadArtifactResponseSchema: GenMessage<DownloadArtifactResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_artifact, 5);
+  messageDesc(file_aether_v2_artifact, 9);
 
 /**
  * Snapshots as files.
@@ -237,4 +308,33 @@ export const ArtifactService: GenService<{
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aether_v2_artifact, 0);
+
+/**
+ * Between the control plane and the node that reads or writes the store.
+ *
+ * @generated from service aether.v2.ArtifactTransferService
+ */
+export const ArtifactTransferService: GenService<{
+  /**
+   * What ExportSnapshotAction asked for.
+   *
+   * @generated from rpc aether.v2.ArtifactTransferService.SendExport
+   */
+  sendExport: {
+    methodKind: "client_streaming";
+    input: typeof SendExportRequestSchema;
+    output: typeof SendExportResponseSchema;
+  },
+  /**
+   * What ImportSnapshotAction is to take.
+   *
+   * @generated from rpc aether.v2.ArtifactTransferService.FetchImport
+   */
+  fetchImport: {
+    methodKind: "server_streaming";
+    input: typeof FetchImportRequestSchema;
+    output: typeof FetchImportResponseSchema;
+  },
+}> = /*@__PURE__*/
+  serviceDesc(file_aether_v2_artifact, 1);
 

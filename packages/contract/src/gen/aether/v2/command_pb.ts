@@ -262,7 +262,7 @@ export enum QueuedAction {
   MIGRATE = 1,
 
   /**
-   * As SnapshotService.CreateSnapshot; answered when it is on record.
+   * As SnapshotService.CreateSnapshot; answered when it is made.
    *
    * @generated from enum value: QUEUED_ACTION_SNAPSHOT = 2;
    */

@@ -1,0 +1,36 @@
+// One handler of ours asks another, for the same caller: behind the gate, which has let him in already.
+import { create, type DescMessage, type DescMethodUnary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { type ConnectRouter, createConnectRouter, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { faultOf } from "./error-body.ts";
+import { inMemoryTransport } from "./rest/in-memory.ts";
+
+/** What a handler refuses arrives as the fault that it is. */
+const keepFaults: Interceptor = (next) => async (request) => {
+  try {
+    return await next(request);
+  } catch (caught) {
+    throw faultOf(caught).toConnectError("");
+  }
+};
+
+export type OwnCall = <Input extends DescMessage, Output extends DescMessage>(
+  method: DescMethodUnary<Input, Output>,
+  message: MessageInitShape<Input>,
+  context: Pick<HandlerContext, "values" | "signal">,
+) => Promise<MessageShape<Output>>;
+
+export function createOwnCall(routes: (router: ConnectRouter) => void): OwnCall {
+  const router = createConnectRouter({ interceptors: [keepFaults] });
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return async (method, message, { values, signal }) => {
+    const answer = await inMemoryTransport(handlers, values).unary(
+      method,
+      signal,
+      undefined,
+      undefined,
+      create(method.input, message) as never,
+    );
+    return answer.message;
+  };
+}
