@@ -2,7 +2,7 @@
 // counted by the browser's own compositor (tracing), beside a baseline that is the best there can be: an empty page of the same height, scrolled the same way
 // in the same browser. `npm run bench:dashboard -- --runs 5`.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { cpus, tmpdir } from "node:os";
+import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { coreConfig, runCore } from "@aether/core";
@@ -10,7 +10,7 @@ import { silentLogger } from "@aether/kit";
 import type { Browser, BrowserContext, Page } from "playwright-core";
 import { openDatabase } from "../../packages/core/src/db/database.ts";
 import { chromiumPath, launch } from "../../tests/browser/chromium.ts";
-import { framesWhile } from "./frames.ts";
+import { type Frames, framesWhile } from "./frames.ts";
 
 const { values } = parseArgs({ options: { runs: { type: "string", default: "5" }, nodes: { type: "string", default: "10000" } } });
 const runs = Number(values.runs);
@@ -129,10 +129,9 @@ for (let i = 0; i < runs; i++) views.push(await firstView(browser, small));
 await small.stop();
 
 const large = await startWith(nodeCount);
-const rows: Record<"empty page" | "nodes" | "nodes, heard", { fps: number; dropped: number; worstMs: number }[]> = {
+const rows: Record<"empty page" | "nodes", Frames[]> = {
   "empty page": [],
   nodes: [],
-  "nodes, heard": [],
 };
 const { context, page } = await signedIn(browser, large);
 const listBegunAt = performance.now();
@@ -154,7 +153,7 @@ await browser.close();
 await large.stop();
 
 const of = (read: (view: FirstView) => number) => views.map(read);
-console.log(`${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${runs} runs, median (min-max)
+console.log(`${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}, ${runs} runs, median (min-max)
 
 | first view, nothing cached, 2 nodes | |
 |---|---|
@@ -169,14 +168,17 @@ console.log(`${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.versi
 
 ${nodeCount.toLocaleString("en")} nodes are read and shown in ${listMs.toFixed(0)} ms.
 
-| scrolled 12,000 px in 4 s | frames a second | dropped frames | longest frame, ms |
-|---|---|---|---|
+| scrolled 12,000 px in 4 s | frames a second | dropped | CPU of the page's thread for each, ms | longest, ms |
+|---|---|---|---|---|
 ${(["empty page", "nodes"] as const)
   .map((name) => {
     const all = rows[name];
     return `| ${name === "nodes" ? `the list of ${nodeCount.toLocaleString("en")} nodes` : "an empty page of that height"} | ${spread(
       all.map(({ fps }) => fps),
       1,
-    )} | ${spread(all.map(({ dropped }) => dropped))} | ${spread(all.map(({ worstMs }) => worstMs))} |`;
+    )} | ${spread(all.map(({ dropped }) => dropped))} | ${spread(
+      all.map(({ cpuMs }) => cpuMs),
+      1,
+    )} | ${spread(all.map(({ worstMs }) => worstMs))} |`;
   })
   .join("\n")}`);

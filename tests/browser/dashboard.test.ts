@@ -255,6 +255,12 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       .click();
     expect(await inside.locator("pre").textContent()).toContain("{");
     await expectAccessible(page);
+    await page.setViewportSize({ width: 375, height: 800 });
+    for (const tab of ["diagnostics", "retention", "config"]) {
+      await page.goto(`/settings?tab=${tab}`);
+      await page.getByRole("table").waitFor();
+      expect(await page.evaluate(tooWide), tab).toBe("");
+    }
     expect(complaints).toEqual([]);
   }, 60_000);
 

@@ -49,7 +49,9 @@ export default function Diagnostics() {
                   {part.what} {part.note !== "" && <span className="block text-xs text-soft">{part.note}</span>}
                 </Cell>
                 <Cell className="nums">{count(part.count)}</Cell>
-                <Cell className="nums whitespace-nowrap">{bytes(Number(part.estimatedBytes))}</Cell>
+                <Cell className="nums whitespace-nowrap">
+                  {part.estimatedBytes === 0n ? <span className="text-soft">—</span> : bytes(Number(part.estimatedBytes))}
+                </Cell>
                 <Cell>{part.isIncluded ? <Badge tone="good">in it</Badge> : <Badge>left out</Badge>}</Cell>
               </Row>
             ))}

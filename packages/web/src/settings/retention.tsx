@@ -30,7 +30,7 @@ export default function RetentionSettings() {
                 <Cell className="nums whitespace-nowrap text-soft">
                   {rule.isFixed ? "not changed" : `${count(rule.lowest)} to ${count(rule.highest)} ${rule.unit}`}
                 </Cell>
-                <Cell className="text-soft">
+                <Cell className="whitespace-nowrap text-soft">
                   {rule.source === "operator" ? (
                     <>
                       {rule.changedBy} <Time at={rule.changedAt} />
