@@ -1,7 +1,7 @@
 // A core of its own on a free port, with a fleet simulated at the wire: rows as registrations leave them, certificates of core's own authority.
 import { type ChildProcess, spawn } from "node:child_process";
 import { openSync, readFileSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -89,6 +89,7 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, postgre
       const ended = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGTERM");
       await ended;
+      if (process.env.BENCH_KEEP_LOG !== undefined) await copyFile(join(dir, "core.log"), process.env.BENCH_KEEP_LOG);
       await rm(dir, { recursive: true, force: true });
     },
   };

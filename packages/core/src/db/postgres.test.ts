@@ -6,6 +6,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { coreConfig } from "../config.ts";
 import { createEvents } from "../events/events.ts";
+import { createJournal } from "../migration/journal.ts";
 import { postgresIsMissing } from "../testing/postgres-programs.ts";
 import { type PostgresServer, startPostgres } from "../testing/postgres-server.ts";
 import { type OpenDatabase, openDatabase } from "./database.ts";
@@ -47,6 +48,38 @@ describe("a PostgreSQL server", () => {
     expect(files.rows.map(({ number }) => number)).toEqual(files.rows.map((_, i) => i + 1));
     await first.db.insertInto("nodes").values({ id: "shared", facts: {} }).execute();
     expect(await last.db.selectFrom("nodes").select("id").execute()).toEqual([{ id: "shared" }]);
+  });
+
+  // A renewal of many leases at once that waited for a move that is just being written, while it held others, was a deadlock in every wave.
+  test("renews leases without waiting for a move that is being written", async () => {
+    const postgres = await server.createDatabase();
+    const { db, notices } = await open(postgres);
+    const lease = { owner: "ses-1", leaseMs: 10_000, isExclusive: false };
+    const journal = createJournal(db, createEvents(db, notices), lease);
+    const [a, b] = ["a", "b"];
+    const row = (workload: string) => ({
+      id: `mig-${workload}`,
+      workload,
+      source_node_id: "n1",
+      target_node_id: "n2",
+      state: "planned" as const,
+      requested_mode: "auto" as const,
+      epoch_before: 1,
+      cause: "operator",
+    });
+    await db
+      .insertInto("migrations")
+      .values([row(a), row(b)])
+      .execute();
+    expect(await journal.take(["mig-a", "mig-b"], 1_000)).toHaveLength(2);
+    const untilOf = async (id: string) =>
+      (await db.selectFrom("migrations").select("lease_until").where("id", "=", id).executeTakeFirstOrThrow()).lease_until?.getTime();
+    await db.transaction().execute(async (tx) => {
+      await tx.updateTable("migrations").set({ updated_at: new Date() }).where("id", "=", "mig-b").execute();
+      await journal.renew(["mig-a", "mig-b"], 50_000);
+      expect(await untilOf("mig-a")).toBe(60_000);
+    });
+    expect(await untilOf("mig-b")).toBe(11_000);
   });
 
   test("numbers events in the order in which their transactions commit, for a watcher in another process", async () => {

@@ -71,11 +71,20 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
     },
     async renew(ids, nowMs) {
       if (ids.length === 0) return;
+      // A row that is locked is being written, which renews its lease as well: to wait for it while holding others would be a deadlock.
       await db
         .updateTable("migrations")
         .set({ lease_until: new Date(nowMs + lease.leaseMs) })
-        .where("id", "in", ids)
-        .where("lease_owner", "=", lease.owner)
+        .where("id", "in", (eb) =>
+          eb
+            .selectFrom("migrations")
+            .select("id")
+            .where("id", "in", ids)
+            .where("lease_owner", "=", lease.owner)
+            .orderBy("id")
+            .forUpdate()
+            .skipLocked(),
+        )
         .execute();
     },
     async write(written, nowMs) {

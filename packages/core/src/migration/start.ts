@@ -14,9 +14,10 @@ import { openCircuits, type RailLimits } from "../guard/rails.ts";
 import { readPastMoves } from "../guard/store.ts";
 import { newId } from "../ids.ts";
 import { memoryOf, readNodeViews } from "./fleet-view.ts";
-import { poolsUnderSignal, scoreTargets } from "./plan.ts";
+import { explainTarget, poolsUnderSignal } from "./plan.ts";
 import type { Mode } from "./state.ts";
 import { insertMigrations } from "./store.ts";
+import { createTargets } from "./targets.ts";
 
 export interface StartRequest {
   readonly workload: string;
@@ -37,6 +38,8 @@ export interface StartParts {
   readonly nowMs: () => number;
 }
 
+/** Candidates that are kept with a move, beside those that cannot take it. */
+const keptCandidates = 32;
 /** A move begun by hand has this long until its freeze begins, copying included. */
 const byHandMs = 60 * 60_000;
 
@@ -66,8 +69,12 @@ export async function startMigration(parts: StartParts, request: StartRequest): 
   };
   const needs = fromColumnOrNone(WorkloadPreflightSchema, workload.preflight)?.needs;
   const need = { name: workload.name, nodeId: source, memoryBytes: memoryOf(workload.spec, workload.usage), needs };
-  const scores = scoreTargets(need, nodes, context);
+  const from = nodes.find((node) => node.id === source);
+  const { rated, unable } = createTargets(nodes).look(need, from, context);
   const wanted = request.targetNodeId;
+  // Of a large fleet the best few and some of those that cannot, as in a decision, and the one that was asked for.
+  const shown = new Set([...rated.slice(0, keptCandidates).map(({ node }) => node), ...nodes.filter(({ id }) => id === wanted), ...unable]);
+  const scores = [...shown].map((node) => explainTarget(need, from, node, context));
   const chosen = wanted === undefined ? scores.find((score) => score.isEligible) : scores.find((score) => score.nodeId === wanted);
   if (chosen === undefined) throw noTarget(workload.name, source, scores);
   if (!chosen.isEligible) throw refusedTarget(workload.name, chosen, nodes.find((node) => node.id === chosen.nodeId)?.capabilities);
