@@ -22,6 +22,7 @@ export interface BenchCore {
   /** REST with the admin's token. */
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: object): Promise<T>;
+  text(path: string): Promise<string>;
   /** CPU seconds so far, and resident bytes. */
   usage(): { cpuSeconds: number; residentBytes: number };
   stop(): Promise<void>;
@@ -32,11 +33,13 @@ export interface BenchOptions {
   /** Nodes with a workload each, the first ones. */
   readonly workloadCount: number;
   readonly stepMs: number;
+  /** As many agents as are connected after so long; default: all, however long it takes. */
+  readonly connectMs?: number;
   readonly postgres: PostgresConfig | undefined;
   readonly config?: object;
 }
 
-export async function startBenchCore({ nodeCount, workloadCount, stepMs, postgres, config }: BenchOptions): Promise<BenchCore> {
+export async function startBenchCore({ nodeCount, workloadCount, stepMs, connectMs, postgres, config }: BenchOptions): Promise<BenchCore> {
   const dir = await mkdtemp(join(tmpdir(), "aether-bench-"));
   const names = Array.from({ length: nodeCount }, (_, i) => `n${i}`);
   await seed(dir, names, workloadCount, postgres);
@@ -61,28 +64,36 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, postgre
   const url = `http://127.0.0.1:${http}`;
   await untilReady(`${url}/readyz`, child, join(dir, "core.log"));
   const token = (await readFile(join(dir, "admin.token"), "utf8")).trim();
-  const call = async <T>(method: string, path: string, body?: object): Promise<T> => {
+  const ask = async (method: string, path: string, body?: object): Promise<Response> => {
     const response = await fetch(url + path, {
       method,
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as T;
+    return response;
   };
+  const call = async <T>(...asked: Parameters<typeof ask>): Promise<T> => (await (await ask(...asked)).json()) as T;
   const authority = await openAuthority(dir, { trustDomain });
   const agents: WireAgent[] = [];
-  for (const [i, nodeId] of names.entries()) {
-    const identity = await authority.issueMaterial(nodeSpiffeId(trustDomain, nodeId), 86_400_000);
-    const workloads = i < workloadCount ? [{ name: `w${i}`, epoch: 1 }] : [];
-    agents.push(createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs }));
-  }
+  const untilMs = performance.now() + (connectMs ?? Number.POSITIVE_INFINITY);
   // Fifty at a time: a handshake is a millisecond or two of both sides.
-  for (let from = 0; from < agents.length; from += 50) await Promise.all(agents.slice(from, from + 50).map((agent) => agent.connect()));
+  for (let from = 0; from < names.length && performance.now() < untilMs; from += 50) {
+    const some = await Promise.all(
+      names.slice(from, from + 50).map(async (nodeId, k) => {
+        const identity = await authority.issueMaterial(nodeSpiffeId(trustDomain, nodeId), 86_400_000);
+        const workloads = from + k < workloadCount ? [{ name: `w${from + k}`, epoch: 1 }] : [];
+        return createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs });
+      }),
+    );
+    await Promise.all(some.map((agent) => agent.connect()));
+    agents.push(...some);
+  }
   return {
     agents,
     get: (path) => call("GET", path),
     post: (path, body) => call("POST", path, body),
+    text: async (path) => (await ask("GET", path)).text(),
     usage: () => usageOf(child),
     async stop() {
       for (const agent of agents) agent.close();

@@ -23,9 +23,12 @@ const source = [
   "command.done",
   "command.kept",
   "copy.half",
+  "freeze.after_last_pass",
   "freeze.after_cut",
   "freeze.after_freeze",
   "freeze.after_dump",
+  "freeze.before_disarm",
+  "freeze.after_disarm",
   "transfer.half",
   "release.before",
 ];
@@ -34,8 +37,10 @@ const target = [
   "command.done",
   "command.kept",
   "prepare.after_namespace",
+  "restore.ready",
   "restore.before",
   "restore.after",
+  "resume.before_continue",
   "resume.after_continue",
 ];
 const cuts = ["preparing", "copying", "freezing", "committed", "resumed"];
@@ -45,12 +50,32 @@ const kill = (victim: Victim, point: string): Case => ({
   faults: [{ victim, point, how: "kill" }],
 });
 const then = (first: Fault, second: Fault): Case => ({
-  name: `${first.victim} fails at ${first.point}, and ${second.victim} is killed at ${second.point}`,
+  name: `${first.victim} ${first.how === "kill" ? "is killed" : "fails"} at ${first.point}, and ${second.victim} is killed at ${second.point}`,
   faults: [first, second],
 });
 const failedFreeze: Fault = { victim: "source", point: "freeze.after_dump", how: "error" };
 const failedRestore: Fault = { victim: "target", point: "restore.before", how: "error" };
 const killed = (victim: Victim, point: string): Fault => ({ victim, point, how: "kill" });
+
+/** Two who fail in one move: one on the way there, and another one while it is put right or goes on. */
+const pairs = [
+  killed("source", "freeze.after_freeze"),
+  killed("source", "freeze.before_disarm"),
+  killed("source", "freeze.after_disarm"),
+  killed("target", "restore.ready"),
+  killed("target", "restore.after"),
+  killed("core", "core.freezing.after_send"),
+].flatMap((first) =>
+  [
+    killed("core", "core.rolling_back.after_send"),
+    killed("core", "core.committed.before_send"),
+    killed("source", "thaw.before"),
+    killed("target", "abort.half"),
+    killed("target", "resume.before_continue"),
+  ]
+    .filter((second) => second.victim !== first.victim)
+    .map((second) => then(first, second)),
+);
 
 export const allCases: readonly Case[] = [
   ...core.map((point) => kill("core", point)),
@@ -70,6 +95,7 @@ export const allCases: readonly Case[] = [
   then(killed("source", "freeze.after_freeze"), killed("core", "core.rolling_back.before_send")),
   then(killed("target", "restore.after"), killed("source", "thaw.before")),
   then(killed("core", "core.committed.after_send"), killed("target", "resume.after_continue")),
+  ...pairs,
 ];
 
 /** Always tried: where a move changes hands. The rest of a subset is drawn by seed. */

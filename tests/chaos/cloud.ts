@@ -27,8 +27,11 @@ export async function whatIsMissing(): Promise<string | undefined> {
 }
 
 export interface ChaosCloud {
-  /** REST with the admin's token; undefined while core is away. */
-  call<T>(method: string, path: string, body?: object): Promise<{ status: number; body: T } | undefined>;
+  readonly dir: string;
+  /** Where faults are armed, a directory a daemon. */
+  readonly live: string;
+  /** REST with the admin's token, of this control plane (default: the cloud's own); undefined while it is away. */
+  call<T>(method: string, path: string, body?: object, port?: number): Promise<{ status: number; body: T } | undefined>;
   /** The point fires once in that daemon ("core", "agent-n1"), whenever it is next passed. */
   arm(daemon: string, point: string, action: string): Promise<void>;
   /** True while it has not fired. */
@@ -47,14 +50,15 @@ export interface ChaosCloud {
   stop(): Promise<void>;
 }
 
-export async function startChaosCloud(): Promise<ChaosCloud> {
+/** @param environment for its daemons, beside this process's own. @param more names of daemons that are started beside it. */
+export async function startChaosCloud(environment: Record<string, string> = {}, more: readonly string[] = []): Promise<ChaosCloud> {
   const dir = await mkdtemp(join(tmpdir(), "aether-chaos-"));
   const live = join(dir, "faults");
-  for (const daemon of ["core", "agent-n1", "agent-n2"]) await mkdir(join(live, daemon), { recursive: true });
+  for (const daemon of ["core", "agent-n1", "agent-n2", ...more]) await mkdir(join(live, daemon), { recursive: true });
   const port = await freePort();
   const aether = (...args: string[]) =>
     new Promise<{ code: number; err: string }>((resolve) => {
-      const env = { ...process.env, AETHER_DIR: join(dir, "cloud"), AETHER_FAULTS_LIVE: live };
+      const env = { ...process.env, ...environment, AETHER_DIR: join(dir, "cloud"), AETHER_FAULTS_LIVE: live };
       execFile(process.execPath, [bin, ...args], { env, timeout: 150_000 }, (failure, _out, err) =>
         resolve({ code: failure === null ? 0 : typeof failure.code === "number" ? failure.code : -1, err }),
       );
@@ -78,8 +82,10 @@ export async function startChaosCloud(): Promise<ChaosCloud> {
   const { token } = JSON.parse(await readFile(join(dir, "cloud", "cli.json"), "utf8")) as { token: string };
 
   return {
-    async call(method, path, body) {
-      const response = await fetch(`http://127.0.0.1:${port}${path}`, {
+    dir: join(dir, "cloud"),
+    live,
+    async call(method, path, body, at = port) {
+      const response = await fetch(`http://127.0.0.1:${at}${path}`, {
         method,
         headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "content-type": "application/json" }) },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -152,7 +158,7 @@ function isFrozen(pid: string): boolean {
   return false;
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve) => {
     const server = createServer().listen(0, "127.0.0.1", () => {
       const address = server.address();

@@ -355,7 +355,7 @@ async function assemble(
       config,
       explained,
       configFile,
-      metrics: () => metricsText({ db, sessions: gateway, requests: counter }),
+      metrics: () => metricsText({ db, sessions: gateway, requests: counter, telemetry }),
       retention: rules,
       nowMs,
       log,
@@ -412,7 +412,7 @@ async function assemble(
     log,
     plain: [
       healthRoutes(readiness),
-      metricsRoutes({ db, sessions: gateway, tokens, requests: counter, perAddress }),
+      metricsRoutes({ db, sessions: gateway, tokens, requests: counter, telemetry, perAddress }),
       ...(oidc === undefined
         ? []
         : [oidcRoutes({ config: oidc, accounts, sessions: browserSessions, audit, perAddress: signInLimit, log })]),

@@ -28,7 +28,7 @@ describe.each(testEngines)("an act, $name", ({ skip, configure }) => {
     if (skip !== undefined) return;
     await database.close();
     await configured.done();
-    await rm(dir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   });
   beforeEach(async (context) => {
     if (skip !== undefined) context.skip(skip);

@@ -13,7 +13,7 @@ let dir: string;
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "aether-durable-"));
 });
-afterAll(() => rm(dir, { recursive: true, force: true }));
+afterAll(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
 
 it("brings each commit to the disk before it is answered, and a checkpoint's files with their directory", async () => {
   await plantCluster(join(dir, "database"), true);

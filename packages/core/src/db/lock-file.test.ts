@@ -11,7 +11,7 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "aether-lock-"));
   path = join(dir, "core.lock");
 });
-afterEach(() => rm(dir, { recursive: true, force: true }));
+afterEach(() => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
 
 describe("the lock file", () => {
   it("refuses a second holder, names the first, and is free after the release", async () => {

@@ -70,5 +70,5 @@ it("outlives its database server's absence, as leader and as standby, and ends a
   }
   const first = run({ overrides: { ...overrides, dataDir: join(dir, "other") }, signal: new AbortController().signal, log: silentLogger });
   await expect(first).rejects.toMatchObject({ code: "STORAGE_FAILED" });
-  await rm(dir, { recursive: true, force: true });
+  await rm(dir, { recursive: true, force: true, maxRetries: 5 });
 });

@@ -32,7 +32,7 @@ describe("a PostgreSQL server", () => {
   afterAll(async () => {
     await Promise.all(opened.map((database) => database.close()));
     await server?.stop();
-    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   });
   const test = (name: string, body: () => Promise<void>) =>
     it(name, async (context) => {

@@ -47,7 +47,7 @@ async function openWith({ postgres, done }: Awaited<ReturnType<TestEngine["confi
     postgres,
     async close() {
       await open.close();
-      await rm(dir, { recursive: true, force: true });
+      await rm(dir, { recursive: true, force: true, maxRetries: 5 });
       await done();
     },
   };

@@ -99,7 +99,7 @@ describe.each(testEngines)("a database of 0.1.0, $name", ({ skip, configure }) =
   afterAll(async () => {
     if (skip !== undefined) return;
     await configured.done();
-    await rm(dir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   });
 
   it("keeps its data, its numbering and its chain through every schema file since", async (context) => {

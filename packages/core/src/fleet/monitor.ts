@@ -41,38 +41,42 @@ export function createMonitor({ db, events, gateway, memory, reports, signals, c
   let writeAtMs = clock.monotonicMs() + writeEveryMs;
   let listAtMs = 0;
 
+  /** In one transaction: an agent that comes back in this very moment says so before it or after it, and never in between. */
   async function markLost(nodeId: string): Promise<void> {
-    const row = await db
-      .updateTable("nodes")
-      .set({ lost_at: new Date(clock.nowMs()) })
-      .where("id", "=", nodeId)
-      .where("lost_at", "is", null)
-      .returningAll()
-      .executeTakeFirst();
-    if (row === undefined) return;
-    const signal = await signals.nodeLost(nodeId, row.seen_at ?? row.registered_at);
-    const workloads = await db
-      .updateTable("workloads")
-      .from("placements")
-      .set({ state: "lost", health: "unknown", reason: `its node ${nodeId} is not heard` })
-      .whereRef("placements.workload", "=", "workloads.name")
-      .where("placements.is_active", "=", true)
-      .where("placements.node_id", "=", nodeId)
-      .where("workloads.state", "=", "running")
-      .where("workloads.migration_id", "is", null)
-      .returning("workloads.name")
-      .execute();
-    await events.append(
-      db,
-      ...workloads.map(({ name }) => ({
-        type: "workload.lost",
-        subject: `workload/${name}`,
-        message: `${name} is lost: its node ${nodeId} is not heard`,
-        data: { nodeId },
-        traceId: signal.trace_id,
-      })),
-    );
-    gateway.tellSignal(signal);
+    const signal = await db.transaction().execute(async (tx) => {
+      const row = await tx
+        .updateTable("nodes")
+        .set({ lost_at: new Date(clock.nowMs()) })
+        .where("id", "=", nodeId)
+        .where("lost_at", "is", null)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined || gateway.isConnected(nodeId)) return undefined;
+      const found = await signals.nodeLost(tx, nodeId, row.seen_at ?? row.registered_at);
+      const workloads = await tx
+        .updateTable("workloads")
+        .from("placements")
+        .set({ state: "lost", health: "unknown", reason: `its node ${nodeId} is not heard` })
+        .whereRef("placements.workload", "=", "workloads.name")
+        .where("placements.is_active", "=", true)
+        .where("placements.node_id", "=", nodeId)
+        .where("workloads.state", "=", "running")
+        .where("workloads.migration_id", "is", null)
+        .returning("workloads.name")
+        .execute();
+      await events.append(
+        tx,
+        ...workloads.map(({ name }) => ({
+          type: "workload.lost",
+          subject: `workload/${name}`,
+          message: `${name} is lost: its node ${nodeId} is not heard`,
+          data: { nodeId },
+          traceId: found.trace_id,
+        })),
+      );
+      return found;
+    });
+    if (signal !== undefined) gateway.tellSignal(signal);
   }
 
   async function sweep(): Promise<void> {

@@ -41,7 +41,7 @@ export interface SignalIntake {
     readonly traceId: string;
   }): Promise<{ readonly row: Row<"signals">; readonly isDuplicate: boolean }>;
   /** The control plane itself found that a node is not heard. */
-  nodeLost(nodeId: string, observedAt: Date): Promise<Row<"signals">>;
+  nodeLost(tx: Kysely<Database>, nodeId: string, observedAt: Date): Promise<Row<"signals">>;
   /** The control plane itself found that a move would pay. */
   riskFound(nodeId: string, reason: string): Promise<Row<"signals">>;
 }
@@ -176,30 +176,28 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
         return row;
       });
     },
-    async nodeLost(nodeId, observedAt) {
+    async nodeLost(tx, nodeId, observedAt) {
       const { traceId } = continueTrace(undefined);
-      return db.transaction().execute(async (tx) => {
-        const row = await tx
-          .insertInto("signals")
-          .values({
-            id: newId("sig", nowMs()),
-            node_id: nodeId,
-            kind: "node_lost",
-            observed_at: observedAt,
-            source: "heartbeat",
-            trace_id: traceId,
-          })
-          .returningAll()
-          .executeTakeFirstOrThrow();
-        await events.append(tx, {
-          type: "node.lost",
-          subject: `node/${nodeId}`,
-          message: sentence.node_lost(nodeId, ""),
-          data: { signalId: row.id, seenAt: observedAt.toISOString() },
-          traceId,
-        });
-        return row;
+      const row = await tx
+        .insertInto("signals")
+        .values({
+          id: newId("sig", nowMs()),
+          node_id: nodeId,
+          kind: "node_lost",
+          observed_at: observedAt,
+          source: "heartbeat",
+          trace_id: traceId,
+        })
+        .returningAll()
+        .executeTakeFirstOrThrow();
+      await events.append(tx, {
+        type: "node.lost",
+        subject: `node/${nodeId}`,
+        message: sentence.node_lost(nodeId, ""),
+        data: { signalId: row.id, seenAt: observedAt.toISOString() },
+        traceId,
       });
+      return row;
     },
   };
 }

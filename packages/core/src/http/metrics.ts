@@ -6,6 +6,7 @@ import { isAllowed, roleOfBearer } from "../access/roles.ts";
 import type { Tokens } from "../access/tokens.ts";
 import type { Db } from "../db/database.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import type { Telemetry } from "../telemetry/telemetry.ts";
 import { originOf } from "./origin.ts";
 import { sendFault } from "./rest/transcoding.ts";
 
@@ -34,6 +35,7 @@ export interface MetricsSources {
   readonly db: Db;
   readonly sessions: Pick<AgentSessions, "connectedNodes">;
   readonly requests: RequestCounter;
+  readonly telemetry: Pick<Telemetry, "counts">;
 }
 
 export interface MetricsOptions extends MetricsSources {
@@ -58,7 +60,7 @@ export function metricsRoutes({ tokens, perAddress, ...sources }: MetricsOptions
 }
 
 /** All of them, as Prometheus reads them. */
-export async function metricsText({ db, sessions, requests }: MetricsSources): Promise<string> {
+export async function metricsText({ db, sessions, requests, telemetry }: MetricsSources): Promise<string> {
   const memory = process.memoryUsage();
   const lines = [
     gauge("process_resident_memory_bytes", "Resident memory.", [["", memory.rss]]),
@@ -67,6 +69,10 @@ export async function metricsText({ db, sessions, requests }: MetricsSources): P
     gauge("aether_nodes", "Nodes on record.", [["", await count(db, "nodes")]]),
     gauge("aether_workloads", "Workloads by state.", await countBy(db, "workloads")),
     gauge("aether_migrations", "Migrations by state.", await countBy(db, "migrations")),
+    counter("aether_telemetry_samples_total", "Samples of nodes and workloads since the start, by what became of them.", [
+      ['{outcome="written"}', telemetry.counts().written],
+      ['{outcome="lost"}', telemetry.counts().lost],
+    ]),
     counter(
       "aether_requests_total",
       "Requests by method and outcome since the start.",

@@ -24,7 +24,7 @@ describe("leadership", () => {
   }, 60_000);
   afterAll(async () => {
     await server?.stop();
-    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   });
   const test = (name: string, body: () => Promise<void>) =>
     it(name, async (context) => {

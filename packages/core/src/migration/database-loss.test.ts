@@ -29,7 +29,7 @@ describe.skipIf(postgresIsMissing !== undefined)("a move whose database dies", (
   afterAll(async () => {
     await database?.close();
     await server?.stop();
-    if (dir !== undefined) await rm(dir, { recursive: true, force: true });
+    if (dir !== undefined) await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   });
 
   it.each(["preflight", "copy", "freeze", "restore", "resume", "release"])(

@@ -23,7 +23,7 @@ describe("the dashboard's files", () => {
   });
   afterAll(async () => {
     await app.close();
-    await rm(dir, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
   });
   const open = async (name: string) => {
     const made = fastify();

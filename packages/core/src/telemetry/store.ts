@@ -10,7 +10,7 @@ import { average } from "./average.ts";
 export type Sample = NodeSample | WorkloadSample;
 
 const minuteMs = 60_000;
-/** Rows in one statement: PostgreSQL takes 65,535 parameters, and one statement should not hold the database for long. */
+/** Rows in one statement: one should not hold the database for long. */
 const batch = 500;
 
 const json = (sample: Sample): JsonValue =>
@@ -27,15 +27,12 @@ export async function appendSamples(db: Db, samples: readonly { readonly subject
     row.samples.push(json(sample));
     rows.set(key, row);
   }
-  const all = [...rows.values()].map((row) => ({ ...row, samples: JSON.stringify(row.samples) }));
+  const all = [...rows.values()];
   for (let from = 0; from < all.length; from += batch) {
-    await db
-      .insertInto("telemetry")
-      .values(all.slice(from, from + batch))
-      .onConflict((conflict) =>
-        conflict.columns(["subject", "minute"]).doUpdateSet({ samples: sql<string>`telemetry.samples || excluded.samples` }),
-      )
-      .execute();
+    await sql`insert into telemetry (subject, minute, samples)
+      select subject, minute, samples
+      from jsonb_to_recordset(${JSON.stringify(all.slice(from, from + batch))}::jsonb) as each(subject text, minute timestamptz, samples jsonb)
+      on conflict (subject, minute) do update set samples = telemetry.samples || excluded.samples`.execute(db);
   }
 }
 

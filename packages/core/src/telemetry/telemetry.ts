@@ -9,8 +9,7 @@ import {
   WorkloadSampleSchema,
 } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { type Logger, sleep } from "@aether/kit";
-import { clone, type DescMessage, type MessageShape, ScalarType } from "@bufbuild/protobuf";
-import { reflect } from "@bufbuild/protobuf/reflect";
+import { type DescMessage, type MessageShape, ScalarType } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
 import { requireNode } from "../fleet/node-store.ts";
@@ -36,6 +35,8 @@ export interface Telemetry extends Part {
   flush(): Promise<void>;
   /** Averages and cuts what is old. */
   cut(): Promise<void>;
+  /** Samples since the start: in the database, and lost because it did not keep up. */
+  counts(): { readonly written: number; readonly lost: number };
 }
 
 const flushEveryMs = 3_000;
@@ -43,7 +44,9 @@ const cutEveryMs = 300_000;
 /** A report of more workloads than a node can run is not believed. */
 const workloadsLimit = 500;
 /** Samples that wait to be written; when the database is slow, telemetry is lost and nothing else. */
-const gatheredLimit = 20_000;
+const gatheredLimit = 300_000;
+/** Writing may take this share of the time at most: the samples of a large fleet are gathered for longer. */
+const busyShare = 0.2;
 const dirtySources = new Set(["wp_async", "soft_dirty", "minor_faults"]);
 const defaultWindowSeconds = 900;
 const longestWindowSeconds = 7 * 86_400;
@@ -59,11 +62,16 @@ interface Gathered {
 export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOptions): Telemetry {
   const stopping = new AbortController();
   let gathered: Gathered[] = [];
+  let lost = 0;
+  const counts = { written: 0, lost: 0 };
   let loops: Promise<unknown> = Promise.resolve();
 
   async function flush(): Promise<void> {
     const taken = gathered;
     gathered = [];
+    if (lost > 0) log.warn({ lost }, "telemetry is lost: the database does not keep up");
+    counts.lost += lost;
+    lost = 0;
     const names = [...new Set(taken.flatMap(({ workload }) => workload ?? []))];
     const placed = names.length === 0 ? [] : await activePlacements(names);
     const nodeOf = new Map(placed.map(({ workload, node_id }) => [workload, node_id]));
@@ -76,6 +84,7 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOp
       })),
     );
     if (believed.length > 0) onWritten?.();
+    counts.written += believed.length;
   }
 
   const activePlacements = (names: readonly string[]) =>
@@ -88,9 +97,12 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOp
   }
 
   async function every(periodMs: number, what: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    let tookMs = 0;
     while (!signal.aborted) {
-      await sleep(periodMs, signal).catch(() => undefined);
+      await sleep(Math.max(periodMs, tookMs / busyShare), signal).catch(() => undefined);
+      const startedMs = performance.now();
       if (!signal.aborted) await work().catch((caught: unknown) => log.error({ err: caught }, what));
+      tookMs = performance.now() - startedMs;
     }
   }
 
@@ -98,6 +110,7 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOp
     take(nodeId, { node, workloads }) {
       const add = (one: Gathered) => {
         if (gathered.length < gatheredLimit) gathered.push(one);
+        else lost++;
       };
       const at = timestampFromMs(nowMs());
       if (node) {
@@ -114,6 +127,7 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOp
     },
     flush,
     cut,
+    counts: () => counts,
     routes(router) {
       router.service(TelemetryService, {
         async getNodeTelemetry({ id, windowSeconds, maxSamples }) {
@@ -164,14 +178,22 @@ function parseSpan(windowSeconds: number, maxSamples: number, nowMs: number): Sp
 
 const stamps = ({ sinceMs, untilMs }: Span) => ({ since: timestampFromMs(sinceMs), until: timestampFromMs(untilMs) });
 
-/** A copy without numbers that cannot be. */
+/** Without numbers that cannot be: they are taken out of it. */
 function believable<Desc extends DescMessage>(schema: Desc, sample: MessageShape<Desc>): MessageShape<Desc> {
-  const copy = clone(schema, sample);
-  const values = reflect(schema, copy);
-  for (const field of schema.fields) {
-    if (field.fieldKind !== "scalar" || field.scalar !== ScalarType.DOUBLE || !values.isSet(field)) continue;
-    const value = Number(values.get(field));
-    if (!Number.isFinite(value) || value < 0) values.clear(field);
+  for (const { localName } of numbersOf(schema)) {
+    const value: unknown = Reflect.get(sample, localName);
+    if (typeof value === "number" && (!Number.isFinite(value) || value < 0)) Reflect.set(sample, localName, undefined);
   }
-  return copy;
+  return sample;
+}
+
+const numbers = new Map<DescMessage, readonly { readonly localName: string }[]>();
+
+/** The optional fields of a kind that can hold such a number. */
+function numbersOf(schema: DescMessage): readonly { readonly localName: string }[] {
+  const known = numbers.get(schema);
+  if (known !== undefined) return known;
+  const found = schema.fields.filter((field) => field.fieldKind === "scalar" && field.scalar === ScalarType.DOUBLE);
+  numbers.set(schema, found);
+  return found;
 }

@@ -110,7 +110,7 @@ export async function startCore(config: Partial<CoreConfigInput> = {}): Promise<
     },
     async stop() {
       await core.stop();
-      await rm(dir, { recursive: true, force: true });
+      await rm(dir, { recursive: true, force: true, maxRetries: 5 });
       await done();
     },
   };

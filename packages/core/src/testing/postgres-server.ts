@@ -85,7 +85,8 @@ export async function startPostgres(): Promise<PostgresServer> {
     async stop() {
       // SIGINT: sessions are cut, the rest is orderly.
       await end("SIGINT");
-      await rm(dir, { recursive: true, force: true });
+      // A process of the server that was killed may write its last while its directory goes.
+      await rm(dir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }
