@@ -8,7 +8,7 @@ import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { bytes, duration } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
-import { Button } from "../ui/button.tsx";
+import { Button, buttonLook, quietLook } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { NodeLink, WorkloadLink } from "../ui/links.tsx";
@@ -111,6 +111,14 @@ function Acts({ snapshot: { id, spec, state, createdAt, isPinned } }: { snapshot
             >
               Verify
             </Button>
+            <a
+              href={`/api/v2/artifacts/${encodeURIComponent(name)}/${encodeURIComponent(id)}`}
+              download
+              className={`${buttonLook} ${quietLook}`}
+              title="One file, encrypted as in the store; aether snapshots upload brings it back"
+            >
+              Download
+            </a>
           </>
         )}
         {state === SnapshotState.READY && <Button onClick={() => setAsking("restore")}>Restore</Button>}
