@@ -115,7 +115,10 @@ export function priceRoutes({ db, nowMs }: PriceServiceOptions): (router: Connec
 
 /** When instances of a pool were lost, ms. */
 async function readLossesOf(db: Db, pool: PoolKey, sinceMs: number): Promise<number[]> {
-  const [losses, nodes] = await Promise.all([readLosses(db, sinceMs), db.selectFrom("nodes").select(["id", "facts"]).execute()]);
+  const losses = await readLosses(db, sinceMs);
+  if (losses.length === 0) return [];
+  const ids = [...new Set(losses.map(({ nodeId }) => nodeId))];
+  const nodes = await db.selectFrom("nodes").select(["id", "facts"]).where("id", "in", ids).execute();
   const isThere = (key: PoolKey | undefined): boolean => key !== undefined && poolName(key) === poolName(pool);
   const members = new Set(nodes.filter((row) => isThere(poolOf(fromColumn(NodeFactsSchema, row.facts)))).map((row) => row.id));
   return losses.filter(({ nodeId }) => members.has(nodeId)).map(({ atMs }) => atMs);
