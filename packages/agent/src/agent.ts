@@ -16,7 +16,6 @@ import { lockDirectory } from "./disk/lock.ts";
 import { factsOf, probeHost } from "./host/capabilities.ts";
 import { readMachine } from "./host/machine.ts";
 import { createTelemetry } from "./host/telemetry.ts";
-import { startTidy } from "./host/tidy.ts";
 import { createUsageMeter } from "./host/usage.ts";
 import { createImdsClient } from "./imds/client.ts";
 import type { Announced } from "./imds/watch.ts";
@@ -279,10 +278,9 @@ async function assemble(
   );
 
   // What this host can really do, beside everything else
-  const isMoving = async () => (await engine.runtime.list()).some(({ phase }) => phase === "frozen" || phase === "restored");
   const trials = startTrials({
     canary: engine.canary,
-    isMoving,
+    isMoving: async () => (await engine.runtime.list()).some(({ phase }) => phase === "frozen" || phase === "restored"),
     onResult(result) {
       probes = { ...probes, canary: result };
       session?.reconnect();
@@ -290,7 +288,6 @@ async function assemble(
     log,
   });
   stack.add("trials", trials);
-  stack.add("tidying", startTidy({ isBusy: isMoving, log }));
   log.info({ nodeId, stateDir, link, agentVersion }, "agent.started");
 }
 

@@ -1,5 +1,5 @@
-// The web's Headers, as far as RPCs use it. Node's own brings its whole HTTP client into memory with the first `new Headers()`: 4.4 MB in a process
-// that is to hold 80, and that makes no other use of it. Behaves as the standard says for names and values that are valid.
+// The web's Headers, as far as RPCs use it. Node's own brings its whole HTTP client into memory with the first `new Headers()`: 1.3 MB of a connected
+// agent that is to hold 80 and makes no other use of it. Behaves as the standard says for names and values that are valid.
 type Init = Iterable<readonly [string, string]> | Readonly<Record<string, string>> | undefined;
 
 export class LightHeaders {
