@@ -1,7 +1,4 @@
 // The catalogue prices of a trace bundle (prices/aws-2022-2024__REGION__TYPE.csv.gz) and its newest advisor snapshot as a price book.
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { gunzipSync } from "node:zlib";
 import {
   type PoolKey,
   type PriceBook,
@@ -11,7 +8,7 @@ import {
   parsePriceSeries,
   type Sourced,
 } from "@aether/risk";
-import { splitCsvLine } from "../commands/backtest/traces.ts";
+import { readText, splitCsvLine } from "../commands/backtest/traces.ts";
 
 interface Series {
   readonly zones: readonly string[];
@@ -21,10 +18,7 @@ interface Series {
 
 /** Reads what the bundle's manifest names of one region and type, or of all. */
 export function readFilePrices(dir: string, choice: { readonly region?: string; readonly instanceType?: string }): PriceBook {
-  const text = (name: string): string => {
-    const bytes = readFileSync(resolve(dir, name));
-    return (name.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
-  };
+  const text = (name: string): string => readText(dir, name);
   const manifest = text("manifest.csv").split(/\r?\n/).filter(Boolean).map(splitCsvLine);
   const column = (name: string): number => manifest[0]?.indexOf(name) ?? -1;
   const filesOf = (kind: string): string[] =>

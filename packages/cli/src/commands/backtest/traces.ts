@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { isAbsolute, join, relative, resolve } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { fault } from "@aether/contract";
 import { parseTrace, type Trace } from "@aether/risk";
 
 export interface Market {
@@ -25,12 +26,23 @@ export interface TraceFile {
   readonly priceFile?: string;
 }
 
-function readText(dir: string, name: string): string {
+/** A file of the bundle, unpacked. Throws INVALID_ARGUMENT when it is not there or lies outside. */
+export function readText(dir: string, name: string): string {
   const path = resolve(dir, name);
   const inside = relative(dir, path);
-  if (isAbsolute(name) || inside.startsWith("..")) throw new Error(`${name} in the manifest leaves the trace folder`);
-  const bytes = readFileSync(path);
-  return (name.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
+  const wrong = (message: string, cause?: unknown) =>
+    fault("INVALID_ARGUMENT", message, {
+      field: "traces",
+      cause,
+      hint: "--traces is a folder with manifest.csv and the files that it names.",
+    });
+  if (isAbsolute(name) || inside.startsWith("..")) throw wrong(`${name} in the manifest leaves the trace folder`);
+  try {
+    const bytes = readFileSync(path);
+    return (name.endsWith(".gz") ? gunzipSync(bytes) : bytes).toString("utf8");
+  } catch (cause) {
+    throw wrong(`${path} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, cause);
+  }
 }
 
 /** Splits one CSV line; cells may be quoted, quotes are doubled inside. */
