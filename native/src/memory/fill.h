@@ -36,12 +36,14 @@ struct fill {
   size_t state_bytes;
   uint64_t *order; // indexes of needs: what was written last comes first
   uint64_t next;   // in `order`
+  uint64_t beside; // the page behind the one that was asked for last
+  unsigned beside_left;
   struct fill *forked; // a child of the process, known by its event
 };
 
 struct fill_counts {
   uint64_t faults, zero_faults, filled_pages, fault_pages;
-  double worst_fault_ms;
+  double fault_ms, worst_fault_ms;
 };
 extern struct fill_counts fill_counts;
 

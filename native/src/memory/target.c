@@ -179,8 +179,8 @@ static void while_running(void) {
   all_events();
   char text[512];
   snprintf(text, sizeof text,
-           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"worstFaultMs\":%.3f}\n",
-           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.worst_fault_ms);
+           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"faultMs\":%.3f,\"worstFaultMs\":%.3f}\n",
+           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.fault_ms, fill_counts.worst_fault_ms);
   write_status(text);
   text[strlen(text) - 1] = '\0';
   say(STDOUT_FILENO, "%s", text);

@@ -69,3 +69,8 @@ export async function listRecords(host: Host): Promise<WorkloadRecord[]> {
 export async function forgetRecord(host: Host, name: string): Promise<void> {
   await rm(file(host, name), { force: true });
 }
+
+/** All that this host has of a workload on disk. Its shim may still be writing the exit code: what appears while the folder goes is no failure. */
+export async function removeWorkloadDir(host: Host, name: string): Promise<void> {
+  await rm(workloadDir(host, name), { recursive: true, force: true, maxRetries: 10, retryDelay: 20 });
+}

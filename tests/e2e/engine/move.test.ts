@@ -114,7 +114,14 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     const spec = specOf("tree", "10.211.1.2", ["sh", "-c", script], { env: { WHO: "tree" } });
     await hosts.a.call("start", spec, 1);
     await new Promise((resolve) => setTimeout(resolve, 300));
+    // Devices and links, and a folder, a pipe and a file that a program has made in memory: all of a tmpfs travels.
+    const made = "mkdir -m 2750 /dev/own && mkfifo -m 640 /dev/own/pipe && chown 7:8 /dev/own/pipe && echo kept > /dev/shm/file";
+    await hosts.a.call("exec", "tree", ["sh", "-c", made]);
+    const shown = ["sh", "-c", "stat -c '%N %F %a %u:%g %t:%T' /dev /dev/* /dev/own/* /dev/shm/*; cat /dev/shm/file; : > /dev/null"];
+    const before = await hosts.a.call("exec", "tree", shown);
+    expect(before.stdout).toContain("'/dev/null' character special file 666 0:0 1:3");
     const done = await move(spec, hosts.a, hosts.b);
+    expect(await hosts.b.call("exec", "tree", shown)).toMatchObject({ exitCode: 0, stdout: before.stdout });
     expect(done.freeze.manifest.processCount).toBeGreaterThanOrEqual(4);
     expect(done.restored.manifest.processDigest).toBe(done.freeze.manifest.processDigest);
     const listed = await hosts.b.call("exec", "tree", ["sh", "-c", "cat /proc/1/environ | tr '\\0' '\\n' | grep WHO"]);

@@ -2,7 +2,7 @@
 
 import { release } from "node:os";
 import { Fault } from "@aether/contract";
-import type { Tools } from "@aether/engine";
+import { criuWaits, type Tools } from "@aether/engine";
 import { type Check, type CheckResult, run } from "@aether/kit";
 import { isAtLeast } from "../host/dirty-tracking.ts";
 import { versionArguments, versionOf } from "../host/machine.ts";
@@ -94,7 +94,7 @@ async function checkCriu(path: string, signal: AbortSignal): Promise<CheckResult
   const said = await run(path, ["check"], { deadlineMs: 20_000, signal, okCodes: [0, 1] }).catch((caught: unknown) => Fault.from(caught));
   if (said instanceof Fault) return { status: "fail", detail: `${version}: criu check: ${said.message}`, mend: criuMend };
   if (said.code === 0 && /Looks good/.test(said.stdout + said.stderr))
-    return { status: "ok", detail: `${version} at ${path}; criu check: looks good` };
+    return { status: "ok", detail: `${version} at ${path}; criu check: looks good; ${await patchesOf(path)}` };
   const problem = (said.stderr || said.stdout).split("\n").filter((line) => /Error|Warn|not/i.test(line))[0] ?? "no reason given";
   const isPrivileged = process.getuid?.() === 0;
   return {
@@ -103,3 +103,9 @@ async function checkCriu(path: string, signal: AbortSignal): Promise<CheckResult
     mend: isPrivileged ? criuMend : "run as root, then look again",
   };
 }
+
+/** Not a warning: everything works without them. */
+const patchesOf = async (path: string): Promise<string> =>
+  (await criuWaits(path))
+    ? "with the patches for short freezes"
+    : "without our patches, freezes take some 60 ms more (npm run prepare:machine)";

@@ -4,10 +4,10 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { Fault } from "@aether/contract";
 import { run } from "@aether/kit";
 import type { CanaryResult, WorkloadSpec } from "../engine.ts";
-import { type Host, workloadDir } from "../host.ts";
+import type { Host } from "../host.ts";
 import { probeTracking } from "../memory/probe.ts";
 import { makeNetwork } from "../network/workload-network.ts";
-import { requireRecord } from "../record.ts";
+import { removeWorkloadDir, requireRecord } from "../record.ts";
 import { freeze, killAll, makeCgroups, signalPid, thaw } from "../runtime/cgroup.ts";
 import { mountRootfs, prepareRootfs } from "../runtime/rootfs.ts";
 import { destroy, type OwnedRuntime } from "../runtime/runtime.ts";
@@ -79,7 +79,7 @@ export async function canary(host: Host, runtime: OwnedRuntime, signal: AbortSig
       .remove(spec.name, AbortSignal.timeout(20_000))
       .catch((caught: unknown) => host.options.log.warn({ err: caught }, "canary.remove"));
     await rm(images, { recursive: true, force: true });
-    await rm(workloadDir(host, spec.name), { recursive: true, force: true });
+    await removeWorkloadDir(host, spec.name);
   }
 }
 

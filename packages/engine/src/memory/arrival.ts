@@ -20,6 +20,8 @@ const filledLine = z.object({
   ms: count,
   filledPages: count,
   faults: count,
+  /** Spent on answering them; older helpers do not say. */
+  faultMs: count.default(0),
   zeroFaults: count,
   worstFaultMs: count,
 });

@@ -36,8 +36,8 @@ export interface Hold {
   readonly pid: number | undefined;
   /** Call after the route has been changed to the workload: kept packets are sent on, in order. */
   release(): Promise<Held>;
-  /** Its deadline begins anew: the freeze begins only now. */
-  extend?(): void;
+  /** Its deadline begins anew: the freeze begins only now. Where that fails the former deadline stands; never throws. */
+  extend(): void;
   /** Ends it; what it keeps is dropped. */
   quit(): void;
 }
@@ -67,24 +67,33 @@ const makers: Readonly<Record<HoldMethod, Maker>> = {
 };
 
 async function openKernelRule(host: HoldHost, address: string, method: "xdp_icmp" | "tc_drop"): Promise<Hold> {
-  await host.helper.ask(["hold", address, 0, host.options.hostInterface, method, holdDeadlineMs]);
+  const hold = () => host.helper.ask(["hold", address, 0, host.options.hostInterface, method, holdDeadlineMs]);
+  await hold();
   const release = async () => {
     const { dropped } = await host.helper.ask(["release", address, 0]);
     return { held: 0, replayed: 0, dropped: Number(dropped) };
   };
-  return { method, route: `blackhole ${address}/32`, pid: undefined, release, quit: () => void release().catch(() => undefined) };
+  return {
+    method,
+    route: `blackhole ${address}/32`,
+    pid: undefined,
+    release,
+    extend: () => void hold().catch((caught: unknown) => cannotExtend(host, caught)),
+    quit: () => void release().catch(() => undefined),
+  };
 }
 
 /** The element of the set has the deadline: the kernel takes it out by itself. */
 async function openNftRule(host: HoldHost, workload: string, address: string): Promise<Hold> {
   const table = nftTable(host, workload);
+  const element = `{ ${address} timeout ${holdDeadlineMs / 1000}s }`;
   await removeNftRule(host, workload);
   const ruleset = [
     `add table ip ${table}`,
     `add set ip ${table} held { type ipv4_addr; flags timeout; }`,
     `add chain ip ${table} arriving { type filter hook prerouting priority raw; policy accept; }`,
     `add rule ip ${table} arriving ip daddr @held counter drop`,
-    `add element ip ${table} held { ${address} timeout ${holdDeadlineMs / 1000}s }`,
+    `add element ip ${table} held ${element}`,
   ];
   await run(host.options.tools.nft, ["-f", "-"], { deadlineMs: 5000, input: `${ruleset.join("\n")}\n` });
   return {
@@ -96,9 +105,17 @@ async function openNftRule(host: HoldHost, workload: string, address: string): P
       await removeNftRule(host, workload);
       return { held: 0, replayed: 0, dropped: Number(/counter packets (\d+)/.exec(stdout)?.[1] ?? 0) };
     },
+    extend() {
+      // One transaction: a packet in between finds one of the two. An element that is there keeps its time, so it goes first.
+      const input = `add element ip ${table} held ${element}\ndelete element ip ${table} held { ${address} }\nadd element ip ${table} held ${element}\n`;
+      run(host.options.tools.nft, ["-f", "-"], { deadlineMs: 5000, input }).catch((caught: unknown) => cannotExtend(host, caught));
+    },
     quit: () => void removeNftRule(host, workload).catch(() => undefined),
   };
 }
+
+const cannotExtend = (host: HoldHost, caught: unknown) =>
+  host.options.log.warn({ reason: Fault.from(caught).message }, "hold.not_extended");
 
 const nftTable = (host: HoldHost, workload: string) => `aether-hold-${shortName(host, workload)}`;
 

@@ -3,12 +3,12 @@ import { open, readFile, rm, stat } from "node:fs/promises";
 import { Fault, fault } from "@aether/contract";
 import { isErrno, run, sleep, until } from "@aether/kit";
 import type { Runtime, WorkloadSpec, WorkloadStatus } from "../engine.ts";
-import { containerId, type Host, workloadDir } from "../host.ts";
+import { containerId, type Host } from "../host.ts";
 import { ensureImage } from "../image/images.ts";
 import { processSettings } from "../image/process.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
-import { listRecords, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
+import { listRecords, readRecord, removeWorkloadDir, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { writeBundle } from "./bundle.ts";
 import { cgroupDirs, killAll, pidsOf, removeCgroups, signalPid } from "./cgroup.ts";
 import { clockTicksPerSecond, isAlive, residentBytes, statOf } from "./process.ts";
@@ -112,7 +112,7 @@ export function createRuntime(host: Host): OwnedRuntime {
     async remove(name, signal) {
       const record = await readRecord(host, name);
       await destroy(host, name, record?.spec.address ?? "0.0.0.0", signal);
-      await rm(workloadDir(host, name), { recursive: true, force: true });
+      await removeWorkloadDir(host, name);
     },
     async list() {
       known = await listRecords(host);

@@ -53,7 +53,6 @@ export async function restoreWorkload(
     const facts = await phase(progress, "restore.wait", () =>
       withDeadline("the source to freeze", freezeDeadlineMs, () => untilFrozen(session, place), signal),
     );
-    session.hold?.extend?.();
     // While the source's criu writes, everything that does not need its images.
     const images = phase(progress, "restore.images", () =>
       withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
@@ -140,6 +139,7 @@ export async function restoreWorkload(
 async function untilFrozen(session: TargetSession, place: Place) {
   const isFrozen = session.facts.then(() => undefined);
   const coming = await Promise.race([session.announced, isFrozen]);
+  session.hold?.extend(); // once: where the kernel holds, its count begins anew with its deadline
   if (coming !== undefined) await place.stand(coming).catch(() => undefined); // it is tried again, and heard, when the facts are there
   return session.facts;
 }

@@ -14,7 +14,7 @@ import { compareSharedVolumes, type SharedVolume, sharedVolumes } from "../files
 import { sendTree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
-import { type Host, workloadDir } from "../host.ts";
+import type { Host } from "../host.ts";
 import { sendImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
@@ -30,7 +30,7 @@ import { makeEvidence } from "../receipt/evidence.ts";
 import { descriptorsOf, observe } from "../receipt/observe.ts";
 import { sequencesInImages } from "../receipt/sequences.ts";
 import { signStatement, statementFacts } from "../receipt/sign.ts";
-import { forgetRecord, readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
+import { forgetRecord, readRecord, removeWorkloadDir, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
 import { isAlive, residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
@@ -187,6 +187,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         await watch.arm(ref.workload);
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
+        // What was written while all this was made ready; a tracker that ends here is heard right below.
+        await tracker?.round(signal).catch(() => undefined);
         const cutAtMs = performance.timeOrigin + performance.now();
         await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
@@ -295,7 +297,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         await destroy(host, ref.workload, record.spec.address, signal);
         endSession(ref);
         await forgetRecord(host, ref.workload);
-        await rm(workloadDir(host, ref.workload), { recursive: true, force: true });
+        await removeWorkloadDir(host, ref.workload);
         await writeMigration(host, { ...refOf(ref, "source"), stage: "released", mode: "stop-and-copy" });
         await dropImages(host, ref.migrationId);
       });

@@ -4,13 +4,13 @@ import { fault } from "@aether/contract";
 import { faultpoint, withDeadline } from "@aether/kit";
 import { behindPrivateRun } from "../checkpoint/criu.ts";
 import type { TargetSide } from "../engine.ts";
-import { type Host, workloadDir } from "../host.ts";
+import type { Host } from "../host.ts";
 import type { KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
 import { arrivalPids, awaitFilled, openArrival } from "../memory/arrival.ts";
 import { endHold, openHold } from "../network/hold.ts";
 import { leadToHold, makeNetwork, removeNetwork } from "../network/workload-network.ts";
-import { forgetRecord, readRecord, writeRecord } from "../record.ts";
+import { forgetRecord, readRecord, removeWorkloadDir, writeRecord } from "../record.ts";
 import { makeCgroups, signalPid } from "../runtime/cgroup.ts";
 import { prepareRootfs, rootfsPaths } from "../runtime/rootfs.ts";
 import { destroy, plain } from "../runtime/runtime.ts";
@@ -81,8 +81,14 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       const memoryPid = (await readMigration(host, ref.migrationId))?.memoryPid;
       if (memoryPid !== undefined) {
         await phase(progress, "drain.pages", async (facts) => {
-          const { ms, faults, worstFaultMs } = await (session?.arrival?.filled(signal) ?? awaitFilled(host, ref.migrationId, signal));
-          Object.assign(facts, { fillMs: ms.toFixed(1), faults: String(faults), worstFaultMs: worstFaultMs.toFixed(3) });
+          const { ms, faults, faultMs, worstFaultMs } = await (session?.arrival?.filled(signal) ??
+            awaitFilled(host, ref.migrationId, signal));
+          Object.assign(facts, {
+            fillMs: ms.toFixed(1),
+            faults: String(faults),
+            faultMs: faultMs.toFixed(1),
+            worstFaultMs: worstFaultMs.toFixed(3),
+          });
         });
         sessions.close(ref);
         await dropImages(host, ref.migrationId);
@@ -112,7 +118,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
           await destroy(host, ref.workload, record.spec.address, signal);
           await faultpoint("abort.half");
           await forgetRecord(host, ref.workload);
-          await rm(workloadDir(host, ref.workload), { recursive: true, force: true });
+          await removeWorkloadDir(host, ref.workload);
         } else if (known?.spec !== undefined && record === undefined) await removeNetwork(host, ref.workload, known.spec.address);
         await dropImages(host, ref.migrationId);
         await writeMigration(host, { ...refOf(ref, "target"), stage: "aborted", mode: known?.mode ?? "stop-and-copy" });
