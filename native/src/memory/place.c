@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "pagemap.h"
+#include "report.h"
+#include "wire.h"
 
 enum { max_threads = 4, max_pids = 4096 };
 
@@ -83,8 +86,34 @@ static void *put_blocks(void *argument) {
       }
       __atomic_fetch_add(&work->pages, end - page, __ATOMIC_RELAXED);
     }
-    if (fd >= 0) store_release(block);
   }
+}
+
+// In a process of its own, which has joined the workload's memory cgroup: pages are charged to whoever writes them first, and are the workload's.
+static _Noreturn void put_all(struct work *work, const char *charge, int answer) {
+  pthread_t threads[max_threads];
+  long processors = sysconf(_SC_NPROCESSORS_ONLN);
+  int thread_count = 0, fd = charge ? open(charge, O_WRONLY | O_CLOEXEC) : -1;
+  if (charge && (fd < 0 || write(fd, "0", 1) != 1)) work->is_broken = errno;
+  if (fd >= 0) close(fd);
+  while (!work->is_broken && thread_count + 1 < processors && thread_count < max_threads && pthread_create(&threads[thread_count], NULL, put_blocks, work) == 0) thread_count++;
+  put_blocks(work);
+  for (int i = 0; i < thread_count; i++) pthread_join(threads[i], NULL);
+  _exit(write_all(answer, work, sizeof *work) < 0);
+}
+
+static int put_in_child(struct work *work, const char *charge) {
+  int answer[2], status;
+  if (pipe2(answer, O_CLOEXEC) < 0) return -1;
+  pid_t child = fork();
+  if (child == 0) put_all(work, charge, answer[1]);
+  close(answer[1]);
+  int is_answered = child > 0 && read_exactly(answer[0], work, sizeof *work) == 0;
+  close(answer[0]);
+  while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
+  for (uint64_t i = 0; i < work->store->count; i++)
+    if (work->store->all[i]->bytes && fd_of(work->store, work->store->all[i]->space) >= 0) store_release(work->store->all[i]);
+  return is_answered && !work->is_broken ? 0 : -1;
 }
 
 static int open_all(struct store *store, const char *procs) {
@@ -108,22 +137,16 @@ static int open_all(struct store *store, const char *procs) {
   return is_whole ? 0 : -1;
 }
 
-long long place_objects(struct store *store, const char *procs, const char **reason) {
+long long place_objects(struct store *store, const char *procs, const char *charge, const char **reason) {
   struct work work = {.store = store};
-  pthread_t threads[max_threads];
-  long processors = sysconf(_SC_NPROCESSORS_ONLN);
-  int thread_count = 0;
+  int result = -1;
   if (store->object_count == 0) return 0;
   *reason = "shared memory was not restored where the source had it";
   if (open_all(store, procs) == 0) {
-    while (thread_count + 1 < processors && thread_count < max_threads && pthread_create(&threads[thread_count], NULL, put_blocks, &work) == 0) thread_count++;
-    put_blocks(&work);
-    for (int i = 0; i < thread_count; i++) pthread_join(threads[i], NULL);
-    *reason = "shared memory cannot be written";
-  } else {
-    work.is_broken = ENOENT;
+    *reason = "shared memory cannot be written: the workload's memory limit, or its cgroup";
+    result = put_in_child(&work, charge);
   }
   for (uint64_t i = 0; i < store->object_count; i++)
     if (store->objects[i].fd >= 0) close(store->objects[i].fd);
-  return work.is_broken ? -1 : work.pages;
+  return result < 0 ? -1 : work.pages;
 }

@@ -4,7 +4,7 @@
 
 #include "store.h"
 
-// `procs`: where the restored processes are listed (cgroup.procs). Returns the pages that were put; -1 and `*reason` where an object cannot be filled.
-long long place_objects(struct store *store, const char *procs, const char **reason);
+// `procs`: where the restored processes are listed (cgroup.procs); `charge`: that of the memory cgroup that pays, or NULL. Returns the pages that were put; -1 and `*reason` where an object cannot be filled.
+long long place_objects(struct store *store, const char *procs, const char *charge, const char **reason);
 
 #endif

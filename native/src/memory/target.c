@@ -32,7 +32,7 @@ enum { max_processes = 4096, restore_finished = 0x52535446 }; // the latter is c
 static struct store store;
 static struct fill *fills[max_processes];
 static int fill_count, data_fd, sealed_event;
-static const char *status_path, *procs_path;
+static const char *status_path, *procs_path, *charge_path;
 static double finished_ms;
 static int to_keeper = -1;
 
@@ -230,6 +230,7 @@ int memory_target_command(int argc, char **argv) {
       {.name = "images", .text = &images, .is_required = 1},
       {.name = "status", .text = &status_path, .is_required = 1},
       {.name = "procs", .text = &procs_path, .is_required = 1},
+      {.name = "charge", .text = &charge_path},
       {.name = "data-fd", .number = &fd, .min = 3, .max = 1023, .is_required = 1},
   };
   parse_options("memory-target", argc, argv, specs, sizeof specs / sizeof *specs);
@@ -264,7 +265,7 @@ int memory_target_command(int argc, char **argv) {
   prove();
   const char *reason = "";
   double placing_ms = now_ms();
-  long long placed = place_objects(&store, procs_path, &reason);
+  long long placed = place_objects(&store, procs_path, charge_path, &reason);
   if (placed < 0) give_up(reason);
   finished_ms = now_ms();
   say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 ",\"sharedPages\":%lld,\"sharedMs\":%.3f}", fill_count, pages_left(),

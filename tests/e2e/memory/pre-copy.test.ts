@@ -63,6 +63,12 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     env,
   });
 
+  function chargedTo(host: EngineHost): number {
+    const name = `aether/ae-aem${host.id}-self`;
+    const version1 = `/sys/fs/cgroup/memory/${name}/memory.usage_in_bytes`;
+    return Number(readFileSync(existsSync(version1) ? version1 : `/sys/fs/cgroup/${name}/memory.current`, "utf8"));
+  }
+
   /** Every process goes on comparing, and no page was ever wrong. */
   async function expectWhole(host: EngineHost, processes: number) {
     const passes = async () => {
@@ -132,6 +138,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
         expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
         const placed = (await to.call<any[]>("phases")).find((one) => one.name === "restore.criu");
         expect(Number(placed.facts.sharedPages)).toBeGreaterThan(80 * 256);
+        expect(chargedTo(to)).toBeGreaterThan(80 << 20); // put there by us, paid for by the workload
         await expectWhole(to, 3);
         [from, to] = [to, from];
       }

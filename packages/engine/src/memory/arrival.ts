@@ -1,4 +1,5 @@
 // Target: the copies that a source sends, and the daemon that puts them in place while criu restores and after (native/src/memory/target.c).
+import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
@@ -6,7 +7,7 @@ import { readTextIfThere, until, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import { type Host, migrationDir } from "../host.ts";
 import type { LinkReader } from "../link/frames.ts";
-import { freezerDir } from "../runtime/cgroup.ts";
+import { cgroupDirs, freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
 import { startHelper } from "./helper.ts";
 import { type Transport, takePages } from "./transport.ts";
@@ -56,7 +57,7 @@ export async function openArrival(
   signal: AbortSignal,
 ): Promise<Arrival> {
   const procs = join(await freezerDir(host, workload), "cgroup.procs");
-  const files = ["--images", images, "--status", statusPath(host, migrationId), "--procs", procs];
+  const files = ["--images", images, "--status", statusPath(host, migrationId), "--procs", procs, ...(await chargeOf(host, workload))];
   const helper = startHelper(host, ["memory-target", ...files, "--data-fd", "3"]);
   try {
     await withDeadline("the keeper of memory to be ready", 10_000, () => helper.next("ready"), signal);
@@ -86,6 +87,13 @@ export async function openArrival(
     },
     kill: helper.kill,
   };
+}
+
+/** Of version 2, else of version 1's memory hierarchy: shared memory is put in place by us and paid for by the workload. */
+async function chargeOf(host: Host, workload: string): Promise<string[]> {
+  const dirs = await cgroupDirs(host, workload);
+  const paying = dirs.find((dir) => ["memory.max", "memory.limit_in_bytes"].some((name) => existsSync(join(dir, name))));
+  return paying === undefined ? [] : ["--charge", join(paying, "cgroup.procs")];
 }
 
 /** Waits for a filling that an earlier life of this process began. Throws TRANSFER_FAILED where pages are missing. */

@@ -70,8 +70,8 @@ export function dirtyRate(rounds: readonly Round[]): number | undefined {
   return (last.writtenPages * pageBytes * 1000) / ms;
 }
 
-/** Comparing a shared object with what was sent, and putting it in place: measured on one host, ms a GiB. */
-const sharedPerGibibyteMs = 480;
+/** Comparing a shared object with what was sent (240 ms of CPU a GiB, beside the dump) and putting it in place (470, by as many threads as there are cores, measured on two). */
+const sharedPerGibibyteMs = 600;
 
 /** What shared objects add to a freeze, ms. */
 export const sharedMs = ({ sharedBytes }: MemoryClasses): number => (sharedBytes / gibibyte) * sharedPerGibibyteMs;
