@@ -5,6 +5,7 @@ import type { Row } from "../db/schema.ts";
 import { openScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents } from "../events/events.ts";
 import { railLimits } from "../guard/rails.ts";
+import { requireMode } from "./ask.ts";
 import { createReconciler, type Reconciler } from "./reconcile.ts";
 import { createScriptedFleet, type Fate, insertNodes, insertWorkload, type ScriptedFleet } from "./scripted-agents.ts";
 import { startMigration } from "./start.ts";
@@ -105,6 +106,25 @@ async function checkEnd(workload: string, row: Row<"migrations">): Promise<void>
 afterEach(async () => {
   await reconciler.stop();
   fleet.stop();
+});
+
+describe("a mode that is asked for by name", () => {
+  it("is refused with the next best one before anything is on record, and let pass where the node has it", async () => {
+    const name = await begin();
+    const parts = { db: database.db, sessions: fleet.gateway, nowMs };
+    const asked = { workload: name, targetNodeId: "n2", mode: "pre_copy" as const, withinMs: 60_000 };
+    await requireMode(parts, asked, "", life.signal);
+    fleet.nodes.get("n1")!.script = (action) => (action === "preflight" ? "unequal" : "ok");
+    await expect(requireMode(parts, asked, "", life.signal)).rejects.toMatchObject({
+      code: "MODE_UNAVAILABLE",
+      message: "it has a filter",
+      hint: expect.stringContaining("--mode post-copy"),
+    });
+    await requireMode(parts, { ...asked, mode: "auto" }, "", life.signal);
+    const rows = await database.db.selectFrom("migrations").select("id").where("workload", "=", name).execute();
+    expect(rows).toEqual([]);
+    await expect(requireMode(parts, { ...asked, targetNodeId: "n9" }, "", life.signal)).rejects.toMatchObject({ code: "NODE_NOT_FOUND" });
+  });
 });
 
 describe("reconcile", () => {

@@ -198,8 +198,13 @@ export function createScriptedFleet(parts: {
     }
 
     function factsOf(action: string, fate: Fate): MessageInitShape<typeof CommandResultSchema>["facts"] {
-      if (action === "preflight")
-        return { case: "preflight", value: { chosenMode: mode, modeReason: "as the script says", memoryBytes: 4096n } };
+      if (action === "preflight") {
+        const blockers = [
+          { code: "MODE_UNAVAILABLE", message: "it has a filter", mend: "Use --mode post-copy, or auto.", subject: "mode" },
+        ];
+        const value = { chosenMode: mode, modeReason: "as the script says", memoryBytes: 4096n };
+        return { case: "preflight", value: fate === "unequal" ? { ...value, blockers } : value };
+      }
       if (action === "prepare") return { case: "prepare", value: { linkAddress: "10.0.0.2", linkPort: 4000, holdMethod: "queue" } };
       if (action === "freeze") return { case: "freeze", value: { manifest, frozenAt: timestampFromMs(nowMs()) } };
       if (action === "restore") {
