@@ -55,27 +55,29 @@ static int open_object(pid_t pid, const char *range, struct stat *about) {
   return -1;
 }
 
-void object_seen(const struct space *space, const char *range, uint64_t start) {
-  struct stat about;
-  int fd = open_object(space->pid, range, &about);
-  if (fd < 0) return;
-  struct object *object = find(about.st_dev, about.st_ino);
-  if (object) {
-    close(fd);
-  } else {
+void object_seen(const struct space *space, const char *range, dev_t device, ino_t inode) {
+  struct object *object = find(device, inode);
+  if (!object) {
+    struct stat about;
+    int fd = open_object(space->pid, range, &about);
+    if (fd < 0) return;
+    if (about.st_dev != device || about.st_ino != inode) {
+      close(fd); // mapped anew meanwhile: the next look sees it
+      return;
+    }
     if (object_count == object_capacity) {
       object_capacity = object_capacity * 2 + 64;
       objects = realloc(objects, object_capacity * sizeof *objects);
     }
     object = calloc(1, sizeof *object);
     if (!objects || !object) fail(ENOMEM, "memory: an object");
-    *object = (struct object){.device = about.st_dev, .inode = about.st_ino, .fd = fd};
+    *object = (struct object){.device = device, .inode = inode, .fd = fd};
     space_init(&object->sent, OBJECT_ID | ++next_id);
     objects[object_count++] = object;
   }
   object->pass = pass;
   object->pid = space->id;
-  object->at = start;
+  object->at = strtoull(range, NULL, 16);
 }
 
 void objects_begin(void) { pass++; }
@@ -122,6 +124,8 @@ static void live(struct object *object, const struct stream *stream, struct roun
     if (at < end) return;
   }
 }
+
+int objects_known(void) { return object_count > 0; }
 
 double objects_live(const struct stream *stream, struct round_counts *counts) {
   double began = now_ms();

@@ -21,11 +21,14 @@ struct object {
 #define OBJECT_ID 0x80000000u
 
 // Called for each shared mapping of a space that is tracked (space_read_maps): finds or opens its object.
-void object_seen(const struct space *space, const char *range, uint64_t start);
+void object_seen(const struct space *space, const char *range, dev_t device, ino_t inode);
 
 // From here to the next call the mappings are read anew: what none of them shows is gone.
 void objects_begin(void);
 void objects_end(const struct stream *stream);
+
+// Is there any?
+int objects_known(void);
 
 // Sends what differs from what was sent, of every object, while its writers run. The time it took, ms.
 double objects_live(const struct stream *stream, struct round_counts *counts);

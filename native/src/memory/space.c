@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "attach.h"
@@ -170,7 +171,9 @@ int space_read_maps(struct space *space, int is_registering, int is_sharing) {
     int is_readable;
     if (is_sharing && is_shared_object(line)) {
       char range[64];
-      if (sscanf(line, "%63s", range) == 1) object_seen(space, range, strtoull(range, NULL, 16));
+      unsigned major, minor;
+      unsigned long shared;
+      if (sscanf(line, "%63s %*s %*s %x:%x %lu", range, &major, &minor, &shared) == 4) object_seen(space, range, makedev(major, minor), shared);
     }
     if (!is_trackable(line, &found, &is_readable)) continue;
     range_append(&space->mapped, found.start, found.end);

@@ -56,11 +56,12 @@ export function paceOf(moves: readonly Measured[]): Pace {
 }
 
 export function freezeBytesOf(inputs: MoveInputs): number {
-  if (inputs.freezeBytes !== undefined) return inputs.freezeBytes;
+  if (inputs.freezeBytes !== undefined && inputs.mode !== "pre_copy") return inputs.freezeBytes;
   if (inputs.mode === "stop_and_copy") return inputs.memoryBytes;
   if (inputs.mode === "post_copy") return skeletonBytes;
   // The last round of a copy that converges: what is written while the round before it travels; 0.1 s is where rounds stop paying.
-  return skeletonBytes + Math.min(inputs.memoryBytes, inputs.dirtyBytesPerSecond * 0.1);
+  // What the source says comes on top: memory that only images carry. Of the writes it knows nothing while nobody moves it.
+  return skeletonBytes + Math.min(inputs.memoryBytes, inputs.dirtyBytesPerSecond * 0.1) + (inputs.freezeBytes ?? 0);
 }
 
 export function estimate(inputs: MoveInputs, pace: Pace): Estimate {

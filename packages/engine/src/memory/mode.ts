@@ -1,7 +1,7 @@
 // How the memory of a workload travels, chosen before the move: pure. A mode that was asked for and cannot be had is a blocker, never replaced in silence.
 import type { Finding, MigrationMode } from "../engine.ts";
 import type { MemoryClasses } from "./classes.ts";
-import { budgetOf, type Costs, carriedMs, type Forecast, forecast, sharedMs } from "./rounds.ts";
+import { budgetOf, type Costs, carriedMs, type Forecast, forecast } from "./rounds.ts";
 
 /** What this host can do, found by doing. */
 export interface Abilities {
@@ -129,7 +129,7 @@ function forecastOf(mode: Chosen, { memoryBytes, classes, here, known }: ModeQue
         (classes.privateBytes / 2 ** 30) * (costs.perGibibyteMs + collectMs) +
         ofCarried +
         (classes.sharedBytes / inFreeze) * 1000
-      : costs.fixedMs + (memoryBytes / inFreeze) * 1000 + sharedMs(classes);
+      : costs.fixedMs + (memoryBytes / inFreeze) * 1000;
   const freezeBytes = mode === "post-copy" ? memoryBytes - classes.privateBytes : memoryBytes;
   return { ...rates, memoryBytes, classes, freezeMs, totalMs: freezeMs, freezeBytes: Math.max(0, freezeBytes) };
 }

@@ -74,7 +74,7 @@ export function dirtyRate(rounds: readonly Round[]): number | undefined {
 const sharedPerGibibyteMs = 600;
 
 /** What shared objects add to a freeze, ms. */
-export const sharedMs = ({ sharedBytes }: MemoryClasses): number => (sharedBytes / gibibyte) * sharedPerGibibyteMs;
+const sharedMs = ({ sharedBytes }: MemoryClasses): number => (sharedBytes / gibibyte) * sharedPerGibibyteMs;
 
 const carriedBytes = ({ carried }: MemoryClasses): number => carried.reduce((sum, { bytes }) => sum + bytes, 0);
 
