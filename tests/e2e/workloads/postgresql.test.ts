@@ -85,7 +85,9 @@ describe.skipIf(missing !== undefined)(`PostgreSQL${missing ? ` (skipped: ${miss
       );
       expect(new Set(sums.split("|")).size, sums).toBe(1);
       expect(await sql("select count(*) from pgbench_accounts where abalance is null")).toBe("0");
-      expect(await postgres.host().call("logs", "postgres")).not.toMatch(/PANIC|terminated by signal|could not (?!receive data from client)/);
+      expect(await postgres.host().call("logs", "postgres")).not.toMatch(
+        /PANIC|terminated by signal|could not (?!receive data from client)/,
+      );
     } finally {
       await postgres.remove();
     }
