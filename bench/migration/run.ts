@@ -54,12 +54,14 @@ const writer = (cell: Cell): BareOptions["beside"] =>
         child.stdout.on("data", (chunk: Buffer) => {
           text += chunk.toString();
         });
+        // A writer whose connection breaks ends by itself, long before it is asked to.
+        const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
         return {
-          stop: () =>
-            new Promise((resolve) => {
-              child.once("close", () => resolve(text === "" ? { wrongCount: 0, error: "the writer ended" } : JSON.parse(text)));
-              child.kill("SIGTERM");
-            }),
+          async stop() {
+            child.kill("SIGTERM");
+            await closed;
+            return text === "" ? { wrongCount: 0, error: "the writer ended" } : JSON.parse(text);
+          },
         };
       };
 
