@@ -18,11 +18,13 @@ const inVariable = (key) =>
 /** @param {unknown} schema @param {string} prefix @param {Record<string, string>} required the least that it demands */
 async function table(schema, prefix, required) {
   const entries = await explainConfig(schema, { prefix, environment: {}, overrides: required });
-  const rows = entries.map((/** @type {{ key: string, value: unknown, source: string }} */ { key, value, source }) => {
-    const shown = value === undefined ? "" : `\`${typeof value === "string" ? value : JSON.stringify(value)}\``;
-    return `| \`${key}\` | ${source === "command line" ? "required" : shown} | \`${prefix}_${inVariable(key)}\` |`;
-  });
-  return ["| key | default | variable |", "|---|---|---|", ...rows].join("\n");
+  const rows = entries.map(
+    (/** @type {{ key: string, value: unknown, source: string, meaning?: string }} */ { key, value, source, meaning = "" }) => {
+      const shown = value === undefined ? "" : `\`${typeof value === "string" ? value : JSON.stringify(value)}\``;
+      return `| \`${key}\` | ${source === "command line" ? "required" : shown} | ${meaning.replaceAll("|", "\\|")} | \`${prefix}_${inVariable(key)}\` |`;
+    },
+  );
+  return ["| key | default | meaning | variable |", "|---|---|---|---|", ...rows].join("\n");
 }
 
 const page = `# Configuration
@@ -32,7 +34,7 @@ where it comes from, and end with 1 and the key at fault if the daemon would ref
 - A variable is the prefix and the key in upper case, words with \`_\`, levels with \`__\`. Lists have commas.
 - An unknown key, in the file or as a variable with the prefix, is refused and named. So is a half of what belongs together: \`database\` needs host, name and user.
 - Secrets are read from files that the keys ending in \`File\` name; \`joinToken\` is the exception, for one-line installations, and is covered wherever values are shown.
-- What each key means, with its limits, is written at the schema: [core](../../packages/core/src/config.ts), [agent](../../packages/agent/src/config.ts).
+- The meanings are those of the schema, which also has the limits: [core](../../packages/core/src/config.ts), [agent](../../packages/agent/src/config.ts).
 
 ## aether core
 ${await table(coreConfig, "AETHER_CORE", { dataDir: "/var/lib/aether" })}

@@ -14,76 +14,82 @@ const label = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/, "must be 
 
 /** What an operator may set. Unknown keys are refused. */
 export const agentConfigSchema = z.strictObject({
-  /** HOST:PORT of the control plane's port for agents; of several control planes all, separated by commas. */
   coreAddress: z
     .string()
     .regex(
       /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}(,(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):\d{1,5}){0,9}$/,
       "must be HOST:PORT, or up to ten of them separated by commas",
-    ),
-  /** aj_SECRET.PIN; needed once. */
-  joinToken: z.string().meta({ isSecret: true }).optional(),
-  joinTokenFile: absolutePath.optional(),
-  /** Default: the instance id, where there is a metadata service; else the host name. */
-  nodeId: label.optional(),
-  /** Names this node on its machine, where several share one. Default: the node id. */
-  hostId: label.optional(),
-  stateDir: absolutePath.default("/var/lib/aether/agent"),
+    )
+    .describe("HOST:PORT of the control plane's port for agents; of several control planes all, separated by commas."),
+  joinToken: z.string().meta({ isSecret: true }).optional().describe("aj_SECRET.PIN; needed once."),
+  joinTokenFile: absolutePath.optional().describe("The same in a file."),
+  nodeId: label.optional().describe("Default: the instance id, where there is a metadata service; else the host name."),
+  hostId: label.optional().describe("Names this node on its machine, where several share one. Default: the node id."),
+  stateDir: absolutePath.default("/var/lib/aether/agent").describe("What the agent must not forget: identity, journal, spool."),
   /** Snapshots in an S3 bucket in place of a directory; the credentials are the node's own (instance profile, environment, shared file). The same for all nodes. */
   snapshotBucket: z
     .strictObject({
-      bucket: z.string().regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket"),
-      /** Names in the bucket begin with it. */
+      bucket: z
+        .string()
+        .regex(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "must be the name of a bucket")
+        .describe("Its name; it must exist."),
       prefix: z
         .string()
         .regex(/^([A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*)?$/, "must be words separated by slashes")
-        .default("aether"),
-      region: z.string().min(1).optional(),
-      /** Of another service that speaks S3, e.g. http://minio:9000. */
-      endpoint: z.url({ protocol: /^https?$/ }).optional(),
+        .default("aether")
+        .describe("Names in the bucket begin with it."),
+      region: z.string().min(1).optional().describe("Where it is."),
+      endpoint: z
+        .url({ protocol: /^https?$/ })
+        .optional()
+        .describe("Of another service that speaks S3, e.g. http://minio:9000."),
     })
     .optional(),
-  /** A directory that all nodes reach. */
-  snapshotDir: absolutePath.default("/var/lib/aether/snapshots"),
+  snapshotDir: absolutePath.default("/var/lib/aether/snapshots").describe("A directory that all nodes reach."),
   tools: z
     .strictObject({
-      criu: absolutePath.optional(),
-      runc: absolutePath.optional(),
-      ip: absolutePath.optional(),
-      nft: absolutePath.optional(),
-      rsync: absolutePath.optional(),
-      native: absolutePath.optional(),
-      bpf: absolutePath.optional(),
+      criu: absolutePath.optional().describe("Default: the one of the preparation, else of the PATH; so for all tools."),
+      runc: absolutePath.optional().describe("Runs workloads."),
+      ip: absolutePath.optional().describe("Makes namespaces and links."),
+      nft: absolutePath.optional().describe("Closes the network of a frozen workload."),
+      rsync: absolutePath.optional().describe("Copies files to another node."),
+      native: absolutePath.optional().describe("Our own helper."),
+      bpf: absolutePath.optional().describe("Our own programs in the kernel."),
     })
     .prefault({}),
-  /** Default: the interface of the default route. */
   hostInterface: z
     .string()
     .regex(/^[^\s/:%]{1,15}$/, "must be the name of a network interface")
-    .optional(),
-  /** How packets are held while a workload moves: the first of these that works. Default: all, the best first. */
-  packetHold: z.array(z.enum(holdMethods)).min(1).optional(),
-  /** Where other agents reach this one. Default: the first IPv4 address of hostInterface. */
-  linkAddress: z.ipv4().optional(),
-  /** 0: any free port. */
-  linkPort: port.default(3444),
+    .optional()
+    .describe("Default: the interface of the default route."),
+  packetHold: z
+    .array(z.enum(holdMethods))
+    .min(1)
+    .optional()
+    .describe("How packets are held while a workload moves: the first of these that works. Default: all, the best first."),
+  linkAddress: z.ipv4().optional().describe("Where other agents reach this one. Default: the first IPv4 address of hostInterface."),
+  linkPort: port.default(3444).describe("0: any free port."),
   imds: z
     .strictObject({
-      /** auto: watched when it answers at the start, and looked for again every minute. */
-      enabled: z.union([z.literal("auto"), z.boolean()]).default("auto"),
-      endpoint: z.url({ protocol: /^http$/ }).default("http://169.254.169.254"),
-      /** Default: as the control plane says, else 1000. */
-      intervalMs: z.number().int().min(100).max(60_000).optional(),
+      enabled: z
+        .union([z.literal("auto"), z.boolean()])
+        .default("auto")
+        .describe("auto: watched when it answers at the start, and looked for again every minute."),
+      endpoint: z
+        .url({ protocol: /^http$/ })
+        .default("http://169.254.169.254")
+        .describe("Of the instance metadata service."),
+      intervalMs: z.number().int().min(100).max(60_000).optional().describe("Default: as the control plane says, else 1000."),
     })
     .prefault({}),
-  /** Lets drills of the control plane kill this agent (kind "crash"). */
-  allowChaos: z.boolean().default(false),
+  allowChaos: z.boolean().default(false).describe('Lets drills of the control plane kill this agent (kind "crash").'),
   spoolMaxBytes: z
     .number()
     .int()
     .min(1 << 20)
-    .default(64 << 20),
-  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info"),
+    .default(64 << 20)
+    .describe("Signals and results that core has not acknowledged may take so much disk."),
+  logLevel: z.enum(["trace", "debug", "info", "warn", "error", "silent"]).default("info").describe("What is written to the log."),
 });
 
 export type AgentConfig = z.infer<typeof agentConfigSchema>;

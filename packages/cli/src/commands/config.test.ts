@@ -15,4 +15,6 @@ it.each([
 ] as const)("documents each key of %s, and no other", async (_, text, schema, overrides) => {
   const entries = await explainConfig(schema, { prefix: "AETHER_NONE", environment: {}, overrides });
   expect(documented(text)).toEqual(entries.map(({ key }) => key));
+  expect(entries.filter(({ meaning = "" }) => meaning === "").map(({ key }) => key)).toEqual([]);
+  for (const { key, meaning = "" } of entries) expect(text, key).toContain(meaning.replaceAll("|", "\\|"));
 });

@@ -20,22 +20,25 @@ const safeUrl = z
   .refine((text) => new URL(text).protocol === "https:" || isLoopback(new URL(text)), "must be https, or http on the loopback");
 
 export const oidcConfig = z.strictObject({
-  issuer: safeUrl,
-  clientId: z.string().min(1),
-  /** Of a confidential client; without one the client is public, which PKCE makes safe. */
-  clientSecretFile: z.string().startsWith("/").optional(),
-  /** Where browsers reach this control plane: the redirect is PUBLIC_URL/auth/oidc/callback. */
-  publicUrl: safeUrl,
-  /** What the button says. */
-  name: z.string().min(1).max(60).default("single sign-on"),
-  scope: z.string().default("openid profile email"),
-  /** The claim of the ID token that holds groups (a text or a list), and which of them have which role. No group, no way in. */
-  roleClaim: z.string().default("groups"),
+  issuer: safeUrl.describe("The provider; its discovery document is read from there."),
+  clientId: z.string().min(1).describe("As the provider knows this control plane."),
+  clientSecretFile: z
+    .string()
+    .startsWith("/")
+    .optional()
+    .describe("Of a confidential client; without one the client is public, which PKCE makes safe."),
+  publicUrl: safeUrl.describe("Where browsers reach this control plane: the redirect is PUBLIC_URL/auth/oidc/callback."),
+  name: z.string().min(1).max(60).default("single sign-on").describe("What the button says."),
+  scope: z.string().default("openid profile email").describe("What is asked of the provider."),
+  roleClaim: z
+    .string()
+    .default("groups")
+    .describe("The claim of the ID token that holds groups (a text or a list), and which of them have which role. No group, no way in."),
   roles: z
     .strictObject({
-      admin: z.array(z.string()).default([]),
-      operator: z.array(z.string()).default([]),
-      viewer: z.array(z.string()).default([]),
+      admin: z.array(z.string()).default([]).describe("Groups whose members are admins."),
+      operator: z.array(z.string()).default([]).describe("Groups whose members are operators."),
+      viewer: z.array(z.string()).default([]).describe("Groups whose members are viewers."),
     })
     .prefault({}),
 });
