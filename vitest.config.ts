@@ -8,6 +8,7 @@ const wholeServices = [
   "packages/agent/src/agent.test.ts",
   "packages/core/src/access/sign-in.test.ts",
   "packages/core/src/certificate/certificates.test.ts",
+  "packages/core/src/certificate/probes.test.ts",
   "packages/core/src/artifact/artifact.test.ts",
   "packages/core/src/audit/act.test.ts",
   "packages/core/src/core.test.ts",

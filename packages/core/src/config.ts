@@ -143,6 +143,14 @@ export const coreConfig = z.strictObject({
         .max(600_000)
         .default(5_000)
         .describe("Evacuation certificates are recomputed so often; less often where a pass would take a tenth of the time."),
+      probeEveryMs: z
+        .int()
+        .min(100)
+        .max(86_400_000)
+        .default(60_000)
+        .describe(
+          "One pair of nodes measures the way between them so often, by a transfer of at most 32 MiB; each pair every quarter of an hour.",
+        ),
     })
     .prefault({}),
   /** Guard rails of moves. */

@@ -28,6 +28,7 @@ import { createAudit } from "./audit/audit.ts";
 import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
 import { createCertificates } from "./certificate/certificates.ts";
+import { createProbes } from "./certificate/probes.ts";
 import { commandRoutes } from "./command/service.ts";
 import type { CoreConfig } from "./config.ts";
 import { type ConfigSaid, sayConfig } from "./config-said.ts";
@@ -331,6 +332,7 @@ async function assemble(
     migrations,
     guards,
     certificates,
+    createProbes({ db, sessions: gateway, nowMs, log, everyMs: config.certificates.probeEveryMs }),
     createRpo({ db, events, sessions: gateway, wake: snapshots.wake, nowMs, log }),
     createRevive({ db, events, sessions: gateway, offers, converge, nowMs, log }),
     createReflex({ db, events, sessions: gateway, sign, snapshotKeys, nowMs, log }),

@@ -14,6 +14,7 @@ import { createKernelWatch, nothingKnown } from "./kernel/facts.ts";
 import { createKernelHelper } from "./kernel/helper.ts";
 import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
+import { probe } from "./link/probe.ts";
 import { createDirtyRate } from "./memory/dirty-rate.ts";
 import { noAbilities } from "./memory/mode.ts";
 import { liftThrottle } from "./memory/throttle.ts";
@@ -95,6 +96,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     inspect: (workload, signal) => inspect(host, workload, abilities, sizes, signal),
     link: { address: link.address, port: link.port },
+    probe: (peer, signal) => probe(link, peer, signal),
     async recover(signal) {
       await endOrphanedCriu(host);
       await recoverSources(host);

@@ -471,6 +471,15 @@ export interface Kernel {
   dirtyRate(workload: string, signal: AbortSignal): Promise<number | undefined>;
 }
 
+/** What a short transfer over the link has measured. */
+export interface LinkProbe {
+  readonly bytesPerSecond: number;
+  /** The shortest of a few, over TLS and through both processes. */
+  readonly roundTripMs: number;
+  /** That were sent for it. */
+  readonly bytes: number;
+}
+
 export interface Engine {
   readonly runtime: Runtime;
   readonly source: SourceSide;
@@ -483,6 +492,8 @@ export interface Engine {
   inspect(workload: string, signal: AbortSignal): Promise<Inspection>;
   /** Where other engines reach this one. */
   readonly link: { readonly address: string; readonly port: number };
+  /** Measures the way to another engine by a short transfer. Throws TRANSFER_FAILED, IDENTITY_REJECTED. */
+  probe(peer: Peer, signal: AbortSignal): Promise<LinkProbe>;
   /**
    * Puts right what a crash left: half-made preparations are destroyed, a frozen workload stays frozen until somebody says thaw or release,
    * helpers without an owner end. Called once, before any other call.

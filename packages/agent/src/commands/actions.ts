@@ -284,6 +284,15 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
       return undefined;
     },
   },
+  probeLink: {
+    lanes: () => ["probe"],
+    isEpochBound: false,
+    isRepeatable: true,
+    async run(action, { engine }, signal) {
+      const { bytesPerSecond, roundTripMs, bytes } = await engine.probe(peerFromProto(action.peer), signal);
+      return { case: "link", value: { bytesPerSecond, roundTripMs, bytes: BigInt(bytes) } };
+    },
+  },
   exportSnapshot: {
     lanes: noLane,
     isEpochBound: false,

@@ -63,7 +63,13 @@ export function registerArtifacts(snapshots: Command): void {
         const { createReadStream } = await import("node:fs");
         const { stat } = await import("node:fs/promises");
         const { toPlain } = await import("../plain.ts");
-        const { size } = await stat(file);
+        const { fault } = await import("@aether/contract");
+        const { size } = await stat(file).catch((cause: unknown) => {
+          throw fault("INVALID_ARGUMENT", `${file} cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`, {
+            field: "file",
+            cause,
+          });
+        });
         const sha256 = await sha256Of(file);
         const client = (await core()).client(ArtifactService);
         const uploadId = sha256.slice(0, 32);

@@ -491,6 +491,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.PriceSource": "Where a number came from.",
   "aether.v2.PriceSource.name": "e.g. DescribeSpotPriceHistory, GetSpotPlacementScores, spot-advisor, configured",
   "aether.v2.PriceSource.origin": "The endpoint or file that was read.",
+  "aether.v2.ProbeLinkAction": "Measures the way to another node: a few round trips and a transfer of at most 32 MiB and 0.4 s over the link that a move would take.",
   "aether.v2.QueueCommandRequest.grace_seconds": "STOP: as in StopWorkloadRequest.",
   "aether.v2.QueueCommandRequest.target_node_id": "MIGRATE: empty: the control plane picks.",
   "aether.v2.QueueCommandResponse.command": "The command of its own, where it is one.",

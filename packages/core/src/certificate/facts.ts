@@ -16,6 +16,7 @@ import { createTargets } from "../migration/targets.ts";
 import type { CertificateFacts, Known } from "./certify.ts";
 import { paceOf } from "./estimate.ts";
 import { bandwidthOf, type Measured, relevant, spreadOf } from "./measure.ts";
+import { readProbes } from "./probes.ts";
 
 /** AWS gives two minutes; the last of it is not relied on. */
 const noticeWindowMs = 120_000;
@@ -44,6 +45,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
   const byId = new Map(nodes.map((node) => [node.id, node]));
   const places = createTargets(nodes);
   const preflights = await readPreflights(db);
+  const probed = await readProbes(db, nowMs);
   const dirty = await readDirtyRates(db, nowMs);
   return rows.map((row) => () => {
     const spec = fromColumn(WorkloadSpecSchema, row.spec);
@@ -63,7 +65,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
     const shown = rated.length > 0 ? rated.slice(0, 2).map(({ node }) => node) : unable.slice(0, 6);
     const targets = shown.map((node) => explainTarget(need, source, node, noContext));
     const target = rated[0]?.node;
-    const bandwidth = bandwidthOf(moves, row.node_id, target?.id ?? "");
+    const bandwidth = bandwidthOf(moves, row.node_id, target?.id ?? "", probed.get(`${row.node_id} ${target?.id}`));
     const forecast = preflight?.report.forecast;
     const mine = relevant(moves, row.name);
     const mode = chosenMode(preflight?.report, memory.value, source, target);

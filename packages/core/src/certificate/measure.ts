@@ -86,8 +86,8 @@ export interface Bandwidth {
 /** 1 Gbit/s: what the smallest instances sustain. */
 export const assumedBytesPerSecond = 125_000_000;
 
-/** Of this pair as its last moves measured it (their median), or of the source towards others, or assumed. */
-export function bandwidthOf(moves: readonly Measured[], source: string, target: string): Bandwidth {
+/** Of this pair as its last moves measured it (their median), or as a probe did, or of the way back, or assumed. */
+export function bandwidthOf(moves: readonly Measured[], source: string, target: string, probed?: number): Bandwidth {
   const rates = (of: (move: Measured) => boolean) =>
     moves
       .filter(of)
@@ -101,6 +101,7 @@ export function bandwidthOf(moves: readonly Measured[], source: string, target: 
       detail: `${pair.length} earlier ${pair.length === 1 ? "move" : "moves"} between these nodes`,
     };
   }
+  if (probed !== undefined) return { bytesPerSecond: probed, basis: "measured", detail: "a short transfer between these nodes, lately" };
   const back = rates((move) => move.sourceNodeId === target && move.targetNodeId === source);
   if (back.length > 0) {
     return { bytesPerSecond: quantile(back, 0.5), basis: "measured", detail: "earlier moves between these nodes, the other way" };

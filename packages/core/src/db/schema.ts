@@ -211,6 +211,15 @@ export interface DrillSchedulesTable {
   missed_count: Generated<number>;
 }
 
+export interface LinkProbesTable {
+  source_node_id: string;
+  target_node_id: string;
+  at: Date;
+  /** Null: the last try failed. */
+  bytes_per_second: number | null;
+  round_trip_ms: number | null;
+}
+
 export interface SettingsTable {
   name: string;
   value: Json;
@@ -501,6 +510,7 @@ export interface Database {
   drill_schedules: DrillSchedulesTable;
   pool_shortages: PoolShortagesTable;
   settings: SettingsTable;
+  link_probes: LinkProbesTable;
   oracle_samples: OracleSamplesTable;
   events: EventsTable;
   events_cut: EventsCutTable;

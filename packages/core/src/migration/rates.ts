@@ -1,6 +1,7 @@
 // What is known of a pair's link and a workload's writes before a move: its forecast is made from it.
 import { NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { z } from "zod";
+import { readProbes } from "../certificate/probes.ts";
 import type { Db } from "../db/database.ts";
 import { fromColumnOrNone } from "../db/proto.ts";
 
@@ -53,12 +54,15 @@ export async function readPairRates(db: Db, workload: string, source: string, ta
     db.selectFrom("nodes").select("usage").where("id", "=", target).executeTakeFirst(),
   ]);
   const measured = moves.flatMap(({ bytes_per_second: rate }) => rate ?? []).sort((a, b) => a - b);
-  const link = measured[Math.floor(measured.length / 2)] ?? 0;
+  const probed = measured.length > 0 ? undefined : (await readProbes(db, nowMs)).get(`${source} ${target}`);
+  const link = measured[Math.floor(measured.length / 2)] ?? probed ?? 0;
   const writes = writesOf(telemetry?.samples);
   const basis = [
-    link > 0
-      ? `the link as in ${measured.length} earlier ${measured.length === 1 ? "move" : "moves"} of these nodes`
-      : "the link is assumed",
+    probed !== undefined
+      ? "the link as a short transfer measured it lately"
+      : link > 0
+        ? `the link as in ${measured.length} earlier ${measured.length === 1 ? "move" : "moves"} of these nodes`
+        : "the link is assumed",
     ...(writes === undefined ? [] : ["its writes by telemetry"]),
   ];
   return {

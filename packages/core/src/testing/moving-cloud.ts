@@ -48,7 +48,14 @@ const manifest = {
 };
 
 /** @param stepMs how long an agent takes for each step. */
-export async function startMovingCloud(options: { stepMs?: number; config?: Partial<CoreConfigInput> } = {}): Promise<MovingCloud> {
+export async function startMovingCloud(
+  options: {
+    stepMs?: number;
+    config?: Partial<CoreConfigInput>;
+    /** Answers otherwise than usual where it answers at all. */
+    answer?: (command: Command) => Answer | undefined;
+  } = {},
+): Promise<MovingCloud> {
   const { stepMs = 1 } = options;
   const socketDir = await mkdtemp(join(tmpdir(), "aether-lab-"));
   const announced = new Map<string, string>();
@@ -100,7 +107,7 @@ export async function startMovingCloud(options: { stepMs?: number; config?: Part
         damaged.set(command.workload, left - 1);
         return { outcome: CommandOutcome.FAILED, error: { code: "SNAPSHOT_CORRUPT", message: "a chunk of it is missing" } };
       }
-      return answerOf(command);
+      return options.answer?.(command) ?? answerOf(command);
     };
     const agent = await connectAgent(core, identity, answer, [], undefined, factsOf(nodeId));
     agents.set(nodeId, agent);

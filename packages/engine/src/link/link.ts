@@ -8,10 +8,11 @@ import { z } from "zod";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { LinkReader, writeLine } from "./frames.ts";
+import { createProbeAnswerer, probeId } from "./probe.ts";
 
 const header = z.object({
   migrationId: z.string().max(64),
-  channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "shared"]),
+  channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "shared", "probe"]),
   tree: z.string().max(40).optional(),
   transport: z.enum(["plain", "zstd"]).optional(),
 });
@@ -33,12 +34,14 @@ const alpn = ["aether-link/1"];
 
 export async function openLink(host: Host): Promise<Link> {
   const { identity, log, linkAddress, linkPort } = host.options;
+  const answerProbe = createProbeAnswerer();
   const doors = new Map<string, { nodeId: string; handler: LinkHandler }>();
 
   async function serve(socket: TLSSocket, peer: string): Promise<void> {
     const reader = new LinkReader(socket);
     const first = header.safeParse(await withDeadline("the link's first line", 10_000, () => reader.line()));
     if (!first.success) throw fault("TRANSFER_FAILED", "the link's first line is not valid");
+    if (first.data.channel === "probe" && first.data.migrationId === probeId) return answerProbe(socket, reader);
     const door = doors.get(first.data.migrationId);
     if (door === undefined || nodeIdOf(peer) !== door.nodeId) {
       await writeLine(socket, { error: "this node does not expect you for this migration" });
