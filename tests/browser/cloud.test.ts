@@ -149,7 +149,8 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
         if (path === null) continue;
         await page.goto(path);
         await page.getByRole("heading", { level: 1 }).waitFor();
-        await page.waitForTimeout(250);
+        // Graphs come a moment after their page.
+        await page.waitForTimeout(kept === undefined ? 250 : 2_000);
         if (theme === "dark" && more.includes(path)) await expectAccessible(page);
         const name =
           path

@@ -68,7 +68,7 @@ function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
   });
   return (
     <Row>
-      <Cell className="font-medium break-all" title={`made by ${createdBy}`}>
+      <Cell className="min-w-24 font-medium wrap-anywhere" title={`made by ${createdBy}`}>
         {name}
       </Cell>
       <Cell>

@@ -61,7 +61,7 @@ function TokenRow({ token }: { token: Token }) {
   const isValid = !token.isRevoked && !isUsedUp && !isOver;
   return (
     <Row>
-      <Cell className="font-medium break-all">{token.name}</Cell>
+      <Cell className="min-w-32 font-medium wrap-anywhere">{token.name}</Cell>
       <Cell>{words(Role[token.role])}</Cell>
       <Cell>
         {isValid ? <Badge tone="good">valid</Badge> : <Badge>{token.isRevoked ? "revoked" : isUsedUp ? "used" : "expired"}</Badge>}

@@ -50,13 +50,13 @@ export function Graphs<Sample extends { readonly at?: Timestamp | undefined; rea
       <div className="grid gap-px bg-line sm:grid-cols-2 xl:grid-cols-3">
         {measured.map(({ graph, lines }) => (
           <div key={graph.title} className="min-w-0 bg-surface">
-            <div className="flex h-7 items-baseline gap-x-3 overflow-hidden px-4 pt-2 text-xs whitespace-nowrap">
+            <div className="flex h-7 items-baseline gap-x-2 overflow-hidden px-4 pt-2 text-xs whitespace-nowrap">
               <h3 className="font-medium">{graph.title}</h3>
               {graph.lines.map(({ name, color }, i) => {
                 const last = lines.values[i]?.findLast((value) => value !== null);
                 return (
                   <span key={name} className="nums text-soft">
-                    <span aria-hidden="true" className="mr-1 inline-block h-0.5 w-3 align-middle" style={{ background: `var(${color})` }} />
+                    <span aria-hidden="true" className="mr-1 inline-block h-0.5 w-2 align-middle" style={{ background: `var(${color})` }} />
                     {graph.lines.length > 1 && `${name} `}
                     {last === undefined || last === null ? "—" : graph.format(last)}
                   </span>
@@ -87,7 +87,7 @@ export function Graphs<Sample extends { readonly at?: Timestamp | undefined; rea
         <p className="px-4 py-2 text-xs text-soft">
           {samples.length === 0
             ? "Nothing was measured in this time: the agent reports every few seconds while it is connected."
-            : `Not measured here: ${missing.join(", ").toLowerCase()}.`}
+            : `Not measured here: ${missing.join(", ")}.`}
         </p>
       )}
     </Panel>

@@ -85,7 +85,7 @@ function optionsFor(latest: { readonly current: PlotProps }, width: number): uPl
   return {
     width,
     height,
-    padding: [8, 8, 0, 0],
+    padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false } },
     scales: {
