@@ -156,6 +156,28 @@ describe.skipIf(missing !== undefined)(`the files of a workload${missing ? ` (sk
     await hosts.a.call("removeSnapshot", "snap-tree");
   });
 
+  it("a watch of a directory in the writable layer travels and goes on; one of what has no path any more is refused by name", async () => {
+    const watch = (path: string, mask: string) => `my $fd = syscall(294, 0); syscall(254, $fd, my $p = '${path}', ${mask});`;
+    const loop =
+      "open(my $in, '<&=', $fd); $| = 1; while (sysread($in, my $event, 4096)) { open(S, '>>', '/var/seen'); print S 'x'; close S }";
+    const spec = specOf("watch", "10.214.1.5", ["/usr/bin/perl", "-e", `mkdir '/var/w'; ${watch("/var/w", "0x100")} ${loop}`]);
+    await startAt(hosts.a, spec);
+    expect((await hosts.a.call("preflight", "watch", "auto", target)).blockers).toEqual([]);
+    await move(spec);
+    await inside(hosts.b, "watch", "touch /var/w/one");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await inside(hosts.b, "watch", "cat /var/seen")).toBe("x");
+    await hosts.b.call("remove", "watch");
+    const lost = specOf("lost", "10.214.1.6", [
+      "/usr/bin/perl",
+      "-e",
+      `open(F, '>', '/var/f'); ${watch("/var/f", "0x2")} unlink '/var/f'; sleep 600`,
+    ]);
+    await startAt(hosts.a, lost);
+    expect((await hosts.a.call("preflight", "lost", "auto", target)).blockers).toMatchObject([{ code: "INOTIFY_LOST_PATH" }]);
+    await hosts.a.call("remove", "lost");
+  });
+
   it("an open file without a name that is too large is refused by name", async () => {
     const script = "exec 3<>/var/big; rm /var/big; head -c 70000000 /dev/zero >&3; exec sleep 600";
     const spec = specOf("big", "10.214.1.4", ["sh", "-c", script]);

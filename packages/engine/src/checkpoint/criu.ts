@@ -7,6 +7,7 @@ import { Fault, fault } from "@aether/contract";
 import { type RunResult, run, standBy } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
 import { type Host, namespaceName } from "../host.ts";
+import { watchedBy } from "../preflight/watches.ts";
 import type { WorkloadRecord } from "../record.ts";
 import { emptyDir, maskedDir } from "../runtime/bundle.ts";
 import { cgroupDirs, freezerDir, pidsOf } from "../runtime/cgroup.ts";
@@ -97,6 +98,10 @@ export async function dumpArguments(
     ],
     ...mountsOf(spec, (name, destination) => `mnt[${destination}]:${name}`),
     ...common,
+    ...(await watchedBy(await pidsOf(host, spec.name), rootfsPaths(host, spec.name).upper)).paths.flatMap((path) => [
+      "--irmap-scan-path",
+      path,
+    ]),
     ...(lazy === undefined ? [] : ["--lazy-pages", "--address", "127.0.0.1", "--port", String(lazy.port), "--status-fd", "3"]),
   ];
 }

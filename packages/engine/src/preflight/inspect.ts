@@ -6,6 +6,7 @@ import { judgeOpenFile, noRing } from "./descriptors.ts";
 import { canReadLimitsOfOthers, needsOf } from "./needs.ts";
 import { openedBy } from "./open-files.ts";
 import { socketKindFindings, unixFindings } from "./sockets.ts";
+import { watchedBy } from "./watches.ts";
 
 export interface Inspected {
   readonly blockers: Finding[];
@@ -13,8 +14,11 @@ export interface Inspected {
   readonly needs: KnownNeeds;
 }
 
-/** @param pids all processes that would move together, as this host numbers them */
-export async function inspectProcesses(pids: readonly number[], facts: HostFacts, signal: AbortSignal): Promise<Inspected> {
+/**
+ * @param pids all processes that would move together, as this host numbers them
+ * @param layer the writable layer of their rootfs, where it is known
+ */
+export async function inspectProcesses(pids: readonly number[], facts: HostFacts, signal: AbortSignal, layer?: string): Promise<Inspected> {
   const blockers: Finding[] = [];
   const warnings: Finding[] = [];
   const sockets = new Set<number>();
@@ -29,6 +33,7 @@ export async function inspectProcesses(pids: readonly number[], facts: HostFacts
     }
     blockers.push(...(await processFindings(pid, blockers)));
   }
+  blockers.push(...(await watchedBy(pids, layer)).blockers);
   const first = pids[0];
   if (first !== undefined) blockers.push(...(await socketKindFindings(first)), ...(await unixFindings(first, sockets, signal)));
   return { blockers, warnings, needs: await needsOf(pids, facts) };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { judgeOpenFile, type OpenFile } from "./descriptors.ts";
+import { deviceOf, parseWatches } from "./watches.ts";
 
 const file = (more: Partial<OpenFile>): OpenFile => ({
   pid: 7,
@@ -42,4 +43,14 @@ describe("judgeOpenFile", () => {
       warnings: [{ code: "DELETED_FILE_TRAVELS", message: expect.stringContaining("4096 bytes") }],
     }));
   it("warns of inotify", () => expect(judgeOpenFile(file({ link: "anon_inode:inotify" })).warnings).toHaveLength(1));
+});
+
+it("watches are read as the kernel writes them", () => {
+  const fdinfo =
+    "pos:\t0\nflags:\t00\ninotify wd:2 ino:2f sdev:800001 mask:100 ignored_mask:0 fhandle-bytes:8\ninotify wd:1 ino:7 sdev:2a mask:2\n";
+  expect(parseWatches(fdinfo)).toEqual([
+    { inode: 0x2f, device: 0x800001 },
+    { inode: 7, device: 0x2a },
+  ]);
+  expect([deviceOf(0x800001), deviceOf(0x2a), deviceOf(300)]).toEqual([0x801, 0x2a, (300 & 0xff) | (0x100 << 12)]);
 });

@@ -9,7 +9,7 @@ import { tcpTable } from "../network/tcp-table.ts";
 import { requireRecord, type WorkloadRecord } from "../record.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
 import { residentBytes } from "../runtime/process.ts";
-import { writableBytes } from "../runtime/rootfs.ts";
+import { rootfsPaths, writableBytes } from "../runtime/rootfs.ts";
 import { hostFacts } from "./host-facts.ts";
 import { inspectProcesses } from "./inspect.ts";
 import type { LayerSizes } from "./layer-sizes.ts";
@@ -35,7 +35,7 @@ export async function preflight(
   if (record.phase !== "running")
     blockers.push({ code: "NOT_RUNNING", message: `the workload is ${record.phase}`, mend: "Start it.", subject: workload });
   const pids = await pidsOf(host, workload);
-  const inspected = await inspectProcesses(pids, await hostFacts(), signal);
+  const inspected = await inspectProcesses(pids, await hostFacts(), signal, rootfsPaths(host, workload).upper);
   const memoryBytes = await residentBytes(pids);
   const needs = {
     ...inspected.needs,
