@@ -15,6 +15,7 @@ import { openDatabase } from "../../packages/core/dist/db/database.js";
 import type { PostgresConfig } from "../../packages/core/dist/db/postgres-config.js";
 
 const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
+const connectAtOnce = 200;
 const trustDomain = "bench.local";
 
 export interface BenchCore {
@@ -77,10 +78,10 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, connect
   const authority = await openAuthority(dir, { trustDomain });
   const agents: WireAgent[] = [];
   const untilMs = performance.now() + (connectMs ?? Number.POSITIVE_INFINITY);
-  // Fifty at a time: a handshake is a millisecond or two of both sides.
-  for (let from = 0; from < names.length && performance.now() < untilMs; from += 50) {
+  // So many at a time: a handshake is a millisecond or two of both sides, and a session's beginning waits for the database.
+  for (let from = 0; from < names.length && performance.now() < untilMs; from += connectAtOnce) {
     const some = await Promise.all(
-      names.slice(from, from + 50).map(async (nodeId, k) => {
+      names.slice(from, from + connectAtOnce).map(async (nodeId, k) => {
         const identity = await authority.issueMaterial(nodeSpiffeId(trustDomain, nodeId), 86_400_000);
         const workloads = from + k < workloadCount ? [{ name: `w${from + k}`, epoch: 1 }] : [];
         return createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs });

@@ -182,7 +182,15 @@ async function assemble(
   const changes = createChanges({ isConnected: (nodeId) => gateway.isConnected(nodeId), nowMs });
   const rules = await openRetentionRules(db, config, nowMs);
   const keepTelemetry = () => ({ fineMinutes: rules.value("telemetryFineMinutes"), days: rules.value("telemetryDays") });
-  const telemetry = createTelemetry({ db, log, nowMs, keep: keepTelemetry, onWritten: () => changes.note("telemetry") });
+  const telemetry = createTelemetry({
+    db,
+    log,
+    nowMs,
+    keep: keepTelemetry,
+    intervalMs: config.telemetry.intervalMs,
+    onWritten: () => changes.note("telemetry"),
+    onPace: (intervalMs) => gateway.paceTelemetry(intervalMs),
+  });
   const sign = createSigner(() => identity.current());
   const snapshotKeys = await openSnapshotKeys(config.authorityDir ?? config.dataDir);
   const gateway: Gateway = createGateway({

@@ -47,6 +47,8 @@ export interface Gateway extends AgentSessions {
   end(nodeId: string): void;
   endAll(): void;
   tellSignal(signal: Row<"signals">): void;
+  /** Every agent measures this often from now on. */
+  paceTelemetry(intervalMs: number): void;
 }
 
 export interface GatewayOptions {
@@ -92,6 +94,7 @@ export function createGateway(options: GatewayOptions): Gateway {
   const { commands, signals, memory, telemetry, clock, log } = options;
   const sessions = new Map<string, Session>();
   const waiters = new Map<string, Set<Waiter>>();
+  let { agentConfig } = options;
   const listeners = {
     signal: new Set<(signal: Row<"signals">) => void>(),
     hello: new Set<(nodeId: string, hello: Hello) => void>(),
@@ -142,7 +145,7 @@ export function createGateway(options: GatewayOptions): Gateway {
       case: "welcome",
       value: {
         coreTime: timestampFromMs(clock.nowMs()),
-        config: options.agentConfig,
+        config: agentConfig,
         placements: placements.map(({ workload, epoch }) => ({ workload, epoch: BigInt(epoch) })),
       },
     });
@@ -338,6 +341,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     },
     endAll() {
       for (const session of [...sessions.values()]) close(session);
+    },
+    paceTelemetry(intervalMs) {
+      agentConfig = { ...agentConfig, telemetryIntervalMs: intervalMs };
+      for (const session of sessions.values()) say(session, { case: "config", value: agentConfig });
     },
     tellSignal(signal) {
       for (const listener of listeners.signal) {

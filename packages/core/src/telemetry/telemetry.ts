@@ -16,6 +16,7 @@ import { requireNode } from "../fleet/node-store.ts";
 import type { Part } from "../part.ts";
 import { requireWorkload } from "../workload/store.ts";
 import { thin } from "./average.ts";
+import { nextIntervalMs } from "./pace.ts";
 import { appendSamples, averageMinutes, cutMinutes, readSamples, type Sample } from "./store.ts";
 
 export interface TelemetryOptions {
@@ -26,6 +27,10 @@ export interface TelemetryOptions {
   readonly keep: () => { readonly fineMinutes: number; readonly days: number };
   /** Called when what was gathered is written. */
   readonly onWritten?: () => void;
+  /** How often agents measure, ms, as configured. */
+  readonly intervalMs?: number;
+  /** Agents are to measure this often from now on: the database does not keep up, or does again. */
+  readonly onPace?: (intervalMs: number) => void;
 }
 
 export interface Telemetry extends Part {
@@ -59,16 +64,23 @@ interface Gathered {
   readonly sample: Sample;
 }
 
-export function createTelemetry({ db, log, nowMs, keep, onWritten }: TelemetryOptions): Telemetry {
+export function createTelemetry({ db, log, nowMs, keep, onWritten, intervalMs = 1_000, onPace }: TelemetryOptions): Telemetry {
   const stopping = new AbortController();
   let gathered: Gathered[] = [];
   let lost = 0;
   const counts = { written: 0, lost: 0 };
+  let paceMs = intervalMs;
   let loops: Promise<unknown> = Promise.resolve();
 
   async function flush(): Promise<void> {
     const taken = gathered;
     gathered = [];
+    const askedMs = nextIntervalMs(paceMs, intervalMs, { lost, filled: taken.length / gatheredLimit });
+    if (askedMs !== paceMs) {
+      paceMs = askedMs;
+      log.warn({ everyMs: paceMs }, "telemetry.pace");
+      onPace?.(paceMs);
+    }
     if (lost > 0) log.warn({ lost }, "telemetry is lost: the database does not keep up");
     counts.lost += lost;
     lost = 0;
