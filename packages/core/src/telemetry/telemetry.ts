@@ -50,8 +50,8 @@ const cutEveryMs = 300_000;
 const workloadsLimit = 500;
 /** Samples that wait to be written; when the database is slow, telemetry is lost and nothing else. */
 const gatheredLimit = 300_000;
-/** Writing may take this share of the time at most: the samples of a large fleet are gathered for longer. */
-const busyShare = 0.2;
+/** Writing may take this share of the time at most: the samples of a large fleet are gathered for longer. What cannot wait has its turn in between. */
+const busyShare = 0.5;
 const dirtySources = new Set(["wp_async", "soft_dirty", "minor_faults"]);
 const defaultWindowSeconds = 900;
 const longestWindowSeconds = 7 * 86_400;
