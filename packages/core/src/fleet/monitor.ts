@@ -25,8 +25,8 @@ export interface MonitorOptions {
 const writeEveryMs = 5_000;
 /** Writing heartbeats down may take this share of the time at most: a large fleet's are written less often. */
 const busyShare = 0.05;
-/** Nodes are registered by joining, which is heard: the list is read for those that never came. */
-const listEveryMs = 5_000;
+/** So may the list of nodes, which is read for those that have no session. */
+const listShare = 0.02;
 
 export interface Monitor extends Stoppable {
   start(signal: AbortSignal): Promise<void>;
@@ -44,6 +44,7 @@ export function createMonitor({ db, events, gateway, memory, reports, signals, c
   /** In one transaction: an agent that comes back in this very moment says so before it or after it, and never in between. */
   async function markLost(nodeId: string): Promise<void> {
     const signal = await db.transaction().execute(async (tx) => {
+      if (gateway.isConnected(nodeId)) return undefined;
       const row = await tx
         .updateTable("nodes")
         .set({ lost_at: new Date(clock.nowMs()) })
@@ -51,7 +52,7 @@ export function createMonitor({ db, events, gateway, memory, reports, signals, c
         .where("lost_at", "is", null)
         .returningAll()
         .executeTakeFirst();
-      if (row === undefined || gateway.isConnected(nodeId)) return undefined;
+      if (row === undefined) return undefined;
       const found = await signals.nodeLost(tx, nodeId, row.seen_at ?? row.registered_at);
       const workloads = await tx
         .updateTable("workloads")
@@ -83,8 +84,8 @@ export function createMonitor({ db, events, gateway, memory, reports, signals, c
     const nowMonotonic = clock.monotonicMs();
     for (const id of gateway.connectedNodes()) if (!lastHeardMs.has(id)) lastHeardMs.set(id, nowMonotonic);
     if (nowMonotonic >= listAtMs) {
-      listAtMs = nowMonotonic + listEveryMs;
       const present = new Set((await db.selectFrom("nodes").select("id").where("lost_at", "is", null).execute()).map(({ id }) => id));
+      listAtMs = clock.monotonicMs() + (clock.monotonicMs() - nowMonotonic) / listShare;
       for (const id of present) if (!lastHeardMs.has(id)) lastHeardMs.set(id, nowMonotonic);
       for (const id of lastHeardMs.keys()) if (!present.has(id) && !gateway.isConnected(id)) lastHeardMs.delete(id);
     }
