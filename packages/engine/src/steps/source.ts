@@ -188,7 +188,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
         // What was written while all this was made ready; a tracker that ends here is heard right below.
-        await tracker?.round(signal).catch(() => undefined);
+        const { linkBytesPerSecond } = session.ahead?.report.forecast ?? { linkBytesPerSecond: 0 };
+        if (tracker !== undefined) await catchUp(tracker, linkBytesPerSecond, signal).catch(() => undefined);
         const cutAtMs = performance.timeOrigin + performance.now();
         await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
@@ -361,4 +362,14 @@ function pagesOf(sealed: Awaited<ReturnType<Tracker["sealed"]>> | undefined, man
 /** Connections that wait to be accepted cannot be dumped: the cut lets no new one in, so the workload is given a moment to take them. */
 async function acceptAll(pid: number): Promise<void> {
   for (let i = 0; i < 15 && (await tcpTable(pid)).waitingToBeAccepted > 0; i++) await sleep(2);
+}
+
+/** What a pass has sent is still on its way for a while, and would have to arrive in the freeze: another pass when it has, for as long as they become smaller. */
+async function catchUp(tracker: Tracker, bytesPerSecond: number, signal: AbortSignal): Promise<void> {
+  for (let pass = 0, before = Number.POSITIVE_INFINITY; pass < 4; pass++) {
+    const { sentBytes } = await tracker.round(signal);
+    if (sentBytes < 1 << 20 || sentBytes > before * 0.7) return;
+    before = sentBytes;
+    await sleep(Math.min(150, (sentBytes / Math.max(bytesPerSecond, 50e6)) * 1000), signal);
+  }
 }
