@@ -29,6 +29,7 @@ const wholeServices = [
   "packages/core/src/signals/feeds/feeds.test.ts",
   "packages/core/src/prices/*.test.ts",
   "packages/core/src/ops/ops.test.ts",
+  "packages/core/src/policy/service.test.ts",
   "packages/core/src/reflex/reflex.test.ts",
   "packages/core/src/snapshot/revive.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",

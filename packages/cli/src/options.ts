@@ -96,5 +96,12 @@ export function durationMs(text: string): number {
   return Number(match[1]) * (match[2] === "ms" ? 1 : match[2] === "s" ? 1000 : 60_000);
 }
 
+/** 90s, 5m or 2h; in seconds. */
+export function durationSeconds(text: string): number {
+  const match = /^(\d{1,6})(s|m|h)$/.exec(text);
+  if (match === null) throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 2h.");
+  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"];
+}
+
 /** Collects an option that may be given several times. */
 export const collect = (text: string, before: readonly string[] = []): string[] => [...before, text];

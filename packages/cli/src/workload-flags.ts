@@ -14,6 +14,7 @@ const examples: Record<string, string> = {
   health: "--health tcp:6379",
   volume: "--volume /srv/data:/data:sync",
   env: "--env MODE=production",
+  label: "--label tier=db",
 };
 
 /** tcp:PORT, http:URL (also https:…), or exec:COMMAND ARG… (split at spaces; no shell). */
@@ -51,6 +52,19 @@ export function parseEnvironment(entries: readonly string[]): Record<string, str
     environment[name] = value;
   }
   return environment;
+}
+
+/** NAME=VALUE, each name once. What words may be, the control plane says. */
+export function parseLabels(entries: readonly string[]): Record<string, string> {
+  const labels: Record<string, string> = {};
+  for (const entry of entries) {
+    const [name, value] = splitOnce(entry, "=");
+    if (!/^[A-Za-z0-9._/-]{1,63}$/.test(name) || value === undefined || Object.hasOwn(labels, name)) {
+      throw invalid("label", entry, "NAME=VALUE, each name once");
+    }
+    labels[name] = value;
+  }
+  return labels;
 }
 
 function splitOnce(text: string, at: string): [string, string | undefined] {

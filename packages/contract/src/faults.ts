@@ -205,6 +205,7 @@ export const faults = {
     "Interruptions cannot be announced here",
     "Configure `drill.injector`; the local cloud does by itself.",
   ),
+  POLICY_NOT_FOUND: row(Code.NotFound, "No such policy", "`aether policy ls` lists them."),
   DRILL_SCHEDULE_NOT_FOUND: row(Code.NotFound, "No such schedule", "`aether drill schedules` lists them."),
   DRILL_SCHEDULE_EXISTS: row(Code.AlreadyExists, "A schedule has this name", "Choose another name, or delete the old one."),
   DECISION_NOT_FOUND: row(Code.NotFound, "No such decision", "`aether decisions` lists them."),

@@ -72,6 +72,7 @@ import { openRetentionRules } from "./ops/retention-rules.ts";
 import { createOps } from "./ops/service.ts";
 import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
+import { createPolicies } from "./policy/service.ts";
 import { createPrices } from "./prices/prices.ts";
 import { createReflex } from "./reflex/reflex.ts";
 import { createAssessments } from "./risk/assessments.ts";
@@ -339,6 +340,7 @@ async function assemble(
     { routes: signalRoutes({ db, intake: signals, gateway, nowMs }) },
     migrations,
     guards,
+    createPolicies({ db, events, nowMs }),
     certificates,
     createProbes({ db, sessions: gateway, nowMs, log, everyMs: config.certificates.probeEveryMs }),
     createRpo({ db, events, sessions: gateway, wake: snapshots.wake, nowMs, log }),

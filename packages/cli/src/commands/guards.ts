@@ -3,21 +3,6 @@ import type { Guards } from "@aether/contract/gen/aether/v2/guard_pb";
 import type { Command } from "commander";
 import { action, withCommon } from "../options.ts";
 
-interface Window {
-  readonly days: string[];
-  readonly from: string;
-  readonly to: string;
-}
-
-const wanted = "a window is such as fri,sat@22:00-04:00 or 22:00-04:00 (UTC)";
-
-/** "fri,sat@22:00-04:00" or "22:00-04:00"; undefined when it is neither. */
-function parseWindow(text: string): Window | undefined {
-  const match = /^(?:([a-z,]+)@)?(\d\d:\d\d)-(\d\d:\d\d)$/.exec(text);
-  if (match?.[2] === undefined || match[3] === undefined) return undefined;
-  return { days: match[1]?.split(",") ?? [], from: match[2], to: match[3] };
-}
-
 export function registerGuards(program: Command): void {
   const guards = withCommon(program.command("guards"))
     .description("guard rails of moves: the kill switch, maintenance windows, who rests, which pairs of nodes are not used")
@@ -70,14 +55,10 @@ export function registerGuards(program: Command): void {
     .action(
       action(async (context, texts: string[], options: { none?: boolean }) => {
         const { fault } = await import("@aether/contract");
+        const { parseWindow, wantedWindow } = await import("../window-flag.ts");
         if (texts.length === 0 && options.none !== true)
-          throw fault("INVALID_ARGUMENT", "give at least one window, or --none", { field: "window", hint: wanted });
-        const windows = texts.map((text) => {
-          const window = parseWindow(text);
-          if (window === undefined)
-            throw fault("INVALID_ARGUMENT", `${JSON.stringify(text.slice(0, 60))} is no window`, { field: "window", hint: wanted });
-          return window;
-        });
+          throw fault("INVALID_ARGUMENT", "give at least one window, or --none", { field: "window", hint: wantedWindow });
+        const windows = texts.map(parseWindow);
         await say(
           context,
           (client, call) => client.setMaintenanceWindows({ windows }, call),

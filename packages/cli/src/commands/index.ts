@@ -23,6 +23,7 @@ import { registerMigrate } from "./migrate.ts";
 import { registerMigrations } from "./migrations.ts";
 import { registerNodes } from "./nodes.ts";
 import { registerPlan } from "./plan.ts";
+import { registerPolicy } from "./policy/index.ts";
 import { registerPreflight } from "./preflight.ts";
 import { registerPrices } from "./prices.ts";
 import { registerPs } from "./ps.ts";
@@ -80,6 +81,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerDecisions(program);
   registerPlan(program);
   registerGuards(program);
+  registerPolicy(program);
   registerEvents(program);
   registerAudit(program);
   registerPrices(program);

@@ -1,6 +1,6 @@
 // aether run NAME [options] -- COMMAND [ARG…]
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { action, byteSize, collect, durationMs, wholeNumber, withCommon } from "../options.ts";
+import { type Command, Option } from "commander";
+import { action, byteSize, collect, durationMs, durationSeconds, wholeNumber, withCommon } from "../options.ts";
 
 interface RunFlags {
   readonly rootfs: string;
@@ -13,18 +13,12 @@ interface RunFlags {
   readonly user?: string;
   readonly rpo?: number;
   readonly node?: string;
-  readonly priority: number;
+  readonly label: readonly string[];
+  readonly priority?: number;
   readonly maxFreeze?: number;
   readonly maxTimeToSafe?: number;
   readonly minCpu: number;
-  readonly onNodeLost: "hold" | "restore";
-}
-
-/** 90s, 5m or 2h, in seconds. */
-function rpo(text: string): number {
-  const match = /^(\d{1,6})(s|m|h)$/.exec(text);
-  if (match === null) throw new InvalidArgumentError("It must be a duration such as 60s, 5m or 2h.");
-  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h"];
+  readonly onNodeLost?: "hold" | "restore";
 }
 
 export function registerRun(program: Command): void {
@@ -39,9 +33,22 @@ export function registerRun(program: Command): void {
     .addOption(new Option("--env <variable>", "NAME=VALUE; may be repeated").argParser(collect).default([], "none"))
     .option("--workdir <dir>", "working directory inside; by default the image's, else /")
     .option("--user <user>", "USER or USER:GROUP, names or numbers; by default the image's, else root")
-    .option("--rpo <duration>", "make a snapshot this often, e.g. 60s: a node that dies without notice costs at most that much work", rpo)
+    .option(
+      "--rpo <duration>",
+      "make a snapshot this often, e.g. 60s: a node that dies without notice costs at most that much work",
+      durationSeconds,
+    )
     .option("--node <node>", "where to start it; by default where there is room")
-    .option("--priority <number>", "0 to 100; higher ones leave a node first when there is not time for all", wholeNumber(0, 100), 0)
+    .option(
+      "--priority <number>",
+      "0 to 100; higher ones leave a node first when there is not time for all; by default as its policies say, else 0",
+      wholeNumber(0, 100),
+    )
+    .addOption(
+      new Option("--label <label>", "NAME=VALUE, by which policies choose it (aether policy --help); may be repeated")
+        .argParser(collect)
+        .default([], "none"),
+    )
     .option("--max-freeze <duration>", "objective: its clients may wait so long, e.g. 500ms", durationMs)
     .option("--max-time-to-safe <duration>", "objective: from a notice to safe, e.g. 30s", durationMs)
     .option(
@@ -53,10 +60,8 @@ export function registerRun(program: Command): void {
     .addOption(
       new Option(
         "--on-node-lost <policy>",
-        "when its node dies with it: hold (a person decides), or restore (its newest snapshot, elsewhere)",
-      )
-        .choices(["hold", "restore"])
-        .default("hold"),
+        "when its node dies with it: hold (a person decides), or restore (its newest snapshot, elsewhere); by default as its policies say, else hold",
+      ).choices(["hold", "restore"]),
     )
     .addHelpText(
       "after",
@@ -65,12 +70,13 @@ Examples:
   $ aether run db --health tcp:6379 -- redis-server --bind 0.0.0.0 --protected-mode no
   $ aether run web --rootfs /srv/web --address 10.77.1.20 --env MODE=prod --memory 512M -- /app/server --port 80
   $ aether run cache --rootfs oci:/srv/images/redis        # the image's own command, user, directory and environment
-  $ aether run pg --rpo 60s --volume /srv/pg:/data:sync --health exec:"pg_isready" -- postgres -D /data`,
+  $ aether run pg --rpo 60s --volume /srv/pg:/data:sync --health exec:"pg_isready" -- postgres -D /data
+  $ aether run api --label tier=web -- /srv/api            # what its policies say counts where no flag is given`,
     )
     .action(
       action(async ({ core, output, signal }, name: string, argv: string[], flags: RunFlags) => {
         const { parseIpv4, parseLabel } = await import("@aether/contract");
-        const { parseEnvironment, parseHealth, parseVolume } = await import("../workload-flags.ts");
+        const { parseEnvironment, parseHealth, parseLabels, parseVolume } = await import("../workload-flags.ts");
         if (argv.length === 0 && !flags.rootfs.startsWith("oci:")) {
           const { fault } = await import("@aether/contract");
           throw fault("INVALID_ARGUMENT", "there is no command to run", {
@@ -91,12 +97,15 @@ Examples:
           workingDirectory: flags.workdir ?? "",
           user: flags.user ?? "",
           rpoSeconds: flags.rpo ?? 0,
+          labels: parseLabels(flags.label),
           evacuation: {
-            priority: flags.priority,
+            priority: flags.priority ?? 0,
             maxFreezeMs: flags.maxFreeze ?? 0,
             maxTimeToSafeMs: flags.maxTimeToSafe ?? 0,
             minCpuPercent: flags.minCpu,
-            onNodeLost: flags.onNodeLost === "restore" ? OnNodeLost.RESTORE : OnNodeLost.HOLD,
+            onNodeLost: { hold: OnNodeLost.HOLD, restore: OnNodeLost.RESTORE, unsaid: OnNodeLost.UNSPECIFIED }[
+              flags.onNodeLost ?? "unsaid"
+            ],
           },
         };
         const { toPlain } = await import("../plain.ts");

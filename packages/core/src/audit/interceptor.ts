@@ -42,8 +42,8 @@ const keptFields = ["name", "workload", "id", "nodeId", "targetNodeId", "role", 
 
 function describe(action: string, message: Message): { subject: string; data: { [key: string]: JsonValue } } {
   const facts = new Map<string, JsonValue>();
-  const spec: unknown = Reflect.get(message, "spec");
-  for (const source of [spec, message]) {
+  // The request itself says what it is about, or the one resource in it does.
+  for (const source of [Reflect.get(message, "spec"), Reflect.get(message, "policy"), message] as unknown[]) {
     if (typeof source !== "object" || source === null) continue;
     for (const field of keptFields) {
       const value: unknown = Reflect.get(source, field);

@@ -13,6 +13,7 @@ import { modeFromProto } from "../migration/mode.ts";
 import { explainTarget, type NodeView, noContext, poolOf } from "../migration/plan.ts";
 import { writesOf } from "../migration/rates.ts";
 import { createTargets } from "../migration/targets.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import type { CertificateFacts, Known } from "./certify.ts";
 import { paceOf } from "./estimate.ts";
 import { bandwidthOf, type Measured, relevant, spreadOf } from "./measure.ts";
@@ -47,6 +48,7 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
   const preflights = await readPreflights(db);
   const probed = await readProbes(db, nowMs);
   const dirty = await readDirtyRates(db, nowMs);
+  const inForce = await readPoliciesInForce(db);
   return rows.map((row) => () => {
     const spec = fromColumn(WorkloadSpecSchema, row.spec);
     const usage = fromColumnOrNone(WorkloadUsageSchema, row.usage);
@@ -68,7 +70,10 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
     const bandwidth = bandwidthOf(moves, row.node_id, target?.id ?? "", probed.get(`${row.node_id} ${target?.id}`));
     const forecast = preflight?.report.forecast;
     const mine = relevant(moves, row.name);
-    const mode = chosenMode(preflight?.report, memory.value, source, target);
+    const effective = inForce.of(spec);
+    const { value: wished, source: wishedBy } = effective.mode;
+    const chosen = chosenMode(preflight?.report, memory.value, source, target);
+    const mode = wished === "auto" ? chosen : wished;
     return {
       workload: row.name,
       nodeId: row.node_id,
@@ -91,12 +96,16 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
         (source?.capabilities?.criu?.canaryDumpMs ?? 0) +
         (target?.capabilities?.criu?.canaryRestoreMs ?? source?.capabilities?.criu?.canaryRestoreMs ?? 0),
       mode,
-      modeReason: preflight?.report.modeReason ?? "what its size and its node suggest: no preflight yet",
-      freezeBytes: forecast !== undefined && forecast.freezeBytes > 0n ? Number(forecast.freezeBytes) : undefined,
+      modeReason:
+        wished === "auto"
+          ? (preflight?.report.modeReason ?? "what its size and its node suggest: no preflight yet")
+          : `${wishedBy} says so`,
+      // What was forecast for another mode says nothing of this one.
+      freezeBytes: mode === chosen && forecast !== undefined && forecast.freezeBytes > 0n ? Number(forecast.freezeBytes) : undefined,
       preflight: preflight && { blockers: preflight.report.blockers, warnings: preflight.report.warnings, ageMs: nowMs - preflight.atMs },
       targets,
       isSamePool: source !== undefined && target !== undefined && poolOf(source) !== "" && poolOf(source) === poolOf(target),
-      objective: { freezeMs: spec.evacuation?.maxFreezeMs ?? 0, timeToSafeMs: spec.evacuation?.maxTimeToSafeMs ?? 0 },
+      objective: { freezeMs: effective.maxFreezeMs.value, timeToSafeMs: effective.maxTimeToSafeMs.value },
       windowMs: noticeWindowMs - lateMarginMs,
       pace: paceOf(mine),
       spread: { freeze: spreadOf(mine, "freezeMs"), timeToSafe: spreadOf(mine, "timeToSafeMs") },

@@ -211,6 +211,19 @@ export interface DrillSchedulesTable {
   missed_count: Generated<number>;
 }
 
+export interface PoliciesTable {
+  name: string;
+  version: number;
+  description: string;
+  selector: Json;
+  rank: number;
+  settings: Json;
+  /** At most one version of a name; none once it is deleted. */
+  is_in_force: boolean;
+  changed_at: Date;
+  changed_by: string;
+}
+
 export interface LinkProbesTable {
   source_node_id: string;
   target_node_id: string;
@@ -510,6 +523,7 @@ export interface Database {
   drill_schedules: DrillSchedulesTable;
   pool_shortages: PoolShortagesTable;
   settings: SettingsTable;
+  policies: PoliciesTable;
   link_probes: LinkProbesTable;
   oracle_samples: OracleSamplesTable;
   events: EventsTable;

@@ -9,10 +9,12 @@ import { create } from "@bufbuild/protobuf";
 import type { SignalKindText, WorkloadStateText } from "../db/schema.ts";
 import type { Rest } from "../guard/rails.ts";
 import type { NodeView, ScoreContext } from "../migration/plan.ts";
+import type { Mode } from "../migration/state.ts";
 import { type MoveTimes, note, planWave, type WaveLimits, type WaveMove, type WaveNeed } from "../migration/wave.ts";
+import { type Effective, shutBy } from "../policy/resolve.ts";
 
 /** Of the rules below: grows when one of them changes what it decides. */
-export const ruleVersion = "evacuation/3";
+export const ruleVersion = "evacuation/4";
 
 export interface DecisionPolicy {
   /** What a rebalance recommendation leads to: moves, moves where they pay, or nothing. A notice always leads to moves. */
@@ -32,6 +34,10 @@ export interface WorkloadView {
   readonly state: WorkloadStateText;
   readonly memoryBytes: number;
   readonly priority: number;
+  /** In which a move is asked for; default: auto. */
+  readonly mode?: Mode;
+  /** Of its policies; a move that nothing forces waits for them. */
+  readonly windows?: Effective["windows"];
   readonly needs: WorkloadNeeds | undefined;
   readonly hasSharedVolume: boolean;
   readonly times: MoveTimes;
@@ -113,16 +119,16 @@ export function decide(input: DecisionInput, nowMs: number): Map<string, Decisio
     const workloads = input.workloads.get(signal.nodeId) ?? [];
     const leftMs = signal.kind === "notice" && signal.effectiveAtMs !== undefined ? signal.effectiveAtMs - nowMs : undefined;
     const isSuperseded = taken.has(signal.nodeId) || (!forces(signal) && noticed.has(signal.nodeId));
-    const plan = withoutMoves(input, signal, workloads, leftMs, isSuperseded);
+    const plan = withoutMoves(input, signal, workloads, leftMs, isSuperseded, nowMs);
     if (plan !== undefined) plans.set(signal.id, plan);
     else {
       taken.add(signal.nodeId);
       open.push({ signal, workloads, leftMs });
     }
   }
-  const needs = open.flatMap(({ signal, workloads, leftMs }) => needsOf(input, signal, workloads, leftMs));
+  const needs = open.flatMap(({ signal, workloads, leftMs }) => needsOf(input, signal, workloads, leftMs, nowMs));
   const wave = new Map(planWave(needs, input.nodes, input.context, input.rails.limits).map((move) => [move.need.name, move]));
-  for (const { signal, workloads, leftMs } of open) plans.set(signal.id, withMoves(input, signal, workloads, leftMs, wave));
+  for (const { signal, workloads, leftMs } of open) plans.set(signal.id, withMoves(input, signal, workloads, leftMs, wave, nowMs));
   return plans;
 }
 
@@ -133,6 +139,7 @@ function withoutMoves(
   workloads: readonly WorkloadView[],
   leftMs: number | undefined,
   isSuperseded: boolean,
+  nowMs: number,
 ): DecisionPlan | undefined {
   const { rails, policy } = input;
   const { nodeId } = signal;
@@ -203,7 +210,18 @@ function withoutMoves(
       ["move now: aether migrate NAME", "a notice is answered whatever the window"],
     );
   }
-  const awake = workloads.filter((each) => !rails.resting.has(each.name));
+  const shut = workloads.map((each) => shutBy(each.windows ?? [], nowMs));
+  if (shut.every((policy) => policy !== undefined)) {
+    return hold(
+      signal.kind === "risk" ? "risk-outside-window" : "rebalance-outside-window",
+      `no window of the policies of what runs on ${nodeId} is open, and nothing is forced`,
+      "outside of the windows of its policies",
+      workloads.map((each, i) => note("window", each.name, "refused", `no window of ${shut[i]} is open`)),
+      ["move now: aether migrate NAME", "a notice is answered whatever the window"],
+    );
+  }
+  const free = workloads.filter((_, i) => shut[i] === undefined);
+  const awake = free.filter((each) => !rails.resting.has(each.name));
   if (awake.length > 0) {
     const weighed = weighedOf(input, signal, awake);
     if (weighed.length < awake.length || weighed.some(({ action }) => action === "migrate")) return undefined;
@@ -217,7 +235,7 @@ function withoutMoves(
     );
     return { ...plan, ...scoreOf(weighed) };
   }
-  const guards = workloads.map((each) => note("resting", each.name, "refused", rails.resting.get(each.name)?.reason ?? ""));
+  const guards = free.map((each) => note("resting", each.name, "refused", rails.resting.get(each.name)?.reason ?? ""));
   return hold(
     signal.kind === "risk" ? "risk-resting" : "rebalance-resting",
     "everything there moved, or failed to, a short time ago",
@@ -242,10 +260,17 @@ function scoreOf(weighed: readonly MoveDecision[]): { score?: number; threshold?
   return scores.length === 0 || threshold === undefined ? {} : { score: Math.max(...scores), threshold };
 }
 
-function needsOf(input: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[], leftMs: number | undefined): WaveNeed[] {
+function needsOf(
+  input: DecisionInput,
+  signal: SignalView,
+  workloads: readonly WorkloadView[],
+  leftMs: number | undefined,
+  nowMs: number,
+): WaveNeed[] {
   const isForced = signal.kind === "notice";
   return workloads
     .filter((each) => each.migration === undefined && each.state === "running" && (isForced || !input.rails.resting.has(each.name)))
+    .filter((each) => isForced || shutBy(each.windows ?? [], nowMs) === undefined)
     .filter((each) => weighedOf(input, signal, [each])[0]?.action !== "stay")
     .map(({ name, memoryBytes, priority, needs, hasSharedVolume, times }) => ({
       name,
@@ -269,9 +294,12 @@ function withMoves(
   workloads: readonly WorkloadView[],
   leftMs: number | undefined,
   wave: ReadonlyMap<string, WaveMove>,
+  nowMs: number,
 ): DecisionPlan {
   const isNotice = signal.kind === "notice";
-  const moves = [...workloads].sort((a, b) => (a.name < b.name ? -1 : 1)).map((each) => moveOf(input, signal, each, wave.get(each.name)));
+  const moves = [...workloads]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((each) => moveOf(input, signal, each, wave.get(each.name), nowMs));
   const moved = moves.filter((move) => move.refusal === "");
   const kept = moves.filter((move) => move.action === "snapshot");
   const guards = [...moves.flatMap((move) => move.guards), ...overriddenRest(input, workloads, isNotice)];
@@ -318,7 +346,7 @@ function ruleOf({ kind }: SignalView, what: "move" | "no-target"): Rule {
   return what === "move" ? "rebalance-early-move" : "rebalance-no-target";
 }
 
-function moveOf(input: DecisionInput, signal: SignalView, each: WorkloadView, planned: WaveMove | undefined): DecisionMove {
+function moveOf(input: DecisionInput, signal: SignalView, each: WorkloadView, planned: WaveMove | undefined, nowMs: number): DecisionMove {
   const isNotice = forces(signal);
   const base = { workload: each.name, priority: each.priority };
   if (each.migration !== undefined)
@@ -335,6 +363,14 @@ function moveOf(input: DecisionInput, signal: SignalView, each: WorkloadView, pl
       refusal: `it rests: ${rest.reason}`,
       action: "stay",
       guards: [note("resting", each.name, "refused", rest.reason)],
+    });
+  const shut = isNotice ? undefined : shutBy(each.windows ?? [], nowMs);
+  if (planned === undefined && shut !== undefined)
+    return create(DecisionMoveSchema, {
+      ...base,
+      refusal: `outside of the windows of ${shut}`,
+      action: "stay",
+      guards: [note("window", each.name, "refused", `no window of ${shut} is open`)],
     });
   const [weighed] = weighedOf(input, signal, [each]);
   if (planned === undefined && weighed?.action === "stay" && each.state === "running")

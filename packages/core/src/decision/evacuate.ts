@@ -10,6 +10,7 @@ import type { AgentSessions } from "../fleet/sessions.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { readGuards } from "../guard/store.ts";
 import { startMigration } from "../migration/start.ts";
+import type { Mode } from "../migration/state.ts";
 import { freezeMarginMs, lateMs, type MoveTimes } from "../migration/wave.ts";
 import { readPlaced } from "./view.ts";
 
@@ -66,6 +67,7 @@ export async function evacuateAgain(parts: EvacuateParts): Promise<string[]> {
       const again = {
         workload: each.name,
         times: each.times,
+        mode: each.mode ?? "auto",
         decisionId: decision.id,
         traceId: decision.trace_id,
         goneAtMs: node.interruption_at.getTime(),
@@ -80,32 +82,40 @@ export async function evacuateAgain(parts: EvacuateParts): Promise<string[]> {
 interface Again {
   readonly workload: string;
   readonly times: MoveTimes;
+  readonly mode: Mode;
   readonly decisionId: string;
   readonly traceId: string;
   readonly goneAtMs: number;
 }
 
-async function tryAgain(parts: EvacuateParts, { workload, times, decisionId, traceId, goneAtMs }: Again): Promise<string | undefined> {
+async function tryAgain(
+  parts: EvacuateParts,
+  { workload, times, mode, decisionId, traceId, goneAtMs }: Again,
+): Promise<string | undefined> {
   const { db, events, nowMs, log } = parts;
   // Less than this is not enough even when all goes well; a first guess of the time may be three times too long, so a third of it is enough to try.
   if (goneAtMs - nowMs() < lateMs + times.timeToSafeMs / 3) return undefined;
   const cause = `decision/${decisionId}`;
   const before = await db
     .selectFrom("migrations")
-    .select(["error", "ended_at", "drill_id"])
+    .select(["error", "ended_at", "drill_id", "requested_mode"])
     .where("workload", "=", workload)
     .where("cause", "=", cause)
     .orderBy("id", "desc")
     .execute();
   const last = before[0];
-  if (before.length >= attemptsEach || finalCodes.has(errorColumn.parse(last?.error ?? null)?.code ?? "")) return undefined;
+  const code = errorColumn.parse(last?.error ?? null)?.code ?? "";
+  // A mode that a policy wishes for must not cost the workload: where it cannot be had, any other will do.
+  const isModeRefused = code === "PREFLIGHT_REFUSED" && last !== undefined && last.requested_mode !== "auto";
+  if (before.length >= attemptsEach || (finalCodes.has(code) && !isModeRefused)) return undefined;
   if (last?.ended_at && nowMs() - last.ended_at.getTime() < Math.min(pauseMs * before.length, (goneAtMs - nowMs()) / 10)) return undefined;
   try {
     const drillId = last?.drill_id;
     const id = await startMigration(parts, {
       workload,
       targetNodeId: undefined,
-      mode: "auto",
+      // Of a wish that was tried once already nothing is known but that it failed.
+      mode: last === undefined ? mode : "auto",
       cause,
       traceId,
       deadlineAtMs: goneAtMs - freezeMarginMs(times.freezeMs),

@@ -212,7 +212,7 @@ function begin(
           workload: move.workload,
           sourceNodeId: signal.node_id,
           targetNodeId: move.targetNodeId,
-          requestedMode: "auto",
+          requestedMode: from.mode ?? "auto",
           epochBefore,
           cause: `decision/${about.decisionId}`,
           traceId: signal.trace_id,

@@ -10,6 +10,7 @@ import { readGuards, readPastMoves, toWindow } from "../guard/store.ts";
 import { memoryOf, readNodeViews } from "../migration/fleet-view.ts";
 import { poolsUnderSignal, type ScoreContext } from "../migration/plan.ts";
 import type { MoveTimes } from "../migration/wave.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import type { DecisionInput, RailsView, WorkloadView } from "./decide.ts";
 
 /** A node that was left within this time is gone back to only as a last resort. */
@@ -26,6 +27,7 @@ export async function readPlaced(db: Kysely<Database>, nodeIds: readonly string[
   const byNode = new Map<string, WorkloadView[]>(nodeIds.map((id) => [id, []]));
   const epochs = new Map<string, number>();
   if (nodeIds.length === 0) return { byNode, epochs };
+  const inForce = await readPoliciesInForce(db);
   const rows = await db
     .selectFrom("placements")
     .innerJoin("workloads", "workloads.name", "placements.workload")
@@ -50,13 +52,16 @@ export async function readPlaced(db: Kysely<Database>, nodeIds: readonly string[
     .execute();
   for (const row of rows) {
     const spec = fromColumn(WorkloadSpecSchema, row.spec);
+    const { priority, mode, windows } = inForce.of(spec);
     const memoryBytes = memoryOf(row.spec, row.usage);
     epochs.set(row.name, Number(row.epoch));
     byNode.get(row.node_id)?.push({
       name: row.name,
       state: row.state,
       memoryBytes,
-      priority: spec.evacuation?.priority ?? 0,
+      priority: priority.value,
+      mode: mode.value,
+      windows,
       needs: fromColumnOrNone(WorkloadPreflightSchema, row.preflight)?.needs,
       hasSharedVolume: spec.volumes.some(({ mode }) => mode === VolumeMode.SHARED),
       times: timesOf(row.predicted, memoryBytes),

@@ -2,12 +2,13 @@
 // over brings a workload back from a snapshot while its old copy may still run.
 import { fault } from "@aether/contract";
 import { type DeadNodeWorkload, DeadNodeWorkloadSchema } from "@aether/contract/gen/aether/v2/node_pb";
-import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
-import { fromColumn, stamp } from "../db/proto.ts";
+import { stamp } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import { requireNode } from "./node-store.ts";
 
 export interface Word {
@@ -60,9 +61,10 @@ export async function fatesOf(db: Kysely<Database>, nodeId: string): Promise<Dea
   const newest = new Map(
     (names.length === 0 ? [] : await newestSnapshots(db, names)).map((snapshot) => [snapshot.workload, snapshot] as const),
   );
+  const inForce = await readPoliciesInForce(db);
   return rows.map(({ name, spec, state, migration_id }) => {
     const snapshot = newest.get(name);
-    const policy = fromColumn(WorkloadSpecSchema, spec).evacuation?.onNodeLost;
+    const policy = inForce.ofColumn(spec).onNodeLost.value;
     const say = (outcome: string, isRestored = false) =>
       create(DeadNodeWorkloadSchema, {
         name,

@@ -1,5 +1,4 @@
 // GuardService: the rails as they stand, the kill switch, the maintenance windows.
-import { fault } from "@aether/contract";
 import { GuardService, type Guards, GuardsSchema, MaintenanceWindowSchema } from "@aether/contract/gen/aether/v2/guard_pb";
 import { create, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -9,8 +8,8 @@ import type { RowChange } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import { callerOf } from "../http/caller.ts";
 import type { Part } from "../part.ts";
-import { isDayName, isInWindow, openCircuits, type RailLimits, resting } from "./rails.ts";
-import { minuteOf, readGuards, readPastMoves, toWindow } from "./store.ts";
+import { isInWindow, openCircuits, type RailLimits, resting } from "./rails.ts";
+import { readGuards, readPastMoves, requireWindows, toWindow } from "./store.ts";
 
 export interface GuardsOptions {
   readonly db: Db;
@@ -73,21 +72,7 @@ export function createGuards({ db, events, limits, nowMs }: GuardsOptions): Part
         },
         async setMaintenanceWindows({ windows }, context) {
           const { actor, traceId } = callerOf(context);
-          if (windows.length > 50) throw fault("INVALID_ARGUMENT", "windows are at most 50", { field: "windows" });
-          for (const [i, window] of windows.entries()) {
-            const bad = window.days.findIndex((day) => !isDayName(day));
-            if (bad >= 0)
-              throw fault(
-                "INVALID_ARGUMENT",
-                `days are mon, tue, wed, thu, fri, sat, sun, not ${JSON.stringify(window.days[bad]?.slice(0, 20))}`,
-                { field: `windows[${i}].days[${bad}]` },
-              );
-            for (const end of ["from", "to"] as const)
-              if (minuteOf(window[end]) === undefined)
-                throw fault("INVALID_ARGUMENT", `${end} is a time such as 22:00, not ${JSON.stringify(window[end].slice(0, 20))}`, {
-                  field: `windows[${i}].${end}`,
-                });
-          }
+          requireWindows(windows, "windows");
           const column = JSON.stringify(windows.map((window) => toJson(MaintenanceWindowSchema, window)));
           const message =
             windows.length === 0

@@ -1,10 +1,11 @@
 // The kill switch, the windows and the past moves, as rows.
+import { fault } from "@aether/contract";
 import { type MaintenanceWindow, MaintenanceWindowSchema } from "@aether/contract/gen/aether/v2/guard_pb";
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import { z } from "zod";
 import type { Database } from "../db/schema.ts";
-import type { PastMove, Window } from "./rails.ts";
+import { isDayName, type PastMove, type Window } from "./rails.ts";
 
 export interface GuardSettings {
   readonly isPaused: boolean;
@@ -29,8 +30,25 @@ export async function readGuards(db: Kysely<Database>): Promise<GuardSettings> {
   };
 }
 
+/** Throws INVALID_ARGUMENT, naming the field. */
+export function requireWindows(windows: readonly MaintenanceWindow[], field: string): void {
+  if (windows.length > 50) throw fault("INVALID_ARGUMENT", `${field} are at most 50`, { field });
+  for (const [i, window] of windows.entries()) {
+    const bad = window.days.findIndex((day) => !isDayName(day));
+    if (bad >= 0) {
+      const said = JSON.stringify(window.days[bad]?.slice(0, 20));
+      throw fault("INVALID_ARGUMENT", `days are mon, tue, wed, thu, fri, sat, sun, not ${said}`, { field: `${field}[${i}].days[${bad}]` });
+    }
+    for (const end of ["from", "to"] as const)
+      if (minuteOf(window[end]) === undefined)
+        throw fault("INVALID_ARGUMENT", `${end} is a time such as 22:00, not ${JSON.stringify(window[end].slice(0, 20))}`, {
+          field: `${field}[${i}].${end}`,
+        });
+  }
+}
+
 /** "22:00" as minutes of the day; undefined where it is not a time. */
-export function minuteOf(text: string): number | undefined {
+function minuteOf(text: string): number | undefined {
   const match = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(text);
   return match === null ? undefined : Number(match[1]) * 60 + Number(match[2]);
 }

@@ -54,6 +54,7 @@ const tables: readonly TablePart[] = [
   { table: "drill_schedules", what: "schedules of drills", order: "name", rows: 500 },
   { table: "assessments", what: "the newest assessments of risk", order: "subject", rows: 5_000 },
   { table: "fetches", what: "the health of price and status feeds", order: "name", rows: 1_000 },
+  { table: "policies", what: "policies, all versions", order: "name, version desc", rows: 1_000 },
   { table: "guards", what: "guard rails", order: "id", rows: 10 },
   { table: "settings", what: "what was changed while it runs", order: "name", rows: 100 },
   { table: "events", what: "events, the newest", order: "sequence desc", rows: 20_000 },

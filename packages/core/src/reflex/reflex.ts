@@ -15,6 +15,7 @@ import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import type { SnapshotKeys } from "../snapshot/keys.ts";
 
 export interface ReflexOptions {
@@ -64,11 +65,15 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
       .selectFrom("placements")
       .innerJoin("workloads", "workloads.name", "placements.workload")
       .select(["workloads.name", "placements.node_id", "placements.epoch"])
-      .select(sql<number>`coalesce((workloads.spec->'evacuation'->>'priority')::integer, 0)`.as("priority"))
+      .select([
+        sql<number>`coalesce((workloads.spec->'evacuation'->>'priority')::integer, 0)`.as("priority"),
+        sql<Record<string, string>>`coalesce(workloads.spec->'labels', '{}')`.as("labels"),
+      ])
       .where("placements.is_active", "=", true)
       .where("workloads.state", "in", ["running", "migrating"])
       .orderBy("workloads.name")
       .execute();
+    const inForce = await readPoliciesInForce(db);
     const known = new Map((await db.selectFrom("reflex_plans").selectAll().execute()).map((row) => [row.node_id, row]));
     const connected = new Set(nodeIds);
     const byNode = new Map<string, typeof placed>();
@@ -78,6 +83,8 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
       own.push(row);
       byNode.set(row.node_id, own);
     }
+    const priorityOf = ({ labels, priority }: (typeof placed)[number]) =>
+      inForce.of({ labels, rpoSeconds: 0, evacuation: { priority } }).priority.value;
     const due: NewPlan[] = [];
     for (const nodeId of nodeIds) {
       const before = known.get(nodeId);
@@ -86,7 +93,7 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
         const epoch = Number(row.epoch);
         const same = had.find((step) => step.workload === row.name && step.epoch === epoch);
         // The name stays as long as the placement does: whichever plan the agent acts by, core knows it.
-        return { workload: row.name, epoch, snapshotId: same?.snapshotId ?? newId("snap", nowMs()), priority: row.priority };
+        return { workload: row.name, epoch, snapshotId: same?.snapshotId ?? newId("snap", nowMs()), priority: priorityOf(row) };
       });
       const isSame = JSON.stringify(had) === JSON.stringify(now);
       const isOld = before === undefined || nowMs() - before.sent_at.getTime() > validForMs / 2;

@@ -1,11 +1,12 @@
 // A revival found its snapshot damaged: the next newest one is taken, until one is whole. Driven by the rows alone, so that a kill of the control plane in
 // between changes nothing but time. A snapshot that a person chose to restore is not replaced by another: what is older is for them to decide.
 import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
-import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
 import type { Db } from "../db/database.ts";
-import { fromColumn, toColumn } from "../db/proto.ts";
+import { toColumn } from "../db/proto.ts";
 import type { Events } from "../events/events.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import { placeNext } from "../workload/store.ts";
 
 /** Placements by a revival are caused by this and the snapshot's id. */
@@ -28,9 +29,11 @@ export async function fallBack(db: Db, events: Events): Promise<string[]> {
     .orderBy("workloads.name")
     .execute();
   const again: string[] = [];
+  if (rows.length === 0) return again;
+  const inForce = await readPoliciesInForce(db);
   for (const row of rows) {
     const { name, snapshot_id: snapshotId } = row;
-    if (snapshotId === null || fromColumn(WorkloadSpecSchema, row.spec).evacuation?.onNodeLost !== OnNodeLost.RESTORE) continue;
+    if (snapshotId === null || inForce.ofColumn(row.spec).onNodeLost.value !== OnNodeLost.RESTORE) continue;
     const isPlaced = await db.transaction().execute(async (tx) => {
       const error = toColumn(
         ErrorDetailSchema,

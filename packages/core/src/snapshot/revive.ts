@@ -12,6 +12,7 @@ import { isDead } from "../fleet/declare-dead.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import { readReflexSteps, recordReflex } from "../reflex/reflex.ts";
 import type { Converge } from "../workload/converge.ts";
 import type { Offers } from "../workload/offers.ts";
@@ -28,6 +29,15 @@ export interface ReviveOptions {
   readonly log: Logger;
   /** Default 5000. */
   readonly sweepMs?: number;
+}
+
+interface Lost {
+  readonly name: string;
+  readonly nodeId: string;
+  readonly epoch: number;
+  readonly why: string;
+  /** Its spec or a policy. */
+  readonly restoreSaidBy: string;
 }
 
 const verifyDeadlineMs = 120_000;
@@ -51,14 +61,17 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       .orderBy("workloads.name")
       .execute();
     const revived: string[] = [];
+    const inForce = await readPoliciesInForce(db);
     for (const row of rows) {
       const spec = fromColumn(WorkloadSpecSchema, row.spec);
-      if (!isDead(row, nowMs()) || spec.evacuation?.onNodeLost !== OnNodeLost.RESTORE || sessions.isConnected(row.node_id)) continue;
+      const { onNodeLost } = inForce.of(spec);
+      if (!isDead(row, nowMs()) || onNodeLost.value !== OnNodeLost.RESTORE || sessions.isConnected(row.node_id)) continue;
       const lost = {
         name: row.name,
         nodeId: row.node_id,
         epoch: Number(row.epoch),
         memoryLimitBytes: Number(spec.memoryLimitBytes),
+        restoreSaidBy: onNodeLost.source,
         why:
           row.declared_dead_at === null
             ? `was announced to go at ${row.interruption_at?.toISOString()} and is not heard since`
@@ -71,7 +84,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
     return revived;
   }
 
-  async function revive(lost: { name: string; nodeId: string; epoch: number; memoryLimitBytes: number; why: string }): Promise<boolean> {
+  async function revive(lost: Lost & { readonly memoryLimitBytes: number }): Promise<boolean> {
     await lookForReflex(lost.name, lost.nodeId, lost.epoch);
     const snapshot = await db
       .selectFrom("snapshots")
@@ -116,11 +129,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       await recordReflex({ db, events, nowMs }, nodeId, step, { outcome: CommandOutcome.OK, facts: { case: undefined } });
   }
 
-  async function place(
-    lost: { name: string; nodeId: string; epoch: number; why: string },
-    snapshot: Row<"snapshots">,
-    target: string,
-  ): Promise<boolean> {
+  async function place(lost: Lost, snapshot: Row<"snapshots">, target: string): Promise<boolean> {
     return db.transaction().execute(async (tx) => {
       const taken = await tx
         .updateTable("workloads")
@@ -150,7 +159,7 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
           reason,
           inputs: JSON.stringify([
             { name: "node", value: lost.why },
-            { name: "policy of the workload", value: "restore when its node is lost" },
+            { name: "policy of the workload", value: `restore when its node is lost (${lost.restoreSaidBy})` },
             { name: "newest snapshot", value: `${snapshot.id}, ${ageSeconds} s old` },
           ]),
           alternatives: JSON.stringify(["wait for the node: it is gone", `an older snapshot: aether snapshots ${lost.name}`]),

@@ -1,14 +1,13 @@
 // A workload that names a recovery point objective has a snapshot at least that often: the row of the next one is written when the last is older, and
 // whoever carries out snapshots is woken. A failed one is not tried again before the objective has passed once more: it must not become a storm.
-import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Logger, sleep } from "@aether/kit";
 import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
-import { fromColumn } from "../db/proto.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 
 export interface RpoOptions {
   readonly db: Db;
@@ -28,7 +27,9 @@ export function createRpo(options: RpoOptions): Part & { stop(): Promise<void> }
   let loop: Promise<void> = Promise.resolve();
 
   async function sweep(): Promise<void> {
-    const rows = await db
+    const inForce = await readPoliciesInForce(db);
+    const isOwnOnly = inForce.policies.every(({ settings }) => settings.rpoSeconds === undefined);
+    let query = db
       .selectFrom("workloads")
       .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
       .leftJoin("snapshots", "snapshots.workload", "workloads.name")
@@ -40,13 +41,12 @@ export function createRpo(options: RpoOptions): Part & { stop(): Promise<void> }
         "placements.epoch",
         fn.max("snapshots.created_at").as("last"),
       ])
-      .where(sql<boolean>`coalesce((workloads.spec->>'rpoSeconds')::bigint, 0) > 0`)
       .where("workloads.state", "=", "running")
       .where("workloads.migration_id", "is", null)
-      .groupBy(["workloads.name", "workloads.spec", "workloads.started_at", "placements.node_id", "placements.epoch"])
-      .execute();
-    const due = rows.filter((row) => {
-      const rpoMs = fromColumn(WorkloadSpecSchema, row.spec).rpoSeconds * 1000;
+      .groupBy(["workloads.name", "workloads.spec", "workloads.started_at", "placements.node_id", "placements.epoch"]);
+    if (isOwnOnly) query = query.where(sql<boolean>`coalesce((workloads.spec->>'rpoSeconds')::bigint, 0) > 0`);
+    const due = (await query.execute()).filter((row) => {
+      const rpoMs = inForce.ofColumn(row.spec).rpoSeconds.value * 1000;
       return rpoMs > 0 && sessions.isConnected(row.node_id) && nowMs() - (row.last ?? row.started_at ?? new Date(0)).getTime() >= rpoMs;
     });
     for (const { name, spec, node_id, epoch } of due) {
@@ -60,7 +60,7 @@ export function createRpo(options: RpoOptions): Part & { stop(): Promise<void> }
           node_id,
           epoch: Number(epoch),
           cause: "rpo",
-          max_freeze_ms: fromColumn(WorkloadSpecSchema, spec).evacuation?.maxFreezeMs ?? 0,
+          max_freeze_ms: inForce.ofColumn(spec).maxFreezeMs.value,
         };
         await tx.insertInto("snapshots").values(made).execute();
         const message = `a snapshot of ${name} is made: its objective says so`;

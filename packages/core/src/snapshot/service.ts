@@ -22,6 +22,7 @@ import { type Caller, callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import { type Converge, problemOf } from "../workload/converge.ts";
 import type { Offers } from "../workload/offers.ts";
 import { findWorkload, placeNext, refuseWhileMoving, requireWorkload, toWorkload } from "../workload/store.ts";
@@ -112,7 +113,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
       throw fault("WORKLOAD_NOT_RUNNING", `${name} is ${workload.state}`, { field: "workload" });
     }
     if (!sessions.isConnected(nodeId)) throw fault("NODE_NOT_CONNECTED", `${nodeId}, the node of ${name}, has no session`);
-    const budgetMs = anyFreeze ? 0 : (fromColumn(WorkloadSpecSchema, workload.spec).evacuation?.maxFreezeMs ?? 0);
+    const budgetMs = anyFreeze ? 0 : (await readPoliciesInForce(db)).ofColumn(workload.spec).maxFreezeMs.value;
     const row = await db.transaction().execute(async (tx) => {
       const made = await tx
         .insertInto("snapshots")

@@ -32,6 +32,7 @@ export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): Wo
     workingDirectory: parseWorkingDirectory(spec.workingDirectory),
     user: parseUser(spec.user),
     rpoSeconds: parseRpo(spec.rpoSeconds),
+    labels: parseLabels(spec.labels, "spec.labels"),
     ...parseEvacuation(spec.evacuation),
   });
 }
@@ -39,16 +40,34 @@ export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): Wo
 function parseEvacuation(policy: EvacuationPolicy | undefined): { evacuation?: EvacuationPolicy } {
   if (policy === undefined) return {};
   const field = "spec.evacuation";
-  for (const [name, value] of [
-    ["max_freeze_ms", policy.maxFreezeMs],
-    ["max_time_to_safe_ms", policy.maxTimeToSafeMs],
-  ] as const)
-    if (!(value >= 0 && value <= 86_400_000)) throw invalid(`${field}.${name}`, "must be 0 (none) to 86400000");
+  parseObjectiveMs(policy.maxFreezeMs, `${field}.max_freeze_ms`);
+  parseObjectiveMs(policy.maxTimeToSafeMs, `${field}.max_time_to_safe_ms`);
   if (policy.minCpuPercent !== 0 && !(policy.minCpuPercent >= 10 && policy.minCpuPercent <= 10_000))
     throw invalid(`${field}.min_cpu_percent`, "must be 0 (never) or 10 to 10000");
-  if (policy.priority > 100) throw invalid(`${field}.priority`, "must be 0 to 100");
+  parsePriority(policy.priority, `${field}.priority`);
   if (OnNodeLost[policy.onNodeLost] === undefined) throw invalid(`${field}.on_node_lost`, "must be HOLD or RESTORE");
   return { evacuation: policy };
+}
+
+/** 0: none. */
+export function parseObjectiveMs(ms: number, field: string): number {
+  if (ms >= 0 && ms <= 86_400_000) return ms;
+  throw invalid(field, "must be 0 (none) to 86400000");
+}
+
+export function parsePriority(priority: number, field: string): number {
+  if (priority <= 100) return priority;
+  throw invalid(field, "must be 0 to 100");
+}
+
+/** A workload's labels, or those that a policy asks for. */
+export function parseLabels(labels: Readonly<Record<string, string>>, field: string): Record<string, string> {
+  const entries = Object.entries(labels);
+  if (entries.length > 64) throw invalid(field, "has more than 64 labels");
+  for (const word of entries.flat())
+    if (!/^[A-Za-z0-9._/-]{1,63}$/.test(word))
+      throw invalid(field, `are 1 to 63 of a-z, A-Z, 0-9, ".", "_", "-", "/" each, not ${JSON.stringify(word.slice(0, 80))}`);
+  return Object.fromEntries(entries);
 }
 
 export function parseArgv(argv: readonly string[], field: string): string[] {
@@ -78,10 +97,10 @@ function parseUser(user: string): string {
   throw invalid("spec.user", "must be USER or USER:GROUP, names or numbers");
 }
 
-function parseRpo(seconds: number): number {
+export function parseRpo(seconds: number, field = "spec.rpo_seconds"): number {
   // A checkpoint more often than this would be most of what the workload does.
   if (seconds === 0 || (seconds >= 10 && seconds <= 7 * 86_400)) return seconds;
-  throw invalid("spec.rpo_seconds", "must be 0 (none) or 10 s to 7 days");
+  throw invalid(field, "must be 0 (none) or 10 s to 7 days");
 }
 
 function parseMemoryLimit(bytes: bigint): bigint {

@@ -9,12 +9,13 @@ export const copy: StepDefinition = {
   side: "source",
   deadlineMs: 15 * 60_000,
   action: (context) => {
-    const { deadlineAtMs, mode, requestedMode } = context.record;
+    const { deadlineAtMs, mode, requestedMode, cause } = context.record;
     const timeLeft = deadlineAtMs === undefined ? {} : { timeLeft: durationFromMs(Math.max(0, deadlineAtMs - context.nowMs)) };
     const what = {
       peer: peerOf(context),
       mode: modeToProto(mode),
-      isModeRequired: requestedMode === mode,
+      // A person's word; of a policy it is a wish, which must not cost the move.
+      isModeRequired: requestedMode === mode && !cause.startsWith("decision/"),
       minCpuPercent: context.spec.evacuation?.minCpuPercent ?? 0,
     };
     return { case: "copy", value: { ...what, ...timeLeft } };

@@ -58,12 +58,15 @@ export type PolicySettings = Message<"aether.v2.PolicySettings"> & {
   rpoSeconds?: number | undefined;
 
   /**
+   * Of moves that the control plane begins; a person's move is as the person says. Where a notice is in force and it cannot be had, the next try is AUTO.
+   *
    * @generated from field: optional aether.v2.MigrationMode mode = 6;
    */
   mode?: MigrationMode | undefined;
 
   /**
-   * Moves that nothing forces happen only within one of these, of all policies of the workload and of the guards.
+   * Moves that nothing forces happen only while one of these is open. Where several policies of a workload set windows, and the guards, each must have one
+   * open.
    *
    * @generated from field: repeated aether.v2.MaintenanceWindow windows = 7;
    */
