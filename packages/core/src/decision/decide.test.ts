@@ -1,3 +1,4 @@
+import { MaintenanceWindowSchema } from "@aether/contract/gen/aether/v2/guard_pb";
 import { NodeCapabilitiesSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
@@ -56,6 +57,7 @@ const input = (over: Partial<DecisionInput> = {}): DecisionInput => ({
 });
 const on = (...workloads: WorkloadView[]) => new Map([["n1", workloads]]);
 const rebalance = signal({ kind: "rebalance", effectiveAtMs: undefined });
+const dayAfterTomorrow = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"][(new Date(nowMs).getUTCDay() + 2) % 7] ?? "";
 const rest = { workload: "db", untilMs: nowMs + 1, failures: 0, reason: "it moved 5 s ago" };
 
 function decided(given: DecisionInput): DecisionPlan {
@@ -65,6 +67,28 @@ function decided(given: DecisionInput): DecisionPlan {
 }
 
 describe("decide", () => {
+  it("keeps what is outside of its own policies' windows, moves the rest, and lets a notice pass", () => {
+    const windows = [
+      { source: "policy/never@1", value: [create(MaintenanceWindowSchema, { days: [dayAfterTomorrow], from: "10:00", to: "11:00" })] },
+    ];
+    const there = on(workload("a", { windows, memoryBytes: 1 << 20 }), workload("b", { memoryBytes: 1 << 20 }));
+    const plan = decided(input({ signals: [rebalance], workloads: there }));
+    expect(plan.moves.map((move) => [move.workload, move.action, move.refusal])).toEqual([
+      ["a", "stay", "outside of the windows of policy/never@1"],
+      ["b", "move", ""],
+    ]);
+    expect(decided(input({ workloads: there })).moves.map(({ action }) => action)).toEqual(["move", "move"]);
+    const rests = rails({ resting: new Map([["b", rest]]) });
+    const held = decided(input({ signals: [rebalance], workloads: there, rails: rests }));
+    expect([held.rule, ...held.moves.map(({ refusal }) => refusal)]).toEqual([
+      "rebalance-resting",
+      "outside of the windows of policy/never@1",
+      "it rests",
+    ]);
+    const alone = decided(input({ signals: [rebalance], workloads: on(workload("a", { windows })) }));
+    expect(alone).toMatchObject({ action: "hold", rule: "rebalance-outside-window", guards: [{ guard: "window", subject: "a" }] });
+  });
+
   it("moves everything on a notice, and keeps the candidates, the inputs and what else could have been done", () => {
     const plan = decided(input());
     expect(plan).toMatchObject({

@@ -153,12 +153,23 @@ function withoutMoves(
     guards: [],
     alternatives: [],
   });
-  const hold = (rule: Rule, reason: string, why: string, guards: GuardNote[] = [], alternatives: string[] = []): DecisionPlan => ({
+  const hold = (
+    rule: Rule,
+    reason: string,
+    why: string | ((name: string) => string),
+    guards: GuardNote[] = [],
+    alternatives: string[] = [],
+  ): DecisionPlan => ({
     action: "hold",
     rule,
     reason,
     moves: workloads.map((each) =>
-      create(DecisionMoveSchema, { workload: each.name, refusal: why, action: "stay", priority: each.priority }),
+      create(DecisionMoveSchema, {
+        workload: each.name,
+        refusal: typeof why === "string" ? why : why(each.name),
+        action: "stay",
+        priority: each.priority,
+      }),
     ),
     inputs,
     guards,
@@ -210,17 +221,24 @@ function withoutMoves(
       ["move now: aether migrate NAME", "a notice is answered whatever the window"],
     );
   }
-  const shut = workloads.map((each) => shutBy(each.windows ?? [], nowMs));
-  if (shut.every((policy) => policy !== undefined)) {
+  const shut = new Map(
+    workloads.flatMap((each) => {
+      const by = shutBy(each.windows ?? [], nowMs);
+      return by === undefined ? [] : [[each.name, by] as const];
+    }),
+  );
+  const outside = [...shut].map(([name, by]) => note("window", name, "refused", `no window of ${by} is open`));
+  const unlessShut = (why: string) => (name: string) => (shut.has(name) ? outsideOf(shut.get(name)) : why);
+  const free = workloads.filter((each) => !shut.has(each.name));
+  if (free.length === 0) {
     return hold(
       signal.kind === "risk" ? "risk-outside-window" : "rebalance-outside-window",
       `no window of the policies of what runs on ${nodeId} is open, and nothing is forced`,
-      "outside of the windows of its policies",
-      workloads.map((each, i) => note("window", each.name, "refused", `no window of ${shut[i]} is open`)),
+      unlessShut(""),
+      outside,
       ["move now: aether migrate NAME", "a notice is answered whatever the window"],
     );
   }
-  const free = workloads.filter((_, i) => shut[i] === undefined);
   const awake = free.filter((each) => !rails.resting.has(each.name));
   if (awake.length > 0) {
     const weighed = weighedOf(input, signal, awake);
@@ -229,21 +247,23 @@ function withoutMoves(
     const plan = hold(
       signal.kind === "risk" ? "risk-does-not-pay" : "rebalance-does-not-pay",
       `moving what runs on ${nodeId} does not pay: ${first?.reason ?? ""}`,
-      "it does not pay to move",
-      [],
+      unlessShut("it does not pay to move"),
+      outside,
       ["move now: aether migrate NAME", "move on every recommendation: decision.onRebalance: migrate"],
     );
     return { ...plan, ...scoreOf(weighed) };
   }
-  const guards = free.map((each) => note("resting", each.name, "refused", rails.resting.get(each.name)?.reason ?? ""));
+  const resting = free.map((each) => note("resting", each.name, "refused", rails.resting.get(each.name)?.reason ?? ""));
   return hold(
     signal.kind === "risk" ? "risk-resting" : "rebalance-resting",
     "everything there moved, or failed to, a short time ago",
-    "it rests",
-    guards,
+    unlessShut("it rests"),
+    [...outside, ...resting],
     ["move now: aether migrate NAME"],
   );
 }
+
+const outsideOf = (policy: string | undefined) => `outside of the windows of ${policy}`;
 
 /** A notice does not wait for windows, rest or sums. */
 const forces = ({ kind }: SignalView): boolean => kind === "notice";
@@ -368,7 +388,7 @@ function moveOf(input: DecisionInput, signal: SignalView, each: WorkloadView, pl
   if (planned === undefined && shut !== undefined)
     return create(DecisionMoveSchema, {
       ...base,
-      refusal: `outside of the windows of ${shut}`,
+      refusal: outsideOf(shut),
       action: "stay",
       guards: [note("window", each.name, "refused", `no window of ${shut} is open`)],
     });
@@ -427,6 +447,9 @@ function inputsOf(input: DecisionInput, signal: SignalView, workloads: readonly 
     { name: "nodes that are connected, not cordoned and not announced", value: `${fitIn(nodes)} of ${nodes.length}` },
     { name: "moves under way", value: `${rails.limits.busyInAll} of ${rails.limits.movesAtOnce}` },
     { name: "policy on a rebalance recommendation", value: policy.onRebalance },
+    ...workloads.flatMap(({ name, mode = "auto" }) =>
+      mode === "auto" ? [] : [{ name: `mode that a policy of ${name} wishes for`, value: mode }],
+    ),
     ...workloads.flatMap((each) =>
       weighedOf(input, signal, [each]).map(({ reason }) => ({ name: `does a move of ${each.name} pay`, value: reason })),
     ),
