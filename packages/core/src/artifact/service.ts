@@ -119,6 +119,8 @@ export function createArtifacts(options: ArtifactOptions): Artifacts {
           });
         await out.write(first.value.data);
         for (let step = await iterator.next(); !step.done; step = await iterator.next()) await out.write(step.value.data);
+        // A client that is gone ends the messages as one that is done: its file is not whole, and not to be judged (and dropped) as if it were.
+        if (context.signal.aborted) throw fault("CANCELLED", "the client closed the connection before the file was whole");
       } finally {
         await out.close(); // what came is there for the next attempt
       }

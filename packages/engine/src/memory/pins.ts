@@ -9,7 +9,7 @@ const writeOnly = 1;
 /** Why the memory of these processes cannot be copied ahead; undefined where it can. */
 export async function untrackable(pids: readonly number[]): Promise<string | undefined> {
   for (const pid of pids) {
-    // The kernel shows a filter to nobody who is under one, and criu is under ours while it dumps (docs/decisions/answered-questions.md).
+    // The kernel shows a filter to nobody who is under one, and criu is under ours while it dumps (docs/decisions/0015-answered-questions.md).
     if (/^Seccomp:\s*2$/m.test((await readProc(pid, "status")) ?? ""))
       return `process ${pid} has a seccomp filter of its own, which criu cannot read while its questions are answered`;
     // Memory that a device writes without going through the process's page tables leaves no mark that a tracker could see.

@@ -21,7 +21,7 @@ export interface TrainingSettings extends PoolFeatures {
   readonly pseudoSteps: number;
 }
 
-/** The settings of the shipped model; chosen on windows inside the training period only (docs/decisions/risk-spot-policy.md). */
+/** The settings of the shipped model; chosen on windows inside the training period only (docs/decisions/0010-risk-spot-policy.md). */
 export const DEFAULT_TRAINING: TrainingSettings = {
   ageHours: [0.17, 0.5, 1.2, 3, 8],
   shareBounds: [0.15, 0.4, 0.65, 0.88],

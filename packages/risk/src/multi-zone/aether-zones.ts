@@ -13,7 +13,7 @@ import { PlanShelf, UnionPlan } from "./union-plan.ts";
 import { workValue } from "./work-value.ts";
 import { beliefTables, ZoneBelief } from "./zone-belief.ts";
 
-/** One set of constants for all markets; the result hardly depends on any of them (docs/decisions/risk-spot-policy.md). */
+/** One set of constants for all markets; the result hardly depends on any of them (docs/decisions/0010-risk-spot-policy.md). */
 const TUNED = {
   /** A zone is not believed to last longer than this: by then a better one may have come. */
   longestLastingHours: 12,
@@ -24,7 +24,7 @@ const TUNED = {
   /** With no slack left an hour of work is worth more than on-demand: it is what the rest can still be done on spot for. At most so often. */
   mostOnDemandPrices: 5,
   /** On-demand is not bought while the job is so many changeovers ahead of the straight line from start to deadline. */
-  aheadChangeovers: 5,
+  aheadChangeovers: 3,
   /** How much of the time lost by waiting for the zone that holds the checkpoint is counted against a move elsewhere. */
   waitWeight: 0.6,
 } as const;

@@ -132,7 +132,7 @@ describe("an agent of v1", () => {
       headers: bearer,
       body: JSON.stringify({ hello: { facts } }),
     });
-    expect(await hello.json()).toMatchObject({ needsHello: false, config: { heartbeatIntervalMs: 1000 } });
+    expect(await hello.json()).toMatchObject({ needsHello: false, config: { heartbeatIntervalMs: 2000 } });
     const spec = { name: "there", rootfs: "host", argv: ["/bin/true"] };
     const started = core.call("POST", "/api/v2/workloads", { spec, nodeId: "old1" });
     let answer = await call("GET", "/agent/poll?waitSeconds=5", undefined, mine);
