@@ -108,11 +108,13 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     };
     const agent = await connectAgent(core, await enrol(core, "evil"), undefined, [], undefined, facts);
     const made = await core.call("POST", "/api/v2/workloads", {
-      spec: { name: "hostile", argv: ["/bin/echo", hostile], env: { X: hostile } },
+      spec: { name: "hostile", argv: ["/bin/echo", hostile], env: { X: hostile }, labels: { app: "db" } },
       nodeId: "evil",
     });
     expect(made.status, JSON.stringify(made.body)).toBe(200);
     await core.call("POST", "/api/v2/nodes/evil:cordon", { reason: hostile });
+    const policy = await core.call("PUT", "/api/v2/policies/words", { description: hostile, settings: { priority: 7 } });
+    expect(policy.status, JSON.stringify(policy.body)).toBe(200);
     const now = Date.now();
     const report = {
       workload: "hostile",
@@ -137,6 +139,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/events",
       "/audit",
       "/drills",
+      "/policies",
       `/nodes/${encodeURIComponent(hostile)}`,
     ]) {
       await page.goto(path);
@@ -178,6 +181,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/drills?tab=schedules",
       "/risk",
       "/decisions",
+      "/policies",
     ]) {
       await viewer.page.goto(path);
       await viewer.page.getByRole("heading", { level: 1 }).waitFor();
@@ -185,8 +189,24 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       for (const name of await viewer.page.getByRole("main").getByRole("button").allTextContents())
         pressed.add(name.replace(/ ?[↑↓]$/, "").trim());
     }
-    const looks = ["copy", "Hide", "Plan it", "Node", "State", "Pool", "Workloads", "CPU", "Free", "Risk, 1 h", "Price", "Saved", "Seen"];
+    const looks = [
+      "copy",
+      "Hide",
+      "Plan it",
+      "Node",
+      "State",
+      "Pool",
+      "Workloads",
+      "CPU",
+      "Free",
+      "Risk, 1 h",
+      "Price",
+      "Saved",
+      "Seen",
+      "Version 1",
+    ];
     expect([...pressed].filter((name) => !looks.includes(name))).toEqual([]);
+    expect([...pressed]).toContain("Version 1");
     for (const path of ["/settings?tab=retention", "/settings?tab=diagnostics", "/settings?tab=config"]) {
       await viewer.page.goto(path);
       await viewer.page.getByRole("navigation", { name: "Parts of this page" }).waitFor();
@@ -264,6 +284,50 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     expect(complaints).toEqual([]);
   }, 60_000);
 
+  it("sets a policy after saying what it changes for whom, and says at a workload where each setting comes from", async () => {
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.keyboard.press("g");
+    await page.keyboard.press("p");
+    await page.getByRole("button", { name: "New policy" }).click();
+    const dialog = page.getByRole("dialog", { name: "New policy" });
+    await dialog.getByLabel("Name").fill("databases");
+    await dialog.getByLabel("Workloads with these labels").fill("app");
+    await dialog.getByText("labels are written key=value").waitFor();
+    await dialog.getByLabel("Workloads with these labels").fill("app=db");
+    await dialog.getByLabel("Longest freeze, ms").fill("250");
+    await dialog.getByLabel("A snapshot every, seconds").fill("5");
+    await dialog.getByRole("button", { name: "See what would change" }).click();
+    await dialog.getByRole("alert").getByText("10 s to 7 days").waitFor();
+    await dialog.getByLabel("A snapshot every, seconds").fill("");
+    await dialog.getByLabel("Windows, UTC").fill("sat,sun 22:00-04:00");
+    await expectAccessible(page);
+    await dialog.getByRole("button", { name: "See what would change" }).click();
+    await dialog
+      .getByRole("region", { name: "What would change" })
+      .getByText(/^hostile longest freeze: .* → 250 ms$/)
+      .waitFor();
+    await expectAccessible(page);
+    await page.setViewportSize({ width: 375, height: 800 });
+    expect(await page.evaluate(tooWide)).toBe("");
+    await dialog.getByRole("button", { name: "Set it" }).click();
+    const panel = page.getByRole("region", { name: "databases" });
+    for (const text of ["app=db", "freeze at most 250 ms", "moves sat, sun 22:00 to 04:00 UTC", "hostile", /by .*ada/])
+      await panel.getByText(text).waitFor();
+    expect(await page.evaluate(tooWide)).toBe("");
+    await panel.getByRole("button", { name: "Version 1" }).click();
+    await page.getByRole("dialog", { name: "Versions of databases" }).getByText("freeze at most 250 ms").waitFor();
+    await page.keyboard.press("Escape");
+
+    await page.goto("/workloads/hostile");
+    const inForce = page.getByRole("region", { name: "Settings in force" }).first();
+    await inForce.getByRole("row", { name: /^longest freeze .*250 ms policy\/databases@1$/ }).waitFor();
+    // Nobody reloads: what is deleted meanwhile is told.
+    await core.call("DELETE", "/api/v2/policies/databases");
+    await inForce.getByRole("row", { name: /^longest freeze .* default$/ }).waitFor();
+    expect(complaints.filter((text) => !/400/.test(text))).toEqual([]);
+  }, 60_000);
+
   it("asks for nothing while nothing happens: the stream says when something did", async () => {
     const { page } = await open();
     await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
@@ -306,7 +370,15 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/events",
       "/audit",
     ];
-    for (const path of [...paths, "/savings", "/settings", "/settings?tab=accounts", "/settings?tab=tokens", "/drills?tab=schedules"]) {
+    for (const path of [
+      ...paths,
+      "/savings",
+      "/settings",
+      "/settings?tab=accounts",
+      "/settings?tab=tokens",
+      "/drills?tab=schedules",
+      "/policies",
+    ]) {
       await page.setViewportSize({ width: 1280, height: 900 });
       await page.goto(path);
       await page.getByRole("heading", { level: 1 }).waitFor();

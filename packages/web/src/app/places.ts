@@ -31,6 +31,7 @@ export const places = [
     group: "Record",
     icon: "M8 1.5v13M11 4H6.5a2 2 0 0 0 0 4h3a2 2 0 0 1 0 4H4.5",
   },
+  { to: "/policies", title: "Policies", go: "p", group: "Setup", icon: "M2 3h12M2 8h8M2 13h5M11 11l1.5 1.5L15 10" },
   {
     to: "/settings",
     title: "Settings",

@@ -99,6 +99,7 @@ const routes = [
     component: lazyRouteComponent(() => import("../event/events-page.tsx"), "EventsPage"),
   }),
   createRoute({ ...page("/audit"), component: lazyRouteComponent(() => import("../audit/audit-page.tsx"), "AuditPage") }),
+  createRoute({ ...page("/policies"), component: lazyRouteComponent(() => import("../policy/policies-page.tsx"), "PoliciesPage") }),
   createRoute({
     ...page("/settings"),
     validateSearch: tab,

@@ -8,7 +8,7 @@ import type { Query, QueryClient } from "@tanstack/react-query";
 /** First words of query keys, by the noun before the slash of the event's subject. */
 const touched: Readonly<Record<string, readonly string[]>> = {
   node: ["node", "decision", "signal", "certificate", "risk"],
-  workload: ["workload", "node", "certificate"],
+  workload: ["workload", "node", "certificate", "policy"],
   migration: ["migration", "workload", "node", "drill", "savings"],
   drill: ["drill", "node", "drill-schedule"],
   snapshot: ["snapshot", "workload"],
@@ -16,7 +16,7 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   pool: ["risk"],
   feed: ["risk"],
   runbook: ["runbook"],
-  policy: ["policy"],
+  policy: ["policy", "certificate"],
 };
 
 /** What is told of a node by its assessment changes nothing of the node itself: after a price rise that is every node at once. */

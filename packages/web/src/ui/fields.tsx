@@ -12,7 +12,7 @@ interface Labelled {
 export function TextField({ label, note, problem, ...rest }: Labelled & InputHTMLAttributes<HTMLInputElement>) {
   const id = useId();
   return (
-    <div className="grid gap-1">
+    <div className="grid content-start gap-1">
       <label htmlFor={id} className="font-medium">
         {label}
       </label>
@@ -27,7 +27,7 @@ export function TextField({ label, note, problem, ...rest }: Labelled & InputHTM
 export function SelectField({ label, note, children, ...rest }: Labelled & SelectHTMLAttributes<HTMLSelectElement>) {
   const id = useId();
   return (
-    <div className="grid gap-1">
+    <div className="grid content-start gap-1">
       <label htmlFor={id} className="font-medium">
         {label}
       </label>

@@ -24,12 +24,18 @@ export const MigrationLink = ({ id, children }: { id: string; children?: React.R
   </Link>
 );
 
-/** "decision/dec-…", "drill/…", "migration/…", "node/…", "workload/…" as links; anything else as it is. */
+/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "workload/…" as links; anything else as it is. */
 export function SubjectLink({ subject, text }: { subject: string; text?: string }) {
   const [noun = "", ...rest] = subject.split("/");
   const id = rest.join("/");
   if (noun === "node" && id !== "") return <NodeLink id={id} />;
   if (noun === "workload" && id !== "") return <WorkloadLink name={id} />;
+  if (noun === "policy" && id !== "")
+    return (
+      <Link to="/policies" className={look}>
+        {text ?? id}
+      </Link>
+    );
   const to = placesOfIds[noun];
   if (to === undefined || id === "") return <span className="wrap-anywhere">{text ?? subject}</span>;
   return (

@@ -12,6 +12,8 @@ import { useRecentEvents } from "../event/recent.ts";
 import { bytes, percent, plural } from "../format/units.ts";
 import { MigrationTable } from "../migration/table.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
+import { SettingsInForce } from "../policy/in-force.tsx";
+import { selectorText } from "../policy/settings.ts";
 import { SnapshotTable } from "../snapshot/table.tsx";
 import { WorkloadTelemetry } from "../telemetry/workload-telemetry.tsx";
 import { Button } from "../ui/button.tsx";
@@ -106,11 +108,13 @@ function Now({ workload }: { workload: Workload }) {
       )}
       <CertificatePanel workload={name} />
       <WorkloadTelemetry name={name} />
+      <SettingsInForce workload={name} />
       <Panel title="What it was asked to be">
         <Facts
           facts={[
             ["command", <code className="font-mono text-xs">{spec?.argv.map(quoted).join(" ")}</code>],
             ["address", <code className="font-mono text-xs">{spec?.address || "—"}</code>],
+            ["labels", selectorText({ selector: spec?.labels ?? {} }) || "none"],
             ["root", spec?.rootfs || "host"],
             ["directory", spec?.workingDirectory || "/"],
             ["health", healthText(workload)],
