@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { fault } from "@aether/contract";
 import { DrillService, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
 import { MigrationService, MigrationState } from "@aether/contract/gen/aether/v2/migration_pb";
-import { WorkloadService, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
+import { PolicySchema, PolicyService, type SetPolicyRequest } from "@aether/contract/gen/aether/v2/policy_pb";
+import { OnNodeLost, WorkloadService, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
+import { create, toJson } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -54,6 +56,16 @@ const routes = (router: ConnectRouter) => {
       yield { migration: { ...base, state: MigrationState.FREEZING } };
       yield { migration: { ...base, state: MigrationState.DONE, phases, receipt: { migrationId: "mig-9", isWhole: true, freezeMs: 120 } } };
     },
+  });
+  router.service(PolicyService, {
+    setPolicy: (request) => {
+      asked.push(request);
+      return { policy: { name: request.policy?.name ?? "", version: 3, workloads: ["db"] } };
+    },
+    getWorkloadPolicy: () => ({
+      settings: [{ name: "priority", value: "90", source: "policy/databases@3" }],
+      policies: ["policy/databases@3"],
+    }),
   });
   router.service(DrillService, {
     startDrill: () => ({ drill: { id: "drl-1", state: DrillState.RUNNING } }),
@@ -119,6 +131,8 @@ describe("aether", () => {
         "D=",
         "--node",
         "n2",
+        "--label",
+        "tier=web",
       ],
       ...["--volume", "/srv:/data:sync", "--", "/app/server", "--json", "-p", "80"],
     );
@@ -135,8 +149,45 @@ describe("aether", () => {
         env: { A: "b=c", D: "" },
         health: { kind: { case: "tcpPort", value: 80 } },
         volumes: [{ source: "/srv", destination: "/data", mode: 2 }],
+        labels: { tier: "web" },
+        // What no flag says is left to policies.
+        rpoSeconds: 0,
+        evacuation: { priority: 0, onNodeLost: OnNodeLost.UNSPECIFIED },
       },
     });
+  });
+
+  it("sets a policy with what was said and nothing else, and shows where a setting comes from", async () => {
+    const set = await aether(
+      ...["policy", "set", "databases", "--label", "tier=db", "--rank", "-2", "--max-freeze", "0s", "--rpo", "5m"],
+      ...["--on-node-lost", "restore", "--mode", "stop-and-copy", "--window", "fri@22:00-04:00"],
+    );
+    expect(set).toMatchObject({ code: 0, err: "", out: expect.stringContaining("databases is in force, version 3, for 1 workload: db") });
+    const [{ policy }] = asked as [SetPolicyRequest];
+    expect(toJson(PolicySchema, policy ?? create(PolicySchema))).toEqual({
+      name: "databases",
+      selector: { tier: "db" },
+      rank: -2,
+      settings: {
+        maxFreezeMs: 0,
+        onNodeLost: "ON_NODE_LOST_RESTORE",
+        rpoSeconds: 300,
+        mode: "MIGRATION_MODE_STOP_AND_COPY",
+        windows: [{ days: ["fri"], from: "22:00", to: "04:00" }],
+      },
+    });
+    for (const [flags, field] of [
+      [["--label", "tier"], "label"],
+      [["--rank", "high"], "rank"],
+      [["--window", "always"], "window"],
+    ] as const) {
+      expect(await aether("policy", "set", "x", ...flags)).toMatchObject({
+        code: 2,
+        out: "",
+        err: expect.stringContaining(`field: ${field}`),
+      });
+    }
+    expect((await aether("policy", "of", "db")).out).toMatch(/priority +90 +policy\/databases@3/);
   });
 
   it("refuses bad input with 2, names the field, and asks core for nothing", async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { parseEnvironment, parseHealth, parseVolume } from "./workload-flags.ts";
+import { parseEnvironment, parseHealth, parseLabels, parseVolume } from "./workload-flags.ts";
 
 describe("--health", () => {
   it.each([
@@ -29,5 +29,12 @@ describe("--env", () => {
   });
   it.each([["A"], ["=1"], ["1A=2"], ["A B=1"], ["A=1", "A=2"]])("refuses %j", (...entries) => {
     expect(() => parseEnvironment(entries)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT", field: "env" }));
+  });
+});
+
+describe("--label", () => {
+  it("reads names and values", () => expect(parseLabels(["tier=db", "team=a/b"])).toEqual({ tier: "db", team: "a/b" }));
+  it.each([["tier"], ["=db"], ["a b=c"], ["a=1", "a=2"]])("refuses %j", (...entries) => {
+    expect(() => parseLabels(entries)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT", field: "label" }));
   });
 });

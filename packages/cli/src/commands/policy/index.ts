@@ -67,7 +67,7 @@ export function registerPolicy(program: Command): void {
 const countOf = (workloads: readonly string[]) =>
   workloads.length === 0
     ? "no workload yet: none has its labels"
-    : `${workloads.length} workloads: ${workloads.slice(0, 5).join(", ")}${workloads.length > 5 ? ", …" : ""}`;
+    : `${workloads.length} ${workloads.length === 1 ? "workload" : "workloads"}: ${workloads.slice(0, 5).join(", ")}${workloads.length > 5 ? ", …" : ""}`;
 
 async function preview({ core, output, signal }: Context, name: string, flags: PolicyFlags): Promise<void> {
   const { PolicyService, PreviewPolicyResponseSchema } = await import("@aether/contract/gen/aether/v2/policy_pb");
