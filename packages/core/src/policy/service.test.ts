@@ -170,4 +170,28 @@ describe("a policy", () => {
     expect((await call("GET", "/api/v2/policies/databases/versions")).body.policies).toHaveLength(3);
     expect((await set(databases({ priority: 1 }))).body.policy.version).toBe(4);
   });
+
+  it("brings its workloads back when their node is dead, and none that it does not choose", async () => {
+    await set({ name: "web", selector: { tier: "web" }, settings: { onNodeLost: "ON_NODE_LOST_RESTORE" } } as { name: string });
+    expect((await call("POST", "/api/v2/snapshots", { workload: "db" })).status).toBe(200);
+    await cloud.join("n3");
+    await cloud.cut("n2");
+    const declare = async (isDryRun: boolean) => {
+      const { body } = await call("POST", "/api/v2/nodes/n2:declareDead", { isDryRun });
+      return body.workloads?.map(({ name, outcome }: { name: string; outcome: string }) => [name, outcome.split(" ")[0]]);
+    };
+    expect(await until("the node to be silent", 100, 10_000, () => declare(true))).toEqual([
+      ["db", "stays"],
+      ["web", "comes"],
+    ]);
+    await declare(false);
+    const { workload } = await until("it to be back", 200, 25_000, async () => {
+      const { body } = await call("GET", "/api/v2/workloads/web");
+      return body.workload.state === "WORKLOAD_STATE_RUNNING" ? body : undefined;
+    });
+    expect(workload.nodeId).toBe("n3");
+    expect((await call("GET", "/api/v2/workloads/db")).body.workload.state).toBe("WORKLOAD_STATE_LOST");
+    const [decision] = (await call("GET", "/api/v2/decisions?nodeId=n2")).body.decisions;
+    expect(decision.inputs).toContainEqual({ name: "policy of the workload", value: "restore when its node is lost (policy/web@3)" });
+  }, 60_000);
 });
