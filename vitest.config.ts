@@ -62,7 +62,8 @@ export default defineConfig({
           maxWorkers: 3,
         },
       },
-      { ...source, test: { name: "service", include: wholeServices, testTimeout: 60_000, hookTimeout: 60_000, fileParallelism: false } },
+      // Two at a time: each has its own database, ports and folders, and most of their time is waiting for a lease, a sweep, a lost node.
+      { ...source, test: { name: "service", include: wholeServices, testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2 } },
       {
         ...source,
         test: {
