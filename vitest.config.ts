@@ -1,9 +1,11 @@
 import { defineConfig } from "vitest/config";
 import { postgresIsMissing } from "./packages/core/src/testing/postgres-programs.ts";
 
-// Four projects. `unit`: no root, no services, under 30 s. `service`: a whole control plane or agent inside the test, with its database, its TLS and its
+// Five projects. `unit`: no root, no services, under 30 s. `service`: a whole control plane or agent inside the test, with its database, its TLS and its
 // clocks; no root either, but seconds each. `postgres`: those of them that speak to a database, on a server of their own instead of the embedded one,
-// where this machine has one (packages/core/src/db/postgres.test.ts says why not). `e2e`: what crosses packages; skips, with the reason, where what it needs is missing.
+// where this machine has one (packages/core/src/db/postgres.test.ts says why not). `api`: what crosses packages and
+// needs no namespaces, two files at a time: the control plane in a browser, against its own OpenAPI document, with a bucket. `e2e`: real moves, one file at a time.
+// Both skip, with the reason, where what they need is missing.
 const wholeServices = [
   "packages/agent/src/agent.test.ts",
   "packages/core/src/access/sign-in.test.ts",
@@ -45,6 +47,12 @@ const onBothEngines = [
   "packages/core/src/signals/feeds/feeds.test.ts",
   "packages/core/src/prices/*.test.ts",
 ];
+const withoutCloud = [
+  "tests/api/*.test.ts",
+  "tests/backtest/*.test.ts",
+  "tests/store/*.test.ts",
+  "tests/browser/{dashboard,many-nodes,oidc,reference,two-cores}.test.ts",
+];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
 
 export default defineConfig({
@@ -77,7 +85,18 @@ export default defineConfig({
       },
       {
         ...source,
-        test: { name: "e2e", include: ["tests/**/*.test.ts"], testTimeout: 120_000, hookTimeout: 120_000, fileParallelism: false },
+        test: { name: "api", include: withoutCloud, testTimeout: 120_000, hookTimeout: 120_000, maxWorkers: 2 },
+      },
+      {
+        ...source,
+        test: {
+          name: "e2e",
+          include: ["tests/**/*.test.ts"],
+          exclude: withoutCloud,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
       },
     ],
   },

@@ -28,7 +28,7 @@ async function main() {
     : await prepare({ isAgreed: !canAsk() || process.argv.includes("--yes"), withTests: true, signal });
   if (!existsSync(VITEST) || signal.aborted) return false;
   const failures = [...prepared.failed, ...(isUnitOnly ? [] : await runChecks(ROOT, signal))];
-  const { passed, failed, skipped } = await runTests(isUnitOnly ? ["unit"] : ["unit", "service", "postgres", "e2e"]);
+  const { passed, failed, skipped } = await runTests(isUnitOnly ? ["unit"] : ["unit", "service", "postgres", "api", "e2e"]);
   if (passed + failed === 0) failures.push("no test ran");
   if (failures.length > 0) say(`Failed before the tests: ${failures.join(", ")}`);
   console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);

@@ -53,7 +53,6 @@ export function createOps(options: OpsOptions): Part {
         },
         async *downloadDiagnostics(request, context) {
           const name = `aether-diagnostics-${new Date(nowMs()).toISOString().slice(0, 19).replace(/:/g, "-")}.tar.gz`;
-          context.responseHeader.set("aether-content-type", "application/gzip");
           context.responseHeader.set("aether-content-disposition", `attachment; filename="${name}"`);
           const { streamed, left } = await openSnapshots(options, await chooseSnapshots(options, request, context));
           yield* diagnosticsBundle(parts, streamed, left, context.signal);

@@ -33,7 +33,10 @@ export function createPolicies({ db, events, nowMs }: PoliciesOptions): Part {
   /** 0: the one in force. */
   async function read(name: string, version: number, from: Kysely<Database> = db): Promise<Row<"policies">> {
     const ofName = from.selectFrom("policies").selectAll().where("name", "=", parseLabel(name, "name"));
-    const row = await (version === 0 ? ofName.where("is_in_force", "=", true) : ofName.where("version", "=", version)).executeTakeFirst();
+    const row = await (version === 0
+      ? ofName.where("is_in_force", "=", true)
+      : ofName.where("version", "=", Math.min(version, newestPossible))
+    ).executeTakeFirst();
     if (row !== undefined) return row;
     if (version === 0) throw notFound(name, "name");
     throw fault("POLICY_NOT_FOUND", `there is no version ${version} of the policy ${name}`, { field: "version" });
@@ -149,7 +152,7 @@ export function createPolicies({ db, events, nowMs }: PoliciesOptions): Part {
             .where("name", "=", parseLabel(name, "name"))
             .orderBy("version", "desc")
             .limit(limit + 1);
-          if (after > 0) query = query.where("version", "<", after);
+          if (after > 0) query = query.where("version", "<", Math.min(after, newestPossible));
           const found = await query.execute();
           if (found.length === 0 && after === 0) throw notFound(name, "name");
           const { rows, nextPageToken } = cutPage(found, limit, ({ version }) => version);
@@ -193,6 +196,9 @@ const withSpec = ({ name, state, spec }: { name: string; state: string; spec: Js
   state,
   said: fromColumn(WorkloadSpecSchema, spec),
 });
+
+/** The column holds no more; what is asked for beyond it is not there either. */
+const newestPossible = 2 ** 31 - 1;
 
 /** The same again is no new version. */
 function isSame(row: Row<"policies">, policy: ParsedPolicy): boolean {

@@ -7,7 +7,7 @@ import { statusOf } from "../error-body.ts";
 import { isRead } from "../method-facts.ts";
 import { carriesSecret } from "../redact.ts";
 import { type Binding, bindingsOf, resourceOf } from "../rest/bindings.ts";
-import { isRawRequest, isRawResponse } from "../rest/raw.ts";
+import { isRawRequest, isRawResponse, rawContentTypeOf } from "../rest/raw.ts";
 import { exampleOf } from "./example.ts";
 import { createSchemas, type Schema, type Schemas } from "./schema.ts";
 
@@ -143,7 +143,7 @@ function responses({ method, verb, body }: Binding, changes: boolean, schemas: S
   const isStream = method.methodKind === "server_streaming";
   const hasRanges = isRawResponse(method) && method.input.fields.some(({ name }) => name === "offset");
   const content = isRawResponse(method)
-    ? { "application/octet-stream": { schema: bytes } }
+    ? { [rawContentTypeOf(method)]: { schema: bytes } }
     : isStream
       ? {
           "application/x-ndjson": { schema: { type: "object", properties: { result: schema } } },
@@ -160,6 +160,7 @@ function responses({ method, verb, body }: Binding, changes: boolean, schemas: S
     ...(changes && isOfResource ? ["412"] : []),
     ...(body === "" ? [] : ["413", "415"]),
     ...(hasRanges ? ["416"] : []),
+    ...(isRawRequest(method) ? ["422"] : []),
     "429",
     "500",
     "503",

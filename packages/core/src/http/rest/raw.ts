@@ -1,13 +1,19 @@
 // Methods whose REST form is bytes instead of JSON (options raw_response and raw_request): files of any length, in constant memory. A download whose
 // request has `offset` and `length` is answered in ranges (RFC 9110, 14), with the digest of the whole (RFC 9530) where the first message names it.
 import { type Fault, fault } from "@aether/contract";
-import { raw_request as rawRequest, raw_response as rawResponse } from "@aether/contract/gen/aether/v2/options_pb";
+import {
+  raw_content_type as rawContentType,
+  raw_request as rawRequest,
+  raw_response as rawResponse,
+} from "@aether/contract/gen/aether/v2/options_pb";
 import { create, type DescMessage, type DescMethod, getOption, type Message } from "@bufbuild/protobuf";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { fieldOf } from "./request-json.ts";
 import { writeChunk } from "./stream.ts";
 
 export const isRawResponse = (method: DescMethod): boolean => getOption(method, rawResponse);
+/** The media type of a raw response. */
+export const rawContentTypeOf = (method: DescMethod): string => getOption(method, rawContentType) || "application/octet-stream";
 export const isRawRequest = (method: DescMethod): boolean => getOption(method, rawRequest);
 
 const value = (message: Message, name: string): unknown => Reflect.get(message, name);
@@ -36,17 +42,21 @@ export interface RawAnswer {
 }
 
 /** Sends the bytes. A refusal comes before the first of them and is thrown; what fails later cuts the connection, so that nobody takes it for whole. */
-export async function sendRaw(request: FastifyRequest, reply: FastifyReply, answer: Promise<RawAnswer>, gone: AbortSignal): Promise<void> {
+export async function sendRaw(
+  method: DescMethod,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  answer: Promise<RawAnswer>,
+  gone: AbortSignal,
+): Promise<void> {
   const { header, message: messages } = await answer;
   const iterator = messages[Symbol.asyncIterator]();
   let step = await iterator.next();
   const first = step.done ? undefined : step.value;
   reply.hijack();
   for (const [name, each] of Object.entries(reply.getHeaders())) if (each !== undefined) reply.raw.setHeader(name, each);
-  for (const name of ["content-type", "content-disposition"]) {
-    const given = header.get(`aether-${name}`);
-    reply.raw.setHeader(name, given ?? (name === "content-type" ? "application/octet-stream" : "attachment"));
-  }
+  reply.raw.setHeader("content-type", rawContentTypeOf(method));
+  reply.raw.setHeader("content-disposition", header.get("aether-content-disposition") ?? "attachment");
   reply.raw.setHeader("cache-control", "no-store");
   reply.raw.writeHead(first === undefined ? 200 : describeRange(request, reply, first));
   const isHead = request.method === "HEAD";

@@ -67,7 +67,7 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
       if (isRawResponse(method)) {
         askForRange(method.input, message, request);
         const answer = call.transport.stream(method, call.gone, undefined, forwardedHeaders(request), one(message) as never);
-        await sendRaw(request, reply, answer as Promise<RawAnswer>, call.gone);
+        await sendRaw(method, request, reply, answer as Promise<RawAnswer>, call.gone);
         return reply;
       }
       resume(method.input, message, request);

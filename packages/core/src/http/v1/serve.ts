@@ -38,7 +38,7 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
               headersOf(request),
               one(message) as never,
             );
-            await sendRaw(request, reply, answer as Promise<RawAnswer>, goneOf(reply));
+            await sendRaw(method, request, reply, answer as Promise<RawAnswer>, goneOf(reply));
             return reply;
           }
           if (route.serve === undefined) throw fault("GONE", route.gone ?? "", { details: { replacedBy: route.replacedBy } });
