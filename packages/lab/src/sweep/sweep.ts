@@ -2,7 +2,7 @@
 // Repeating it changes nothing. It touches only what carries the cloud's mark: the environment entry AETHER_CLOUD=DIR, a network namespace
 // or cgroup that begins with its prefix, a mount below its directory.
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import { isErrno, run, sleep } from "@aether/kit";
 import { namesOf } from "../layout.ts";
 import { closeFabric } from "../network/fabric.ts";
@@ -125,7 +125,9 @@ function removeCgroups(isOurs: NameRule): string[] {
   const ours = cgroupsOf(isOurs);
   const count = ours.filter(removeCgroup).length;
   // The group that holds them is shared by all engines of the machine: the last one out removes it.
-  for (const parent of new Set(ours.map(dirname))) if (basename(parent) === "aether") removeCgroup(parent);
+  // Also where its workloads had ended by themselves and left nothing else to sweep.
+  const hierarchies = [cgroupRoot, ...listDirectories(cgroupRoot).map((name) => join(cgroupRoot, name))];
+  for (const hierarchy of hierarchies) removeCgroup(join(hierarchy, "aether"));
   return count === 0 ? [] : [`${count} ${count === 1 ? "cgroup" : "cgroups"}`];
 }
 
