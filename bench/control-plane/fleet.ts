@@ -8,13 +8,15 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
-import { nodeSpiffeId, openAuthority } from "@aether/kit/identity";
+import { createIdentityRequest, nodeSpiffeId, openAuthority } from "@aether/kit/identity";
 import { createWireAgent, type WireAgent, wireFacts } from "@aether/lab";
 import { create, toJson } from "@bufbuild/protobuf";
 import { openDatabase } from "../../packages/core/dist/db/database.js";
 import type { PostgresConfig } from "../../packages/core/dist/db/postgres-config.js";
+import { type Usage, usageOf } from "./usage.ts";
 
 const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
+/** Handshakes under way at once: each is a millisecond or two of both sides, and a session's beginning waits for the database. */
 const connectAtOnce = 200;
 const trustDomain = "bench.local";
 
@@ -24,8 +26,9 @@ export interface BenchCore {
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: object): Promise<T>;
   text(path: string): Promise<string>;
-  /** CPU seconds so far, and resident bytes. */
-  usage(): { cpuSeconds: number; residentBytes: number };
+  usage(): Usage;
+  /** Before the first agent came. */
+  readonly residentBytesAlone: number;
   stop(): Promise<void>;
 }
 
@@ -76,26 +79,32 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, connect
   };
   const call = async <T>(...asked: Parameters<typeof ask>): Promise<T> => (await (await ask(...asked)).json()) as T;
   const authority = await openAuthority(dir, { trustDomain });
+  const residentBytesAlone = usageOf(child.pid ?? 0).residentBytes;
+  // One key for all of them: making ten thousand would be most of the simulator's work, and core cannot tell.
+  const { csrPem, privateKeyPem } = await createIdentityRequest();
   const agents: WireAgent[] = [];
   const untilMs = performance.now() + (connectMs ?? Number.POSITIVE_INFINITY);
-  // So many at a time: a handshake is a millisecond or two of both sides, and a session's beginning waits for the database.
-  for (let from = 0; from < names.length && performance.now() < untilMs; from += connectAtOnce) {
-    const some = await Promise.all(
-      names.slice(from, from + connectAtOnce).map(async (nodeId, k) => {
-        const identity = await authority.issueMaterial(nodeSpiffeId(trustDomain, nodeId), 86_400_000);
-        const workloads = from + k < workloadCount ? [{ name: `w${from + k}`, epoch: 1 }] : [];
-        return createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs });
-      }),
-    );
-    await Promise.all(some.map((agent) => agent.connect()));
-    agents.push(...some);
-  }
+  let next = 0;
+  const connectSome = async () => {
+    while (next < names.length && performance.now() < untilMs) {
+      const n = next++;
+      const nodeId = names[n] ?? "";
+      const spiffeId = nodeSpiffeId(trustDomain, nodeId);
+      const identity = { spiffeId, privateKeyPem, ...(await authority.issue(csrPem, spiffeId, 86_400_000)) };
+      const workloads = n < workloadCount ? [{ name: `w${n}`, epoch: 1 }] : [];
+      const agent = createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs });
+      await agent.connect();
+      agents[n] = agent;
+    }
+  };
+  await Promise.all(Array.from({ length: connectAtOnce }, connectSome));
   return {
     agents,
     get: (path) => call("GET", path),
     post: (path, body) => call("POST", path, body),
     text: async (path) => (await ask("GET", path)).text(),
-    usage: () => usageOf(child),
+    usage: () => usageOf(child.pid ?? 0),
+    residentBytesAlone,
     async stop() {
       for (const agent of agents) agent.close();
       const ended = new Promise((resolve) => child.once("exit", resolve));
@@ -161,13 +170,6 @@ async function untilReady(url: string, child: ChildProcess, log: string): Promis
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   throw new Error("core is not ready after 60 s");
-}
-
-function usageOf(child: ChildProcess): { cpuSeconds: number; residentBytes: number } {
-  const stat = readFileSync(`/proc/${child.pid}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  const resident = /^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? "0";
-  return { cpuSeconds: (Number(fields[11]) + Number(fields[12])) / 100, residentBytes: Number(resident) * 1024 };
 }
 
 function freePort(): Promise<number> {

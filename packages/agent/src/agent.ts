@@ -15,6 +15,7 @@ import { type AgentConfig, agentConfigSchema, chooseNodeId, findHostInterface, f
 import { lockDirectory } from "./disk/lock.ts";
 import { factsOf, probeHost } from "./host/capabilities.ts";
 import { readMachine } from "./host/machine.ts";
+import { createMeasured } from "./host/measured.ts";
 import { createTelemetry } from "./host/telemetry.ts";
 import { createUsageMeter } from "./host/usage.ts";
 import { createImdsClient } from "./imds/client.ts";
@@ -236,6 +237,7 @@ async function assemble(
   stack.add("commands", dispatcher);
 
   const measure = createUsageMeter();
+  const measured = createMeasured();
   stack.add(
     "heartbeat",
     repeat(
@@ -252,7 +254,10 @@ async function assemble(
           agentResidentBytes: BigInt(agentResidentBytes),
         };
         const workloads = board.reports().map((report) => withPreflight(report, preflights.news));
-        session.offer({ case: "heartbeat", value: { agentTime: timestampFromMs(Date.now()), usage, workloads } });
+        session.offer({
+          case: "heartbeat",
+          value: { agentTime: timestampFromMs(Date.now()), usage, workloads, measured: measured.take() },
+        });
       },
     ),
   );
@@ -272,7 +277,10 @@ async function assemble(
       "the telemetry cannot be measured",
       async () => {
         const report = await look();
-        session?.offer({ case: "telemetry", value: report });
+        if (!session?.isConnected()) return;
+        // One that measures more often than it says that it is there does not speak twice.
+        if (given.telemetryIntervalMs < given.heartbeatIntervalMs) measured.keep(report);
+        else session.offer({ case: "telemetry", value: report });
       },
     ),
   );

@@ -12,9 +12,12 @@ export type MigrationId = Branded<"MigrationId">;
 /** RFC 1123 label, at most 40 characters so that names derived from it (namespaces, containers, cgroups) fit their limits. */
 const label = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/;
 
+/** Can it be the name of a node or of a workload? */
+export const isLabel = (text: string): boolean => label.test(text);
+
 /** Parses a name given by a person. Throws INVALID_ARGUMENT that names the field. */
 export function parseLabel(text: string, field: string): string {
-  if (label.test(text)) return text;
+  if (isLabel(text)) return text;
   throw fault(
     "INVALID_ARGUMENT",
     `${field} must be a DNS label of 1 to 40 characters (a-z, 0-9 and -), not ${JSON.stringify(text.slice(0, 60))}`,

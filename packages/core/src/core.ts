@@ -185,6 +185,7 @@ async function assemble(
   const keepTelemetry = () => ({ fineMinutes: rules.value("telemetryFineMinutes"), days: rules.value("telemetryDays") });
   const telemetry = createTelemetry({
     db,
+    events,
     log,
     nowMs,
     keep: keepTelemetry,

@@ -11,9 +11,10 @@ import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import { readNodeViews } from "../migration/fleet-view.ts";
 import { modeFromProto } from "../migration/mode.ts";
 import { explainTarget, type NodeView, noContext, poolOf } from "../migration/plan.ts";
-import { writesOf } from "../migration/rates.ts";
+import { writesAgeMs, writesOf } from "../migration/rates.ts";
 import { createTargets } from "../migration/targets.ts";
 import { readPoliciesInForce } from "../policy/in-force.ts";
+import { newestOfWorkloads } from "../telemetry/store.ts";
 import type { CertificateFacts, Known } from "./certify.ts";
 import { paceOf } from "./estimate.ts";
 import { bandwidthOf, type Measured, relevant, spreadOf } from "./measure.ts";
@@ -47,7 +48,11 @@ export async function readCertificateFacts({ db, isConnected, moves, isPaused, n
   const places = createTargets(nodes);
   const preflights = await readPreflights(db);
   const probed = await readProbes(db, nowMs);
-  const dirty = await readDirtyRates(db, nowMs);
+  const dirty = await readDirtyRates(
+    db,
+    rows.map(({ name }) => name),
+    nowMs,
+  );
   const inForce = await readPoliciesInForce(db);
   return rows.map((row) => () => {
     const spec = fromColumn(WorkloadSpecSchema, row.spec);
@@ -146,26 +151,16 @@ async function readPreflights(db: Db): Promise<Map<string, Preflight>> {
   return found;
 }
 
-/** Mean over the newest minute that has samples, of the last five. */
-async function readDirtyRates(db: Db, nowMs: number): Promise<Map<string, Known>> {
-  const rows = await db
-    .selectFrom("telemetry")
-    .distinctOn("subject")
-    .select(["subject", "samples"])
-    .where("subject", "like", "workload/%")
-    .where("minute", ">", new Date(nowMs - 300_000))
-    .orderBy("subject")
-    .orderBy("minute", "desc")
-    .execute();
+async function readDirtyRates(db: Db, workloads: readonly string[], nowMs: number): Promise<Map<string, Known>> {
   const found = new Map<string, Known>();
-  for (const { subject, samples } of rows) {
+  for (const [workload, samples] of await newestOfWorkloads(db, workloads, nowMs - writesAgeMs)) {
     const writes = writesOf(samples);
     if (writes === undefined) continue;
     const isCounted = writes.source === "wp_async" || writes.source === "soft_dirty";
-    found.set(subject.slice("workload/".length), {
+    found.set(workload, {
       value: writes.bytesPerSecond,
       basis: isCounted ? "measured" : "assumed",
-      detail: isCounted ? `${writes.source}, mean of the last minute` : "a lower bound from page faults",
+      detail: isCounted ? `${writes.source}, mean of its newest samples` : "a lower bound from page faults",
     });
   }
   return found;

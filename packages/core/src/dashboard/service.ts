@@ -2,14 +2,13 @@
 import { fault, parseNodeId } from "@aether/contract";
 import { DashboardService } from "@aether/contract/gen/aether/v2/dashboard_pb";
 import { AssessmentSchema } from "@aether/contract/gen/aether/v2/risk_pb";
-import { NodeSampleSchema } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
-import { readSamples } from "../telemetry/store.ts";
+import { readNodeSamples } from "../telemetry/store.ts";
 
 export interface DashboardOptions {
   readonly db: Db;
@@ -46,7 +45,7 @@ export function dashboardRoutes({ db, sessions, nowMs }: DashboardOptions): (rou
     router.service(DashboardService, {
       async getDashboard() {
         const worst = await endangered();
-        const samples = worst === undefined ? [] : await readSamples(db, NodeSampleSchema, `node/${worst.nodeId}`, nowMs() - lately);
+        const samples = worst === undefined ? [] : await readNodeSamples(db, worst.nodeId, nowMs() - lately);
         const newest = samples.at(-1);
         const moves = await sql<{ running: number; survived: number }>`
           select count(*) filter (where m.ended_at is null)::int as running,
@@ -78,7 +77,7 @@ export function dashboardRoutes({ db, sessions, nowMs }: DashboardOptions): (rou
           .limit(limit || 20)
           .execute();
         const oldest = rows.at(-1)?.at;
-        const measured = oldest === undefined ? [] : await readSamples(db, NodeSampleSchema, `node/${nodeId}`, oldest.getTime() - nearMs);
+        const measured = oldest === undefined ? [] : await readNodeSamples(db, nodeId, oldest.getTime() - nearMs);
         const points = rows.toReversed().map(({ at, body }) => {
           const near = measured
             .map((sample) => ({

@@ -395,7 +395,14 @@ export interface TelemetryTable {
   subject: string;
   minute: Date;
   samples: Json;
-  is_averaged: Generated<boolean>;
+}
+
+export interface TelemetrySamplesTable {
+  /** node/ID or workload/NAME */
+  subject: string;
+  from_at: Date;
+  /** See telemetry/store.ts. */
+  samples: Uint8Array;
 }
 
 export type AccountRole = "viewer" | "operator" | "admin";
@@ -538,6 +545,7 @@ export interface Database {
   tokens: TokensTable;
   idempotency_keys: IdempotencyKeysTable;
   telemetry: TelemetryTable;
+  telemetry_samples: TelemetrySamplesTable;
   accounts: AccountsTable;
   sessions: SessionsTable;
   sign_in_failures: SignInFailuresTable;

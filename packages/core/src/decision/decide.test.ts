@@ -3,7 +3,9 @@ import { NodeCapabilitiesSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { type NodeView, noContext, poolsUnderSignal } from "../migration/plan.ts";
-import { type DecisionInput, type DecisionPlan, decide, type RailsView, type SignalView, type WorkloadView } from "./decide.ts";
+import { decide } from "./decide.ts";
+import type { DecisionInput, RailsView, SignalView, WorkloadView } from "./input.ts";
+import type { DecisionPlan } from "./rules.ts";
 
 const nowMs = 1_000_000;
 const node = (id: string, over: Partial<NodeView> = {}): NodeView => ({

@@ -12,8 +12,8 @@ import { cutPage, parsePage } from "../http/page-request.ts";
 import type { Reconciler } from "../migration/reconcile.ts";
 import type { Part } from "../part.ts";
 import type { Weigh } from "../risk/weigh.ts";
-import type { DecisionPolicy } from "./decide.ts";
 import { evacuateAgain } from "./evacuate.ts";
+import type { DecisionPolicy } from "./input.ts";
 import { toDecision } from "./store.ts";
 import { type Taken, takeDecisions } from "./take.ts";
 

@@ -5,7 +5,7 @@ import { create, type DescMessage, fromJson, type JsonValue, type MessageShape, 
 import { z } from "zod";
 import { stamp } from "../db/proto.ts";
 import type { NewRow, Row } from "../db/schema.ts";
-import { type DecisionPlan, ruleVersion } from "./decide.ts";
+import { type DecisionPlan, ruleVersion } from "./rules.ts";
 
 /** Everything of a row that the plan says. */
 export const planColumns = (

@@ -19,7 +19,9 @@ import { insertMigrations, type NewMigration } from "../migration/store.ts";
 import { freezeMarginMs } from "../migration/wave.ts";
 import type { Weigh } from "../risk/weigh.ts";
 import { observedAtMs } from "../signals/store.ts";
-import { type DecisionPlan, type DecisionPolicy, decide, type WorkloadView } from "./decide.ts";
+import { decide } from "./decide.ts";
+import type { DecisionPolicy, WorkloadView } from "./input.ts";
+import type { DecisionPlan } from "./rules.ts";
 import { planColumns } from "./store.ts";
 import { readDecisionInput, readPlaced } from "./view.ts";
 

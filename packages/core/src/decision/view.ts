@@ -11,7 +11,7 @@ import { memoryOf, readNodeViews } from "../migration/fleet-view.ts";
 import { poolsUnderSignal, type ScoreContext } from "../migration/plan.ts";
 import type { MoveTimes } from "../migration/wave.ts";
 import { readPoliciesInForce } from "../policy/in-force.ts";
-import type { DecisionInput, RailsView, WorkloadView } from "./decide.ts";
+import type { DecisionInput, RailsView, WorkloadView } from "./input.ts";
 
 /** A node that was left within this time is gone back to only as a last resort. */
 const pingPongMs = 30 * 60_000;

@@ -26,7 +26,7 @@ export interface AgentServiceOptions {
   readonly identityTtlMs: number;
   readonly gateway: Gateway;
   readonly agentConfig: AgentConfig;
-  readonly telemetry: { take(nodeId: string, report: TelemetryReport): void };
+  readonly telemetry: { take(nodeId: string, reports: readonly TelemetryReport[]): void };
 }
 
 export function agentRoutes(options: AgentServiceOptions): (router: ConnectRouter) => void {
@@ -61,7 +61,7 @@ export function agentRoutes(options: AgentServiceOptions): (router: ConnectRoute
       sendFeedback: (request, context) => polled.feedback(requireNodeId(callerOf(context)), request),
       ingestTelemetry({ report }, context) {
         if (report === undefined) throw fault("INVALID_ARGUMENT", "report is missing", { field: "report" });
-        options.telemetry.take(requireNodeId(callerOf(context)), report);
+        options.telemetry.take(requireNodeId(callerOf(context)), [report]);
         return {};
       },
       session: (requests, context) => gateway.serve(requireNodeId(callerOf(context)), requests, context.signal),

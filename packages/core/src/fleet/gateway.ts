@@ -41,6 +41,8 @@ export interface FleetMemory {
 export interface Gateway extends AgentSessions {
   /** One session, from its first message to its end. */
   serve(nodeId: string, requests: AsyncIterable<SessionRequest>, signal: AbortSignal): AsyncIterable<SessionResponse>;
+  /** Has a session, or is about to: its hello is being taken in. */
+  isHeard(nodeId: string): boolean;
   /** When the node was last heard, by the monotonic clock; undefined without a session. */
   lastHeardMs(nodeId: string): number | undefined;
   /** Ends a node's session, e.g. because it is silent. */
@@ -55,8 +57,8 @@ export interface GatewayOptions {
   readonly commands: CommandStore;
   readonly signals: SignalIntake;
   readonly memory: FleetMemory;
-  /** What nodes measure: taken at once, never waited for. */
-  readonly telemetry: { take(nodeId: string, report: TelemetryReport): void };
+  /** What nodes measure, as it came in one message: taken at once, never waited for. */
+  readonly telemetry: { take(nodeId: string, reports: readonly TelemetryReport[]): void };
   readonly agentConfig: AgentConfig;
   /** Of this process's leadership, in every command; 0: it has the database for itself. */
   readonly term?: number;
@@ -134,13 +136,29 @@ export function createGateway(options: GatewayOptions): Gateway {
     return session.offsets.length === 0 ? undefined : Math.min(...session.offsets);
   }
 
+  /** Nodes whose hello is being taken in, and by how many sessions. */
+  const greeting = new Map<string, number>();
+
+  async function greet(session: Session, hello: Hello) {
+    const { nodeId } = session;
+    greeting.set(nodeId, (greeting.get(nodeId) ?? 0) + 1);
+    try {
+      const placements = await memory.hello(nodeId, hello, offsetOf(session, hello.agentTime && timestampMs(hello.agentTime)));
+      const before = sessions.get(nodeId);
+      if (before) close(before);
+      sessions.set(nodeId, session);
+      session.isOpen = true;
+      return placements;
+    } finally {
+      const others = (greeting.get(nodeId) ?? 1) - 1;
+      if (others === 0) greeting.delete(nodeId);
+      else greeting.set(nodeId, others);
+    }
+  }
+
   async function begin(session: Session, hello: Hello): Promise<void> {
     const { nodeId } = session;
-    const placements = await memory.hello(nodeId, hello, offsetOf(session, hello.agentTime && timestampMs(hello.agentTime)));
-    const before = sessions.get(nodeId);
-    if (before) close(before);
-    sessions.set(nodeId, session);
-    session.isOpen = true;
+    const placements = await greet(session, hello);
     say(session, {
       case: "welcome",
       value: {
@@ -165,11 +183,12 @@ export function createGateway(options: GatewayOptions): Gateway {
         return begin(session, message.value);
       case "heartbeat":
         memory.heard(nodeId, message.value.usage, offsetOf(session, message.value.agentTime && timestampMs(message.value.agentTime)));
+        if (message.value.measured.length > 0) telemetry.take(nodeId, message.value.measured);
         return memory.workloads(nodeId, message.value.workloads);
       case "workloadChange":
         return memory.workloads(nodeId, message.value.status ? [message.value.status] : []);
       case "telemetry":
-        return telemetry.take(nodeId, message.value);
+        return telemetry.take(nodeId, [message.value]);
       case "signal": {
         const row = await signals.take(nodeId, message.value, offsetOf(session, undefined));
         if (row !== undefined) gateway.tellSignal(row);
@@ -334,6 +353,7 @@ export function createGateway(options: GatewayOptions): Gateway {
     onHello: (listener) => listen(listeners.hello, listener),
     onProgress: (listener) => listen(listeners.progress, listener),
     onLost: (listener) => listen(listeners.lost, listener),
+    isHeard: (nodeId) => sessions.has(nodeId) || greeting.has(nodeId),
     lastHeardMs: (nodeId) => sessions.get(nodeId)?.lastHeardMs,
     end(nodeId) {
       const session = sessions.get(nodeId);

@@ -40,8 +40,8 @@ export interface SignalIntake {
     readonly source: string;
     readonly traceId: string;
   }): Promise<{ readonly row: Row<"signals">; readonly isDuplicate: boolean }>;
-  /** The control plane itself found that a node is not heard. */
-  nodeLost(tx: Kysely<Database>, nodeId: string, observedAt: Date): Promise<Row<"signals">>;
+  /** The control plane itself found that these nodes are not heard. */
+  nodesLost(tx: Kysely<Database>, nodes: readonly { readonly nodeId: string; readonly observedAt: Date }[]): Promise<Row<"signals">[]>;
   /** The control plane itself found that a move would pay. */
   riskFound(nodeId: string, reason: string): Promise<Row<"signals">>;
 }
@@ -176,28 +176,32 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
         return row;
       });
     },
-    async nodeLost(tx, nodeId, observedAt) {
-      const { traceId } = continueTrace(undefined);
-      const row = await tx
+    async nodesLost(tx, nodes) {
+      const rows = await tx
         .insertInto("signals")
-        .values({
-          id: newId("sig", nowMs()),
-          node_id: nodeId,
-          kind: "node_lost",
-          observed_at: observedAt,
-          source: "heartbeat",
-          trace_id: traceId,
-        })
+        .values(
+          nodes.map(({ nodeId, observedAt }) => ({
+            id: newId("sig", nowMs()),
+            node_id: nodeId,
+            kind: "node_lost" as const,
+            observed_at: observedAt,
+            source: "heartbeat",
+            trace_id: continueTrace(undefined).traceId,
+          })),
+        )
         .returningAll()
-        .executeTakeFirstOrThrow();
-      await events.append(tx, {
-        type: "node.lost",
-        subject: `node/${nodeId}`,
-        message: sentence.node_lost(nodeId, ""),
-        data: { signalId: row.id, seenAt: observedAt.toISOString() },
-        traceId,
-      });
-      return row;
+        .execute();
+      await events.append(
+        tx,
+        ...rows.map((row) => ({
+          type: "node.lost",
+          subject: `node/${row.node_id}`,
+          message: sentence.node_lost(row.node_id, ""),
+          data: { signalId: row.id, seenAt: row.observed_at.toISOString() },
+          traceId: row.trace_id,
+        })),
+      );
+      return rows;
     },
   };
 }

@@ -56,7 +56,13 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
   server.on("session", (session) => {
     sessions.add(session);
     session.once("close", () => sessions.delete(session));
-    const timer = setInterval(() => ping(session), pingEveryMs);
+    let heardBytes = -1;
+    const timer = setInterval(() => {
+      // One that says something is there: of a fleet that is at rest hardly a connection has to be asked.
+      const { bytesRead = -1 } = session.socket ?? {};
+      if (bytesRead === heardBytes || bytesRead < 0) ping(session);
+      heardBytes = bytesRead;
+    }, pingEveryMs);
     session.once("close", () => clearInterval(timer));
   });
   server.on("sessionError", (error) => log.debug({ err: error }, "an agent's HTTP/2 session failed"));

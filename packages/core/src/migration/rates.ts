@@ -1,9 +1,10 @@
 // What is known of a pair's link and a workload's writes before a move: its forecast is made from it.
 import { NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
-import { z } from "zod";
+import type { WorkloadSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { readProbes } from "../certificate/probes.ts";
 import type { Db } from "../db/database.ts";
 import { fromColumnOrNone } from "../db/proto.ts";
+import { newestOfWorkloads } from "../telemetry/store.ts";
 
 export interface PairRates {
   /** Bytes a second; 0: not known. */
@@ -16,22 +17,18 @@ export interface PairRates {
 
 export const unknownRates: PairRates = { link: 0, dirty: 0, basis: "", targetFreeBytes: 0 };
 
-/** Samples of a minute of telemetry, as far as they say how fast memory is written. */
-const samplesOfWrites = z.array(z.object({ dirtyBytesPerSecond: z.number().optional(), dirtySource: z.string().optional() })).catch([]);
+/** How old a sample may be and still say how fast memory is written, ms. */
+export const writesAgeMs = 300_000;
 
-/** Mean over the samples of one minute that count writes; undefined where none does. */
-export function writesOf(samples: unknown): { readonly bytesPerSecond: number; readonly source: string } | undefined {
-  const counted = samplesOfWrites
-    .parse(samples)
-    .flatMap((each) =>
-      each.dirtyBytesPerSecond === undefined ? [] : [{ rate: each.dirtyBytesPerSecond, source: each.dirtySource ?? "" }],
-    );
+/** Mean over the samples that count writes; undefined where none does. */
+export function writesOf(samples: readonly WorkloadSample[]): { readonly bytesPerSecond: number; readonly source: string } | undefined {
+  const counted = samples.flatMap(({ dirtyBytesPerSecond: rate, dirtySource: source }) => (rate === undefined ? [] : [{ rate, source }]));
   const last = counted.at(-1);
   if (last === undefined) return undefined;
   return { bytesPerSecond: counted.reduce((sum, { rate }) => sum + rate, 0) / counted.length, source: last.source };
 }
 
-/** From the last five moves between the two nodes, either way, and the newest minute of telemetry of the last five. */
+/** From the last five moves between the two nodes, either way, and the newest samples of the last five minutes. */
 export async function readPairRates(db: Db, workload: string, source: string, target: string, nowMs: number): Promise<PairRates> {
   const [moves, telemetry, node] = await Promise.all([
     db
@@ -43,20 +40,13 @@ export async function readPairRates(db: Db, workload: string, source: string, ta
       .orderBy("at", "desc")
       .limit(5)
       .execute(),
-    db
-      .selectFrom("telemetry")
-      .select("samples")
-      .where("subject", "=", `workload/${workload}`)
-      .where("minute", ">", new Date(nowMs - 300_000))
-      .orderBy("minute", "desc")
-      .limit(1)
-      .executeTakeFirst(),
+    newestOfWorkloads(db, [workload], nowMs - writesAgeMs),
     db.selectFrom("nodes").select("usage").where("id", "=", target).executeTakeFirst(),
   ]);
   const measured = moves.flatMap(({ bytes_per_second: rate }) => rate ?? []).sort((a, b) => a - b);
   const probed = measured.length > 0 ? undefined : (await readProbes(db, nowMs)).get(`${source} ${target}`);
   const link = measured[Math.floor(measured.length / 2)] ?? probed ?? 0;
-  const writes = writesOf(telemetry?.samples);
+  const writes = writesOf(telemetry.get(workload) ?? []);
   const basis = [
     probed !== undefined
       ? "the link as a short transfer measured it lately"

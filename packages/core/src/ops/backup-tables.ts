@@ -13,7 +13,7 @@ const never = new Set([
   "schema_files",
 ]);
 /** Large, and of use to graphs alone. */
-const bulky = new Set(["telemetry"]);
+const bulky = new Set(["telemetry", "telemetry_samples"]);
 
 /** Names of tables, those that others refer to first. */
 export async function backupTables(db: Kysely<Database>, withTelemetry: boolean): Promise<string[]> {

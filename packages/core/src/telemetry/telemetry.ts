@@ -1,6 +1,5 @@
-// Takes what agents measure, and serves it. A node is believed for itself and for workloads that are placed on it; numbers that cannot be
-// (negative, not finite) are dropped; time is the control plane's. Samples are gathered for a few seconds and written in one statement, so
-// that the fleet's size hardly matters to the database.
+// Takes what agents measure, and serves it. Samples are gathered for a few seconds and written together, so that the fleet's size hardly matters to
+// the database. When the control plane does not keep up agents are asked to measure less often, and that is said; what found no room meanwhile is counted.
 import { fault } from "@aether/contract";
 import {
   NodeSampleSchema,
@@ -9,18 +8,20 @@ import {
   WorkloadSampleSchema,
 } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { type Logger, sleep } from "@aether/kit";
-import { type DescMessage, type MessageShape, ScalarType } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
+import type { Events } from "../events/events.ts";
 import { requireNode } from "../fleet/node-store.ts";
 import type { Part } from "../part.ts";
 import { requireWorkload } from "../workload/store.ts";
 import { thin } from "./average.ts";
+import { createGathered } from "./gathered.ts";
 import { nextIntervalMs } from "./pace.ts";
-import { appendSamples, averageMinutes, cutMinutes, readSamples, type Sample } from "./store.ts";
+import { averageMinutes, batch, cutMinutes, readNodeSamples, readWorkloadSamples, type Written, writeSamples } from "./store.ts";
 
 export interface TelemetryOptions {
   readonly db: Db;
+  readonly events: Pick<Events, "append">;
   readonly log: Logger;
   readonly nowMs: () => number;
   /** Samples as they came are kept for `fineMinutes`, their one-minute averages for `days`. Asked at each cut. */
@@ -31,11 +32,13 @@ export interface TelemetryOptions {
   readonly intervalMs?: number;
   /** Agents are to measure this often from now on: the database does not keep up, or does again. */
   readonly onPace?: (intervalMs: number) => void;
+  /** Of encoded samples that wait to be written. Default: a minute of ten thousand nodes. */
+  readonly limitBytes?: number;
 }
 
 export interface Telemetry extends Part {
-  /** Never waits and never throws: telemetry must not slow down a session. */
-  take(nodeId: string, report: TelemetryReport): void;
+  /** What came in one message, oldest first. Never waits and never throws: telemetry must not slow down a session. */
+  take(nodeId: string, reports: readonly TelemetryReport[]): void;
   /** Writes what is gathered. */
   flush(): Promise<void>;
   /** Averages and cuts what is old. */
@@ -46,61 +49,58 @@ export interface Telemetry extends Part {
 
 const flushEveryMs = 3_000;
 const cutEveryMs = 300_000;
-/** A report of more workloads than a node can run is not believed. */
-const workloadsLimit = 500;
-/** Samples that wait to be written; when the database is slow, telemetry is lost and nothing else. */
-const gatheredLimit = 300_000;
+/** When the database is slow, telemetry is lost and nothing else. */
+const defaultLimitBytes = 64 << 20;
 /** Writing may take this share of the time at most: the samples of a large fleet are gathered for longer. What cannot wait has its turn in between. */
 const busyShare = 0.5;
-const dirtySources = new Set(["wp_async", "soft_dirty", "minor_faults"]);
 const defaultWindowSeconds = 900;
 const longestWindowSeconds = 7 * 86_400;
 const defaultSamples = 240;
 const mostSamples = 2_000;
 
-interface Gathered {
-  readonly nodeId: string;
-  readonly workload: string | undefined;
-  readonly sample: Sample;
-}
-
-export function createTelemetry({ db, log, nowMs, keep, onWritten, intervalMs = 1_000, onPace }: TelemetryOptions): Telemetry {
+export function createTelemetry(options: TelemetryOptions): Telemetry {
+  const { db, events, log, nowMs, keep, onWritten, intervalMs = 1_000, onPace, limitBytes = defaultLimitBytes } = options;
   const stopping = new AbortController();
-  let gathered: Gathered[] = [];
-  let lost = 0;
+  const gathered = createGathered(limitBytes, nowMs);
   const counts = { written: 0, lost: 0 };
+  let before = performance.eventLoopUtilization();
   let paceMs = intervalMs;
   let loops: Promise<unknown> = Promise.resolve();
 
   async function flush(): Promise<void> {
-    const taken = gathered;
-    gathered = [];
-    const askedMs = nextIntervalMs(paceMs, intervalMs, { lost, filled: taken.length / gatheredLimit });
-    if (askedMs !== paceMs) {
-      paceMs = askedMs;
-      log.warn({ everyMs: paceMs }, "telemetry.pace");
-      onPace?.(paceMs);
-    }
-    if (lost > 0) log.warn({ lost }, "telemetry is lost: the database does not keep up");
+    const { written, lost, filled } = gathered.empty();
     counts.lost += lost;
-    lost = 0;
-    const names = [...new Set(taken.flatMap(({ workload }) => workload ?? []))];
-    const placed = names.length === 0 ? [] : await activePlacements(names);
-    const nodeOf = new Map(placed.map(({ workload, node_id }) => [workload, node_id]));
-    const believed = taken.filter(({ nodeId, workload }) => workload === undefined || nodeOf.get(workload) === nodeId);
-    await appendSamples(
-      db,
-      believed.map(({ nodeId, workload, sample }) => ({
-        subject: workload === undefined ? `node/${nodeId}` : `workload/${workload}`,
-        sample,
-      })),
-    );
-    if (believed.length > 0) onWritten?.();
-    counts.written += believed.length;
+    if (lost > 0) log.warn({ lost }, "telemetry is lost: the database does not keep up");
+    await keepPace(lost, filled).catch((caught: unknown) => log.warn({ err: caught }, "the pace of telemetry cannot be told"));
+    for (let from = 0; from < written.length; from += batch) {
+      const kept = await writeSamples(db, written.slice(from, from + batch)).catch((caught: unknown) => {
+        counts.lost += countOf(written.slice(from));
+        throw caught;
+      });
+      counts.written += kept;
+    }
+    if (written.length > 0) onWritten?.();
   }
 
-  const activePlacements = (names: readonly string[]) =>
-    db.selectFrom("placements").select(["workload", "node_id"]).where("is_active", "=", true).where("workload", "in", names).execute();
+  async function keepPace(lost: number, filled: number): Promise<void> {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    const askedMs = nextIntervalMs(paceMs, intervalMs, { lost, filled, busy: utilization });
+    if (askedMs === paceMs) return;
+    const isSlower = askedMs > paceMs;
+    paceMs = askedMs;
+    log.warn({ everyMs: paceMs, lost }, "telemetry.pace");
+    onPace?.(paceMs);
+    await events.append(db, {
+      type: isSlower ? "telemetry.slower" : "telemetry.faster",
+      subject: "core",
+      message: isSlower
+        ? `nodes measure only every ${paceMs / 1000} s from now on: the control plane does not keep up${lost > 0 ? `, ${lost} samples are lost` : ""}`
+        : `nodes measure every ${paceMs / 1000} s again`,
+      data: { everyMs: paceMs, lost },
+    });
+  }
 
   async function cut(): Promise<void> {
     const { fineMinutes, days } = keep();
@@ -119,24 +119,7 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten, intervalMs = 
   }
 
   return {
-    take(nodeId, { node, workloads }) {
-      const add = (one: Gathered) => {
-        if (gathered.length < gatheredLimit) gathered.push(one);
-        else lost++;
-      };
-      const at = timestampFromMs(nowMs());
-      if (node) {
-        const sample = believable(NodeSampleSchema, node);
-        sample.at = at;
-        add({ nodeId, workload: undefined, sample });
-      }
-      for (const [name, said] of Object.entries(workloads).slice(0, workloadsLimit)) {
-        const sample = believable(WorkloadSampleSchema, said);
-        Object.assign(sample, { at, nodeId });
-        if (!dirtySources.has(sample.dirtySource)) sample.dirtySource = "unknown";
-        add({ nodeId, workload: name, sample });
-      }
-    },
+    take: gathered.take,
     flush,
     cut,
     counts: () => counts,
@@ -145,14 +128,14 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten, intervalMs = 
         async getNodeTelemetry({ id, windowSeconds, maxSamples }) {
           const span = parseSpan(windowSeconds, maxSamples, nowMs());
           await requireNode(db, id, "id");
-          const samples = await readSamples(db, NodeSampleSchema, `node/${id}`, span.sinceMs);
+          const samples = await readNodeSamples(db, id, span.sinceMs);
           return { samples: thin(NodeSampleSchema, samples, span), ...stamps(span) };
         },
         async getWorkloadTelemetry({ name, windowSeconds, maxSamples }) {
           const span = parseSpan(windowSeconds, maxSamples, nowMs());
           const row = await requireWorkload(db, name);
           // A workload that had the same name before is another one.
-          const samples = await readSamples(db, WorkloadSampleSchema, `workload/${name}`, Math.max(span.sinceMs, row.created_at.getTime()));
+          const samples = await readWorkloadSamples(db, name, Math.max(span.sinceMs, row.created_at.getTime()));
           return { samples: thin(WorkloadSampleSchema, samples, span), ...stamps(span) };
         },
       });
@@ -172,6 +155,8 @@ export function createTelemetry({ db, log, nowMs, keep, onWritten, intervalMs = 
   };
 }
 
+const countOf = (written: readonly Written[]): number => written.reduce((sum, { count }) => sum + count, 0);
+
 interface Span {
   readonly sinceMs: number;
   readonly untilMs: number;
@@ -189,23 +174,3 @@ function parseSpan(windowSeconds: number, maxSamples: number, nowMs: number): Sp
 }
 
 const stamps = ({ sinceMs, untilMs }: Span) => ({ since: timestampFromMs(sinceMs), until: timestampFromMs(untilMs) });
-
-/** Without numbers that cannot be: they are taken out of it. */
-function believable<Desc extends DescMessage>(schema: Desc, sample: MessageShape<Desc>): MessageShape<Desc> {
-  for (const { localName } of numbersOf(schema)) {
-    const value: unknown = Reflect.get(sample, localName);
-    if (typeof value === "number" && (!Number.isFinite(value) || value < 0)) Reflect.set(sample, localName, undefined);
-  }
-  return sample;
-}
-
-const numbers = new Map<DescMessage, readonly { readonly localName: string }[]>();
-
-/** The optional fields of a kind that can hold such a number. */
-function numbersOf(schema: DescMessage): readonly { readonly localName: string }[] {
-  const known = numbers.get(schema);
-  if (known !== undefined) return known;
-  const found = schema.fields.filter((field) => field.fieldKind === "scalar" && field.scalar === ScalarType.DOUBLE);
-  numbers.set(schema, found);
-  return found;
-}

@@ -17,14 +17,16 @@ export interface PostgresServer {
   createDatabase(): Promise<PostgresConfig>;
   /** SIGKILL, as a crash is; `start` recovers. */
   kill(): Promise<void>;
+  /** Of the process that all others of the server are children of. */
+  pid(): Promise<number>;
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
 const user = "postgres";
 
-/** About 2 s, most of it initdb. */
-export async function startPostgres(): Promise<PostgresServer> {
+/** @param isDurable a commit waits for the disk. About 2 s, most of it initdb. */
+export async function startPostgres({ isDurable = false } = {}): Promise<PostgresServer> {
   const programsDir = postgresPrograms;
   const owner = postgresOwner;
   if (programsDir === undefined || postgresIsMissing !== undefined) throw new Error(postgresIsMissing);
@@ -37,7 +39,13 @@ export async function startPostgres(): Promise<PostgresServer> {
 
   const start = async () => {
     // Durability against loss of power is not what these tests look at; a kill loses nothing without it.
-    const settings = ["listen_addresses=", `unix_socket_directories=${dir}`, "fsync=off", "shared_buffers=16MB", "max_connections=60"];
+    const settings = [
+      "listen_addresses=",
+      `unix_socket_directories=${dir}`,
+      `fsync=${isDurable ? "on" : "off"}`,
+      "shared_buffers=16MB",
+      "max_connections=60",
+    ];
     // The shell ends the server when this process is gone, however it ended: its standard input is then closed.
     const script = 'program=$1; shift; "$program" "$@" </dev/null & server=$!; read _; kill -INT $server; wait $server';
     const args = ["-D", data, ...settings.flatMap((each) => ["-c", each])];
@@ -60,12 +68,13 @@ export async function startPostgres(): Promise<PostgresServer> {
       throw new Error(`PostgreSQL did not start: ${said}`, { cause });
     });
   };
+  const pid = async () => Number((await readFile(join(data, "postmaster.pid"), "utf8")).split("\n")[0]);
   const end = async (signal: NodeJS.Signals) => {
     const ending = server;
     server = undefined;
     if (ending === undefined) return;
     const exited = once(ending, "exit");
-    process.kill(Number((await readFile(join(data, "postmaster.pid"), "utf8")).split("\n")[0]), signal);
+    process.kill(await pid(), signal);
     ending.stdin?.end();
     await exited;
   };
@@ -81,6 +90,7 @@ export async function startPostgres(): Promise<PostgresServer> {
       return { host: dir, port: 5432, name, user, tls: "off", poolSize: 10 };
     },
     kill: () => end("SIGKILL"),
+    pid,
     start,
     async stop() {
       // SIGINT: sessions are cut, the rest is orderly.

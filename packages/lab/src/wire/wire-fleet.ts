@@ -1,21 +1,25 @@
 // Agents simulated at the wire: real mutual TLS, real gRPC sessions, real messages, and no machine behind them. What core sees of them is what it sees of
-// a fleet; what they answer is that everything went well. For measuring core, never for showing that a move works.
+// a fleet; what they answer is that everything went well. For measuring core, never for showing that a move works. They write frames on HTTP/2
+// themselves, and what they say again and again is encoded once: on the same processors as core, the simulator should cost as little as it can.
+import http2 from "node:http2";
 import {
+  type AgentConfig,
   AgentService,
   type Command,
   CommandOutcome,
   CommandSchema,
-  type SessionRequest,
+  HeartbeatSchema,
   SessionRequestSchema,
+  type SessionResponse,
+  SessionResponseSchema,
 } from "@aether/contract/gen/aether/v2/agent_pb";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { MigrationMode } from "@aether/contract/gen/aether/v2/migration_pb";
 import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
 import { coreSpiffeId, type IdentityMaterial, parseSpiffeId, secureClientOptions } from "@aether/kit/identity";
-import { create, fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { timestampFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
-import { createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
 type Up = NonNullable<MessageInitShape<typeof SessionRequestSchema>["message"]>;
 
@@ -23,10 +27,16 @@ export interface WireAgent {
   readonly nodeId: string;
   /** Resolves at the Welcome. */
   connect(): Promise<void>;
+  /**
+   * With all that was measured since the one before, as often as core asks for: a sample of the node and of each of its workloads. An agent that
+   * measures no more often than it says that it is there sends none.
+   */
   heartbeat(): void;
-  /** One sample of the node and of each of its workloads. */
-  telemetry(): void;
   notice(effectiveAtMs: number): void;
+  /** Samples of nodes and workloads that were sent. */
+  readonly sampleCount: number;
+  /** As core said last. */
+  readonly config: Pick<AgentConfig, "heartbeatIntervalMs" | "telemetryIntervalMs">;
   readonly acknowledged: number;
   close(): void;
 }
@@ -50,39 +60,54 @@ const manifest = {
   processDigest: "pp",
 };
 
+/** As agents do, to learn soon that nobody hears them. */
+const pingEveryMs = 4_000;
+const heartbeatField = SessionRequestSchema.field.heartbeat.number;
+
 export function createWireAgent({ address, identity, nodeId, workloads, stepMs }: WireAgentOptions): WireAgent {
-  const baseUrl = `https://${address}`;
   const source = { current: () => identity, onRotate: () => () => undefined };
   const options = secureClientOptions(source, coreSpiffeId(parseSpiffeId(identity.spiffeId).trustDomain));
-  const manager = new Http2SessionManager(baseUrl, { pingIntervalMs: 60_000 }, { ...options, servername: "" });
-  const client = createClient(AgentService, createGrpcTransport({ baseUrl, sessionManager: manager, acceptCompression: [] }));
-  const queue: SessionRequest[] = [];
-  let wake = () => {};
-  let isOpen = true;
+  let session: http2.ClientHttp2Session | undefined;
+  let stream: http2.ClientHttp2Stream | undefined;
   let sequence = 0n;
   let acknowledged = 0;
-  const say = (message: Up) => {
-    queue.push(create(SessionRequestSchema, { message }));
-    wake();
-  };
-  async function* up(): AsyncGenerator<SessionRequest> {
-    while (isOpen) {
-      const next = queue.shift();
-      if (next !== undefined) yield next;
-      else {
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-      }
-    }
-  }
+  let sampleCount = 0;
+  /** Measured and not sent yet; a part of one stays for the next heartbeat. */
+  let due = 0;
+  let config: Pick<AgentConfig, "heartbeatIntervalMs" | "telemetryIntervalMs"> = { heartbeatIntervalMs: 0, telemetryIntervalMs: 0 };
   const statuses = () =>
     workloads.map(({ name, epoch }) => ({ name, epoch: BigInt(epoch), phase: "running", health: HealthState.PASSING }));
-  const usage = { cpuFraction: 0.2, memoryUsedBytes: 2n << 30n, memoryAvailableBytes: 6n << 30n, agentResidentBytes: 80n << 20n };
+  const send = (message: Uint8Array) => {
+    if (stream?.writable) stream.write(frameOf(message));
+  };
+  const say = (message: Up) => send(toBinary(SessionRequestSchema, create(SessionRequestSchema, { message })));
 
   async function carryOut(command: Command): Promise<void> {
     if (stepMs > 0) await new Promise((resolve) => setTimeout(resolve, stepMs));
     say({ case: "result", value: { commandId: command.id, ...answerOf(command) } });
+  }
+
+  function take({ message }: SessionResponse): void {
+    if (message.case === "config") {
+      config = message.value;
+      bodies.clear();
+    } else if (message.case === "signalAck") acknowledged++;
+    else if (message.case === "signedCommand") void carryOut(fromBinary(CommandSchema, message.value.content));
+    else if (message.case === "queryCommandId")
+      say({ case: "result", value: { commandId: message.value, outcome: CommandOutcome.UNKNOWN } });
+  }
+
+  /** All of a heartbeat but its time, by how many samples it has. */
+  const bodies = new Map<number, Uint8Array>();
+  function bodyWith(samples: number): Uint8Array {
+    const known = bodies.get(samples);
+    if (known !== undefined) return known;
+    const usage = { cpuFraction: 0.2, memoryUsedBytes: 2n << 30n, memoryAvailableBytes: 6n << 30n, agentResidentBytes: 80n << 20n };
+    const spanMs = config.telemetryIntervalMs;
+    const measured = Array.from({ length: samples }, (_, i) => measuredOf(workloads, spanMs, (samples - 1 - i) * spanMs));
+    const made = toBinary(HeartbeatSchema, create(HeartbeatSchema, { usage, workloads: statuses(), measured }));
+    bodies.set(samples, made);
+    return made;
   }
 
   return {
@@ -90,41 +115,52 @@ export function createWireAgent({ address, identity, nodeId, workloads, stepMs }
     get acknowledged() {
       return acknowledged;
     },
+    get sampleCount() {
+      return sampleCount;
+    },
+    get config() {
+      return config;
+    },
     connect() {
       return new Promise((resolve, reject) => {
-        say({ case: "hello", value: { facts: factsOf(nodeId), workloads: statuses(), agentTime: timestampNow() } });
-        (async () => {
-          for await (const { message } of client.session(up())) {
-            if (message.case === "welcome") resolve();
-            else if (message.case === "signalAck") acknowledged++;
-            else if (message.case === "signedCommand") void carryOut(fromBinary(CommandSchema, message.value.content));
-            else if (message.case === "queryCommandId")
-              say({ case: "result", value: { commandId: message.value, outcome: CommandOutcome.UNKNOWN } });
-          }
-        })().catch((caught: unknown) => {
-          if (isOpen) reject(caught);
+        session = http2.connect(`https://${address}`, { ...options, servername: "" });
+        session.on("error", reject);
+        const pings = setInterval(() => {
+          if (session?.destroyed === false) session.ping(() => undefined);
+        }, pingEveryMs);
+        session.on("close", () => clearInterval(pings));
+        stream = session.request({
+          ":method": "POST",
+          ":path": `/${AgentService.typeName}/${AgentService.method.session.name}`,
+          "content-type": "application/grpc+proto",
+          te: "trailers",
         });
+        stream.on("error", reject);
+        stream.on("close", () => reject(new Error(`the session of ${nodeId} has ended`)));
+        const read = createFrameReader();
+        stream.on("data", (chunk: Buffer) => {
+          for (const bytes of read(chunk)) {
+            const response = fromBinary(SessionResponseSchema, bytes);
+            if (response.message.case === "welcome") {
+              config = response.message.value.config ?? config;
+              resolve();
+            } else take(response);
+          }
+        });
+        say({ case: "hello", value: { facts: factsOf(nodeId), workloads: statuses(), agentTime: timestampNow() } });
       });
     },
-    heartbeat: () => say({ case: "heartbeat", value: { agentTime: timestampNow(), usage, workloads: statuses() } }),
-    telemetry() {
-      const at = timestampNow();
-      const node = {
-        at,
-        spanMs: 1000,
-        cpuFraction: Math.random(),
-        memoryUsedBytes: 2n << 30n,
-        memoryAvailableBytes: 6n << 30n,
-        receivedBytesPerSecond: 1e6,
-        sentBytesPerSecond: 1e6,
-      };
-      const own = Object.fromEntries(
-        workloads.map(({ name }) => [
-          name,
-          { at, spanMs: 1000, nodeId, cpuFraction: 0.1, memoryBytes: 64n << 20n, dirtyBytesPerSecond: 1e6, dirtySource: "wp_async" },
-        ]),
-      );
-      say({ case: "telemetry", value: { node, workloads: own } });
+    heartbeat() {
+      const { heartbeatIntervalMs, telemetryIntervalMs } = config;
+      const isWith = telemetryIntervalMs < heartbeatIntervalMs;
+      due = isWith ? due + heartbeatIntervalMs / telemetryIntervalMs : 0;
+      const samples = Math.floor(due);
+      due -= samples;
+      sampleCount += samples * (1 + workloads.length);
+      // In the binary encoding, a message is its fields one after the other, in any order.
+      const time = toBinary(HeartbeatSchema, create(HeartbeatSchema, { agentTime: timestampNow() }));
+      const message = Buffer.concat([time, bodyWith(samples)]);
+      send(new BinaryWriter().tag(heartbeatField, WireType.LengthDelimited).bytes(message).finish());
     },
     notice(effectiveAtMs) {
       const value = {
@@ -138,10 +174,54 @@ export function createWireAgent({ address, identity, nodeId, workloads, stepMs }
       say({ case: "signal", value });
     },
     close() {
-      isOpen = false;
-      wake();
-      manager.abort();
+      session?.destroy();
     },
+  };
+}
+
+const noCompression = 0;
+
+/** gRPC's length-prefixed message (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md). */
+function frameOf(message: Uint8Array): Buffer {
+  const frame = Buffer.allocUnsafe(5 + message.length);
+  frame[0] = noCompression;
+  frame.writeUInt32BE(message.length, 1);
+  frame.set(message, 5);
+  return frame;
+}
+
+/** Gives the messages that are whole; keeps what is not. */
+function createFrameReader(): (chunk: Buffer) => Buffer[] {
+  let rest: Buffer = Buffer.alloc(0);
+  return (chunk) => {
+    rest = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
+    const found: Buffer[] = [];
+    while (rest.length >= 5 && rest.length >= 5 + rest.readUInt32BE(1)) {
+      const end = 5 + rest.readUInt32BE(1);
+      found.push(rest.subarray(5, end));
+      rest = rest.subarray(end);
+    }
+    return found;
+  };
+}
+
+function measuredOf(workloads: WireAgentOptions["workloads"], spanMs: number, ageMs: number) {
+  return {
+    ageMs,
+    node: {
+      spanMs,
+      cpuFraction: Math.random(),
+      memoryUsedBytes: 2n << 30n,
+      memoryAvailableBytes: 6n << 30n,
+      receivedBytesPerSecond: 1e6,
+      sentBytesPerSecond: 1e6,
+    },
+    workloads: Object.fromEntries(
+      workloads.map(({ name }) => [
+        name,
+        { spanMs, cpuFraction: 0.1, memoryBytes: 64n << 20n, dirtyBytesPerSecond: 1e6, dirtySource: "wp_async" },
+      ]),
+    ),
   };
 }
 
