@@ -13,7 +13,7 @@ const selectorOf = ({ selector }: Policy) =>
 
 function settingsOf({ settings }: Policy): [name: string, value: string][] {
   if (settings === undefined) return [];
-  const { maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, windows } = settings;
+  const { maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, windows, minCpuPercent } = settings;
   const time = (ms: number) => (ms === 0 ? "none" : duration(ms));
   const found: [string, string | undefined][] = [
     ["max freeze", maxFreezeMs === undefined ? undefined : time(maxFreezeMs)],
@@ -22,6 +22,7 @@ function settingsOf({ settings }: Policy): [name: string, value: string][] {
     ["on node lost", onNodeLost === undefined ? undefined : word(OnNodeLost, onNodeLost)],
     ["rpo", rpoSeconds === undefined ? undefined : time(rpoSeconds * 1000)],
     ["mode", mode === undefined ? undefined : word(MigrationMode, mode)],
+    ["min cpu", minCpuPercent === undefined ? undefined : minCpuPercent === 0 ? "never held down" : `${minCpuPercent} %`],
     [
       "windows",
       windows.map(({ days, from, to }) => `${days.length === 0 ? "daily" : days.join(", ")} ${from} to ${to} UTC`).join("; ") || undefined,

@@ -458,6 +458,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.PolicyService.PreviewPolicy": "What would change for which workload, if it was set. Nothing is stored.",
   "aether.v2.PolicyService.SetPolicy": "Makes it, or a new version of it. Counts from the next decision on.",
   "aether.v2.PolicySettings": "What a policy sets. Absent: not set by it.",
+  "aether.v2.PolicySettings.min_cpu_percent": "As EvacuationPolicy.min_cpu_percent; 0: never held down.",
   "aether.v2.PolicySettings.mode": "Of moves that the control plane begins; a person's move is as the person says. Where a notice is in force and it cannot be had, the next try is AUTO.",
   "aether.v2.PolicySettings.windows": "Moves that nothing forces happen only while one of these is open. Where several policies of a workload set windows, and the guards, each must have one open.",
   "aether.v2.PollCommandsRequest.after": "The highest sequence that has arrived; it and those before are not sent again. 0: none yet.",

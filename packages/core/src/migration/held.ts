@@ -13,6 +13,7 @@ import type { Kysely } from "kysely";
 import { fromColumn } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import { continueTrace } from "../http/trace.ts";
+import { readPoliciesInForce } from "../policy/in-force.ts";
 import { type PairRates, readPairRates, unknownRates } from "./rates.ts";
 import type { CommandFact, MigrationRecord, StepName } from "./state.ts";
 import { steps } from "./steps/index.ts";
@@ -20,6 +21,8 @@ import { steps } from "./steps/index.ts";
 /** What a step may need beside the record. */
 export interface Surroundings {
   readonly spec: WorkloadSpec;
+  /** As its spec or its policies say now; 0: never held down. */
+  readonly minCpuPercent: number;
   readonly targetCapabilities: NodeCapabilities | undefined;
   readonly rates: PairRates;
   readonly isPlaced: boolean;
@@ -59,8 +62,11 @@ export async function readSurroundings(db: Kysely<Database>, record: MigrationRe
     .where("is_active", "=", true)
     .executeTakeFirst();
   const facts = target === undefined ? undefined : fromColumn(NodeFactsSchema, target.facts);
+  const spec =
+    workload === undefined ? create(WorkloadSpecSchema, { name: record.workload }) : fromColumn(WorkloadSpecSchema, workload.spec);
   return {
-    spec: workload === undefined ? create(WorkloadSpecSchema, { name: record.workload }) : fromColumn(WorkloadSpecSchema, workload.spec),
+    spec,
+    minCpuPercent: (await readPoliciesInForce(db)).of(spec).minCpuPercent.value,
     targetCapabilities: facts?.capabilities,
     // Asked for while the mode is still open.
     rates:
@@ -91,6 +97,7 @@ export function buildCommand(held: Held, id: string, step: StepName, nowMs: numb
       record,
       commands: held.commands,
       spec: around.spec,
+      minCpuPercent: around.minCpuPercent,
       targetCapabilities: around.targetCapabilities,
       rates: around.rates,
       nowMs,

@@ -25,6 +25,7 @@ describe("what counts for a workload", () => {
       ["on_node_lost", "hold", "default"],
       ["rpo_seconds", "none", "default"],
       ["mode", "auto", "default"],
+      ["min_cpu_percent", "never held down", "default"],
       ["windows", "always", "default"],
     ]);
   });

@@ -20,7 +20,9 @@ export interface PolicyVersion {
 /** What a spec says of it. In a spec, zero and "unspecified" mean that it says nothing. */
 export type Said = Pick<WorkloadSpec, "labels" | "rpoSeconds"> & {
   readonly evacuation?:
-    | Partial<Pick<NonNullable<WorkloadSpec["evacuation"]>, "maxFreezeMs" | "maxTimeToSafeMs" | "priority" | "onNodeLost">>
+    | Partial<
+        Pick<NonNullable<WorkloadSpec["evacuation"]>, "maxFreezeMs" | "maxTimeToSafeMs" | "priority" | "onNodeLost" | "minCpuPercent">
+      >
     | undefined;
 };
 
@@ -40,6 +42,8 @@ export interface Effective {
   /** 0: no snapshots by themselves. */
   readonly rpoSeconds: Sourced<number>;
   readonly mode: Sourced<Mode>;
+  /** What a move may hold its processes down to while memory is copied, in percent of one processor; 0: never. */
+  readonly minCpuPercent: Sourced<number>;
   /** Of each policy that sets some. All of them must have one open. */
   readonly windows: readonly Sourced<readonly MaintenanceWindow[]>[];
   /** policy/NAME@VERSION, the strongest first. */
@@ -77,6 +81,7 @@ export function resolve(said: Said, policies: readonly PolicyVersion[]): Effecti
     onNodeLost: pick(evacuation?.onNodeLost || undefined, (settings) => settings.onNodeLost, OnNodeLost.HOLD),
     rpoSeconds: pick(said.rpoSeconds || undefined, (settings) => settings.rpoSeconds, 0),
     mode: pick<Mode>(undefined, ({ mode }) => (mode === undefined ? undefined : modeFromProto(mode)), "auto"),
+    minCpuPercent: pick(evacuation?.minCpuPercent || undefined, (settings) => settings.minCpuPercent, 0),
     windows: under
       .filter(({ settings }) => settings.windows.length > 0)
       .map((policy) => ({ value: policy.settings.windows, source: sourceOf(policy) })),

@@ -6,7 +6,7 @@ import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
 import { requireWindows } from "../guard/store.ts";
 import { modeFromProto } from "../migration/mode.ts";
-import { parseLabels, parseObjectiveMs, parsePriority, parseRpo } from "../workload/spec.ts";
+import { parseLabels, parseMinCpu, parseObjectiveMs, parsePriority, parseRpo } from "../workload/spec.ts";
 import type { Effective, PolicyVersion, Sourced } from "./resolve.ts";
 
 const invalid = (field: string, message: string) => fault("INVALID_ARGUMENT", `${field} ${message}`, { field });
@@ -37,7 +37,7 @@ export function parsePolicy(policy: Policy | undefined): ParsedPolicy {
 
 function requireSettings(settings: PolicySettings): void {
   const field = "policy.settings";
-  const { maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, windows } = settings;
+  const { maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, windows, minCpuPercent } = settings;
   if (maxFreezeMs !== undefined) parseObjectiveMs(maxFreezeMs, `${field}.max_freeze_ms`);
   if (maxTimeToSafeMs !== undefined) parseObjectiveMs(maxTimeToSafeMs, `${field}.max_time_to_safe_ms`);
   if (priority !== undefined) parsePriority(priority, `${field}.priority`);
@@ -47,7 +47,9 @@ function requireSettings(settings: PolicySettings): void {
   if (mode !== undefined && (mode === 0 || modeFromProto(mode) === undefined))
     throw invalid(`${field}.mode`, "must be AUTO, PRE_COPY, POST_COPY or STOP_AND_COPY");
   requireWindows(windows, `${field}.windows`);
-  const isEmpty = [maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode].every((each) => each === undefined);
+  if (minCpuPercent !== undefined) parseMinCpu(minCpuPercent, `${field}.min_cpu_percent`);
+  const single = [maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, minCpuPercent];
+  const isEmpty = single.every((each) => each === undefined);
   if (isEmpty && windows.length === 0) throw invalid(field, "set nothing: give at least one");
 }
 
@@ -64,6 +66,7 @@ export function describeEffective(effective: Effective): EffectiveSetting[] {
     say("on_node_lost", effective.onNodeLost, (value) => (value === OnNodeLost.RESTORE ? "restore" : "hold")),
     say("rpo_seconds", effective.rpoSeconds, (seconds) => (seconds === 0 ? "none" : `${seconds} s`)),
     say("mode", effective.mode, (mode) => mode.replaceAll("_", "-")),
+    say("min_cpu_percent", effective.minCpuPercent, (percent) => (percent === 0 ? "never held down" : `${percent} % of one processor`)),
     ...(windows.length > 0 ? windows : [say("windows", { value: "always", source: "default" }, String)]),
   ];
 }

@@ -42,11 +42,16 @@ function parseEvacuation(policy: EvacuationPolicy | undefined): { evacuation?: E
   const field = "spec.evacuation";
   parseObjectiveMs(policy.maxFreezeMs, `${field}.max_freeze_ms`);
   parseObjectiveMs(policy.maxTimeToSafeMs, `${field}.max_time_to_safe_ms`);
-  if (policy.minCpuPercent !== 0 && !(policy.minCpuPercent >= 10 && policy.minCpuPercent <= 10_000))
-    throw invalid(`${field}.min_cpu_percent`, "must be 0 (never) or 10 to 10000");
+  parseMinCpu(policy.minCpuPercent, `${field}.min_cpu_percent`);
   parsePriority(policy.priority, `${field}.priority`);
   if (OnNodeLost[policy.onNodeLost] === undefined) throw invalid(`${field}.on_node_lost`, "must be HOLD or RESTORE");
   return { evacuation: policy };
+}
+
+/** 0: never held down. */
+export function parseMinCpu(percent: number, field: string): number {
+  if (percent === 0 || (percent >= 10 && percent <= 10_000)) return percent;
+  throw invalid(field, "must be 0 (never) or 10 to 10000");
 }
 
 /** 0: none. */

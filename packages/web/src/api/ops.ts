@@ -1,7 +1,14 @@
 // The control plane looked after: read by the settings alone.
-import { OpsService } from "@aether/contract/gen/aether/v2/ops_pb";
+import {
+  type GetRetentionResponse,
+  GetRetentionResponseSchema,
+  OpsService,
+  type RetentionRule,
+  UpdateRetentionResponseSchema,
+} from "@aether/contract/gen/aether/v2/ops_pb";
 import { createClient } from "@connectrpc/connect";
 import { queryOptions } from "@tanstack/react-query";
+import { changeUnlessOvertaken } from "./if-match.ts";
 import { transport } from "./transport.ts";
 
 export const opsApi = createClient(OpsService, transport);
@@ -17,3 +24,20 @@ export const opsQueries = {
       staleTime: 0,
     }),
 };
+
+export const ruleIn = (answer: GetRetentionResponse | undefined, name: string): RetentionRule | undefined =>
+  answer?.retention?.rules.find((rule) => rule.name === name);
+
+/** telemetry_days: telemetryDays, as the contract's JSON has it. */
+const fieldOf = (name: string): string => name.replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase());
+
+/** Sets one rule, if it still says `from`. Throws Overtaken with the GetRetentionResponse of now. */
+export const setRetentionFrom = (name: string, from: number, value: number) =>
+  changeUnlessOvertaken({
+    path: "/api/v2/retention",
+    type: GetRetentionResponseSchema,
+    isSame: (now) => ruleIn(now, name)?.value === from,
+    method: "PATCH",
+    body: { change: { [fieldOf(name)]: value } },
+    answer: UpdateRetentionResponseSchema,
+  });

@@ -1,4 +1,5 @@
 import { type UseMutationResult, useMutation, useQueryClient } from "@tanstack/react-query";
+import { Overtaken } from "../api/overtaken.ts";
 import { useNotices } from "./notices.tsx";
 
 interface ActOptions<Answer> {
@@ -23,7 +24,9 @@ export function useAct<Input, Answer>(
       if (text !== undefined) notices.say(text);
       onDone?.(answer);
     },
-    onError: (error) => notices.refuse(error),
+    onError(error) {
+      if (!(error instanceof Overtaken)) notices.refuse(error);
+    },
     onSettled: () => Promise.all(touches.map((noun) => client.invalidateQueries({ queryKey: [noun] }))),
   });
 }

@@ -23,6 +23,16 @@ const root = createRootRoute({
 type Search = Readonly<Record<string, unknown>>;
 const text = (search: Search, key: string): string | undefined =>
   typeof search[key] === "string" && search[key] !== "" ? search[key].slice(0, 200) : undefined;
+
+/** Every value is a word: "version=2", as one would write it by hand, not the router's own JSON ("version=%222%22"). */
+const words = {
+  parseSearch: (search: string): Record<string, string> => Object.fromEntries(new URLSearchParams(search)),
+  stringifySearch(search: Record<string, unknown>): string {
+    const pairs = Object.entries(search).filter((pair): pair is [string, string] => typeof pair[1] === "string");
+    return pairs.length === 0 ? "" : `?${new URLSearchParams(pairs)}`;
+  },
+};
+
 const tab = (search: Search): { tab?: string } => optional({ tab: text(search, "tab") });
 
 /** Leaves out what is undefined, so that URLs stay short. */
@@ -101,6 +111,11 @@ const routes = [
   createRoute({ ...page("/audit"), component: lazyRouteComponent(() => import("../audit/audit-page.tsx"), "AuditPage") }),
   createRoute({ ...page("/policies"), component: lazyRouteComponent(() => import("../policy/policies-page.tsx"), "PoliciesPage") }),
   createRoute({
+    ...page("/policies/$name"),
+    validateSearch: (search: Search) => optional({ version: text(search, "version") }),
+    component: lazyRouteComponent(() => import("../policy/policy-page.tsx"), "PolicyPage"),
+  }),
+  createRoute({
     ...page("/settings"),
     validateSearch: tab,
     component: lazyRouteComponent(() => import("../settings/settings-page.tsx"), "SettingsPage"),
@@ -109,6 +124,7 @@ const routes = [
 
 export const router = createRouter({
   routeTree: root.addChildren(routes),
+  ...words,
   defaultPreload: "intent",
   scrollRestoration: true,
   defaultPendingMs: 300,

@@ -5,15 +5,18 @@ import { lazy, Suspense, useEffect, useState } from "react";
 import { api } from "../api/clients.ts";
 import { useLive } from "../live/live.tsx";
 import type { Connection } from "../live/stream.ts";
+import type { Act } from "./acting.tsx";
 import { useCaller } from "./caller.tsx";
 import { useShortcuts } from "./keyboard.ts";
 import { places } from "./places.ts";
 import { toggleTheme, useTheme } from "./theme.ts";
 
 const Palette = lazy(() => import("./palette.tsx"));
+const Acting = lazy(() => import("./acting.tsx"));
 
 export function Shell() {
   const [open, setOpen] = useState<"palette" | "menu" | undefined>();
+  const [act, setAct] = useState<Act>();
   useShortcuts({ onPalette: () => setOpen("palette") });
   const pathname = useRouterState({ select: (state) => state.location.pathname });
   // biome-ignore lint/correctness/useExhaustiveDependencies: the menu closes when one has gone somewhere
@@ -85,7 +88,12 @@ export function Shell() {
       </main>
       {open === "palette" && (
         <Suspense>
-          <Palette onClose={() => setOpen(undefined)} />
+          <Palette onClose={() => setOpen(undefined)} onAct={setAct} />
+        </Suspense>
+      )}
+      {act !== undefined && (
+        <Suspense>
+          <Acting act={act} onClose={() => setAct(undefined)} />
         </Suspense>
       )}
     </div>

@@ -1,5 +1,5 @@
 import { type Drill, DrillKind, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
-import { useQuery } from "@tanstack/react-query";
+import { useQueries, useQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
 import { api } from "../api/clients.ts";
@@ -128,8 +128,17 @@ function Clients() {
 }
 
 function Seen({ drill }: { drill: Drill }) {
+  const moves = useQueries({ queries: drill.migrationIds.map((id) => queries.migration(id)) });
+  const known = moves.flatMap(({ data }) => data ?? []);
   return (
     <Panel title="What clients saw during the drill" isFlush>
+      {drill.oracles.map((report) =>
+        report.worstLatencyMs.length === 0 ? null : (
+          <div key={report.name} className="border-b border-line">
+            <ClientGraph report={report} migrations={known} isWhole />
+          </div>
+        ),
+      )}
       <Table label="Clients" head={["client", "requests", "errors", "wrong answers", "reconnects", "median", "p99", "longest pause"]}>
         {drill.oracles.map((oracle) => (
           <Row key={oracle.name}>

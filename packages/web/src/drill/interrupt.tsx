@@ -8,6 +8,7 @@ import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { plural } from "../format/units.ts";
+import { Foretold } from "../node/foretold.tsx";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 
@@ -15,10 +16,6 @@ export function Interrupt({ node }: { node: Node }) {
   const { data: drills = [] } = useQuery(queries.drills());
   const [isAsking, setAsking] = useState(false);
   const running = drills.find((drill) => drill.nodeId === node.id && drill.state === DrillState.RUNNING);
-  const start = useAct(() => api.drills.startDrill({ kind: DrillKind.NOTICE, nodeId: node.id }), {
-    touches: ["drill", "node"],
-    onDone: () => setAsking(false),
-  });
   const stop = useAct((id: string) => api.drills.stopDrill({ id }), { touches: ["drill"], done: () => "The announcement is withdrawn." });
   return (
     <For as="operator">
@@ -35,25 +32,38 @@ export function Interrupt({ node }: { node: Node }) {
           Interrupt this node
         </Button>
       )}
-      {isAsking && (
-        <Dialog title={`Interrupt ${node.id}?`} onClose={() => setAsking(false)}>
-          <p>
-            A drill: the metadata service of {node.id} announces its end in 120 s, as EC2 does.{" "}
-            {node.workloads.length === 0
-              ? "Nothing runs on it, so nothing will move."
-              : `${plural(node.workloads.length, "workload")} on it will be moved to another node while running: ${node.workloads.join(", ")}.`}
-          </p>
-          <p className="mt-2 text-soft">
-            Each move freezes its workload for a moment. Clients keep their connections. The announcement is withdrawn when the drill ends.
-          </p>
-          <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={() => setAsking(false)}>Not now</Button>
-            <Button tone="danger" onClick={() => start.mutate(undefined)} isBusy={start.isPending}>
-              Interrupt it
-            </Button>
-          </div>
-        </Dialog>
-      )}
+      {isAsking && <InterruptDialog node={node} onClose={() => setAsking(false)} />}
     </For>
+  );
+}
+
+export function InterruptDialog({ node, onClose }: { node: Node; onClose: () => void }) {
+  const start = useAct(() => api.drills.startDrill({ kind: DrillKind.NOTICE, nodeId: node.id }), {
+    touches: ["drill", "node"],
+    onDone: onClose,
+  });
+  return (
+    <Dialog title={`Interrupt ${node.id}?`} onClose={onClose}>
+      <p>
+        A drill: the metadata service of {node.id} announces its end in 120 s, as EC2 does.{" "}
+        {node.workloads.length === 0
+          ? "Nothing runs on it, so nothing will move."
+          : `${plural(node.workloads.length, "workload")} on it will be moved to another node while running: ${node.workloads.join(", ")}.`}
+      </p>
+      <p className="mt-2 text-soft">
+        Each move freezes its workload for a moment. Clients keep their connections. The announcement is withdrawn when the drill ends.
+      </p>
+      {node.workloads.length > 0 && (
+        <div className="mt-3">
+          <Foretold workloads={node.workloads} />
+        </div>
+      )}
+      <div className="mt-4 flex justify-end gap-2">
+        <Button onClick={onClose}>Not now</Button>
+        <Button tone="danger" onClick={() => start.mutate(undefined)} isBusy={start.isPending}>
+          Interrupt it
+        </Button>
+      </div>
+    </Dialog>
   );
 }

@@ -1,11 +1,15 @@
 // The guide of a new installation: there until everything in it has happened, or until one hides it.
 import { useQuery } from "@tanstack/react-query";
-import { useState } from "react";
+import { lazy, Suspense, useState } from "react";
 import { queries } from "../api/queries.ts";
+import { For } from "../app/caller.tsx";
 import { Button } from "../ui/button.tsx";
 import { Command } from "../ui/command.tsx";
 import { Panel } from "../ui/panel.tsx";
+import { Tick } from "../ui/tick.tsx";
 import { firstSteps } from "./steps.ts";
+
+const Join = lazy(async () => ({ default: (await import("../node/join.tsx")).JoinDialog }));
 
 const key = "aether.first-run.hidden";
 
@@ -14,6 +18,7 @@ export function FirstRun() {
   const workloads = useQuery(queries.workloads());
   const certificates = useQuery(queries.certificates());
   const drills = useQuery(queries.drills());
+  const [isJoining, setJoining] = useState(false);
   const [isHidden, setHidden] = useState(localStorage.getItem(key) !== null);
   const isPending = nodes.data === undefined || workloads.data === undefined || drills.data === undefined || certificates.isPending;
   if (isHidden || isPending) return null;
@@ -52,36 +57,24 @@ export function FirstRun() {
                 <span className="wrap-anywhere text-soft"> {step.isDone || step === next ? step.detail : ""}</span>
               </p>
               {step === next && step.command !== undefined && (
-                <div>
+                <div className="flex flex-wrap items-center gap-2">
                   <Command text={step.command} />
+                  {step.id === "node" && (
+                    <For as="admin">
+                      <Button onClick={() => setJoining(true)}>Add a node…</Button>
+                    </For>
+                  )}
                 </div>
               )}
             </div>
           </li>
         ))}
       </ol>
-    </Panel>
-  );
-}
-
-function Tick({ isDone, isNext }: { isDone: boolean; isNext: boolean }) {
-  return (
-    <svg
-      viewBox="0 0 16 16"
-      className={`mt-0.5 size-4 shrink-0 ${isDone ? "text-good" : isNext ? "text-accent" : "text-soft"}`}
-      aria-hidden="true"
-    >
-      <circle cx="8" cy="8" r="7" fill="none" stroke="currentColor" strokeWidth="1.4" className={isNext ? "pulse" : ""} />
-      {isDone && (
-        <path
-          d="M4.8 8.2 7 10.4l4.2-4.8"
-          fill="none"
-          stroke="currentColor"
-          strokeWidth="1.6"
-          strokeLinecap="round"
-          strokeLinejoin="round"
-        />
+      {isJoining && (
+        <Suspense>
+          <Join onClose={() => setJoining(false)} />
+        </Suspense>
       )}
-    </svg>
+    </Panel>
   );
 }

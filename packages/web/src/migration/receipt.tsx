@@ -6,11 +6,14 @@ import { Badge } from "../ui/badge.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
+import { Foretold } from "./foretold.tsx";
 
+const Evidence = lazy(async () => ({ default: (await import("./evidence.tsx")).Evidence }));
 const VerifyReceipt = lazy(() => import("./verify.tsx"));
 
 export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: ReactNode }) {
   const { network, leftSource, reachedTarget } = receipt;
+  const predicted = receipt.predicted ?? receipt.memory?.predicted;
   /** What could not be measured is not a number. */
   const known = (name: string, text: string) => (receipt.unknown.includes(name) ? "not measured" : text);
   return (
@@ -60,6 +63,7 @@ export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: Rea
           ))}
         </Table>
       </div>
+      {predicted !== undefined && <Foretold receipt={receipt} predicted={predicted} />}
       <Suspense fallback={<div className="h-14" />}>
         <VerifyReceipt id={receipt.migrationId} />
       </Suspense>
@@ -85,6 +89,9 @@ export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: Rea
           </ul>
         </details>
       )}
+      <Suspense>
+        <Evidence receipt={receipt} />
+      </Suspense>
     </Panel>
   );
 }

@@ -9,6 +9,7 @@ import { NodeLink } from "../ui/links.tsx";
 import { NodeBadge } from "../ui/states.tsx";
 import { Move } from "../workload/move.tsx";
 import { Cordon } from "./cordon.tsx";
+import { DeclareDead } from "./declare-dead.tsx";
 import { Drain } from "./drain.tsx";
 import { Foretold } from "./foretold.tsx";
 
@@ -33,6 +34,7 @@ export default function ActsDialog({ node, onClose }: { node: Node; onClose: () 
         <Cordon node={node} />
         <Drain node={node} />
         <Interrupt node={node} />
+        <DeclareDead node={node} />
       </div>
     </Dialog>
   );

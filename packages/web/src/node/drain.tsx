@@ -24,7 +24,7 @@ export function Drain({ node }: { node: Node }) {
   );
 }
 
-function DrainDialog({ node: { id, workloads }, onClose }: { node: Node; onClose: () => void }) {
+export function DrainDialog({ node: { id, workloads }, onClose }: { node: Node; onClose: () => void }) {
   const { data: certificates = [] } = useQuery(queries.certificates());
   const longest = Math.max(
     0,

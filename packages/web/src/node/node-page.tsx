@@ -1,4 +1,4 @@
-import type { Node } from "@aether/contract/gen/aether/v2/node_pb";
+import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useParams, useSearch } from "@tanstack/react-router";
 import { queries } from "../api/queries.ts";
@@ -9,7 +9,7 @@ import { useRecentEvents } from "../event/recent.ts";
 import { bytes, duration, plural, words } from "../format/units.ts";
 import { useFleetLive } from "../live/live.tsx";
 import { MigrationTable } from "../migration/table.tsx";
-import { RiskOverTime } from "../risk/explained.tsx";
+import { RiskOf } from "../risk/of-node.tsx";
 import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { EventList } from "../ui/events.tsx";
@@ -22,6 +22,7 @@ import { Tabs } from "../ui/tabs.tsx";
 import { Time } from "../ui/time.tsx";
 import { WorkloadTable } from "../workload/table.tsx";
 import { Cordon } from "./cordon.tsx";
+import { DeclareDead } from "./declare-dead.tsx";
 import { Drain } from "./drain.tsx";
 
 const tabs = [
@@ -54,6 +55,25 @@ export function NodePage() {
           ). What runs here is moved away.
         </div>
       )}
+      {node.declaredDeadAt !== undefined ? (
+        <div role="alert" className="mb-4 rounded-lg border border-bad/40 bg-bad-ground px-4 py-3 text-bad">
+          Declared dead <Time at={node.declaredDeadAt} /> (<Time at={node.declaredDeadAt} isAgo />
+          ). If it is heard again, the word ends, and what it still runs is removed as stale.
+        </div>
+      ) : (
+        node.state === NodeState.LOST && (
+          <div role="alert" className="mb-4 rounded-lg border border-bad/40 bg-bad-ground px-4 py-3">
+            <p className="font-medium text-bad">
+              Not heard since <Time at={node.seenAt} /> (<Time at={node.seenAt} isAgo />
+              ).
+            </p>
+            <p>
+              It may be cut off and go on running, so nothing on it is started elsewhere. Where its agent has only stopped, start it again;
+              where the machine is terminated, declare it dead.
+            </p>
+          </div>
+        )
+      )}
       <Tabs tabs={tabs} current={tab} />
       {tab === "now" && <Now node={node} />}
       {tab === "moves" && <Moves id={id} />}
@@ -68,6 +88,7 @@ function Acts({ node }: { node: Node }) {
       <Cordon node={node} />
       <Drain node={node} />
       <Interrupt node={node} />
+      <DeclareDead node={node} />
     </For>
   );
 }
@@ -84,7 +105,7 @@ function Now({ node }: { node: Node }) {
         <WorkloadTable workloads={workloads.filter(({ nodeId }) => nodeId === node.id)} withNode={false} />
       </Panel>
       <NodeTelemetry id={node.id} />
-      <RiskOverTime subject={`node/${node.id}`} />
+      <RiskOf node={node.id} />
       <div className="grid items-start gap-4 lg:grid-cols-2">
         <Panel
           title="What it can do"

@@ -17,11 +17,12 @@ import {
   useState,
 } from "react";
 import { mostNodes, queries } from "../api/queries.ts";
-import { useMay } from "../app/caller.tsx";
+import { For, useMay } from "../app/caller.tsx";
 import { VerdictBadge } from "../certificate/verdict.tsx";
 import { dollars, dollarsAnHour } from "../format/money.ts";
 import { bytes, count, percent, plural } from "../format/units.ts";
 import { useFleetLive } from "../live/live.tsx";
+import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { inputLook } from "../ui/fields.tsx";
 import { Page } from "../ui/page.tsx";
@@ -37,6 +38,7 @@ export function NodesPage() {
   const navigate = useNavigate({ from: "/nodes" });
   const { data: nodes, error, refetch, isFetching } = useQuery(queries.nodes());
   const [isWhole, setWhole] = useState(false);
+  const [isJoining, setJoining] = useState(false);
   useEffect(() => {
     if (!isFetching) setWhole(true);
   }, [isFetching]);
@@ -52,7 +54,20 @@ export function NodesPage() {
       replace: true,
     });
   return (
-    <Page title="Nodes" about="Machines with an agent. Each is told of its own end by its cloud, and moves what runs on it.">
+    <Page
+      title="Nodes"
+      about="Machines with an agent. Each is told of its own end by its cloud, and moves what runs on it."
+      aside={
+        <For as="admin">
+          <Button onClick={() => setJoining(true)}>Add a node</Button>
+        </For>
+      }
+    >
+      {isJoining && (
+        <Suspense>
+          <Join onClose={() => setJoining(false)} />
+        </Suspense>
+      )}
       {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
       <search className="mb-3 flex flex-wrap items-center gap-2">
         <input
@@ -131,6 +146,7 @@ const grid =
 const from = { always: "", wide: "hidden lg:block", widest: "hidden xl:block" } as const;
 const rowHeight = 40;
 
+const Join = lazy(async () => ({ default: (await import("./join.tsx")).JoinDialog }));
 const ActsDialog = lazy(() => import("./acts-dialog.tsx"));
 
 const columns: readonly { key: string; title: string; at: keyof typeof from }[] = [

@@ -10,6 +10,9 @@ const [left, right, top, bottom] = [58, 14, 8, 22];
 const lowestMs = 0.1;
 const decades = [0.1, 1, 10, 100, 1_000, 10_000, 100_000];
 
+/** Between two times of the axis. */
+const steps = [1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000];
+
 interface Props {
   readonly label: string;
   readonly fromMs: number;
@@ -28,7 +31,7 @@ export function LatencyGraph({ label, fromMs, toMs, points, moves, pauses }: Pro
   const y = (ms: number) =>
     top + (height - top - bottom) * (1 - Math.log(Math.max(lowestMs, ms) / lowestMs) / Math.log(ceiling / lowestMs));
   const words = `${label}. Last ${duration(last)}, highest ${duration(highest)}, ${pauses.length} pauses.`;
-  const everyMs = inner > 520 ? 20_000 : 40_000;
+  const everyMs = steps.find((each) => (toMs - fromMs) / each <= inner / 90) ?? 600_000;
   const clocks: number[] = [];
   for (let at = Math.ceil(fromMs / everyMs) * everyMs; at <= toMs; at += everyMs) clocks.push(at);
   return (

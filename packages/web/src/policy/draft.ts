@@ -3,7 +3,8 @@ import { MigrationMode } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { Policy, PolicySchema } from "@aether/contract/gen/aether/v2/policy_pb";
 import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { parseSelector, parseWindows, selectorText, windowsText } from "./settings.ts";
+import { words } from "../format/units.ts";
+import { modeWords, parseSelector, parseWindows, selectorText, windowsText } from "./settings.ts";
 
 /** Empty, or "unspecified", is what the policy does not set. */
 export interface Draft {
@@ -15,6 +16,7 @@ export interface Draft {
   readonly safeMs: string;
   readonly rpoSeconds: string;
   readonly priority: string;
+  readonly minCpuPercent: string;
   readonly onNodeLost: OnNodeLost;
   readonly mode: MigrationMode;
   readonly windows: string;
@@ -31,10 +33,39 @@ export const draftOf = (policy: Policy | undefined): Draft => ({
   safeMs: shown(policy?.settings?.maxTimeToSafeMs),
   rpoSeconds: shown(policy?.settings?.rpoSeconds),
   priority: shown(policy?.settings?.priority),
+  minCpuPercent: shown(policy?.settings?.minCpuPercent),
   onNodeLost: policy?.settings?.onNodeLost ?? OnNodeLost.UNSPECIFIED,
   mode: policy?.settings?.mode ?? MigrationMode.UNSPECIFIED,
   windows: windowsText(policy?.settings),
 });
+
+/** What the form calls its fields. */
+export const draftNames: Readonly<Record<Exclude<keyof Draft, "name">, string>> = {
+  description: "what it is for",
+  selector: "workloads with these labels",
+  rank: "rank",
+  freezeMs: "longest freeze, ms",
+  safeMs: "safe within, ms",
+  rpoSeconds: "a snapshot every, seconds",
+  priority: "priority",
+  minCpuPercent: "held down to, %",
+  onNodeLost: "when its node is lost",
+  mode: "moved by",
+  windows: "windows, UTC",
+};
+
+/** A field's value as one reads it; empty: not set. */
+export function said(draft: Draft, key: keyof Draft): string {
+  if (key === "onNodeLost") return draft.onNodeLost === OnNodeLost.UNSPECIFIED ? "" : words(OnNodeLost[draft.onNodeLost]);
+  if (key === "mode") return draft.mode === MigrationMode.UNSPECIFIED ? "" : modeWords(draft.mode);
+  return draft[key];
+}
+
+/** Their version with what was changed here: where both changed the same, what was written here counts. */
+export function ontoTheirs(began: Draft, mine: Draft, theirs: Draft): Draft {
+  const changed = Object.entries(mine).filter(([key, value]) => value !== began[key as keyof Draft]);
+  return { ...theirs, ...Object.fromEntries(changed) };
+}
 
 /** Undefined where labels or windows are not written as such. */
 export function policyOf(draft: Draft): MessageInitShape<typeof PolicySchema> | undefined {
@@ -46,6 +77,7 @@ export function policyOf(draft: Draft): MessageInitShape<typeof PolicySchema> | 
     ...number("maxTimeToSafeMs", draft.safeMs),
     ...number("rpoSeconds", draft.rpoSeconds),
     ...number("priority", draft.priority),
+    ...number("minCpuPercent", draft.minCpuPercent),
     ...(draft.onNodeLost === OnNodeLost.UNSPECIFIED ? {} : { onNodeLost: draft.onNodeLost }),
     ...(draft.mode === MigrationMode.UNSPECIFIED ? {} : { mode: draft.mode }),
     windows,

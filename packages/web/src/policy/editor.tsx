@@ -1,10 +1,11 @@
 // A policy as a form. Nothing is set before one has seen what would change for which workload.
 import { MigrationMode } from "@aether/contract/gen/aether/v2/migration_pb";
-import type { Policy, PreviewPolicyResponse } from "@aether/contract/gen/aether/v2/policy_pb";
+import type { GetPolicyResponse, Policy, PreviewPolicyResponse } from "@aether/contract/gen/aether/v2/policy_pb";
 import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
 import { useMutation } from "@tanstack/react-query";
 import { type ChangeEvent, useState } from "react";
-import { policyApi } from "../api/policies.ts";
+import { Overtaken } from "../api/overtaken.ts";
+import { policyApi, setPolicyFrom } from "../api/policies.ts";
 import { problemOf } from "../api/problem.ts";
 import { useAct } from "../app/act.ts";
 import { words } from "../format/units.ts";
@@ -13,6 +14,7 @@ import { Dialog } from "../ui/dialog.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
 import { WorkloadLink } from "../ui/links.tsx";
 import { type Draft, draftOf, policyOf } from "./draft.ts";
+import { OvertakenNote } from "./overtaken.tsx";
 import { modeWords, parseSelector, parseWindows, settingName } from "./settings.ts";
 
 const dayMs = 86_400_000;
@@ -27,24 +29,44 @@ interface Props {
 }
 
 export default function PolicyEditor({ policy, taken, onClose }: Props) {
+  /** What the form was begun from: it is set only while that is in force. */
+  const [base, setBase] = useState(policy);
   const [draft, setDraft] = useState<Draft>(() => draftOf(policy));
   const given = policyOf(draft);
-  const isTaken = policy === undefined && taken.includes(draft.name.trim());
+  const isTaken = base === undefined && policy === undefined && taken.includes(draft.name.trim());
   const preview = useMutation({ mutationFn: () => policyApi.previewPolicy({ policy: given ?? {} }) });
-  const set = useAct(() => policyApi.setPolicy({ policy: given ?? {} }), {
+  const set = useAct(() => setPolicyFrom(base?.version ?? 0, given ?? {}), {
     touches: ["policy", "workload", "certificate"],
     done: ({ policy: made }) => `${made?.name ?? "It"} is in force, from the next decision on.`,
     onDone: onClose,
   });
-  const failure = preview.error ?? set.error;
-  const problem = failure === null ? undefined : problemOf(failure);
-  // "policy.settings.windows[0].from" belongs to the field of the windows.
-  const problemAt = (field: string) => (problem?.field?.split(/[.[]/).includes(field) === true ? problem.message : undefined);
   const write = (change: Partial<Draft>) => {
     preview.reset();
     set.reset();
     setDraft((before) => ({ ...before, ...change }));
   };
+  const title = policy === undefined ? "New policy" : `Change ${policy.name}`;
+  if (set.error instanceof Overtaken) {
+    const theirs = (set.error.theirs as GetPolicyResponse | undefined)?.policy;
+    return (
+      <Dialog title={`${draft.name.trim()} was changed meanwhile`} onClose={onClose}>
+        <OvertakenNote
+          began={draftOf(base)}
+          mine={draft}
+          theirs={theirs}
+          onGoOn={(next) => {
+            setBase(theirs);
+            write(next);
+          }}
+          onClose={onClose}
+        />
+      </Dialog>
+    );
+  }
+  const failure = preview.error ?? set.error;
+  const problem = failure === null ? undefined : problemOf(failure);
+  // "policy.settings.windows[0].from" belongs to the field of the windows.
+  const problemAt = (field: string) => (problem?.field?.split(/[.[]/).includes(field) === true ? problem.message : undefined);
   const text = (key: keyof Draft) => ({
     value: draft[key],
     onChange: (event: ChangeEvent<HTMLInputElement>) => write({ [key]: event.target.value }),
@@ -58,7 +80,7 @@ export default function PolicyEditor({ policy, taken, onClose }: Props) {
     problem: problemAt(field),
   });
   return (
-    <Dialog title={policy === undefined ? "New policy" : `Change ${policy.name}`} onClose={onClose}>
+    <Dialog title={title} onClose={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
@@ -117,6 +139,11 @@ export default function PolicyEditor({ policy, taken, onClose }: Props) {
                 </option>
               ))}
             </SelectField>
+            <TextField
+              label="Held down to, % of one CPU"
+              {...number("minCpuPercent", "min_cpu_percent", 0, 10_000)}
+              note="While copied, if it outruns the link. 0: never."
+            />
           </div>
           <TextField
             label="Windows, UTC"

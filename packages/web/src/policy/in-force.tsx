@@ -1,7 +1,7 @@
 // Every setting of a workload as it counts now, and where it comes from. Nothing where the control plane has no policies.
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { policyQueries } from "../api/policies.ts";
+import { SubjectLink } from "../ui/links.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { settingName } from "./settings.ts";
@@ -17,13 +17,7 @@ export function SettingsInForce({ workload }: { workload: string }) {
             <Cell className="text-soft">{settingName(name)}</Cell>
             <Cell className="nums min-w-24">{value}</Cell>
             <Cell className={source === "default" ? "text-soft" : ""}>
-              {source.startsWith("policy/") ? (
-                <Link to="/policies" className="font-medium wrap-anywhere hover:underline">
-                  {source}
-                </Link>
-              ) : (
-                source
-              )}
+              {source.startsWith("policy/") ? <SubjectLink subject={source} text={source} /> : source}
             </Cell>
           </Row>
         ))}

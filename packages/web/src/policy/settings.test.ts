@@ -3,7 +3,7 @@ import { PolicySchema, PolicySettingsSchema } from "@aether/contract/gen/aether/
 import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { draftOf, policyOf } from "./draft.ts";
+import { draftOf, ontoTheirs, policyOf, said } from "./draft.ts";
 import { parseSelector, parseWindows, selectorText, settingsInWords, windowsText } from "./settings.ts";
 
 describe("a policy", () => {
@@ -40,9 +40,23 @@ describe("a policy", () => {
       name: "db",
       selector: { app: "db" },
       rank: -3,
-      settings: { maxFreezeMs: 0, priority: 7, onNodeLost: OnNodeLost.RESTORE, windows: [{ days: ["mon"], from: "22:00", to: "04:00" }] },
+      settings: {
+        maxFreezeMs: 0,
+        priority: 7,
+        minCpuPercent: 50,
+        onNodeLost: OnNodeLost.RESTORE,
+        windows: [{ days: ["mon"], from: "22:00", to: "04:00" }],
+      },
     });
     expect(create(PolicySchema, policyOf(draftOf(policy)))).toEqual(policy);
     expect(policyOf({ ...draftOf(policy), windows: "tonight" })).toBeUndefined();
+  });
+
+  it("keeps what was changed here and what was changed there, when both have changed it", () => {
+    const began = draftOf(create(PolicySchema, { name: "db", rank: 1, description: "old", settings: { priority: 7, maxFreezeMs: 100 } }));
+    const theirs = { ...began, rank: "2", priority: "9" };
+    const mine = { ...began, priority: "8", freezeMs: "", mode: MigrationMode.PRE_COPY };
+    expect(ontoTheirs(began, mine, theirs)).toEqual({ ...began, rank: "2", priority: "8", freezeMs: "", mode: MigrationMode.PRE_COPY });
+    expect([said(mine, "mode"), said(mine, "freezeMs"), said(mine, "onNodeLost")]).toEqual(["pre-copy", "", ""]);
   });
 });

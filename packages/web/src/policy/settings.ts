@@ -7,7 +7,7 @@ import { duration, words } from "../format/units.ts";
 /** Only what is set, in the order in which it matters. */
 export function settingsInWords(settings: PolicySettings | undefined): string[] {
   if (settings === undefined) return [];
-  const { maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, windows } = settings;
+  const { maxFreezeMs, maxTimeToSafeMs, priority, onNodeLost, rpoSeconds, mode, windows, minCpuPercent } = settings;
   const said: (string | undefined)[] = [
     timed(maxFreezeMs, "freeze at most", "no limit to the freeze"),
     timed(maxTimeToSafeMs, "safe within", "safe within the notice's own time"),
@@ -15,6 +15,11 @@ export function settingsInWords(settings: PolicySettings | undefined): string[] 
     onNodeLost === undefined ? undefined : `when its node is lost: ${words(OnNodeLost[onNodeLost])}`,
     mode === undefined ? undefined : `moved by ${modeWords(mode)}`,
     priority === undefined ? undefined : `priority ${priority}`,
+    minCpuPercent === undefined
+      ? undefined
+      : minCpuPercent === 0
+        ? "never held down while it is copied"
+        : `held down to ${minCpuPercent} % of one processor while it is copied, if need be`,
     ...windows.map(({ days, from, to }) => `moves ${days.length === 0 ? "every day" : days.join(", ")} ${from} to ${to} UTC`),
   ];
   return said.filter((each) => each !== undefined);
@@ -33,6 +38,7 @@ const names: Readonly<Record<string, string>> = {
   rpo_seconds: "a snapshot every",
   on_node_lost: "when its node is lost",
   mode: "moved by",
+  min_cpu_percent: "held down while copied",
 };
 
 /** A setting's name for people. */

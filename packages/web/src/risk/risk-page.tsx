@@ -1,11 +1,9 @@
 // How likely an interruption is and why: each subject's reasons as bars that add up to the probability, its survival curve, its price, and what
 // the answer was read from.
-import type { Assessment, HorizonRisk } from "@aether/contract/gen/aether/v2/risk_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearch } from "@tanstack/react-router";
 import { marketQueries } from "../api/market.ts";
-import { duration, percent, plural } from "../format/units.ts";
-import { Badge, type Tone } from "../ui/badge.tsx";
+import { plural } from "../format/units.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -14,6 +12,7 @@ import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { Explained } from "./explained.tsx";
 import { Feeds } from "./feeds.tsx";
+import { Probability, within } from "./probability.tsx";
 
 const hourSeconds = 3_600;
 
@@ -71,21 +70,5 @@ export function RiskPage() {
         </div>
       )}
     </Page>
-  );
-}
-
-export const within = (assessment: Assessment, seconds: number): HorizonRisk | undefined =>
-  assessment.horizons.find(({ horizonSeconds }) => horizonSeconds === seconds);
-
-export function Probability({ risk }: { risk: HorizonRisk | undefined }) {
-  if (risk === undefined) return <span className="text-soft">—</span>;
-  const tone: Tone = risk.probability >= 0.5 ? "bad" : risk.probability >= 0.1 ? "warn" : "plain";
-  return (
-    <span className="inline-flex items-center gap-2 whitespace-nowrap" title={`within ${duration(risk.horizonSeconds * 1000)}`}>
-      <Badge tone={tone}>{percent(risk.probability)}</Badge>
-      <span className="nums text-xs text-soft">
-        {percent(risk.low)} to {percent(risk.high)}
-      </span>
-    </span>
   );
 }

@@ -1,8 +1,9 @@
 // How long what is kept, and what a change will do, before it does it.
-import type { RetentionRule } from "@aether/contract/gen/aether/v2/ops_pb";
+import type { GetRetentionResponse, RetentionRule } from "@aether/contract/gen/aether/v2/ops_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { opsApi, opsQueries } from "../api/ops.ts";
+import { opsQueries, ruleIn, setRetentionFrom } from "../api/ops.ts";
+import { Overtaken } from "../api/overtaken.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { count } from "../format/units.ts";
@@ -58,18 +59,40 @@ export default function RetentionSettings() {
 
 const amount = ({ value, unit, isFixed }: RetentionRule): string => (isFixed && value === 0 ? unit : `${count(value)} ${unit}`);
 
-/** telemetry_days: telemetryDays, as the contract's JSON has it. */
-const fieldOf = (name: string): string => name.replace(/_([a-z])/g, (_all, letter: string) => letter.toUpperCase());
-
 function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void }) {
+  /** What the change is made from: what somebody else says meanwhile is shown, not written over. */
+  const [base, setBase] = useState(rule.value);
   const [text, setText] = useState(String(rule.value));
   const value = Number(text);
   const isFit = Number.isFinite(value) && value >= rule.lowest && value <= rule.highest;
-  const change = useAct(() => opsApi.updateRetention({ change: { [fieldOf(rule.name)]: value } }), {
+  const change = useAct(() => setRetentionFrom(rule.name, base, value), {
     touches: ["retention"],
     done: () => `${rule.what}: ${count(value)} ${rule.unit}, within a minute.`,
     onDone: onClose,
   });
+  if (change.error instanceof Overtaken) {
+    const theirs = ruleIn(change.error.theirs as GetRetentionResponse | undefined, rule.name) ?? rule;
+    return (
+      <Dialog title={`${rule.what}: changed meanwhile`} onClose={onClose}>
+        <p>
+          {theirs.changedBy || "The configuration"} says {amount(theirs)} since <Time at={theirs.changedAt} />; when you began it was{" "}
+          {count(base)}, and you wrote {count(value)}. Nothing of yours is set yet.
+        </p>
+        <div className="mt-4 flex justify-end gap-2">
+          <Button onClick={onClose}>Leave it at {count(theirs.value)}</Button>
+          <Button
+            tone="primary"
+            onClick={() => {
+              setBase(theirs.value);
+              change.reset();
+            }}
+          >
+            Go on with mine
+          </Button>
+        </div>
+      </Dialog>
+    );
+  }
   return (
     <Dialog title={rule.what} onClose={onClose}>
       <form
@@ -88,22 +111,17 @@ function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void })
           value={text}
           autoFocus
           onChange={(event) => setText(event.target.value)}
-          note={`Now ${amount(rule)}.`}
+          note={`Now ${amount({ ...rule, value: base })}.`}
         />
-        {isFit && value < rule.value && (
+        {isFit && value < base && (
           <p className="rounded-md bg-bad-ground px-3 py-2 text-bad">
             What is beyond {count(value)} {rule.unit} is removed within a minute, and does not come back when you raise it again.
           </p>
         )}
         <div className="flex justify-end gap-2">
           <Button onClick={onClose}>Not now</Button>
-          <Button
-            tone={value < rule.value ? "danger" : "primary"}
-            type="submit"
-            disabled={!isFit || value === rule.value}
-            isBusy={change.isPending}
-          >
-            {value < rule.value ? "Keep less" : "Keep it so"}
+          <Button tone={value < base ? "danger" : "primary"} type="submit" disabled={!isFit || value === base} isBusy={change.isPending}>
+            {value < base ? "Keep less" : "Keep it so"}
           </Button>
         </div>
       </form>

@@ -49,7 +49,11 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
             {bytes(snapshot.bytes)}
             {snapshot.storedBytes > 0n && <span className="block text-xs text-soft">{bytes(snapshot.storedBytes)} new</span>}
           </Cell>
-          <Cell className="nums whitespace-nowrap">{snapshot.freezeMs > 0 ? duration(snapshot.freezeMs) : "—"}</Cell>
+          <Cell className="nums whitespace-nowrap">
+            {snapshot.freezeMs > 0 ? duration(snapshot.freezeMs) : "—"}
+            {snapshot.maxFreezeMs > 0 && <span className="block text-xs text-soft">of at most {duration(snapshot.maxFreezeMs)}</span>}
+            {snapshot.freezeBytes > 0n && <span className="block text-xs text-soft">{bytes(snapshot.freezeBytes)} read meanwhile</span>}
+          </Cell>
           <Cell>
             <NodeLink id={snapshot.nodeId} />
           </Cell>

@@ -3,7 +3,7 @@ import { NodeLink, SubjectLink, WorkloadLink } from "./links.tsx";
 import { Time } from "./time.tsx";
 
 const marks: readonly (readonly [RegExp, string])[] = [
-  [/\.(failed|lost|exited|stale_copy|corrupt|needs_operator|denied)$/, "bg-bad"],
+  [/\.(failed|lost|exited|stale_copy|corrupt|needs_operator|denied|declared_dead)$/, "bg-bad"],
   [/^signal\.(notice|rebalance)$|rolled|rolling|\.cordoned$/, "bg-warn"],
   [/\.(done|passed|ready|running|committed|connected|found|registered)$/, "bg-good"],
 ];

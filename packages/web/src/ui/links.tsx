@@ -24,18 +24,24 @@ export const MigrationLink = ({ id, children }: { id: string; children?: React.R
   </Link>
 );
 
+/** @param version undefined: the one in force. */
+export const PolicyLink = ({ name, version, text }: { name: string; version?: string; text?: string }) => (
+  <Link to="/policies/$name" params={{ name }} search={version === undefined ? {} : { version }} className={look}>
+    {text ?? name}
+  </Link>
+);
+
 /** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "workload/…" as links; anything else as it is. */
 export function SubjectLink({ subject, text }: { subject: string; text?: string }) {
   const [noun = "", ...rest] = subject.split("/");
   const id = rest.join("/");
   if (noun === "node" && id !== "") return <NodeLink id={id} />;
   if (noun === "workload" && id !== "") return <WorkloadLink name={id} />;
-  if (noun === "policy" && id !== "")
-    return (
-      <Link to="/policies" className={look}>
-        {text ?? id}
-      </Link>
-    );
+  if (noun === "policy" && id !== "") {
+    // policy/NAME, or policy/NAME@VERSION
+    const [name = "", version] = id.split("@");
+    return <PolicyLink name={name} {...(version === undefined ? {} : { version })} text={text ?? id} />;
+  }
   const to = placesOfIds[noun];
   if (to === undefined || id === "") return <span className="wrap-anywhere">{text ?? subject}</span>;
   return (

@@ -15,7 +15,8 @@ const nodeTones: Partial<Record<NodeState, Tone>> = {
 };
 export const nodeWord = (state: NodeState): string => words(NodeState[state]);
 
-export function NodeBadge({ node }: { node: Pick<Node, "state" | "isConnected"> }) {
+export function NodeBadge({ node }: { node: Pick<Node, "state" | "isConnected" | "declaredDeadAt"> }) {
+  if (node.declaredDeadAt !== undefined) return <Badge tone="bad">declared dead</Badge>;
   const isAway = !node.isConnected && node.state !== NodeState.LOST;
   return (
     <span className="inline-flex gap-1">

@@ -8,6 +8,7 @@ import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { bytes, duration, plural } from "../format/units.ts";
+import { MemoryClassesText } from "../migration/memory-classes.tsx";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Facts } from "../ui/facts.tsx";
@@ -32,7 +33,7 @@ export function Move({ workload, tone }: { workload: Workload; tone?: "primary" 
   );
 }
 
-function MoveDialog({ workload, onClose }: { workload: Workload; onClose: () => void }) {
+export function MoveDialog({ workload, onClose }: { workload: Workload; onClose: () => void }) {
   const name = workload.spec?.name ?? "";
   const navigate = useNavigate();
   const [target, setTarget] = useState("");
@@ -93,6 +94,7 @@ function MoveDialog({ workload, onClose }: { workload: Workload; onClose: () => 
                   "carries",
                   `${bytes(report.memoryBytes)} memory, ${bytes(report.fileBytes)} files, ${plural(report.processCount, "process", "processes")}`,
                 ],
+                report.forecast?.classes !== undefined && ["its memory", <MemoryClassesText classes={report.forecast.classes} />],
                 ["clients", `${plural(report.tcpEstablished, "open connection")}, kept`],
               ]}
             />

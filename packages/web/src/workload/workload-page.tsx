@@ -14,6 +14,7 @@ import { MigrationTable } from "../migration/table.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
 import { SettingsInForce } from "../policy/in-force.tsx";
 import { selectorText } from "../policy/settings.ts";
+import { RiskOf } from "../risk/of-node.tsx";
 import { SnapshotTable } from "../snapshot/table.tsx";
 import { WorkloadTelemetry } from "../telemetry/workload-telemetry.tsx";
 import { Button } from "../ui/button.tsx";
@@ -108,6 +109,7 @@ function Now({ workload }: { workload: Workload }) {
       )}
       <CertificatePanel workload={name} />
       <WorkloadTelemetry name={name} />
+      {nodeId !== "" && <RiskOf node={nodeId} isNamed />}
       <SettingsInForce workload={name} />
       <Panel title="What it was asked to be">
         <Facts

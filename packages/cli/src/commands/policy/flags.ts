@@ -15,6 +15,7 @@ export interface PolicyFlags {
   readonly onNodeLost?: "hold" | "restore";
   readonly rpo?: number;
   readonly mode?: keyof typeof modes;
+  readonly minCpu?: number;
   readonly window: readonly string[];
 }
 
@@ -38,6 +39,11 @@ export const withPolicyFlags = (command: Command): Command =>
     )
     .option("--rpo <duration>", "a snapshot this often, e.g. 5m; 0s: none", durationSeconds)
     .addOption(new Option("--mode <mode>", "of moves that the control plane begins").choices(Object.keys(modes)))
+    .option(
+      "--min-cpu <percent>",
+      "what a move may hold a workload down to while its memory is copied, in percent of one processor; 0: never",
+      wholeNumber(0, 10_000),
+    )
     .addOption(
       new Option("--window <window>", "moves that nothing forces happen only in it, e.g. fri,sat@22:00-04:00 (UTC); may be repeated")
         .argParser(collect)
@@ -52,7 +58,7 @@ export async function policyOf(name: string, flags: PolicyFlags): Promise<Messag
   const { parseWindow } = await import("../../window-flag.ts");
   if (!/^-?\d{1,7}$/.test(flags.rank))
     throw fault("INVALID_ARGUMENT", `rank must be a whole number, not ${JSON.stringify(flags.rank.slice(0, 20))}`, { field: "rank" });
-  const { maxFreeze, maxTimeToSafe, priority, onNodeLost, rpo, mode } = flags;
+  const { maxFreeze, maxTimeToSafe, priority, onNodeLost, rpo, mode, minCpu } = flags;
   return {
     name: parseLabel(name, "name"),
     description: flags.description,
@@ -65,6 +71,7 @@ export async function policyOf(name: string, flags: PolicyFlags): Promise<Messag
       ...(onNodeLost === undefined ? {} : { onNodeLost: onNodeLost === "restore" ? OnNodeLost.RESTORE : OnNodeLost.HOLD }),
       ...(rpo === undefined ? {} : { rpoSeconds: rpo }),
       ...(mode === undefined ? {} : { mode: modes[mode] }),
+      ...(minCpu === undefined ? {} : { minCpuPercent: minCpu }),
       windows: flags.window.map(parseWindow),
     },
   };

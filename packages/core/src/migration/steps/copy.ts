@@ -16,7 +16,7 @@ export const copy: StepDefinition = {
       mode: modeToProto(mode),
       // A person's word; of a policy it is a wish, which must not cost the move.
       isModeRequired: requestedMode === mode && !cause.startsWith("decision/"),
-      minCpuPercent: context.spec.evacuation?.minCpuPercent ?? 0,
+      minCpuPercent: context.minCpuPercent,
     };
     return { case: "copy", value: { ...what, ...timeLeft } };
   },

@@ -13,6 +13,8 @@ export interface StepContext {
   readonly record: MigrationRecord;
   readonly commands: readonly CommandFact[];
   readonly spec: WorkloadSpec;
+  /** What the copy may hold the workload down to, in percent of one processor; 0: never. */
+  readonly minCpuPercent: number;
   readonly targetCapabilities: NodeCapabilities | undefined;
   readonly rates: PairRates;
   /** When the command is made. */
