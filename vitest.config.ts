@@ -33,6 +33,7 @@ const wholeServices = [
   "packages/core/src/ops/ops.test.ts",
   "packages/core/src/policy/service.test.ts",
   "packages/core/src/reflex/reflex.test.ts",
+  "packages/core/src/runbook/runs.test.ts",
   "packages/core/src/snapshot/revive.test.ts",
   "packages/core/src/telemetry/telemetry.test.ts",
   "packages/core/src/migration/settle.test.ts",

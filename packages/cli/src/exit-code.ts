@@ -26,6 +26,10 @@ const refused: readonly FaultCode[] = [
   "SNAPSHOT_OVER_BUDGET",
   "SNAPSHOT_KEPT",
   "DRILL_RUNNING",
+  "RUNBOOK_BUILT_IN",
+  "RUN_UNDER_WAY",
+  "RUN_ENDED",
+  "RUN_NOT_WAITING",
   "LOCKED",
 ];
 

@@ -37,7 +37,7 @@ const alphabet = "0123456789abcdefghjkmnpqrstvwxyz";
  * @param random 5 random bytes, given by the caller: this package has no I/O.
  */
 export function makeId(
-  prefix: "wl" | "mig" | "cmd" | "snap" | "sig" | "dec" | "drl" | "tok" | "ses" | "acc" | "asm" | "drs",
+  prefix: "wl" | "mig" | "cmd" | "snap" | "sig" | "dec" | "drl" | "tok" | "ses" | "acc" | "asm" | "drs" | "run",
   nowMs: number,
   random: Uint8Array,
 ): string {

@@ -79,6 +79,7 @@ import { createAssessments } from "./risk/assessments.ts";
 import { assessSettings } from "./risk/config.ts";
 import { createRiskWatch } from "./risk/watch.ts";
 import { createWeigh, weighingOf } from "./risk/weigh.ts";
+import { createRunbooks } from "./runbook/service.ts";
 import { createFeeds } from "./signals/feeds/feeds.ts";
 import { signalRoutes } from "./signals/service.ts";
 import { openSnapshotKeys } from "./snapshot/keys.ts";
@@ -314,6 +315,7 @@ async function assemble(
   });
   const spool = openSpool(join(config.dataDir, "artifacts"));
   const call: OwnCall = (...asked) => ownCall(...asked);
+  const act: OwnCall = (...asked) => ownAct(...asked);
   const artifacts = createArtifacts({ db, events, sessions: gateway, transfers, spool, call, log });
   const counter = createRequestCounter();
   const parts: readonly Part[] = [
@@ -342,6 +344,7 @@ async function assemble(
     migrations,
     guards,
     createPolicies({ db, events, nowMs }),
+    createRunbooks({ db, events, call, act, nowMs, log, onChange: () => changes.note("runbook-run") }),
     certificates,
     createProbes({ db, sessions: gateway, nowMs, log, everyMs: config.certificates.probeEveryMs }),
     createRpo({ db, events, sessions: gateway, wake: snapshots.wake, nowMs, log }),
@@ -391,6 +394,7 @@ async function assemble(
   const routes = (router: ConnectRouter) => {
     for (const part of parts) part.routes?.(router);
   };
+  const audited = auditInterceptor(audit, acts, createResourceReader(routes));
   const rpc = {
     requestGate: gate,
     interceptors: [
@@ -398,11 +402,12 @@ async function assemble(
       plainTextInterceptor,
       streamLimitInterceptor(config.rateLimit.streamsPerToken),
       idempotencyInterceptor(db, nowMs),
-      auditInterceptor(audit, acts, createResourceReader(routes)),
+      audited,
     ],
     shutdownSignal: stopping.signal,
   };
   const ownCall: OwnCall = createOwnCall(routes);
+  const ownAct: OwnCall = createOwnCall(routes, [audited]);
   const services = servicesOf(routes);
   requireRoles(services);
   const onAgentsPort = (router: ConnectRouter) => {

@@ -32,6 +32,7 @@ import { registerRestore } from "./restore.ts";
 import { registerRetention } from "./retention.ts";
 import { registerRisk } from "./risk/index.ts";
 import { registerRun } from "./run.ts";
+import { registerRunbook } from "./runbook/index.ts";
 import { registerSnapshots } from "./snapshots.ts";
 import { registerStop } from "./stop.ts";
 import { registerToken } from "./token.ts";
@@ -82,6 +83,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerPlan(program);
   registerGuards(program);
   registerPolicy(program);
+  registerRunbook(program);
   registerEvents(program);
   registerAudit(program);
   registerPrices(program);

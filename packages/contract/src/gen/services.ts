@@ -18,6 +18,7 @@ import { PlanService } from "./aether/v2/plan_pb.ts";
 import { PolicyService } from "./aether/v2/policy_pb.ts";
 import { PriceService } from "./aether/v2/price_pb.ts";
 import { RiskService } from "./aether/v2/risk_pb.ts";
+import { RunbookService } from "./aether/v2/runbook_pb.ts";
 import { AuditService, DecisionService, EventService, SignalService } from "./aether/v2/signal_pb.ts";
 import { SnapshotService } from "./aether/v2/snapshot_pb.ts";
 import { TelemetryService } from "./aether/v2/telemetry_pb.ts";
@@ -47,6 +48,7 @@ export const services: readonly DescService[] = [
   PolicyService,
   PriceService,
   RiskService,
+  RunbookService,
   SignInService,
   SignalService,
   SnapshotService,

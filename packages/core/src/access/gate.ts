@@ -82,7 +82,14 @@ async function admit(
     caller =
       bearer.role === "agent"
         ? { ...common, actor: `node/${bearer.nodeId}`, role: Role.AGENT, nodeId: bearer.nodeId, isStillValid }
-        : { ...common, actor: `token/${bearer.name}`, role: roleOfBearer[bearer.role], nodeId: undefined, isStillValid };
+        : {
+            ...common,
+            actor: `token/${bearer.name}`,
+            role: roleOfBearer[bearer.role],
+            nodeId: undefined,
+            tokenId: bearer.id,
+            isStillValid,
+          };
   } else if (origin.browser.sessionSecret !== undefined && required !== Role.NONE) {
     // A session that has ended is no attack: the page asks for a new sign-in, and the audit log is not filled with it.
     const cookie = origin.browser.sessionSecret;

@@ -24,6 +24,7 @@ export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, read:
     if ((role !== Role.OPERATOR && role !== Role.ADMIN) || notActs.has(action)) return next(request);
     const caller = callerOf({ values: request.contextValues });
     const about = request.stream ? { subject: "", data: {} } : describe(action, request.message as Message);
+    if (caller.cause !== undefined) about.data.cause = caller.cause;
     const entry = { actor: caller.actor, sourceAddress: caller.sourceAddress, action, ...about, traceId: caller.traceId };
     const resource = async () => (request.stream ? undefined : read(request.method, request.message as Message, request));
     const act = { entry, before: await resource(), read: resource };
@@ -37,13 +38,31 @@ export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, read:
     return result.value;
   };
 }
+/** Fields that hold the one resource of a request. */
+const inner = ["spec", "policy", "runbook"];
 const subjectFields = ["name", "workload", "id", "nodeId"];
-const keptFields = ["name", "workload", "id", "nodeId", "targetNodeId", "role", "force", "reason", "kind", "windowSeconds", "argv"];
+const keptFields = [
+  "name",
+  "workload",
+  "id",
+  "nodeId",
+  "targetNodeId",
+  "role",
+  "force",
+  "reason",
+  "kind",
+  "windowSeconds",
+  "argv",
+  "step",
+  "isRefused",
+  "note",
+  "undo",
+];
 
 function describe(action: string, message: Message): { subject: string; data: { [key: string]: JsonValue } } {
   const facts = new Map<string, JsonValue>();
   // The request itself says what it is about, or the one resource in it does.
-  for (const source of [Reflect.get(message, "spec"), Reflect.get(message, "policy"), message] as unknown[]) {
+  for (const source of [...inner.map((field) => Reflect.get(message, field)), message] as unknown[]) {
     if (typeof source !== "object" || source === null) continue;
     for (const field of keptFields) {
       const value: unknown = Reflect.get(source, field);

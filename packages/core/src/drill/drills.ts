@@ -9,6 +9,7 @@ import type { Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import { callerOf } from "../http/caller.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
@@ -47,7 +48,7 @@ const samplesKeptMs = 60 * 60_000;
 export interface Drills extends Part {
   stop(): Promise<void>;
   /** As StartDrill does; answers its id. Throws what StartDrill throws. */
-  begin(wanted: StartDrillRequest, scheduleId?: string): Promise<string>;
+  begin(wanted: StartDrillRequest, scheduleId?: string, cause?: string): Promise<string>;
 }
 
 export function createDrills(options: DrillsOptions): Drills {
@@ -87,10 +88,10 @@ export function createDrills(options: DrillsOptions): Drills {
       .where("until", "<", new Date(nowMs() - samplesKeptMs))
       .execute();
 
-  async function begin(wanted: StartDrillRequest, scheduleId = ""): Promise<string> {
+  async function begin(wanted: StartDrillRequest, scheduleId = "", cause = ""): Promise<string> {
     const { kind, nodeId, windowSeconds, staged } = await checkStart(options, wanted);
     const id = newId("drl", nowMs());
-    const report = create(DrillSchema, { ...staged, scheduleId, predictions: await predict(db, nodeId) });
+    const report = create(DrillSchema, { ...staged, scheduleId, cause, predictions: await predict(db, nodeId) });
     const row = await db
       .transaction()
       .execute(async (tx) => {
@@ -147,7 +148,7 @@ export function createDrills(options: DrillsOptions): Drills {
     begin,
     routes(router) {
       router.service(DrillService, {
-        startDrill: async (request) => ({ drill: toDrill(await read(await begin(request))) }),
+        startDrill: async (request, context) => ({ drill: toDrill(await read(await begin(request, "", callerOf(context).cause))) }),
         getDrill: async ({ id }) => ({ drill: toDrill(await read(id)) }),
         getDrillReport: async ({ id }) => makeReport(options, await read(id)),
         async listDrills({ page }) {

@@ -6,7 +6,17 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 
 /** First words of what the page read. */
-export type ChangedNoun = "telemetry" | "oracle" | "migration" | "drill" | "certificate" | "risk" | "price" | "feed" | "guard";
+export type ChangedNoun =
+  | "telemetry"
+  | "oracle"
+  | "migration"
+  | "drill"
+  | "certificate"
+  | "risk"
+  | "price"
+  | "feed"
+  | "guard"
+  | "runbook-run";
 
 export interface ChangesHub {
   note(...nouns: readonly ChangedNoun[]): void;

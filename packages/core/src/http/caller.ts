@@ -10,6 +10,10 @@ export interface Caller {
   readonly nodeId: string | undefined;
   /** Set for people who are signed in. */
   readonly session?: { readonly id: string; readonly account: string };
+  /** Set for a bearer of a token. */
+  readonly tokenId?: string;
+  /** Set where it is not the caller who calls now, but something that acts for him: runbook-run/ID/STEP. On what is made, and on the audit. */
+  readonly cause?: string;
   /** Is the credential good still? Asked before each message of a long answer, so that what was revoked stops hearing. */
   readonly isStillValid?: () => Promise<boolean>;
   readonly sourceAddress: string;

@@ -39,8 +39,14 @@ describe("every RPC of the contract", () => {
   });
 
   it("pages its list with a cursor, unless the list is bounded by what it is", () => {
-    // Sign-in methods, feeds, oracles and the pools of the fleet's own nodes are configured one by one: there are never many.
-    const bounded = new Set(["sign-in.list-sign-in-methods", "feed.list-feeds", "drill.list-oracles", "price.list-pools"]);
+    // Sign-in methods, feeds, oracles and the pools of the fleet's own nodes are configured one by one, acts are a closed set: there are never many.
+    const bounded = new Set([
+      "sign-in.list-sign-in-methods",
+      "feed.list-feeds",
+      "drill.list-oracles",
+      "price.list-pools",
+      "runbook.list-runbook-acts",
+    ]);
     const unpaged = methods.filter(
       ({ name, input, output }) =>
         name.startsWith("List") &&

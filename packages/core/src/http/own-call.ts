@@ -19,8 +19,9 @@ export type OwnCall = <Input extends DescMessage, Output extends DescMessage>(
   context: Pick<HandlerContext, "values" | "signal">,
 ) => Promise<MessageShape<Output>>;
 
-export function createOwnCall(routes: (router: ConnectRouter) => void): OwnCall {
-  const router = createConnectRouter({ interceptors: [keepFaults] });
+/** @param interceptors what stands before the handlers here too: an act for somebody is on the audit. */
+export function createOwnCall(routes: (router: ConnectRouter) => void, interceptors: readonly Interceptor[] = []): OwnCall {
+  const router = createConnectRouter({ interceptors: [keepFaults, ...interceptors] });
   routes(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return async (method, message, { values, signal }) => {

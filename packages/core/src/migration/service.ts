@@ -62,7 +62,7 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
       const { withinMs, ...rest } = asked;
       const id = await startMigration(parts, {
         ...rest,
-        cause: "operator",
+        cause: caller.cause ?? "operator",
         traceId: caller.traceId,
         ...(withinMs === undefined ? {} : { deadlineAtMs: nowMs() + withinMs }),
       });

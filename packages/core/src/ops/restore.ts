@@ -115,6 +115,12 @@ async function load(tx: Kysely<Database>, options: RestoreOptions, keys: Map<str
     if ((rows[table] ?? 0) !== count) throw unreadable(`${table} has ${rows[table] ?? 0} rows of ${count}`);
     await sql`alter table ${sql.table(table)} enable trigger user`.execute(tx);
   }
+  // What somebody wanted then is not begun now.
+  await tx
+    .updateTable("runbook_runs")
+    .set({ state: "cancelled", ended_at: sql`now()`, is_cancel_requested: true, cancelled_by: "restore" })
+    .where("ended_at", "is", null)
+    .execute();
   for (const { name, value } of closing.sequences)
     await sql`select setval(to_regclass(${name}), ${sql.lit(BigInt(value))}) where to_regclass(${name}) is not null`.execute(tx);
   return { at: about.at, coreVersion: about.coreVersion, rows };

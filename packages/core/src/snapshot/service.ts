@@ -125,6 +125,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
           node_id: nodeId,
           epoch,
           max_freeze_ms: budgetMs,
+          ...(caller.cause === undefined ? {} : { cause: caller.cause }),
         })
         .returningAll()
         .executeTakeFirstOrThrow();

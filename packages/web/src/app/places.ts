@@ -32,6 +32,7 @@ export const places = [
     icon: "M8 1.5v13M11 4H6.5a2 2 0 0 0 0 4h3a2 2 0 0 1 0 4H4.5",
   },
   { to: "/policies", title: "Policies", go: "p", group: "Setup", icon: "M2 3h12M2 8h8M2 13h5M11 11l1.5 1.5L15 10" },
+  { to: "/runbooks", title: "Runbooks", go: "b", group: "Setup", icon: "M3 2h10v12H3zM5.5 5.5l1 1 2-2M5.5 10l1 1 2-2M10 6h1M10 10.5h1" },
   {
     to: "/settings",
     title: "Settings",

@@ -116,6 +116,12 @@ const routes = [
     component: lazyRouteComponent(() => import("../policy/policy-page.tsx"), "PolicyPage"),
   }),
   createRoute({
+    ...page("/runbooks"),
+    validateSearch: (search: Search) => optional({ tab: text(search, "tab"), start: text(search, "start"), node: text(search, "node") }),
+    component: lazyRouteComponent(() => import("../runbook/runbooks-page.tsx"), "RunbooksPage"),
+  }),
+  createRoute({ ...page("/runbooks/runs/$id"), component: lazyRouteComponent(() => import("../runbook/run-page.tsx"), "RunPage") }),
+  createRoute({
     ...page("/settings"),
     validateSearch: tab,
     component: lazyRouteComponent(() => import("../settings/settings-page.tsx"), "SettingsPage"),

@@ -16,6 +16,7 @@ const touched: Readonly<Record<string, readonly string[]>> = {
   pool: ["risk"],
   feed: ["risk"],
   runbook: ["runbook"],
+  "runbook-run": ["runbook-run"],
   policy: ["policy", "certificate"],
 };
 

@@ -31,7 +31,13 @@ export const PolicyLink = ({ name, version, text }: { name: string; version?: st
   </Link>
 );
 
-/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "workload/…" as links; anything else as it is. */
+export const RunLink = ({ id, children }: { id: string; children?: React.ReactNode }) => (
+  <Link to="/runbooks/runs/$id" params={{ id }} className={children === undefined ? `${look} font-mono text-xs` : look}>
+    {children ?? id}
+  </Link>
+);
+
+/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "runbook-run/…", "workload/…" as links; anything else as it is. */
 export function SubjectLink({ subject, text }: { subject: string; text?: string }) {
   const [noun = "", ...rest] = subject.split("/");
   const id = rest.join("/");
@@ -42,6 +48,9 @@ export function SubjectLink({ subject, text }: { subject: string; text?: string 
     const [name = "", version] = id.split("@");
     return <PolicyLink name={name} {...(version === undefined ? {} : { version })} text={text ?? id} />;
   }
+  // A run is the cause of what it makes with the step's name behind it.
+  if (noun === "runbook-run" && id !== "")
+    return <RunLink id={rest[0] ?? ""}>{text ?? (rest[1] === undefined ? undefined : `runbook: ${rest[1]}`)}</RunLink>;
   const to = placesOfIds[noun];
   if (to === undefined || id === "") return <span className="wrap-anywhere">{text ?? subject}</span>;
   return (

@@ -93,7 +93,7 @@ export type Migration = Message<"aether.v2.Migration"> & {
   deadlineAt?: Timestamp | undefined;
 
   /**
-   * Why it was started: "operator", "decision/…".
+   * Why it was started: "operator", "decision/…", "runbook-run/ID/STEP".
    *
    * @generated from field: string cause = 13;
    */

@@ -112,7 +112,7 @@ export type Snapshot = Message<"aether.v2.Snapshot"> & {
   retention: string;
 
   /**
-   * operator | decision/ID
+   * operator | decision/ID | rpo | runbook-run/ID/STEP
    *
    * @generated from field: string cause = 16;
    */

@@ -1,0 +1,246 @@
+// Runs on a whole control plane with two agents that answer every command: through the API as anybody has it.
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { armFaultpoint, until } from "@aether/kit";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { type MovingCloud, startMovingCloud } from "../testing/moving-cloud.ts";
+
+let cloud: MovingCloud;
+const call: MovingCloud["core"]["call"] = (...asked) => cloud.core.call(...asked);
+const armed: (() => void)[] = [];
+
+beforeAll(async () => {
+  cloud = await startMovingCloud({ stepMs: 5 });
+  for (const name of ["db", "web"])
+    await call("POST", "/api/v2/workloads", {
+      spec: { name, rootfs: "host", argv: ["/bin/true"], memoryLimitBytes: String(64 << 20) },
+      nodeId: "n1",
+    });
+}, 60_000);
+afterEach(() => {
+  for (const disarm of armed.splice(0)) disarm();
+  vi.unstubAllEnvs();
+});
+afterAll(() => cloud.stop());
+
+interface Step {
+  name: string;
+  state: string;
+  detail: string;
+  made: string[];
+  confirmedBy: string;
+  error?: { code: string; message: string };
+}
+interface Run {
+  id: string;
+  state: string;
+  steps: Step[];
+  startedBy: string;
+  traceId: string;
+}
+
+const set = (name: string, steps: object[], parameters: object[] = []) =>
+  call("PUT", `/api/v2/runbooks/${name}`, { name, steps, parameters });
+const start = (name: string, parameters: object = {}, headers: Record<string, string> = {}) =>
+  call("POST", `/api/v2/runbooks/${name}:run`, { parameters }, headers);
+const get = async (id: string): Promise<Run> => (await call("GET", `/api/v2/runbook-runs/${id}`)).body.run;
+const ended = (id: string) =>
+  until(`${id} to end`, 50, 30_000, async () => {
+    const run = await get(id);
+    return /DONE|FAILED|CANCELLED/.test(run.state) ? run : undefined;
+  });
+const waits = (id: string) =>
+  until(`${id} to wait`, 50, 10_000, async () => ((await get(id)).state === "RUN_STATE_WAITING" ? true : undefined));
+const states = ({ steps }: Run) => steps.map(({ name, state }) => `${name} ${state.replace("RUN_STEP_STATE_", "").toLowerCase()}`);
+const eventsOf = async (id: string): Promise<string[]> => {
+  const { body } = await call("GET", `/api/v2/events:list?page.pageSize=1000&subject=runbook-run/${id}`);
+  return body.events.map(({ type }: { type: string }) => type);
+};
+const auditOf = async (cause: string): Promise<{ action: string; actor: string; outcome: string }[]> => {
+  const { body } = await call("GET", "/api/v2/audit?page.pageSize=500");
+  return body.entries.filter(({ dataJson }: { dataJson: string }) => dataJson.includes(cause));
+};
+const token = async (name: string, role: string) => {
+  const { body } = await call("POST", "/api/v2/tokens", { name, role });
+  return { id: body.token.id as string, headers: { authorization: `Bearer ${body.secret}` } };
+};
+const placed = async (name: string) => (await call("GET", `/api/v2/workloads/${name}`)).body.workload.nodeId;
+const isCordoned = async (id: string) => (await call("GET", `/api/v2/nodes/${id}`)).body.node.isCordoned;
+
+describe("a runbook", () => {
+  it("is there from the start, and one of one's own has versions that stay readable", async () => {
+    const { body } = await call("GET", "/api/v2/runbooks");
+    expect(body.runbooks.map(({ name }: { name: string }) => name)).toEqual([
+      "maintenance",
+      "node-lost",
+      "rehearse",
+      "retire-node",
+      "return-node",
+    ]);
+    const wait = (seconds: string) => [{ name: "a", act: "wait", inputs: { seconds } }];
+    expect((await set("mine", wait("1"))).body.runbook).toMatchObject({ name: "mine", version: 1, changedBy: "token/first-admin" });
+    expect((await set("mine", wait("1"))).body.runbook.version).toBe(1);
+    expect((await set("mine", wait("2"))).body.runbook.version).toBe(2);
+    expect((await call("GET", "/api/v2/runbooks/mine?version=1")).body.runbook.steps[0].inputs).toEqual({ seconds: "1" });
+    expect((await call("DELETE", "/api/v2/runbooks/mine")).status).toBe(200);
+    expect((await start("mine")).body.error.code).toBe("RUNBOOK_NOT_FOUND");
+    expect((await call("GET", "/api/v2/runbooks/mine/versions")).body.runbooks).toHaveLength(2);
+    const refused = await set("retire-node", wait("1"));
+    expect([refused.status, refused.body.error.code, refused.body.error.field]).toEqual([400, "RUNBOOK_BUILT_IN", "runbook.name"]);
+    expect(
+      (await call("POST", "/api/v2/runbooks:validate", { runbook: { name: "x", steps: [{ name: "a", act: "sh" }] } })).body.error,
+    ).toMatchObject({
+      field: "runbook.steps[0].act",
+    });
+  });
+
+  it("says what it would do, and does nothing of it", async () => {
+    const newest = async () =>
+      (await call("GET", "/api/v2/events:list?page.pageSize=500&newestFirst=true")).body.events
+        .map(({ type }: { type: string }) => type)
+        .filter((type: string) => /runbook|snapshot|migration|cordon/.test(type));
+    const before = await newest();
+    const { body } = await call("POST", "/api/v2/runbooks/retire-node:preview", { parameters: { node: "n1" } });
+    const would = Object.fromEntries(body.steps.map((step: { name: string; would: string }) => [step.name, step.would]));
+    expect(would).toMatchObject({
+      cordon: "cordons n1",
+      snapshots: "makes 2 snapshots: db and web",
+      drain: "cordons n1 and moves db and web away",
+      tell: "tells by event: n1 is empty and cordoned: it may be taken away",
+    });
+    expect(body.steps.find(({ name }: { name: string }) => name === "empty").problems).toEqual(["n1 still has db and web"]);
+    expect(await isCordoned("n1")).toBe(false);
+    expect(await newest()).toEqual(before);
+  });
+
+  it("is refused before anything is done: to who may not, with what is not there, and while the same runs", async () => {
+    const viewer = await token("looks", "ROLE_VIEWER");
+    expect((await start("return-node", { node: "n1" }, viewer.headers)).status).toBe(403);
+    expect((await start("return-node", { node: "n9" })).body.error).toMatchObject({ code: "NODE_NOT_FOUND", field: "parameters.node" });
+    expect((await start("return-node", {})).body.error).toMatchObject({ code: "INVALID_ARGUMENT", field: "parameters.node" });
+    await set("slow", [{ name: "a", act: "wait", inputs: { seconds: "600" } }]);
+    const { run } = (await start("slow")).body;
+    expect((await start("slow")).body.error).toMatchObject({ code: "RUN_UNDER_WAY", details: { runId: run.id } });
+    await call("POST", `/api/v2/runbook-runs/${run.id}:cancel`, {});
+    expect(states(await ended(run.id))).toEqual(["a cancelled"]);
+    expect((await call("POST", `/api/v2/runbook-runs/${run.id}:cancel`, {})).body.error.code).toBe("RUN_ENDED");
+  });
+});
+
+describe("a run", () => {
+  it("does everything once, as its starter, wherever the control plane is cut off", async () => {
+    const operator = await token("night-shift", "ROLE_OPERATOR");
+    // Each is hit once: what was in memory is gone, what is on record is gone on from.
+    const dir = await mkdtemp(join(tmpdir(), "aether-faults-"));
+    vi.stubEnv("AETHER_FAULTS_DIR", dir);
+    const points = [
+      "cordon.before_begin",
+      "cordon.looked",
+      "snapshot.begun",
+      "snapshot.looked",
+      "drain.looked",
+      "notify.looked",
+      "notify.done",
+      "before_end",
+    ];
+    for (const point of points) armed.push(armFaultpoint(`core.runbook.${point}`, { kind: "error" }));
+    await set(
+      "leave",
+      [
+        { name: "cordon", act: "cordon", inputs: { node: "$node" } },
+        { name: "keep", act: "snapshot", inputs: { node: "$node" } },
+        { name: "drain", act: "drain", inputs: { node: "$node" } },
+        { name: "empty", act: "check", inputs: { condition: "node-empty", node: "$node" } },
+        { name: "tell", act: "notify", inputs: { message: "$node is empty" } },
+      ],
+      [{ name: "node", type: "node" }],
+    );
+    const { run } = (await start("leave", { node: "n1" }, operator.headers)).body;
+    const done = await ended(run.id);
+    expect((await readdir(dir)).sort()).toEqual(points.map((point) => `core.runbook.${point}`).sort());
+    await rm(dir, { recursive: true });
+    expect([done.state, states(done)]).toEqual(["RUN_STATE_DONE", ["cordon done", "keep done", "drain done", "empty done", "tell done"]]);
+    expect([await placed("db"), await placed("web"), await isCordoned("n1")]).toEqual(["n2", "n2", true]);
+    const made = (noun: string) => done.steps.flatMap((step) => step.made.filter((each) => each.startsWith(`${noun}/`)));
+    expect([made("snapshot").length, made("migration").length]).toEqual([2, 2]);
+    const moves = (await call("GET", "/api/v2/migrations?page.pageSize=100")).body.migrations;
+    expect(moves.map(({ cause, traceId }: { cause: string; traceId: string }) => [cause, traceId])).toEqual([
+      [`runbook-run/${run.id}/drain`, run.traceId],
+      [`runbook-run/${run.id}/drain`, run.traceId],
+    ]);
+    const told = await eventsOf(run.id);
+    expect(told.filter((type) => type === "runbook.step.begun")).toHaveLength(5);
+    expect(told.filter((type) => type === "runbook.step.done")).toHaveLength(5);
+    expect(told.filter((type) => type === "runbook.notice")).toHaveLength(1);
+    const acts = await auditOf(`runbook-run/${run.id}/`);
+    expect(acts.map(({ action, actor, outcome }) => `${actor} ${action} ${outcome}`).sort()).toEqual([
+      "token/night-shift migration.start ok",
+      "token/night-shift migration.start ok",
+      "token/night-shift node.cordon ok",
+      "token/night-shift snapshot.create ok",
+      "token/night-shift snapshot.create ok",
+    ]);
+    expect((await call("GET", "/api/v2/audit:verify")).body.isIntact).toBe(true);
+  });
+
+  it("goes on where it was after a restart, and waits for a person's word that is on record", async () => {
+    await set("gate", [
+      { name: "pause", act: "pause-moves", inputs: { reason: "work" } },
+      { name: "sure", act: "confirm", inputs: { message: "go on?", other_person: "yes" } },
+      { name: "resume", act: "resume-moves" },
+    ]);
+    const operator = await token("second", "ROLE_OPERATOR");
+    const { run } = (await start("gate")).body;
+    await waits(run.id);
+    await cloud.restartCore();
+    const confirm = (body: object, headers = {}) => call("POST", `/api/v2/runbook-runs/${run.id}:confirm`, body, headers);
+    expect((await confirm({ step: "sure" })).body.error.code).toBe("PERMISSION_DENIED");
+    expect((await confirm({ step: "resume" }, operator.headers)).body.error).toMatchObject({ code: "RUN_NOT_WAITING", field: "step" });
+    expect((await confirm({ step: "sure", note: "seen" }, operator.headers)).status).toBe(200);
+    const done = await ended(run.id);
+    expect([done.state, done.steps[1]?.confirmedBy, done.steps[1]?.detail]).toEqual([
+      "RUN_STATE_DONE",
+      "token/second",
+      "confirmed by token/second: seen",
+    ]);
+    expect((await eventsOf(run.id)).filter((type) => type === "runbook.step.begun")).toHaveLength(2);
+    expect((await call("GET", "/api/v2/guards")).body.guards.isPaused).toBe(false);
+  });
+
+  it("takes back what it has set, and only that, when a step says so", async () => {
+    await call("POST", "/api/v2/nodes/n1:uncordon", {});
+    await call("POST", "/api/v2/nodes/n2:cordon", { reason: "by hand" });
+    await set("back", [
+      { name: "mine", act: "cordon", inputs: { node: "n1" } },
+      { name: "not-mine", act: "cordon", inputs: { node: "n2" } },
+      { name: "pause", act: "pause-moves" },
+      { name: "never", act: "check", inputs: { condition: "node-silent", node: "n2" }, onFailure: "STEP_FAILURE_UNDO" },
+      { name: "later", act: "notify", inputs: { message: "never said" } },
+    ]);
+    const { run } = (await start("back")).body;
+    const failed = await ended(run.id);
+    expect([failed.state, states(failed)]).toEqual([
+      "RUN_STATE_FAILED",
+      ["mine undone", "not-mine done", "pause undone", "never failed", "later skipped"],
+    ]);
+    expect([await isCordoned("n1"), await isCordoned("n2")]).toEqual([false, true]);
+    expect((await call("GET", "/api/v2/guards")).body.guards.isPaused).toBe(false);
+    await call("POST", "/api/v2/nodes/n2:uncordon", {});
+  });
+
+  it("acts no longer for a credential that is revoked", async () => {
+    const gone = await token("leaves", "ROLE_OPERATOR");
+    await set("later", [
+      { name: "sure", act: "confirm", inputs: { message: "go on?" } },
+      { name: "pause", act: "pause-moves" },
+    ]);
+    const { run } = (await start("later", {}, gone.headers)).body;
+    await waits(run.id);
+    await call("DELETE", `/api/v2/tokens/${gone.id}`);
+    await call("POST", `/api/v2/runbook-runs/${run.id}:confirm`, { step: "sure" });
+    const failed = await ended(run.id);
+    expect([failed.state, failed.steps[1]?.error?.code]).toEqual(["RUN_STATE_FAILED", "PERMISSION_DENIED"]);
+    expect((await call("GET", "/api/v2/guards")).body.guards.isPaused).toBe(false);
+  });
+});
