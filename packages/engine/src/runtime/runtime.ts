@@ -7,7 +7,7 @@ import { containerId, type Host } from "../host.ts";
 import { ensureImage } from "../image/images.ts";
 import { processSettings } from "../image/process.ts";
 import { tcpTable } from "../network/tcp-table.ts";
-import { leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
+import { announce, leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
 import { listRecords, readRecord, removeWorkloadDir, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { writeBundle } from "./bundle.ts";
 import { cgroupDirs, killAll, pidsOf, removeCgroups, signalPid } from "./cgroup.ts";
@@ -212,6 +212,8 @@ async function startFresh(host: Host, spec: WorkloadSpec, epoch: number, signal:
   // runc's own bookkeeping is not used any further: a restore could not keep it, so from here on the kernel is asked.
   await rm(`${runcRoot(host)}/${id}`, { recursive: true, force: true });
   await leadHere(host, spec.name, spec.address);
+  // Neighbours may still send to the node that had the address before; best effort, and nobody waits for it.
+  announce(host, spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
   const ticks = (await statOf(done.pid))?.startTicks;
   const record: WorkloadRecord = {
     spec: plain(spec),

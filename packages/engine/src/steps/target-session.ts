@@ -34,6 +34,8 @@ export interface TargetSession {
   /** What already stands on the files is taken away: others are coming. */
   giveWay?: () => Promise<void>;
   hold?: Hold | undefined;
+  /** What arrives is held from now on. Not before the source is about to stop: whoever still takes this host for the workload's would wait through the whole copy. */
+  beginHold?: () => Promise<void>;
   /** Started ahead of the resume, so that only a write is left to do. */
   routes?: StandBy;
   /** Asks the kernel where the restored connections stand. */
@@ -101,6 +103,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
         if (header.channel === "memory" && session.arrival !== undefined) return session.arrival.take(reader, header.transport ?? "plain");
         if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
         try {
+          await session.beginHold?.(); // the source waits for our first answer before it leads anything here
           images.resolve(await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve));
         } catch (caught) {
           fail(caught);
