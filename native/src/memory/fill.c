@@ -145,13 +145,14 @@ static int put(struct fill *fill, uint64_t origin, uint64_t pages, const char *b
   return 0;
 }
 
+// A block in which the workload wrote much is one that it will ask for first: what all its requests go through (tables, headers of objects) lies densely together.
 struct heat {
-  uint64_t arrived, index;
+  uint64_t written, index;
 };
 
 static int hottest_first(const void *a, const void *b) {
   const struct heat *x = a, *y = b;
-  return x->arrived > y->arrived ? -1 : x->arrived < y->arrived;
+  return x->written > y->written ? -1 : x->written < y->written;
 }
 
 static struct need *add_need(struct fill *fill, uint64_t number) {
@@ -188,7 +189,7 @@ static void collect(struct fill *fill) {
     const struct store_block *block = store_find(store, fill->id, need->number * BLOCK_BYTES);
     for (unsigned page = 0; block && page < STORE_BLOCK_PAGES; page++)
       if (block->state[page] == (COPY_BYTES | COPY_KEPT)) need->bits[page / 64] |= 1ull << page % 64;
-    heat[i] = (struct heat){block ? block->arrived : 0, i};
+    heat[i] = (struct heat){block ? block->heat : 0, i};
   }
   for (uint64_t i = 0; i < fill->image.count; i++)
     for (uint64_t k = 0; k < fill->image.runs[i].pages; k++) {
@@ -196,7 +197,7 @@ static void collect(struct fill *fill) {
       struct need *need = need_of(fill, at);
       unsigned page = (unsigned)(at / PAGE_BYTES % STORE_BLOCK_PAGES);
       need->bits[page / 64] |= 1ull << page % 64;
-      heat[need - fill->state->needs].arrived = UINT64_MAX;
+      heat[need - fill->state->needs].written = UINT64_MAX;
     }
   qsort(heat, fill->state->need_count, sizeof *heat, hottest_first);
   for (uint64_t i = 0; i < fill->state->need_count; i++) {

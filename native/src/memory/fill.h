@@ -34,7 +34,7 @@ struct fill {
   struct image image;
   struct fill_state *state;
   size_t state_bytes;
-  uint64_t *order; // indexes of needs: what was written last comes first
+  uint64_t *order; // indexes of needs: what is written most comes first
   uint64_t next;   // in `order`
   uint64_t beside; // the page behind the one that was asked for last
   unsigned beside_left;

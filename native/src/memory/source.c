@@ -131,6 +131,9 @@ static void live_round(int is_fresh) {
   }
   objects_end(&stream);
   if (!is_known && objects_known()) compare_objects();
+  struct frame mark = {.kind = FRAME_MARK, .address = (uint64_t)round_number};
+  struct iovec part = {&mark, sizeof mark};
+  if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
   say(STDOUT_FILENO,
       "{\"event\":\"round\",\"number\":%lld,\"ms\":%.3f,\"attachMs\":%.3f,\"writtenPages\":%" PRIu64 ",\"sentPages\":%" PRIu64 ",\"zeroPages\":%" PRIu64 ",\"unchangedPages\":%" PRIu64
       ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64 ",\"refused\":%d,\"stoppedMs\":%.3f}",

@@ -97,7 +97,7 @@ static int take_pages(struct store *store, struct frame frame, int fd) {
     if (read_exactly(fd, block->bytes + piece.first * PAGE_BYTES, piece.pages * PAGE_BYTES) < 0) return -1;
     for (unsigned k = piece.first; k < piece.first + piece.pages; k++) block->hash[k] = hash_page(&store->key, block->bytes + k * PAGE_BYTES, &is_zero);
     memset(block->state + piece.first, COPY_BYTES, piece.pages);
-    block->arrived = ++store->arrivals;
+    block->heat += piece.pages;
     store->received_pages += piece.pages;
   }
   return 0;
@@ -181,6 +181,9 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
       break;
     case FRAME_OBJECT:
       add_object(store, &frame);
+      break;
+    case FRAME_MARK:
+      if (store->on_mark) store->on_mark(frame.address);
       break;
     case FRAME_SEAL:
       *reason = "the digest of the memory differs from the source's";

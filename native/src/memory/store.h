@@ -13,7 +13,7 @@ struct store_block {
   uint32_t space;
   uint64_t number;  // address / (STORE_BLOCK_PAGES * PAGE_BYTES)
   char *bytes;      // STORE_BLOCK_PAGES pages
-  uint64_t arrived; // grows with each arrival of bytes in any block: the largest were written last
+  uint64_t heat;    // pages that came, over all passes: the largest are those that the workload writes most densely
   unsigned char state[STORE_BLOCK_PAGES];
   hash_t hash[STORE_BLOCK_PAGES];
 };
@@ -35,13 +35,14 @@ struct store {
   uint64_t slot_count;
   struct store_block **all;
   uint64_t count, capacity;
-  uint64_t received_pages, kept_pages, arrivals;
+  uint64_t received_pages, kept_pages;
   struct mapping *mappings; // in which pages may be kept
   uint64_t mapping_count, mapping_capacity;
   struct store_object *objects;
   uint64_t object_count, object_capacity;
   struct hash_key key;
   int is_keyed;
+  void (*on_mark)(uint64_t pass); // all of this pass is here
 };
 
 void store_init(struct store *store);

@@ -80,6 +80,8 @@ static void say_sealed(uint32_t space, uint64_t pages, hash_t digest) {
   say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", space, pages, (uint64_t)(digest >> 64), (uint64_t)digest);
 }
 
+static void say_mark(uint64_t pass) { say(STDOUT_FILENO, "{\"event\":\"mark\",\"number\":%" PRIu64 "}", pass); }
+
 static void *receive(void *argument) {
   const char *reason;
   (void)argument;
@@ -242,6 +244,7 @@ int memory_target_command(int argc, char **argv) {
   sealed_event = eventfd(0, EFD_CLOEXEC);
   unlink(status_path);
   store_init(&store);
+  store.on_mark = say_mark;
   fill_on_block_done = release_block;
   int door = open_door();
   pthread_t receiver;

@@ -17,6 +17,7 @@ enum frame_kind {
   FRAME_SEAL,             // frozen: all of one space was said; `pages` are kept, `address` and `extra` are the two halves of their digest
   FRAME_END,              // nothing follows; `pages` spaces were sealed
   FRAME_OBJECT,           // frozen: what is sealed next is shared memory of `pages` pages, which process `extra` maps at `address`
+  FRAME_MARK,             // pass `address` ends here: who reads it says so, since what was sent may be on its way for long
 };
 
 struct frame {
@@ -25,7 +26,7 @@ struct frame {
   uint64_t address, pages, extra;
 };
 
-#define WIRE_VERSION 2
+#define WIRE_VERSION 3
 
 // More may be on its way to the reader: fewer turns on a busy processor.
 void wire_widen(int fd);

@@ -14,6 +14,7 @@ import { type Transport, takePages } from "./transport.ts";
 
 const count = z.number().nonnegative();
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
+const markLine = z.object({ number: count });
 const sealedLine = z.object({ keptPages: count, receivedPages: count });
 const restoredLine = z.object({ sharedPages: count, sharedMs: count });
 const filledLine = z.object({
@@ -35,6 +36,8 @@ export interface Arrival {
   readonly pid: number;
   /** Takes the stream of a source. Once. */
   take(reader: LinkReader, transport: Transport): Promise<void>;
+  /** All that the source sent up to the end of this pass is here. Also when it has ended: who needs it learns that by itself. */
+  arrived(pass: number): Promise<void>;
   /** All is here, and its digest is the source's. Rejects with the reason where not. */
   sealed(signal: AbortSignal): Promise<{ readonly keptPages: number; readonly spaces: readonly z.infer<typeof spaceLine>[] }>;
   /** criu has handed its processes over, every mapping can take its pages, and shared memory is in place. */
@@ -66,8 +69,20 @@ export async function openArrival(
     throw caught;
   }
   helper.letGo();
+  let herePass = -1;
+  const awaited: { readonly pass: number; resolve(): void }[] = [];
+  const hear = (pass: number) => {
+    herePass = pass;
+    for (const one of awaited.splice(0)) if (one.pass <= herePass) one.resolve();
+      else awaited.push(one);
+  };
+  helper.onLine((line) => {
+    if (line.event === "mark") hear(markLine.parse(line).number);
+  });
+  helper.ended.then(() => hear(Number.POSITIVE_INFINITY));
   return {
     pid: helper.pid,
+    arrived: (pass) => new Promise((resolve) => (pass <= herePass ? resolve() : void awaited.push({ pass, resolve }))),
     take: async (reader, transport) => takePages(await reader.detach(), helper.data, transport),
     async sealed(waiting) {
       const line = await withDeadline("the last pages to arrive", 60_000, () => helper.next("sealed"), waiting);

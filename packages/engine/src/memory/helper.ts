@@ -56,7 +56,7 @@ export function startHelper(host: Host, command: readonly string[]): Helper {
       if (line.event === "failed") fail(String(line.reason));
       const index = waiting.findIndex((one) => one.event === line.event);
       if (index >= 0) waiting.splice(index, 1)[0]?.resolve(line);
-      else if (line.event !== "progress") seen.push(line);
+      else if (!isPassing(line)) seen.push(line);
     }
   });
   errors.on("data", (chunk: Buffer) => {
@@ -98,6 +98,9 @@ export function startHelper(host: Host, command: readonly string[]): Helper {
     letGo: () => child.unref(),
   };
 }
+
+/** Of interest only to who listens while it comes. */
+const isPassing = ({ event }: Line): boolean => event === "progress" || event === "mark";
 
 /** The program's last word is one JSON line {"error":…}. */
 function errorOf(text: string): string | undefined {

@@ -6,7 +6,7 @@ import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, writeS
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 import { Fault, fault } from "@aether/contract";
-import { faultpoint, isErrno, sleep } from "@aether/kit";
+import { faultpoint, isErrno, sleep, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import type { ManifestEntry } from "../engine.ts";
 import { type LinkReader, write, writeLine } from "../link/frames.ts";
@@ -34,7 +34,7 @@ const facts = announced.extend({
 const message = z.union([
   z.object({ name, bytes: z.number().int().nonnegative() }),
   z.object({ name, sha256: z.string() }),
-  z.object({ ping: z.literal(true), coming: announced.optional() }),
+  z.object({ ping: z.literal(true), coming: announced.optional(), arrivedPass: z.number().int().nonnegative().optional() }),
   z.object({ facts }),
   z.object({ end: z.literal(true) }),
 ]);
@@ -71,10 +71,14 @@ const isImage = (file: string) => file.endsWith(".img") || file === outputTailNa
 const isPages = (file: string) => /^pages-\d+\.img$/.test(file);
 
 const partBytes = 1 << 20;
+/** A freeze begins all the same after this: then what is on its way arrives in it. */
+const arrivalPatienceMs = 3000;
 
 export interface ImageSender {
   /** Before the workload is stopped. An older target answers, and passes over what it says. */
   announce(coming: Announced): Promise<void>;
+  /** Waits until the target has all memory that was sent up to the end of this pass, but not longer than it has patience. */
+  arrived(pass: number, signal: AbortSignal): Promise<void>;
   /** First word: the files are final, and this is what else the target must know. */
   begin(facts: SourceFacts): Promise<void>;
   /** Sends pages while criu writes them, until `writing` is settled. Throws TRANSFER_FAILED; how `writing` ends is its owner's affair. */
@@ -113,6 +117,10 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
     async announce(coming) {
       await writeLine(socket, { ping: true, coming });
       pong.parse(await reader.line());
+    },
+    async arrived(pass, signal) {
+      await writeLine(socket, { ping: true, arrivedPass: pass });
+      await withDeadline("the memory that was sent to arrive", 3 * arrivalPatienceMs, async () => pong.parse(await reader.line()), signal);
     },
     begin: (said) => writeLine(socket, { facts: said }),
     async follow(writing) {
@@ -171,7 +179,7 @@ export interface ReceivedImages {
 
 /**
  * Receives images into `dir`; digests are made from the bytes that came, and compared with the sender's. `onFacts` is called when the files are final,
- * `onAnnounced` before the workload is stopped (never, where the source is an older one).
+ * `onAnnounced` before the workload is stopped (never, where the source is an older one), `untilArrived` when it asks whether all memory up to a pass is here.
  * The sender is told why when they cannot be taken.
  */
 export async function receiveImages(
@@ -180,6 +188,7 @@ export async function receiveImages(
   dir: string,
   onFacts: (facts: SourceFacts) => void,
   onAnnounced: (coming: Announced) => void = () => undefined,
+  untilArrived: (pass: number) => Promise<unknown> = async () => undefined,
 ): Promise<ReceivedImages> {
   const open = new Map<string, { fd: number; bytes: number; hash: Hash }>();
   const entries: ManifestEntry[] = [];
@@ -195,6 +204,7 @@ export async function receiveImages(
       const next = message.parse(await reader.line());
       if ("ping" in next) {
         if (next.coming !== undefined) onAnnounced(next.coming);
+        if (next.arrivedPass !== undefined) await Promise.race([untilArrived(next.arrivedPass), sleep(arrivalPatienceMs)]);
         await writeLine(socket, { nowMs: performance.timeOrigin + performance.now() });
       } else if ("facts" in next) onFacts(next.facts);
       else if ("bytes" in next) {

@@ -35,7 +35,7 @@ import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
 import { isAlive, residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { outputTail } from "../runtime/shim.ts";
-import { type Announced, compareClocks, createImageSender, outputTailName } from "./images.ts";
+import { type Announced, compareClocks, createImageSender, type ImageSender, outputTailName } from "./images.ts";
 import { dropImages, imagesDir, listMigrations, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
 
 /** What is known of a move only while this process lives; a restart does without. */
@@ -188,8 +188,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
         // What was written while all this was made ready; a tracker that ends here is heard right below.
-        const { linkBytesPerSecond } = session.ahead?.report.forecast ?? { linkBytesPerSecond: 0 };
-        if (tracker !== undefined) await catchUp(tracker, linkBytesPerSecond, signal).catch(() => undefined);
+        if (tracker !== undefined) await catchUp(tracker, sender, signal);
         const cutAtMs = performance.timeOrigin + performance.now();
         await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
@@ -364,12 +363,16 @@ async function acceptAll(pid: number): Promise<void> {
   for (let i = 0; i < 15 && (await tcpTable(pid)).waitingToBeAccepted > 0; i++) await sleep(2);
 }
 
-/** What a pass has sent is still on its way for a while, and would have to arrive in the freeze: another pass when it has, for as long as they become smaller. */
-async function catchUp(tracker: Tracker, bytesPerSecond: number, signal: AbortSignal): Promise<void> {
+/**
+ * What the passes have sent is still on its way for a while (tens of megabytes, in the buffers of both hosts), and what the freeze sends would have to wait behind it.
+ * So the last passes begin when the one before has arrived, for as long as they become smaller, and the freeze when the last one has.
+ */
+async function catchUp(tracker: Tracker, sender: ImageSender, signal: AbortSignal): Promise<void> {
   for (let pass = 0, before = Number.POSITIVE_INFINITY; pass < 4; pass++) {
-    const { sentBytes } = await tracker.round(signal);
-    if (sentBytes < 1 << 20 || sentBytes > before * 0.7) return;
-    before = sentBytes;
-    await sleep(Math.min(150, (sentBytes / Math.max(bytesPerSecond, 50e6)) * 1000), signal);
+    const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
+    if (last === undefined) return;
+    await sender.arrived(last.number, signal);
+    if (last.sentBytes < 1 << 20 || last.sentBytes > before * 0.7) return;
+    before = last.sentBytes;
   }
 }

@@ -104,7 +104,10 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
         if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
         try {
           await session.beginHold?.(); // the source waits for our first answer before it leads anything here
-          images.resolve(await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve));
+          const untilArrived = async (pass: number) => session.arrival?.arrived(pass);
+          images.resolve(
+            await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve, untilArrived),
+          );
         } catch (caught) {
           fail(caught);
           throw caught;
