@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -219,6 +220,19 @@ void hide_listen(const char *path, const struct space *(*find)(pid_t pid)) {
   pthread_t thread;
   int error = pthread_create(&thread, NULL, answer_all, &door);
   if (error) fail(error, "memory: no thread");
+}
+
+void hide_write(const char *path, struct space *const *spaces, int count) {
+  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
+  if (!file) fail(errno, "memory: --held %s", path);
+  for (int i = 0; i < count; i++)
+    for (size_t k = 0; k < spaces[i]->hidden.count; k++) {
+      struct range range = spaces[i]->hidden.items[k];
+      fprintf(file, "%x %" PRIx64 " %" PRIx64 "\n", (unsigned)spaces[i]->pid, range.start, range.end);
+    }
+  objects_write_hidden(file);
+  if (fclose(file) != 0) fail(errno, "memory: --held %s", path);
 }
 
 void hide_counts(unsigned long *answers, unsigned long *pages) {

@@ -137,6 +137,11 @@ void objects_hide(void) {
   for (size_t i = 0; i < object_count; i++) objects[i]->is_hidden = objects[i]->pass == pass && objects[i]->sent.blocks > 0;
 }
 
+void objects_write_hidden(FILE *file) {
+  for (size_t i = 0; i < object_count; i++)
+    if (objects[i]->is_hidden) fprintf(file, "object %lu %lu\n", (unsigned long)objects[i]->device, (unsigned long)objects[i]->inode);
+}
+
 int object_is_hidden(dev_t device, ino_t inode) {
   const struct object *object = find(device, inode);
   return object && object->is_hidden;

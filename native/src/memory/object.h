@@ -2,6 +2,7 @@
 #ifndef AETHER_OBJECT_H
 #define AETHER_OBJECT_H
 
+#include <stdio.h>
 #include <sys/types.h>
 
 #include "round.h"
@@ -38,6 +39,9 @@ void objects_hide(void);
 
 // Frozen: compares every page with what was sent, sends the rest, names and seals. Returns the number of objects; -1: one cannot be read. `said` hears of each.
 int objects_frozen(const struct stream *stream, struct round_counts *counts, uint64_t *kept, void (*said)(unsigned id, uint64_t pages, hash_t digest));
+
+// A line of criu's --pages-held for each of them.
+void objects_write_hidden(FILE *file);
 
 // Is this descriptor's object hidden from criu?
 int object_is_hidden(dev_t device, ino_t inode);

@@ -25,7 +25,7 @@ static pid_t refused[max_spaces];
 static int refused_count;
 static struct hash_key key;
 static struct stream stream;
-static const char *procs_path;
+static const char *procs_path, *held_path;
 
 // Of the pass under way, for people who watch.
 static struct round_counts counts;
@@ -161,6 +161,7 @@ static void final_round(void) {
     for (size_t k = 0; k < spaces[i]->kept.count; k++) kept_pages += (spaces[i]->kept.items[k].end - spaces[i]->kept.items[k].start) / PAGE_BYTES;
   }
   objects_hide();
+  if (held_path) hide_write(held_path, spaces, space_count);
   say(STDOUT_FILENO, "{\"event\":\"frozen\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 "}", now_ms() - began, kept_pages, counts.written);
   uint32_t sealed = 0;
   for (int i = 0; i < space_count; i++) {
@@ -209,6 +210,7 @@ int memory_source_command(int argc, char **argv) {
   const struct option_spec specs[] = {
       {.name = "procs", .text = &procs_path, .is_required = 1},
       {.name = "answers", .text = &answers, .is_required = 1},
+      {.name = "held", .text = &held_path},
       {.name = "cpu-quota", .text = &quota_path},
       {.name = "shared", .number = &is_sharing, .min = 0, .max = 1},
       {.name = "data-fd", .number = &data_fd, .min = 3, .max = 1023, .is_required = 1},

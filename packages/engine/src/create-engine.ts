@@ -4,7 +4,7 @@ import { access, constants, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { sleep } from "@aether/kit";
 import { canary } from "./checkpoint/canary.ts";
-import { criuWaits } from "./checkpoint/criu.ts";
+import { criuAbilities } from "./checkpoint/criu.ts";
 import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
 import type { Engine, EngineOptions } from "./engine.ts";
 import { removeLeftProbes } from "./files/shared.ts";
@@ -46,7 +46,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     options,
     memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images"),
     helper: createKernelHelper(options.tools.bpf, options.log),
-    criuWaits: await criuWaits(options.tools.criu),
+    ...(await criuAbilities(options.tools.criu)),
   };
   for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir, join(host.memoryDir, "run")])
     await mkdir(dir, { recursive: true, mode: 0o700 });

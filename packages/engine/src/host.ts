@@ -11,6 +11,8 @@ export interface Host {
   readonly helper: KernelHelper;
   /** criu can be started ahead of its time and waits for a word itself (`--go-fd`): ours can (scripts/prepare/criu/), others cannot. */
   readonly criuWaits: boolean;
+  /** criu reads from a file which pages to leave out (`--pages-held`): then nothing stands between it and the kernel. Others are answered through seccomp. */
+  readonly criuReadsHeld: boolean;
 }
 
 export const workloadsDir = (host: Host): string => join(host.options.stateDir, "workloads");

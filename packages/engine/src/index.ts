@@ -1,4 +1,4 @@
-export { criuWaits } from "./checkpoint/criu.ts";
+export { criuAbilities } from "./checkpoint/criu.ts";
 export type { Container, ContainerRuntime } from "./containers/discover.ts";
 export { type ContainerVerdict, containerVerdicts } from "./containers/verdict.ts";
 export { createEngine } from "./create-engine.ts";

@@ -2,7 +2,7 @@
 
 import { release } from "node:os";
 import { Fault } from "@aether/contract";
-import { criuWaits, type Tools } from "@aether/engine";
+import { criuAbilities, type Tools } from "@aether/engine";
 import { type Check, type CheckResult, run } from "@aether/kit";
 import { isAtLeast } from "../host/dirty-tracking.ts";
 import { versionArguments, versionOf } from "../host/machine.ts";
@@ -106,6 +106,6 @@ async function checkCriu(path: string, signal: AbortSignal): Promise<CheckResult
 
 /** Not a warning: everything works without them. */
 const patchesOf = async (path: string): Promise<string> =>
-  (await criuWaits(path))
+  (await criuAbilities(path)).criuWaits
     ? "with the patches for short freezes"
     : "without our patches, freezes take some 60 ms more (npm run prepare:machine)";

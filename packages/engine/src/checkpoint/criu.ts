@@ -31,10 +31,19 @@ interface BehindOptions {
 /** What criu itself is told of the descriptor; what runs before it is told otherwise. */
 export const waiting = (host: Host, fd: number) => (host.criuWaits ? ["--go-fd", String(fd)] : []);
 
-/** Does this criu know how to wait for a word? Asked once. */
-export async function criuWaits(criu: string): Promise<boolean> {
+/** What our patches have taught this criu (native/criu). Asked once. */
+export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld">> {
   const help = await run(criu, ["--help"], { deadlineMs: 10_000, okCodes: [0, 1] }).catch(() => undefined);
-  return help?.stdout.includes("--go-fd") ?? false;
+  const knows = (option: string) => help?.stdout.includes(option) ?? false;
+  return { criuWaits: knows("--go-fd"), criuReadsHeld: knows("--pages-held") };
+}
+
+/** Where a tracker says which pages the dump leaves out. */
+export interface HeldPages {
+  /** It answers criu's questions there, through seccomp. */
+  readonly socket: string;
+  /** Written when the workload is frozen, for a criu that reads it. */
+  readonly file: string;
 }
 
 /**
@@ -125,12 +134,15 @@ export interface Ready<T> {
 }
 
 /** Makes the dump of a workload into `images` ready; it must be frozen when it goes. `go` throws CHECKPOINT_FAILED with the reason in plain words. */
-export async function readyDump(host: Host, record: WorkloadRecord, images: string, answers?: string): Promise<Ready<RunResult>> {
+export async function readyDump(host: Host, record: WorkloadRecord, images: string, held?: HeldPages): Promise<Ready<RunResult>> {
   const answersLimits = await hasOtherUsers(host, record.spec.name);
-  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...(answers === undefined ? {} : { answers }) });
+  const asked = held === undefined || host.criuReadsHeld ? {} : { answers: held.socket };
+  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits, ...asked });
+  const told = held !== undefined && host.criuReadsHeld ? ["--pages-held", held.file] : [];
   // One that waits also says when it is done: to leave takes it some milliseconds more.
   const said = host.criuWaits ? [...waiting(host, 0), "--status-fd", "1"] : [];
-  const criu = standBy(file, [...before, ...(await dumpArguments(host, record, images)), ...said], { isDoneAtOutput: host.criuWaits });
+  const args = [...before, ...(await dumpArguments(host, record, images)), ...told, ...said];
+  const criu = standBy(file, args, { isDoneAtOutput: host.criuWaits });
   let hasBegun = false;
   return {
     pid: criu.pid,

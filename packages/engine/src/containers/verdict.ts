@@ -47,7 +47,7 @@ export async function containerVerdicts(
 async function judgeContainer(container: Container, signal: AbortSignal): Promise<ContainerVerdict> {
   const pids = await processesOf(container);
   const inspected = await inspectProcesses(pids, await hostFacts(), signal);
-  const untracked = await untrackable(pids);
+  const untracked = await untrackable(pids, true);
   return {
     container,
     blockers: [...settingsFindings(container), ...inspected.blockers],

@@ -80,7 +80,7 @@ export async function copyAhead(
       "deadline",
       `${Math.round(budgetMs)} ms are left, copying ahead takes ${Math.round(expected.totalMs)} ms (${expected.basis})`,
     );
-  const pinned = await untrackable(pids);
+  const pinned = await untrackable(pids, !host.criuReadsHeld);
   if (pinned !== undefined) return without("failed", pinned);
   let tracker: Tracker | undefined;
   try {
@@ -141,7 +141,7 @@ function ahead(
     async ready(signal) {
       try {
         await fresh.stop();
-        const pinned = await untrackable(await pidsOf(host, ref.workload));
+        const pinned = await untrackable(await pidsOf(host, ref.workload), !host.criuReadsHeld);
         if (pinned !== undefined) throw new Error(pinned);
         await tracker.round(signal);
         return tracker;

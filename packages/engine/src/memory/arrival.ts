@@ -73,7 +73,8 @@ export async function openArrival(
   const awaited: { readonly pass: number; resolve(): void }[] = [];
   const hear = (pass: number) => {
     herePass = pass;
-    for (const one of awaited.splice(0)) if (one.pass <= herePass) one.resolve();
+    for (const one of awaited.splice(0))
+      if (one.pass <= herePass) one.resolve();
       else awaited.push(one);
   };
   helper.onLine((line) => {

@@ -20,7 +20,7 @@ function trackerOf(sizes: number[], stalls = false): Tracker {
   let number = 0;
   return {
     pid: 0,
-    answers: "",
+    held: { socket: "", file: "" },
     round: (signal, onBytes) =>
       new Promise<Round>((resolve, reject) => {
         signal.addEventListener("abort", () => reject(new Error("the tracker has ended")), { once: true });

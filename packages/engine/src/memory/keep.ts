@@ -3,6 +3,7 @@
 // (native/src/memory/keep.c). Nothing of the images tells how they came to be, so a restore need not know.
 import { withDeadline } from "@aether/kit";
 import { z } from "zod";
+import type { HeldPages } from "../checkpoint/criu.ts";
 import type { CopyReport, Progress } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
@@ -15,8 +16,8 @@ import { trackInto } from "./tracker.ts";
 
 export interface KeptMemory {
   readonly report: CopyReport;
-  /** Where the tracker answers criu's question for pages. */
-  readonly answers: string;
+  /** Which pages criu shall leave out. */
+  readonly held: HeldPages;
   /** One more pass, right before the stop. */
   fresh(signal: AbortSignal): Promise<void>;
   /** The workload is stopped: from the answer on criu may dump. */
@@ -70,7 +71,7 @@ export async function keepAhead(
       let trackerSeconds: number | undefined;
       return {
         report,
-        answers: tracker.answers,
+        held: tracker.held,
         fresh: async (passSignal) => void (await tracker.round(passSignal)),
         frozen: tracker.frozen,
         sealed: async () => void (await tracker.sealed()),

@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
 import { z } from "zod";
+import type { HeldPages } from "../checkpoint/criu.ts";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import type { Link } from "../link/link.ts";
@@ -35,8 +36,8 @@ export type SpaceDigest = z.infer<typeof spaceLine>;
 
 export interface Tracker {
   readonly pid: number;
-  /** Where it answers criu's question for pages. */
-  readonly answers: string;
+  /** Which pages criu shall leave out. */
+  readonly held: HeldPages;
   /** Copies what was written since the last pass. `onBytes`: so far in this pass. */
   round(signal: AbortSignal, onBytes?: (bytes: number) => void): Promise<Round>;
   /** The same, but shared memory, which has to be compared, is looked at seldom: for keeping things fresh. */
@@ -98,10 +99,10 @@ export async function trackInto(
   signal: AbortSignal,
   { transport = "plain", quota, isSharing = false }: TrackOptions = {},
 ): Promise<Tracker> {
-  const answers = join(host.memoryDir, `${id}.answers`);
+  const held: HeldPages = { socket: join(host.memoryDir, `${id}.answers`), file: join(host.memoryDir, `${id}.held`) };
   const procs = join(await freezerDir(host, workload), "cgroup.procs");
   const helper = startHelper(host, [
-    ...["memory-source", "--procs", procs, "--answers", answers, "--data-fd", "3"],
+    ...["memory-source", "--procs", procs, "--answers", held.socket, "--held", held.file, "--data-fd", "3"],
     ...(isSharing ? ["--shared", "1"] : []),
     ...(quota === undefined ? [] : ["--cpu-quota", quota]),
   ]);
@@ -119,7 +120,7 @@ export async function trackInto(
     helper.kill();
     onClose();
     socket.destroy();
-    rmSync(answers, { force: true });
+    for (const path of [held.socket, held.file]) rmSync(path, { force: true });
   };
   try {
     await withDeadline("the tracker of memory to be ready", 10_000, () => helper.next("ready"), signal);
@@ -150,7 +151,7 @@ export async function trackInto(
   }
   return {
     pid: helper.pid,
-    answers,
+    held,
     round: (passSignal, onBytes) => pass("round", passSignal, onBytes),
     freshen: (passSignal) => pass("fresh", passSignal),
     async frozen() {

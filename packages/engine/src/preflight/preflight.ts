@@ -56,7 +56,7 @@ export async function preflight(
       classes,
       here,
       canLazyThere: target.lazyPages,
-      untrackable: await untrackable(pids),
+      untrackable: await untrackable(pids, !host.criuReadsHeld),
       known,
     },
     blockers,

@@ -103,7 +103,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     const pids = await pidsOf(host, name);
     const memoryBytes = await residentBytes(pids);
     const { costs, noTracking } = abilities();
-    let why = noTracking === "" ? await untrackable(pids) : `memory cannot be tracked here: ${noTracking}`;
+    let why = noTracking === "" ? await untrackable(pids, !host.criuReadsHeld) : `memory cannot be tracked here: ${noTracking}`;
     if (why === undefined && memoryBytes > stopAndCopyMaxBytes) {
       try {
         const kept = await phase(progress, "snapshot.memory", () => keepAhead(host, name, snapshotId, images, costs, progress, signal));
@@ -152,7 +152,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
       }
     });
     await kept?.fresh(signal);
-    const criu = await readyDump(host, record, images, kept?.answers); // started before the stop: it waits for a word
+    const criu = await readyDump(host, record, images, kept?.held); // started before the stop: it waits for a word
     // When this process dies or hangs inside the stop, the workload runs again by itself; a snapshot that was let run is none.
     const guard = await armGuard(host, snapshotId, record, criu.pid ?? 0).catch((caught: unknown) => {
       criu.drop();

@@ -174,7 +174,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       await sender.announce(coming);
       const [lazyDump, wholeDump] = isLazy
         ? [await readyLazyDump(host, record, images), undefined]
-        : [undefined, await readyDump(host, record, images, tracker?.answers)];
+        : [undefined, await readyDump(host, record, images, tracker?.held)];
       await renewNetwork(host, ref.workload, record.spec.address);
       const [arriving, leaving] = [readyRoutes(host), readyRoutes(host)];
       let dumping: Promise<void> | undefined;
