@@ -81,6 +81,23 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
+/** @param what as in "It must be …." */
+export function number(what: string, fits: (value: number) => boolean): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || !fits(value)) throw new InvalidArgumentError(`It must be ${what}.`);
+    return value;
+  };
+}
+export const aboveZero = number("a number above 0", (value) => value > 0);
+export const atLeastZero = number("a number of 0 or more", (value) => value >= 0);
+
+/** Values with commas between them. */
+export const listOf =
+  <T>(parse: (text: string) => T): ((text: string) => T[]) =>
+  (text) =>
+    text.split(",").map(parse);
+
 /** 512, 64k, 256M, 2G, with or without iB; in bytes. */
 export function byteSize(text: string): bigint {
   const match = /^(\d{1,15})\s*([kmgt])?(i?b)?$/i.exec(text);

@@ -8,9 +8,12 @@ describe("--health", () => {
     ["http://:8080/ready", { case: "httpUrl", value: "http://:8080/ready" }],
     ["exec:redis-cli  ping", { case: "exec", value: { argv: ["redis-cli", "ping"] } }],
   ])("reads %s", (text, kind) => expect(parseHealth(text)).toEqual({ kind }));
-  it.each(["", "tcp", "tcp:", "tcp:0", "tcp:65536", "tcp:x", "udp:1", "exec:", "exec: ", "http:"])("refuses %j", (text) => {
-    expect(() => parseHealth(text)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT", field: "health" }));
-  });
+  it.each(["", "tcp", "tcp:", "tcp:0", "tcp:65536", "tcp:x", "udp:1", "exec:", "exec: ", "http:", "https://x/", "http:https://x/"])(
+    "refuses %j",
+    (text) => {
+      expect(() => parseHealth(text)).toThrowError(expect.objectContaining({ code: "INVALID_ARGUMENT", field: "health" }));
+    },
+  );
 });
 
 describe("--volume", () => {

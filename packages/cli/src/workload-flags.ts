@@ -17,13 +17,13 @@ const examples: Record<string, string> = {
   label: "--label tier=db",
 };
 
-/** tcp:PORT, http:URL (also https:…), or exec:COMMAND ARG… (split at spaces; no shell). */
+/** tcp:PORT, http:URL, or exec:COMMAND ARG… (split at spaces; no shell). */
 export function parseHealth(text: string): MessageInitShape<typeof HealthCheckSchema> {
   const [kind = "", rest = ""] = splitOnce(text, ":");
   if (kind === "tcp" && /^\d{1,5}$/.test(rest) && Number(rest) > 0 && Number(rest) < 65_536)
     return { kind: { case: "tcpPort", value: Number(rest) } };
-  if (kind === "http" && rest !== "") {
-    const url = /^https?:\/\//.test(rest) ? rest : `http:${rest.startsWith("//") ? rest : `//${rest}`}`;
+  if (kind === "http" && rest !== "" && !/^https:/.test(rest)) {
+    const url = /^http:\/\//.test(rest) ? rest : `http:${rest.startsWith("//") ? rest : `//${rest}`}`;
     if (URL.canParse(url.replace("//:", "//workload:"))) return { kind: { case: "httpUrl", value: url } };
   }
   if (kind === "exec" && rest.trim() !== "") return { kind: { case: "exec", value: { argv: rest.trim().split(/\s+/) } } };

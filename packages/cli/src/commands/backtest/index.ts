@@ -7,7 +7,7 @@ import { availableParallelism } from "node:os";
 import { fault } from "@aether/contract";
 import { RESULT_COLUMNS } from "@aether/risk";
 import { type Command, InvalidArgumentError } from "commander";
-import { action, type Context, wholeNumber, withCommon } from "../../options.ts";
+import { aboveZero, action, atLeastZero, type Context, listOf, wholeNumber, withCommon } from "../../options.ts";
 import { MOST_HOURS } from "../../prices/core-prices.ts";
 import { findMarkets, type MarketFlags } from "./markets.ts";
 import { backtestZones, type ZonesOptions } from "./over-zones.ts";
@@ -42,29 +42,10 @@ interface Summary {
   readonly deadlineMisses: number;
 }
 
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && Number.isFinite(value))) throw new InvalidArgumentError("must be a number above 0");
-  return value;
-}
-function wholePositive(text: string): number {
-  const value = positive(text);
-  if (!Number.isInteger(value)) throw new InvalidArgumentError("must be a whole number above 0");
-  return value;
-}
-const atLeastZero = (text: string): number[] =>
-  text.split(",").map((each) => {
-    const value = Number(each);
-    if (!(value >= 0 && Number.isFinite(value))) throw new InvalidArgumentError("must be numbers of 0 or more");
-    return value;
-  });
-const numbers = (text: string): number[] => text.split(",").map(positive);
-function policies(text: string): PolicyName[] {
-  return text.split(",").map((name) => {
-    const known = POLICY_NAMES.find((policy) => policy === name);
-    if (known === undefined) throw new InvalidArgumentError(`"${name}" is none of ${POLICY_NAMES.join(", ")}`);
-    return known;
-  });
+function policy(name: string): PolicyName {
+  const known = POLICY_NAMES.find((each) => each === name);
+  if (known === undefined) throw new InvalidArgumentError(`"${name}" is none of ${POLICY_NAMES.join(", ")}`);
+  return known;
 }
 
 /** Adds the `backtest` command to the program. */
@@ -78,19 +59,19 @@ export function registerBacktest(program: Command): void {
     .option("--instance-type <name>", "of the price tables: only this type")
     .option("--save-traces <dir>", "write what was run over as a folder for --traces")
     .option("--starts <file>", "JSON file with the start ticks of the windows")
-    .option("--windows <n>", "windows for each trace, spread evenly, when no --starts is given", wholePositive, 30)
-    .option("--job-hours <h>", "work of the job", positive, 48)
-    .option("--deadline-hours <h,...>", "deadlines", numbers, [52, 60])
-    .option("--changeover-hours <h,...>", "paid on every start", numbers, [0.2])
-    .option("--policies <a,b>", POLICY_NAMES.join(", "), policies, [...POLICY_NAMES])
-    .option("--on-demand-price <usd>", "USD per hour (the price tables' own; 3.06 with --traces)", positive)
-    .option("--spot-price <usd>", "USD per hour, where a trace has no prices or --prices is not given", positive, 0.9731)
+    .option("--windows <n>", "windows for each trace, spread evenly, when no --starts is given", wholeNumber(1, 100_000), 30)
+    .option("--job-hours <h>", "work of the job", aboveZero, 48)
+    .option("--deadline-hours <h,...>", "deadlines", listOf(aboveZero), [52, 60])
+    .option("--changeover-hours <h,...>", "paid on every start", listOf(aboveZero), [0.2])
+    .option("--policies <a,b>", POLICY_NAMES.join(", "), listOf(policy), [...POLICY_NAMES])
+    .option("--on-demand-price <usd>", "USD per hour (the price tables' own; 3.06 with --traces)", aboveZero)
+    .option("--spot-price <usd>", "USD per hour, where a trace has no prices or --prices is not given", aboveZero, 0.9731)
     .option("--prices", "with --traces: use the price series beside the traces")
     .option("--zones <a,b|all>", "one job over several zones of the group, instead of one after the other")
     .option("--zone-prices <file>", "with --zones: prices by zone, a CSV file of the bundle")
-    .option("--checkpoint-gb <gb>", "with --zones: what follows the job to another region", positive, 50)
-    .option("--start-hours <h,...>", "with --zones: where windows start", atLeastZero)
-    .option("--threads <n>", "worker threads", wholePositive, availableParallelism())
+    .option("--checkpoint-gb <gb>", "with --zones: what follows the job to another region", aboveZero, 50)
+    .option("--start-hours <h,...>", "with --zones: where windows start", listOf(atLeastZero))
+    .option("--threads <n>", "worker threads", wholeNumber(1, 256), availableParallelism())
     .option("--csv <file>", "write one row a run")
     .addHelpText(
       "after",

@@ -1,16 +1,9 @@
 // aether risk
 import type { Assessment } from "@aether/contract/gen/aether/v2/risk_pb";
-import { type Command, InvalidArgumentError } from "commander";
-import { action, wholeNumber, withCommon, withJson } from "../../options.ts";
+import type { Command } from "commander";
+import { action, number, wholeNumber, withCommon, withJson } from "../../options.ts";
 
-function numberIn(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !(value >= least && value <= most))
-      throw new InvalidArgumentError(`It must be a number from ${least} to ${most}.`);
-    return value;
-  };
-}
+const numberIn = (least: number, most: number) => number(`a number from ${least} to ${most}`, (value) => value >= least && value <= most);
 
 export function registerRisk(program: Command): void {
   const risk = withCommon(program.command("risk [node]"))

@@ -1,23 +1,14 @@
 /** `aether savings`: what spot has saved this fleet; or what a stateful service costs in a month on spot, as a distribution over real months. */
 import { resolve } from "node:path";
 import { fault } from "@aether/contract";
-import { type Command, InvalidArgumentError } from "commander";
-import { action, wholeNumber, withCommon } from "../../options.ts";
+import type { Command } from "commander";
+import { action, atLeastZero, number, wholeNumber, withCommon } from "../../options.ts";
 import { MOST_HOURS, readCorePrices } from "../../prices/core-prices.ts";
 import { readFilePrices } from "../../prices/file-prices.ts";
 import { saySource, sourcesOf } from "../../prices/sources.ts";
 import { savingsRows } from "./months.ts";
 
-function fraction(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0 && value < 1)) throw new InvalidArgumentError("must be a number from 0 to below 1");
-  return value;
-}
-function atLeastZero(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0 && Number.isFinite(value))) throw new InvalidArgumentError("must be a number of 0 or more");
-  return value;
-}
+const fraction = number("a number from 0 to below 1", (value) => value >= 0 && value < 1);
 
 interface SavingsFlags {
   readonly traces?: string;
