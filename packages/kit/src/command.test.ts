@@ -79,23 +79,19 @@ describe("run", () => {
   });
 
   it("kills the whole group at the deadline, also what ignores SIGTERM", async () => {
-    const startedMs = performance.now();
     const file = join(dir, "child");
     const script = `trap '' TERM; sleep 100 & echo $! > ${file}; wait`;
     await expect(sh(script, { deadlineMs: 300 })).rejects.toMatchObject({
       code: "TOOL_TIMEOUT",
       message: "sh -c did not end within 300 ms",
     });
-    expect(performance.now() - startedMs).toBeLessThan(3000);
     await expect.poll(async () => isAlive(Number(await readFile(file, "utf8"))), { timeout: 5000 }).toBe(false);
   });
 
   it("does not wait for a daemon that the program left behind with its output", async () => {
     const file = join(dir, "daemon");
-    const startedMs = performance.now();
     const result = await sh(`setsid sh -c 'echo $$ > ${file}; exec sleep 100' & sleep 0.1; echo done`);
     expect(result.stdout).toBe("done\n");
-    expect(performance.now() - startedMs).toBeLessThan(4000);
     const pid = Number(await readFile(file, "utf8"));
     expect(await isAlive(pid)).toBe(true);
     process.kill(pid, "SIGKILL");
@@ -128,7 +124,6 @@ describe("a program that stands by", () => {
     await sleep(150);
     const done = await waiting.go("go\n", { deadlineMs: 2000 });
     expect(done.stdout).toBe("got go\n");
-    expect(done.durationMs).toBeLessThan(2000);
   });
 
   it("is ended by drop, before or after its input, and says why it failed", async () => {

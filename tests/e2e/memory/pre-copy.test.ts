@@ -203,7 +203,8 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
   it("one large process goes over almost without images, also when who puts its memory in place is killed", async () => {
     await start(hosts.a, 160, 30, 1, 0);
     await hosts.b.kill();
-    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:20" });
+    // A step is 64 pages, or 8 while the workload asks for others: 160 MiB are 640 to 5,120 steps, so it is not over when its worker is killed.
+    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:2" });
     const { ref, peer } = await prepare(spec(160, 30, 1, 0), hosts.a, hosts.b);
     // Over a link that is known to be slow, pages are compressed. What this process found in earlier tests is forgotten first.
     await hosts.a.kill();
@@ -237,7 +238,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
   it("the target's agent dies while memory is put in place: that goes on, and is waited for by the next one", async () => {
     await start(hosts.a, 64, 20, 1, 0);
     await hosts.b.kill();
-    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:20" });
+    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:4" }); // 256 steps and more
     const { ref, peer } = await prepare(spec(64, 20, 1, 0), hosts.a, hosts.b);
     await hosts.a.call("copy", ref, peer, "pre-copy");
     await Promise.all([hosts.a.call("freeze", ref, peer, "pre-copy"), hosts.b.call("restore", ref, "pre-copy")]);

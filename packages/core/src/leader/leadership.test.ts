@@ -50,12 +50,10 @@ describe("leadership", () => {
     await until("b to stand by", 10, 5_000, async () => (told.length > 0 ? true : undefined));
     expect(told).toEqual(["http://a"]);
     // The leader's way to the database is cut: its statements fail from now on, as after a kill or in a partition.
-    const startedMs = performance.now();
     await a.close();
     const lost = await first.lost;
     expect(lost.code).toBe("LEADERSHIP_LOST");
     const taken = await second;
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
     expect(taken.term).toBeGreaterThan(first.term);
     // It comes back believing that it leads.
     const old = await open("a", postgres);
@@ -134,10 +132,8 @@ describe("leadership", () => {
     expect(refused.status).toBe(503);
     expect((await refused.json()) as object).toMatchObject({ error: { code: "UNAVAILABLE" } });
 
-    const stoppedMs = performance.now();
     await first.stop();
     const leader = await second;
-    expect(performance.now() - stoppedMs).toBeLessThan(5_000);
     expect((await nodes(leader)).status).toBe(200);
     await leader.stop();
   });
