@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -33,12 +34,32 @@ static void wait_for_go(int fd) {
   if (fd == STDIN_FILENO && open("/dev/null", O_RDONLY) < 0) fail(errno, "launch: /dev/null");
 }
 
+static void own_mounts(const char *option) {
+  if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail(errno, "launch: %s", option);
+}
+
+#ifndef MS_NOSYMFOLLOW
+#define MS_NOSYMFOLLOW 256
+#endif
+
+// Whoever reads a tree by names while somebody else writes in it may be led out of it: a directory becomes a symbolic link between two looks. On a mount with this
+// flag (Linux 5.10; before, the kernel does not know it and goes on) links can be read and are never followed.
+static void follow_no_links(const char *dir) {
+  struct statvfs is;
+  if (statvfs(dir, &is) < 0) fail(errno, "launch: --no-links-in %s", dir);
+  unsigned long kept = is.f_flag & (ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC | ST_NOATIME | ST_NODIRATIME); // the numbers of MS_*
+  own_mounts("--no-links-in");
+  if (mount(dir, dir, NULL, MS_BIND | MS_REC, NULL) < 0 || mount(NULL, dir, NULL, MS_REMOUNT | MS_BIND | MS_NOSYMFOLLOW | kept, NULL) < 0)
+    fail(errno, "launch: --no-links-in %s", dir);
+}
+
 int launch_command(int argc, char **argv) {
-  const char *cgroups = NULL, *run_dir = NULL, *answers = NULL;
+  const char *cgroups = NULL, *run_dir = NULL, *answers = NULL, *no_links = NULL;
   long long go_fd = -1, niceness = 0, answers_limits = 0;
   const struct option_spec specs[] = {
       {.name = "cgroup-procs", .text = &cgroups},
       {.name = "run-dir", .text = &run_dir},
+      {.name = "no-links-in", .text = &no_links},
       {.name = "page-answers", .text = &answers},
       {.name = "go-fd", .number = &go_fd, .min = 0, .max = 1023},
       {.name = "answer-limits", .number = &answers_limits, .min = 0, .max = 1},
@@ -52,9 +73,10 @@ int launch_command(int argc, char **argv) {
   else if (answers_limits && limits_are_hidden()) limits_supervise();
   if (niceness != 0 && setpriority(PRIO_PROCESS, 0, (int)niceness) < 0 && errno != EACCES && errno != EPERM) fail(errno, "launch: --nice");
   if (run_dir) { // what is mounted from now on is not seen in it
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(run_dir, "/run", NULL, MS_BIND, NULL) < 0)
-      fail(errno, "launch: --run-dir %s", run_dir);
+    own_mounts("--run-dir");
+    if (mount(run_dir, "/run", NULL, MS_BIND, NULL) < 0) fail(errno, "launch: --run-dir %s", run_dir);
   }
+  if (no_links) follow_no_links(no_links);
   if (go_fd >= 0) wait_for_go((int)go_fd);
   execvp(argv[rest], argv + rest);
   fail(errno, "launch: cannot run %s", argv[rest]);

@@ -43,11 +43,17 @@ static const char help[] =
     "aether-native pipe --socket PATH\n"
     "    Standard input and output to a unix stream socket; an end of input is passed on, and answers still come back.\n"
     "\n"
-    "aether-native launch [--cgroup-procs FILE:FILE...] [--nice N] [--go-fd N] [--run-dir DIR] [--page-answers SOCKET] [--answer-limits 1] -- COMMAND ARG...\n"
+    "aether-native launch [--cgroup-procs FILE:FILE...] [--nice N] [--go-fd N] [--run-dir DIR] [--no-links-in DIR] [--page-answers SOCKET] [--answer-limits 1] -- COMMAND ARG...\n"
     "    Joins the cgroups, takes this niceness where it may, waits for one byte on descriptor N (its end: exit code 1), puts DIR over /run for itself alone, and becomes COMMAND.\n"
+    "    --no-links-in: COMMAND follows no symbolic link in DIR, which may be changed by others meanwhile (Linux 5.10).\n"
     "    --answer-limits 1: where this user may not read the resource limits of another user's processes (no CAP_SYS_RESOURCE), COMMAND's\n"
     "    prlimit is answered from /proc; for criu dump, never for a restore, whose processes would keep the filter.\n"
     "    --page-answers: the memory-source that listens there answers COMMAND's PAGEMAP_SCAN, so that criu dump leaves out what the target has.\n"
+    "\n"
+    "aether-native enter --pid P --start-ticks T --capabilities MASK [--cgroup-procs FILE:FILE...] -- COMMAND ARG...\n"
+    "    Runs COMMAND in the namespaces, root and working directory of process P, which began at T (field 22 of /proc/P/stat), as a member of the cgroups,\n"
+    "    with no more than the capabilities in MASK (hexadecimal), no new privileges and the environment given. Exit code: COMMAND's, 128 + its signal,\n"
+    "    127 there is no such command, 126 it cannot be run.\n"
     "\n"
     "aether-native memory-source --procs FILE --answers SOCKET --data-fd N\n"
     "    Copies the memory of the processes listed in FILE (a cgroup's cgroup.procs) to descriptor N while they run. Commands on standard input:\n"
@@ -91,6 +97,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "pipe") == 0) return pipe_command(argc - 2, argv + 2);
   if (strcmp(name, "dirty-rate") == 0) return dirty_rate_command(argc - 2, argv + 2);
   if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
+  if (strcmp(name, "enter") == 0) return enter_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-keep") == 0) return memory_keep_command(argc - 2, argv + 2);

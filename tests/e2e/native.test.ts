@@ -1,7 +1,7 @@
 // What every command of the native program keeps to: options are checked before anything is done; the socket pipe; the announcement.
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -164,6 +164,52 @@ describe("launch", () => {
     expect([code, JSON.parse(stderr)]).toMatchObject([1, { errno: 2 }]);
     expect((await call("launch")).code).toBe(2);
     expect((await call("launch", "--", "/no/such/program")).stderr).toContain("cannot run /no/such/program");
+  });
+});
+
+describe("launch --no-links-in", () => {
+  skipWhere(missing ?? (process.getuid?.() === 0 ? undefined : "mounts need root"));
+  it("reads links there and follows none, and changes nothing for others", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "aet-links-"));
+    await writeFile(join(dir, "file"), "own");
+    await symlink("/etc", join(dir, "host"));
+    const look = "readlink host; cat file; cat host/passwd || echo refused";
+    const kept = await run(native, ["launch", "--no-links-in", dir, "--", "sh", "-c", `cd ${dir}; ${look}`], { deadlineMs: 5000 });
+    expect(kept.stdout).toBe("/etc\nownrefused\n");
+    expect((await run("sh", ["-c", look], { deadlineMs: 5000, cwd: dir })).stdout).toContain("root:");
+    await rm(dir, { recursive: true });
+  });
+});
+
+describe("enter", () => {
+  skipWhere(missing ?? (process.getuid?.() === 0 ? undefined : "the namespaces of others need root"));
+  const enter = async (command: readonly string[], more: { ticks?: number } = {}) => {
+    const stat = await readFile("/proc/self/stat", "utf8");
+    const ticks = more.ticks ?? Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]);
+    const args = ["enter", "--pid", String(process.pid), "--start-ticks", String(ticks), "--capabilities", "9", "--", ...command];
+    const okCodes = Array.from({ length: 256 }, (_, code) => code);
+    return run(native, args, { deadlineMs: 5000, okCodes, env: { PATH: "/usr/bin:/bin", MINE: "1" }, isEnvWhole: true });
+  };
+
+  it("gives the command these capabilities, this environment, and no way to the program itself", async () => {
+    const { stdout } = await enter([
+      "sh",
+      "-c",
+      "grep -E '^(Cap|NoNew)' /proc/self/status; ls /proc/self/fd; readlink /proc/$PPID/exe || echo out of reach; env",
+    ]);
+    const lines = stdout.replaceAll(/:\t0*/g, ":").split("\n");
+    for (const line of ["CapPrm:9", "CapEff:9", "CapBnd:9", "CapInh:", "CapAmb:", "NoNewPrivs:1", "MINE=1"]) expect(lines).toContain(line);
+    expect(lines).toContain("out of reach");
+    expect(lines.filter((line) => /^\d+$/.test(line))).toEqual(["0", "1", "2", "3"]); // 3: the folder that ls reads
+    expect(lines.some((line) => line.startsWith("HOME="))).toBe(false);
+  });
+
+  it("ends as the command does, and enters nobody else than was meant", async () => {
+    expect((await enter(["sh", "-c", "exit 9"])).code).toBe(9);
+    expect((await enter(["sh", "-c", "kill -9 $$"])).code).toBe(137);
+    expect(await enter(["/no/such"])).toMatchObject({ code: 127, stderr: expect.stringContaining("/no/such") });
+    expect(await enter(["/etc/passwd"])).toMatchObject({ code: 126 });
+    expect(await enter(["true"], { ticks: 1 })).toMatchObject({ code: 1, stderr: expect.stringContaining("not the one that was meant") });
   });
 });
 

@@ -163,6 +163,7 @@ async function assemble(
     hostId: config.hostId ?? nodeId,
     stateDir: join(stateDir, "engine"),
     snapshotDir: config.snapshotDir,
+    hiddenPaths: hiddenPaths(config),
     ...(config.snapshotBucket && { snapshotBucket: bucketOf(config.snapshotBucket) }),
     tools,
     hostInterface,
@@ -303,6 +304,12 @@ function withPreflight(report: StatusReport, find: (workload: string) => Preflig
   const preflight = find(report.name ?? "");
   return preflight === undefined ? report : ({ ...report, preflight } as StatusReport);
 }
+
+/** Identities, tokens and configurations, ours and those of a control plane on the same machine. */
+const hiddenPaths = ({ stateDir, joinTokenFile, hide }: AgentConfig): string[] => [
+  ...[stateDir, "/etc/aether", "/var/lib/aether", ...(joinTokenFile === undefined ? [] : [joinTokenFile])],
+  ...hide,
+];
 
 /** Calls `work` every so often, never twice at a time. */
 function repeat(periodMs: () => number, log: Logger, problem: string, work: () => Promise<void>): Stoppable {

@@ -46,6 +46,13 @@ export const agentConfigSchema = z.strictObject({
     })
     .optional(),
   snapshotDir: absolutePath.default("/var/lib/aether/snapshots").describe("A directory that all nodes reach."),
+  hide: z
+    .array(absolutePath)
+    .max(100)
+    .default([])
+    .describe(
+      "Files and folders that workloads on the machine's own root (rootfs: host) do not see, beside the agent's state, /etc/aether and /var/lib/aether.",
+    ),
   tools: z
     .strictObject({
       criu: absolutePath.optional().describe("Default: the one of the preparation, else of the PATH; so for all tools."),

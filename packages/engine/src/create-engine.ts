@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { access, constants, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { sleep } from "@aether/kit";
+import { makePrivateDir, sleep } from "@aether/kit";
 import { canary } from "./checkpoint/canary.ts";
 import { criuAbilities } from "./checkpoint/criu.ts";
 import { endOrphanedCriu } from "./checkpoint/leftovers.ts";
@@ -44,12 +44,13 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const own = createHash("sha256").update(options.stateDir).digest("hex").slice(0, 12);
   const host: Host = {
     options,
-    memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "images"),
+    memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "memory"),
     helper: createKernelHelper(options.tools.bpf, options.log),
     ...(await criuAbilities(options.tools.criu)),
   };
-  for (const dir of [options.stateDir, options.snapshotDir, host.memoryDir, join(host.memoryDir, "run")])
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+  for (const dir of [options.stateDir, options.snapshotDir]) await mkdir(dir, { recursive: true, mode: 0o700 });
+  await makePrivateDir(host.memoryDir);
+  await mkdir(join(host.memoryDir, "run"), { recursive: true, mode: 0o700 });
   await mkdir(emptyDir(host), { recursive: true, mode: 0o755 }); // a target needs it before it has written a bundle
   const link = await openLink(host);
   const runtime = createRuntime(host);

@@ -20,6 +20,8 @@ export interface EngineOptions {
   /** Durable state; removed by nobody else. Holds one folder a workload and one a migration. */
   readonly stateDir: string;
   /** Snapshot store: a directory that all hosts reach. */
+  /** Files and folders of this machine that workloads on its own root ("host") do not see, beside `stateDir` and `snapshotDir`; they need not be there. */
+  readonly hiddenPaths?: readonly string[];
   readonly snapshotDir: string;
   /** In its place: a bucket. */
   readonly snapshotBucket?: S3StoreOptions;

@@ -10,7 +10,10 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   readonly input?: string | Uint8Array;
   readonly cwd?: string;
+  /** Added to our own environment. */
   readonly env?: Readonly<Record<string, string>>;
+  /** `env` is all that the program gets: ours may hold secrets, and what it runs may be somebody else's. */
+  readonly isEnvWhole?: boolean;
   /** Exit codes that are not failures. Default [0]. */
   readonly okCodes?: readonly number[];
   /** Kept of each stream, bytes from its end. Default 1 MiB. */
@@ -65,7 +68,7 @@ function start(file: string, args: readonly string[], options: Omit<RunOptions, 
     stdio: ["pipe", "pipe", "pipe"],
     detached: true,
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.env === undefined ? {} : { env: { ...process.env, ...options.env } }),
+    ...(options.env === undefined ? {} : { env: { ...(options.isEnvWhole ? {} : process.env), ...options.env } }),
   } satisfies SpawnOptions);
   const limit = options.maxOutputBytes ?? 1 << 20;
   const stdout = keepEnd(child.stdout, limit);

@@ -1,8 +1,8 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readTextIfThere, writeFileAtomic } from "./files.ts";
+import { makePrivateDir, readTextIfThere, writeFileAtomic } from "./files.ts";
 
 let dir: string;
 beforeEach(async () => {
@@ -55,5 +55,24 @@ describe("readTextIfThere", () => {
     expect(await readTextIfThere(join(dir, "absent"))).toBeUndefined();
     expect(await readTextIfThere(join(dir, "empty/below"))).toBeUndefined();
     await expect(readTextIfThere(dir)).rejects.toMatchObject({ code: "EISDIR" });
+  });
+});
+
+describe("makePrivateDir", () => {
+  it("keeps what is ours, closes it, and moves what is not out of the way", async () => {
+    const [path, other] = [join(dir, "known"), join(dir, "other")];
+    await makePrivateDir(path);
+    await writeFile(join(path, "kept"), "");
+    await chmod(path, 0o777);
+    await makePrivateDir(path);
+    expect((await stat(path)).mode & 0o777).toBe(0o700);
+    expect(await readdir(path)).toEqual(["kept"]);
+    await rm(path, { recursive: true });
+    await mkdir(other);
+    await symlink(other, path);
+    await makePrivateDir(path);
+    expect((await lstat(path)).isDirectory()).toBe(true);
+    expect(await readdir(other)).toEqual([]);
+    expect((await readdir(dir)).filter((name) => name.endsWith(".not-ours"))).toHaveLength(1);
   });
 });

@@ -1,5 +1,6 @@
 // Files that survive a kill -9 at any moment: written beside, synced, renamed.
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { randomBytes } from "node:crypto";
+import { chmod, lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { isErrno } from "./command.ts";
 
@@ -34,4 +35,18 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
     if (isErrno(caught, "ENOENT", "ENOTDIR", "ESRCH")) return undefined;
     throw caught;
   }
+}
+
+/**
+ * A directory that only we can enter, at a known name in a place where anybody may make names (/dev/shm). What somebody else has put there, a link as well, is
+ * moved out of the way: it must neither hold our secrets nor keep us from starting. Throws EEXIST where it is put there again at once.
+ */
+export async function makePrivateDir(path: string): Promise<void> {
+  const found = await lstat(path).catch((caught: unknown) => {
+    if (isErrno(caught, "ENOENT")) return undefined;
+    throw caught;
+  });
+  if (found?.isDirectory() && found.uid === process.geteuid?.()) return chmod(path, 0o700);
+  if (found !== undefined) await rename(path, `${path}.${randomBytes(6).toString("hex")}.not-ours`);
+  await mkdir(path, { mode: 0o700 });
 }

@@ -103,6 +103,10 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
       expect(await hosts.b.call("list")).toEqual([]);
       expect(await hosts.a.call("logs", "db")).toContain("Ready to accept connections");
       expect((await hosts.a.call("exec", "db", ["redis-cli", "ping"])).stdout.trim()).toBe("PONG");
+      // It lives on the machine's own root, where everything but our state and what else is to be hidden can be seen.
+      const seen = (await hosts.a.call("exec", "db", ["ls", hosts.dir])).stdout.split("\n");
+      expect(seen).toContain("b");
+      for (const name of ["a", "a.json", "snapshots"]) expect(seen).not.toContain(name);
     } finally {
       client.close();
       await hosts.a.call("remove", "db");

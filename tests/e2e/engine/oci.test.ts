@@ -61,13 +61,20 @@ describe.skipIf(missing !== undefined)(`an OCI image${missing ? ` (skipped: ${mi
     await hosts.a.kill();
     await hosts.a.restart({ AETHER_FAULTS: "image.before_rename=kill" });
     await expect(hosts.a.call("start", spec, 1)).rejects.toThrow();
-    await hosts.a.restart();
+    await hosts.a.restart({ SECRET_OF_THE_AGENT: "x" });
     expect((await readdir(join(hosts.dir, "a/images"))).filter((name) => name.startsWith("sha256-"))).toEqual([]);
     await hosts.a.call("start", spec, 1);
     const status = (await hosts.a.call("exec", "img", ["cat", "/proc/1/status"])).stdout;
     expect(status).toMatch(new RegExp(`^Uid:\\s+${user.uid}\\s+${user.uid}`, "m"));
     expect(status).toMatch(new RegExp(`^Gid:\\s+${user.gid}\\s+${user.gid}`, "m"));
     expect((await hosts.a.call("exec", "img", ["cat", "/proc/self/environ"])).stdout).toContain("WHO=image");
+    // What is run inside later is a file that the workload may have written: it has the workload's rights and nothing of ours.
+    const inside = (await hosts.a.call("exec", "img", ["cat", "/proc/self/status", "/proc/self/environ"])).stdout;
+    const field = (text: string, name: string) => new RegExp(`^${name}:\\s*(\\S+)$`, "m").exec(text)?.[1];
+    expect(field(status, "CapBnd")).toMatch(/[1-9a-f]/);
+    for (const name of ["CapBnd", "CapPrm", "CapEff"]) expect(field(inside, name)).toBe(field(status, "CapBnd"));
+    expect(field(inside, "NoNewPrivs")).toBe("1");
+    expect(inside).not.toContain("SECRET_OF_THE_AGENT");
 
     const client = await openCounterClient(address);
     try {

@@ -142,6 +142,7 @@ async function openHost(
       stateDir,
       limits,
       snapshotDir: join(dir, "snapshots"),
+      hiddenPaths: [join(dir, `${id}.json`), join(dir, "nothing/here")],
       hostInterface: "eth0",
       linkAddress: address,
       linkPort: 0,

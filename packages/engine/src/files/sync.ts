@@ -1,10 +1,10 @@
-// Files travel by rsync over the link: the target runs rsync's daemon protocol on the connection, so that the peer can write into the named trees
-// and nowhere else; the source runs rsync with our pipe as its remote shell.
+// Files travel by rsync over the link: the target runs rsync's daemon protocol on the connection, in the named tree as its root, so that the peer can write
+// there and nowhere else; the source runs rsync with our pipe as its remote shell.
 import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { TLSSocket } from "node:tls";
 import { fault } from "@aether/contract";
@@ -29,10 +29,55 @@ export function travellingTrees(host: Host, spec: WorkloadSpec): Tree[] {
   return [{ name: "layer", path: rootfsPaths(host, spec.name).upper }, ...volumes];
 }
 
+const systemDirs = ["/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr"];
+
+/**
+ * On a target a `sync` volume becomes what the source has, and everything else in it is deleted: that must not be the host itself, nor what the agent
+ * keeps there. Throws VOLUME_INVALID.
+ */
+export function requireReplaceable(host: Pick<Host, "options" | "memoryDir">, volumes: WorkloadSpec["volumes"]): void {
+  const { stateDir, snapshotDir } = host.options;
+  const isIn = (path: string, dir: string) => path === dir || path.startsWith(dir === "/" ? dir : `${dir}/`);
+  for (const [index, { source, mode }] of volumes.entries()) {
+    if (mode !== "sync") continue;
+    const path = resolve(source);
+    const ours = [stateDir, snapshotDir, host.memoryDir].find((dir) => isIn(dir, path) || isIn(path, dir));
+    const system = systemDirs.find((dir) => isIn(dir, path));
+    if (ours === undefined && system === undefined) continue;
+    throw fault(
+      "VOLUME_INVALID",
+      `${source} cannot be a sync volume: it would be replaced on a target, with ${ours ?? system} of that host`,
+      {
+        field: `spec.volumes[${index}].source`,
+      },
+    );
+  }
+}
+
 const deadlineMs = 600_000;
 
-/** Source: brings the target's copy of the tree to what it is here now. */
-export async function sendTree(host: Host, link: Link, peer: Peer, migrationId: string, tree: Tree, signal: AbortSignal): Promise<void> {
+/**
+ * A program that reads a tree in which a workload may write meanwhile: it follows no symbolic link there. Otherwise a directory that becomes a link
+ * between two looks would lead it, as root, to any file of the host, and its content to the workload.
+ */
+export const readingRunning = (host: Pick<Host, "options">, path: string, program: string, args: readonly string[]): [string, string[]] => [
+  host.options.tools.native,
+  ["launch", "--no-links-in", path, "--", program, ...args],
+];
+
+/**
+ * Source: brings the target's copy of the tree to what it is here now.
+ * @param isStopped nobody writes in the tree meanwhile
+ */
+export async function sendTree(
+  host: Host,
+  link: Link,
+  peer: Peer,
+  migrationId: string,
+  tree: Tree,
+  isStopped: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   const dir = await mkdtemp(join(tmpdir(), "aether-files-"));
   const socketPath = join(dir, "link");
   const head: LinkHeader = { migrationId, channel: "files", tree: tree.name };
@@ -60,9 +105,11 @@ export async function sendTree(host: Host, link: Link, peer: Peer, migrationId: 
     const shell = `${host.options.tools.native} pipe --socket ${socketPath} --`;
     // By default rsync takes two times in one second for equal: what was written in place right after the first pass would be missed in the freeze.
     const exactly = "--modify-window=-1";
-    const args = ["-aHAXS", exactly, "--numeric-ids", "--delete", `--rsh=${shell}`, `${tree.path}/`, `peer::${tree.name}/`];
+    const args: string[] = ["-aHAXS", exactly, "--numeric-ids", "--delete", `--rsh=${shell}`, `${tree.path}/`, `peer::${tree.name}/`];
     // 24: files vanished while they were read, which a running workload does; the pass inside the freeze must not see it.
-    await run(host.options.tools.rsync, args, { deadlineMs, signal, okCodes: [0, 24] });
+    const { rsync } = host.options.tools;
+    const [program, all] = isStopped ? [rsync, args] : readingRunning(host, tree.path, rsync, args);
+    await run(program, all, { deadlineMs, signal, okCodes: [0, 24] });
   } catch (cause) {
     throw fault(
       "TRANSFER_FAILED",
@@ -89,7 +136,7 @@ export async function receiveTree(
   await mkdir(tree.path, { recursive: true });
   const config = join(migrationDir(host, migrationId), `rsync-${tree.name}.conf`);
   const lines = [
-    "use chroot = no",
+    "use chroot = yes",
     "uid = 0",
     "gid = 0",
     "munge symlinks = no",

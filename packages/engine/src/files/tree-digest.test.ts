@@ -1,10 +1,12 @@
 // Real trees on disk: two are equal exactly when their digests are, and what was hashed once is not read again.
-import { chmod, cp, link, lstat, mkdir, mkdtemp, readdir, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { closeSync } from "node:fs";
+import { chmod, cp, link, lstat, mkdir, mkdtemp, readdir, rename, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createTreeHasher } from "./tree-digest.ts";
+import { createTreeHasher, entriesOf, openEntry } from "./tree-digest.ts";
 
 let dir: string;
 beforeEach(async () => {
@@ -95,5 +97,23 @@ describe("the digest of a tree", () => {
     expect(await digest(root, hasher)).toBe(before);
     await writeFile(join(root, "a"), "other");
     expect(await digest(root, hasher)).not.toBe(before);
+  });
+
+  it("reads the very file that it looked at: no link, no pipe and no other file that took its place meanwhile", async () => {
+    const root = join(dir, "hostile");
+    await mkdir(join(root, "a"), { recursive: true });
+    await writeFile(join(root, "a/shadow"), "mine");
+    await mkdir(join(dir, "host"));
+    await writeFile(join(dir, "host/shadow"), "secret of the host");
+    const entry = (await entriesOf(root)).find(({ name }) => name === "a/shadow");
+    if (entry === undefined) throw new Error("no entry");
+    closeSync(openEntry(entry));
+    await rename(join(root, "a"), join(root, "b"));
+    await symlink(join(dir, "host"), join(root, "a"));
+    expect(() => openEntry(entry)).toThrow(expect.objectContaining({ code: "ENOENT" }));
+    await rm(join(root, "a"));
+    await mkdir(join(root, "a"));
+    execFileSync("mkfifo", [join(root, "a/shadow")]);
+    expect(() => openEntry(entry)).toThrow(expect.objectContaining({ code: "ENOENT" })); // a plain open would wait for a writer
   });
 });

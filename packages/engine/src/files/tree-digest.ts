@@ -2,7 +2,18 @@
 // since they were last read (same inode, size, mtime and ctime) are not read again, so that the freeze pays only for what was written since.
 // Times are not part of it: file systems keep them with different precision.
 import { createHash } from "node:crypto";
-import { type BigIntStats, createReadStream, lstatSync, readdirSync, readlinkSync, statfsSync } from "node:fs";
+import {
+  type BigIntStats,
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  statfsSync,
+} from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { isErrno } from "@aether/kit";
 import { merkleTree } from "../receipt/merkle.ts";
@@ -94,6 +105,25 @@ function printable(latin1: string): string {
   return (isText ? text : latin1).replace(isText ? /[\\\p{Cc} ]/gu : /[\\\p{Cc} \u0080-\u00ff]/gu, escaped);
 }
 
+/** open(2): names a file without opening it, so that no pipe is waited for and no device takes notice. */
+const O_PATH = 0o10000000;
+
+/**
+ * The very file that was looked at. A workload that runs may put a link in the place of a directory meanwhile, and we are root: by its name alone this could be any
+ * file of the host, and its content would then count as the workload's. Throws ENOENT's error when it is another one.
+ */
+export function openEntry({ path, stat }: Entry): number {
+  const named = openSync(bytesOf(path), O_PATH | constants.O_NOFOLLOW);
+  try {
+    const now = fstatSync(named, { bigint: true });
+    if (now.dev !== stat.dev || now.ino !== stat.ino)
+      throw Object.assign(new Error(`ENOENT: ${printable(path)} is another file than a moment ago`), { code: "ENOENT" });
+    return openSync(`/proc/self/fd/${named}`, constants.O_RDONLY);
+  } finally {
+    closeSync(named);
+  }
+}
+
 /** @param attributes reads extended attributes; without it they are not part of the digest. */
 export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
   const contents = new Map<string, string>();
@@ -111,7 +141,10 @@ export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
     if (before !== undefined) return before;
     const isKept = isTrusted && isSettled(entry);
     const hash = createHash("sha256");
-    await pipeline(createReadStream(bytesOf(path), { highWaterMark: 1 << 20 }), hash);
+    // No more than it had: a file that grows as fast as it is read would have no end.
+    const file = openEntry(entry);
+    if (stat.size === 0n) closeSync(file);
+    else await pipeline(createReadStream("", { fd: file, end: Number(stat.size) - 1, highWaterMark: 1 << 20 }), hash);
     const hex = hash.digest("hex");
     if (isKept) contents.set(key, hex);
     return hex;

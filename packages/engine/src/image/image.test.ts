@@ -2,13 +2,17 @@
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { duplexPair } from "node:stream";
+import type { TLSSocket } from "node:tls";
 import { silentLogger } from "@aether/kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { WorkloadSpec } from "../engine.ts";
 import type { Host } from "../host.ts";
+import { LinkReader } from "../link/frames.ts";
 import { type LayoutOptions, type TestEntry, type TestLayer, writeLayout } from "../testing/oci-layout.ts";
 import { ensureImage, findImage, imageRootfs, tidyImages } from "./images.ts";
 import { processSettings } from "./process.ts";
+import { receiveImage } from "./travel.ts";
 
 /** Extended attributes need the native program: tests/e2e/engine/files.test.ts. */
 const native = "/bin/true";
@@ -221,4 +225,26 @@ describe("what the process is started with", () => {
     await expect(processSettings(spec, undefined, dir)).rejects.toMatchObject({ code: "COMMAND_NOT_EXECUTABLE" });
     expect(await processSettings({ ...spec, user: "4242" }, pin, dir)).toMatchObject({ uid: 4242, gid: 0 });
   });
+
+  it("does not keep a user's table that is no table in memory", async () => {
+    await writeFile(join(dir, "etc/passwd"), "x".repeat(2 << 20));
+    await expect(processSettings(spec, pin, dir)).rejects.toMatchObject(refused("/etc/passwd of the rootfs has 2097152 bytes"));
+  });
+});
+
+it("an image whose source is gone without a word is given up with its move, and the next one who wants it begins anew", async () => {
+  const pin = { chainId: `sha256:${"a".repeat(64)}`, manifestDigest: "", env: {}, argv: [], workingDirectory: "", user: "" };
+  const spec = { name: "w", rootfs: `oci:${join(dir, "no-layout")}` } as unknown as WorkloadSpec;
+  const door = { open: () => () => undefined, keep: async () => undefined };
+  for (let i = 0; i < 2; i++) {
+    const [ours, theirs] = duplexPair();
+    ours.on("error", () => undefined);
+    const move = new AbortController();
+    const received = receiveImage(host, spec, ours as unknown as TLSSocket, new LinkReader(ours), door, move.signal);
+    received.catch(() => undefined);
+    theirs.write(`${JSON.stringify({ pin, treeDigest: "t", bytes: 1, entries: 1, leftOut: 0 })}\n`);
+    expect(await new LinkReader(theirs).line()).toEqual({ has: false });
+    move.abort();
+    await expect(received).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
+  }
 });

@@ -60,12 +60,17 @@ function id(text: string | undefined, what: string): number {
   return value;
 }
 
+/** Far above any real one. The workload may have written it, and we keep it in memory. */
+const maxTableBytes = 1 << 20;
+
 async function table(root: string, path: string): Promise<string[][]> {
   const at = await resolveInside(root, path, true);
   const found = await lstat(at).catch((caught: unknown) => {
     if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
     throw caught;
   });
+  if (found !== undefined && found.size > maxTableBytes)
+    throw fault("ROOTFS_INVALID", `${path} of the rootfs has ${found.size} bytes`, { field: "spec.user" });
   const text = found?.isFile() ? await readFile(at, "utf8") : ""; // a pipe in its place would keep the reader for ever
   return text.split("\n").flatMap((line) => (line === "" ? [] : [line.split(":")]));
 }

@@ -32,7 +32,7 @@ export async function sendImage(
     const { treeDigest, bytes, entries, leftOut } = known;
     await writeLine(socket, { pin, treeDigest, bytes, entries, leftOut });
     if (!answer.parse(await reader.line()).has) {
-      await sendTree(host, link, peer, migrationId, { name: tree, path: imageRootfs(host, pin.chainId) }, signal);
+      await sendTree(host, link, peer, migrationId, { name: tree, path: imageRootfs(host, pin.chainId) }, true, signal);
       await writeLine(socket, { sent: true });
     }
     const done = outcome.parse(await reader.line());
@@ -58,6 +58,8 @@ export async function receiveImage(
   door: ImageDoor,
   signal: AbortSignal,
 ): Promise<void> {
+  // A source that is gone without a word must not keep us: whoever wants this image next would wait for the same.
+  signal.addEventListener("abort", () => socket.destroy(), { once: true });
   const { pin, treeDigest, ...counts } = offer.parse(await reader.line());
   const isHere = await requireImage(host, spec, pin, signal).then(
     () => true,

@@ -7,9 +7,16 @@ import { type Host, namespaceName, workloadDir } from "../host.ts";
 import type { ProcessSettings } from "../image/process.ts";
 import { cgroupPath } from "./cgroup.ts";
 
-const capabilities = [
-  "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
-]; // biome-ignore format: a list to read
+/** What a workload may have, with the kernel's numbers (capabilities(7)). */
+const capabilities = {
+  CAP_CHOWN: 0, CAP_DAC_OVERRIDE: 1, CAP_FOWNER: 3, CAP_FSETID: 4, CAP_KILL: 5, CAP_SETGID: 6, CAP_SETUID: 7, CAP_SETPCAP: 8, CAP_NET_BIND_SERVICE: 10,
+  CAP_SYS_CHROOT: 18,
+}; // biome-ignore format: a list to read
+
+/** As a hexadecimal mask, for what is run inside of a workload later. */
+export const capabilityMask: string = Object.values(capabilities)
+  .reduce((mask, bit) => mask + 2 ** bit, 0)
+  .toString(16);
 
 export const defaultEnv = { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" };
 
@@ -22,6 +29,7 @@ export const emptyDir = (host: Host): string => join(host.memoryDir, "empty");
 
 export async function writeBundle(host: Host, spec: WorkloadSpec, process: ProcessSettings, root: string): Promise<string> {
   const dir = workloadDir(host, spec.name);
+  const names = Object.keys(capabilities);
   const config = {
     ociVersion: "1.0.2",
     process: {
@@ -30,7 +38,7 @@ export async function writeBundle(host: Host, spec: WorkloadSpec, process: Proce
       args: process.argv,
       env: Object.entries({ ...defaultEnv, ...process.env }).map(([name, value]) => `${name}=${value}`),
       cwd: process.workingDirectory,
-      capabilities: { bounding: capabilities, effective: capabilities, permitted: capabilities },
+      capabilities: { bounding: names, effective: names, permitted: names },
       noNewPrivileges: true,
     },
     root: { path: root, readonly: false },

@@ -1,6 +1,6 @@
 // The root file system of a workload: an overlay whose lower layer is the machine's own root or a directory, and whose upper layer is all that travels.
-import { access, chmod, chown, constants, lstat, mkdir, readdir, readFile, readlink, realpath, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { access, chmod, chown, constants, lstat, mkdir, readdir, readFile, readlink, realpath, rm, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { fault } from "@aether/contract";
 import { isErrno, run } from "@aether/kit";
 import type { WorkloadSpec } from "../engine.ts";
@@ -45,36 +45,39 @@ export async function lowerDir(host: Host, spec: WorkloadSpec, image: ImagePin |
   return realpath(spec.rootfs);
 }
 
-/** Makes the folders and hides what a workload on the machine's own root must not read: our state, with its keys. */
+/** Makes the folders and hides what a workload on the machine's own root must not read: our state, and what else has keys. It must not be mounted. */
 export async function prepareRootfs(host: Host, spec: WorkloadSpec): Promise<void> {
   const paths = rootfsPaths(host, spec.name);
+  await rm(paths.hidden, { recursive: true, force: true }); // of an earlier start, which may have hidden less
   for (const dir of Object.values(paths)) await mkdir(dir, { recursive: true });
   if (spec.rootfs !== "host") return;
-  await hide(paths.hidden, host.options.stateDir);
-  await hide(paths.hidden, host.options.snapshotDir);
+  const { stateDir, snapshotDir, hiddenPaths = [] } = host.options;
+  const all = [stateDir, snapshotDir, ...hiddenPaths].map((path) => resolve(path));
+  for (const path of all.sort((a, b) => a.length - b.length)) await hide(paths.hidden, path); // the outer ones first
 }
 
 /** A whiteout (overlayfs: a 0:0 character device) in this layer; parents keep their modes and owners. */
 async function hide(layer: string, path: string): Promise<void> {
-  const whiteout = join(layer, path);
-  for (let parent = dirname(path), made: string[] = []; ; parent = dirname(parent)) {
-    if (parent !== "/") {
-      made = [parent, ...made];
-      continue;
-    }
-    for (const dir of made) {
-      const there = await lstat(join(layer, dir)).catch(() => undefined);
-      if (there?.isCharacterDevice()) return; // a parent is hidden already
-      if (there !== undefined) continue;
-      const original = await stat(dir);
-      await mkdir(join(layer, dir));
-      await chmod(join(layer, dir), original.mode & 0o7777);
-      await chown(join(layer, dir), original.uid, original.gid);
-    }
-    break;
+  let parent = "/";
+  for (const part of dirname(path).split("/").filter(Boolean)) {
+    parent = join(parent, part);
+    const there = await statIfThere(join(layer, parent));
+    if (there?.isCharacterDevice()) return; // a parent is hidden already
+    if (there !== undefined) continue;
+    const original = await statIfThere(parent);
+    if (!original?.isDirectory()) return; // there is nothing to hide, or a link leads to it: then it is hidden where it is
+    await mkdir(join(layer, parent));
+    await chmod(join(layer, parent), original.mode & 0o7777);
+    await chown(join(layer, parent), original.uid, original.gid);
   }
-  if ((await lstat(whiteout).catch(() => undefined)) === undefined) await run("mknod", [whiteout, "c", "0", "0"], { deadlineMs: 5000 });
+  if ((await statIfThere(join(layer, path))) === undefined) await run("mknod", [join(layer, path), "c", "0", "0"], { deadlineMs: 5000 });
 }
+
+const statIfThere = (path: string) =>
+  lstat(path).catch((caught: unknown) => {
+    if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
+    throw caught;
+  });
 
 export async function isMounted(path: string): Promise<boolean> {
   const text = await readFile("/proc/self/mountinfo", "utf8");
@@ -113,10 +116,7 @@ async function isExecutable(root: string, path: string, depth = 0): Promise<bool
   const parts = path.split("/").filter(Boolean);
   for (const [i, part] of parts.entries()) {
     at = join(at, part);
-    const found = await lstat(join(root, at)).catch((caught: unknown) => {
-      if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
-      throw caught;
-    });
+    const found = await statIfThere(join(root, at));
     if (found === undefined) return false;
     if (found.isSymbolicLink()) {
       const to = await readlink(join(root, at));

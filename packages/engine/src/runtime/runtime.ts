@@ -3,13 +3,14 @@ import { open, readFile, rm, stat } from "node:fs/promises";
 import { Fault, fault } from "@aether/contract";
 import { isErrno, run, sleep, until } from "@aether/kit";
 import type { Runtime, WorkloadSpec, WorkloadStatus } from "../engine.ts";
+import { requireReplaceable } from "../files/sync.ts";
 import { containerId, type Host } from "../host.ts";
 import { ensureImage } from "../image/images.ts";
 import { processSettings } from "../image/process.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { announce, leadHere, makeNetwork, removeNetwork } from "../network/workload-network.ts";
 import { listRecords, readRecord, removeWorkloadDir, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
-import { writeBundle } from "./bundle.ts";
+import { capabilityMask, defaultEnv, writeBundle } from "./bundle.ts";
 import { cgroupDirs, killAll, pidsOf, removeCgroups, signalPid } from "./cgroup.ts";
 import { clockTicksPerSecond, isAlive, residentBytes, statOf } from "./process.ts";
 import { mountRootfs, prepareRootfs, requireExecutable, unmountRootfs } from "./rootfs.ts";
@@ -80,6 +81,7 @@ export function createRuntime(host: Host): OwnedRuntime {
         if (now.phase === "running") throw fault("WORKLOAD_RUNNING", `${spec.name} runs in epoch ${now.epoch}`);
       }
       await destroy(host, spec.name, spec.address, signal);
+      requireReplaceable(host, spec.volumes);
       await checkVolumes(spec);
       await writeRecord(host, { spec: plain(spec), epoch, phase: "starting" });
       try {
@@ -141,34 +143,17 @@ export function createRuntime(host: Host): OwnedRuntime {
     async exec(name, argv, timeoutMs, signal) {
       const record = await observe(await requireRecord(host, name));
       if (record.phase !== "running" || record.pid === undefined) throw fault("WORKLOAD_NOT_RUNNING", `${name} is ${record.phase}`);
-      const env = Object.fromEntries(
-        Object.entries({ PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...record.image?.env, ...record.spec.env }),
-      );
-      // In the workload's cgroups, so that it is frozen, counted and killed with it.
+      // In the workload's cgroups, so that it is frozen, counted and killed with it; with its rights and none of ours, for what runs is a file that
+      // the workload may have written.
       const procs = (await cgroupDirs(host, name)).map((dir) => `${dir}/cgroup.procs`).join(":");
-      const args = [
-        "launch",
-        "--cgroup-procs",
-        procs,
-        "--",
-        "/usr/bin/nsenter",
-        "--target",
-        String(record.pid),
-        "--mount",
-        "--uts",
-        "--ipc",
-        "--net",
-        "--pid",
-        "--root",
-        "--wd", // the workload's own: a directory given by name would be opened before the change of root, outside of it
-        "--",
-        ...argv,
-      ];
+      const who = ["--pid", String(record.pid), "--start-ticks", String(record.pidStartTicks ?? 0), "--capabilities", capabilityMask];
+      const args = ["enter", ...who, "--cgroup-procs", procs, "--", ...argv];
       const limit = 1 << 20;
       const done = await run(host.options.tools.native, args, {
         deadlineMs: timeoutMs,
         signal,
-        env,
+        env: { ...defaultEnv, ...record.image?.env, ...record.spec.env },
+        isEnvWhole: true,
         okCodes: Array.from({ length: 256 }, (_, code) => code),
         maxOutputBytes: limit,
       });

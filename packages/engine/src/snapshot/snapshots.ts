@@ -11,7 +11,7 @@ import { mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { ManifestEntry, Progress, SnapshotKey, SnapshotLimits, Snapshots, WorkloadSpec } from "../engine.ts";
 import { touchMappedFiles } from "../files/mapped.ts";
 import { sharedVolumes } from "../files/shared.ts";
-import { travellingTrees } from "../files/sync.ts";
+import { readingRunning, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type NamedTree } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
 import { type Host, migrationDir, workloadDir } from "../host.ts";
@@ -77,13 +77,13 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     return undefined;
   }
 
-  const copyTree = (from: string, to: string, signal: AbortSignal, more: readonly string[] = []) =>
+  const copyTree = (from: string, to: string, isStopped: boolean, signal: AbortSignal, more: readonly string[] = []) => {
+    // Without the window of -1, rsync takes two times in one second for equal: what was written in place right after the first pass would be missed.
+    const args = ["-aHAXS", "--modify-window=-1", "--numeric-ids", "--delete", ...more, `${from}/`, `${to}/`];
+    const [program, all] = isStopped ? [rsync, args] : readingRunning(host, from, rsync, args);
     // 24: files vanished while they were read, which a running workload does; inside the freeze nothing vanishes.
-    run(rsync, ["-aHAXS", "--numeric-ids", "--delete", ...more, `${from}/`, `${to}/`], {
-      deadlineMs: filesDeadlineMs,
-      signal,
-      okCodes: [0, 24],
-    });
+    return run(program, all, { deadlineMs: filesDeadlineMs, signal, okCodes: [0, 24] });
+  };
 
   /** How long whole dumps of each workload took: better than any assumption. */
   const wholes = new Map<string, WholeDump>();
@@ -148,7 +148,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     await phase(progress, "snapshot.files", async () => {
       for (const [at, mirror] of mirrors.entries()) {
         await mkdir(mirror.path, { recursive: true, mode: 0o700 });
-        await copyTree(trees[at]?.path ?? "", mirror.path, signal);
+        await copyTree(trees[at]?.path ?? "", mirror.path, false, signal);
       }
     });
     await kept?.fresh(signal);
@@ -175,7 +175,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
         facts.copied = String(!isUnchanged);
         if (isUnchanged) return;
         for (const [at, mirror] of mirrors.entries())
-          await copyTree(trees[at]?.path ?? "", mirror.path, signal, stamp === undefined ? ["--checksum"] : []);
+          await copyTree(trees[at]?.path ?? "", mirror.path, true, signal, stamp === undefined ? ["--checksum"] : []);
       });
       await guard.disarm();
       isWhole = true;

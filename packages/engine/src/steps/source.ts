@@ -111,7 +111,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const stamp = await session.hasher.stamp(trees);
         if (record.image !== undefined) await sendImage(host, link, peer, ref.migrationId, record.image, signal);
         for (const tree of trees) {
-          await sendTree(host, link, peer, ref.migrationId, tree, signal);
+          await sendTree(host, link, peer, ref.migrationId, tree, false, signal);
           await faultpoint("copy.half");
         }
         const files = await session.hasher.warm(trees);
@@ -206,7 +206,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
           facts.mapped = String(await touchMappedFiles(host, ref.workload));
           const isUnchanged = session.stamp !== undefined && session.stamp === (await session.hasher.stamp(trees));
           facts.sent = String(!isUnchanged);
-          if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, signal);
+          if (!isUnchanged) for (const tree of trees) await sendTree(host, link, peer, ref.migrationId, tree, true, signal);
           return session.hasher.digest(trees);
         });
         const stoppedAtMs = (await stopped)?.stoppedAtMs ?? null;

@@ -4,6 +4,7 @@ import { fault } from "@aether/contract";
 import { faultpoint, withDeadline } from "@aether/kit";
 import { behindPrivateRun } from "../checkpoint/criu.ts";
 import type { TargetSide } from "../engine.ts";
+import { requireReplaceable } from "../files/sync.ts";
 import type { Host } from "../host.ts";
 import type { KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
@@ -36,6 +37,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         throw fault("WORKLOAD_EXISTS", `${ref.workload} is ${existing.phase} on this node`);
       if (existing !== undefined && existing.epoch > ref.epoch + 1)
         throw fault("STALE_EPOCH", `this node has seen epoch ${existing.epoch} of ${ref.workload}`);
+      requireReplaceable(host, spec.volumes);
       sessions.close(ref);
       const record: MigrationRecord = { ...refOf(ref, "target"), stage: "preparing", mode, spec: plain(spec), sourceNodeId };
       await writeMigration(host, record);

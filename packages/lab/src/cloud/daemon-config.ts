@@ -21,6 +21,7 @@ export function agentConfig(cloud: CloudLayout, node: NodeLayout, paths: CloudPa
     hostId: node.namespace,
     stateDir: paths.nodeDir(node.id),
     snapshotDir: paths.snapshots,
+    hide: [paths.dir],
     coreAddress: `${cloud.hostAddress}:3443`,
     joinToken,
     hostInterface: "eth0",
