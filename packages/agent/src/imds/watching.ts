@@ -34,20 +34,20 @@ export interface WatchSetup {
   readonly log: Logger;
   intervalMs(): number;
   onSignal(): void;
+  /** After a failure to begin. Default 2 s. */
+  readonly againMs?: number;
 }
 
 /** Watches now, or from when a service answers: an instance can boot faster than its metadata. */
 export function watchWhenThere(
-  { config, imds, isThere, spool, log, intervalMs, onSignal }: WatchSetup,
+  { config, imds, isThere, spool, log, intervalMs, onSignal, againMs = 2_000 }: WatchSetup,
   outer: AbortSignal,
 ): Stoppable & { announced(): Announced } {
   const stopping = new AbortController();
   const signal = AbortSignal.any([outer, stopping.signal]);
   let watcher: Watcher | undefined;
-  const work = (async () => {
-    while (!isThere && config.imds.enabled === "auto" && (await findQuietly(imds, signal)) === undefined) await sleep(60_000, signal);
-    signal.throwIfAborted();
-    watcher = await startWatcher({
+  const begin = () =>
+    startWatcher({
       client: imds,
       intervalMs: () => config.imds.intervalMs ?? intervalMs(),
       stateDir: config.stateDir,
@@ -58,6 +58,22 @@ export function watchWhenThere(
         onSignal();
       },
     });
+  /** A disk that fails for a moment must not make this node deaf for good. */
+  const watchAtLast = async (): Promise<Watcher> => {
+    for (;;) {
+      try {
+        return await begin();
+      } catch (caught) {
+        signal.throwIfAborted();
+        log.error({ err: caught }, "interruptions cannot be watched yet; it is tried again");
+        await sleep(againMs, signal);
+      }
+    }
+  };
+  const work = (async () => {
+    while (!isThere && config.imds.enabled === "auto" && (await findQuietly(imds, signal)) === undefined) await sleep(60_000, signal);
+    signal.throwIfAborted();
+    watcher = await watchAtLast();
   })().catch((caught: unknown) => {
     if (!signal.aborted) log.error({ err: caught }, "interruptions cannot be watched");
   });
