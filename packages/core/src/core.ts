@@ -316,7 +316,7 @@ async function assemble(
   const spool = openSpool(join(config.dataDir, "artifacts"));
   const call: OwnCall = (...asked) => ownCall(...asked);
   const act: OwnCall = (...asked) => ownAct(...asked);
-  const artifacts = createArtifacts({ db, events, sessions: gateway, transfers, spool, call, log });
+  const artifacts = createArtifacts({ db, events, sessions: gateway, transfers, spool, call, pool, log });
   const counter = createRequestCounter();
   const parts: readonly Part[] = [
     { routes: agentRoute },

@@ -175,6 +175,12 @@ describe("an artifact", () => {
     expect(await code(await put("/api/v2/artifacts/db", body, { "repr-digest": `sha-256=:${"A".repeat(43)}=:` }))).toBe("DIGEST_MISMATCH");
     const sha256 = createHash("sha256").update(body).digest("hex");
     expect(await code(await put(`/api/v2/artifacts/db?sha256=${sha256}`, body))).toBe("ARTIFACT_UNREADABLE");
+    // What a restore would start is looked at like any other spec.
+    const spec = { name: "db", rootfs: "host", argv: ["/bin/true"], address: "192.0.2.9" };
+    const forged = Buffer.from(`${JSON.stringify({ format: "aether-snapshot/1", snapshot: { id: "snap-forged", spec } })}\nrest`);
+    const its = createHash("sha256").update(forged).digest("hex");
+    const refused = (await (await put(`/api/v2/artifacts/db?sha256=${its}`, forged)).json()) as { error: object };
+    expect(refused.error).toMatchObject({ code: "INVALID_ARGUMENT", field: "spec.address" });
     expect((await put("/api/v2/artifacts/db", body, { "content-type": "application/json" })).status).toBeGreaterThanOrEqual(400);
     expect((await put("/api/v2/artifacts/db", body, { "content-type": "text/plain" })).status).toBe(415);
   });

@@ -19,6 +19,8 @@ import { callerOf } from "../http/caller.ts";
 import type { OwnCall } from "../http/own-call.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import type { AddressPool } from "../workload/address-pool.ts";
+import { parseSpec } from "../workload/spec.ts";
 import type { Spool, Whole } from "./spool.ts";
 import type { Transfers } from "./transfers.ts";
 
@@ -29,6 +31,7 @@ export interface ArtifactOptions {
   readonly transfers: Transfers;
   readonly spool: Spool;
   readonly call: OwnCall;
+  readonly pool: AddressPool;
   readonly log: Logger;
 }
 
@@ -45,7 +48,7 @@ export interface Artifacts extends Part {
 }
 
 export function createArtifacts(options: ArtifactOptions): Artifacts {
-  const { db, events, sessions, transfers, spool, call, log } = options;
+  const { db, events, sessions, transfers, spool, call, pool, log } = options;
   const stopping = new AbortController();
   let loop: Promise<void> = Promise.resolve();
   /** Two clients that want the same snapshot wait for one file. */
@@ -141,7 +144,8 @@ export function createArtifacts(options: ArtifactOptions): Artifacts {
     }
     let id: string;
     try {
-      const { snapshot, spec, from } = await readFileHead(spool, file);
+      const { snapshot, from, ...found } = await readFileHead(spool, file);
+      const spec = parseSpec(found.spec, pool); // somebody else may have written it; a restore starts by it
       id = snapshot.id;
       if (spec.name !== workload) throw fault("INVALID_ARGUMENT", `the file is a snapshot of ${spec.name}`, { field: "workload" });
       const existing = await db.selectFrom("snapshots").select("id").where("id", "=", snapshot.id).executeTakeFirst();
