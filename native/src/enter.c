@@ -20,6 +20,7 @@
 
 #include "commands.h"
 #include "options.h"
+#include "process.h"
 #include "report.h"
 
 #ifndef MFD_EXEC
@@ -52,25 +53,6 @@ static void become_sealed_copy(char **argv) {
   extern char **environ;
   syscall(SYS_execveat, copy, "", argv, environ, AT_EMPTY_PATH);
   fail(errno, "enter: running its copy");
-}
-
-// Field 22 of /proc/PID/stat, by the process' own folder: once that is open, another process with this pid is never meant.
-static unsigned long long start_ticks(int proc) {
-  char text[4096];
-  int file = openat(proc, "stat", O_RDONLY | O_CLOEXEC);
-  ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
-  if (length <= 0) return 0;
-  close(file);
-  text[length] = '\0';
-  char *at = strrchr(text, ')');
-  for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
-  return at ? strtoull(at + 1, NULL, 10) : 0;
-}
-
-static int open_of(int proc, const char *name, int flags) {
-  int fd = openat(proc, name, flags | O_CLOEXEC);
-  if (fd < 0) fail(errno, "enter: /proc/PID/%s", name);
-  return fd;
 }
 
 static void open_cgroups(const char *paths, int *fds, int *count, int room) {
@@ -119,19 +101,16 @@ int enter_command(int argc, char **argv) {
   if (errno || *end != '\0') usage_error("enter: --capabilities must be a hexadecimal mask, not \"%s\"", capabilities);
   become_sealed_copy(argv - 2); // main gave us what follows its own name and ours
 
-  char path[32];
-  snprintf(path, sizeof path, "/proc/%lld", pid);
-  int proc = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (proc < 0) fail(errno, "enter: %s", path);
-  if (start_ticks(proc) != (unsigned long long)ticks) fail(0, "enter: process %lld is not the one that was meant", pid);
+  int proc = process_open("enter", pid, ticks);
   static const struct {
     const char *file;
     int type;
   } spaces[] = {{"ns/ipc", CLONE_NEWIPC}, {"ns/uts", CLONE_NEWUTS}, {"ns/net", CLONE_NEWNET}, {"ns/mnt", CLONE_NEWNS}};
   enum { space_count = sizeof spaces / sizeof *spaces, most_cgroups = 32 };
   int space_fds[space_count], cgroup_fds[most_cgroups], cgroup_count = 0;
-  for (int i = 0; i < space_count; i++) space_fds[i] = open_of(proc, spaces[i].file, O_RDONLY);
-  int pids = open_of(proc, "ns/pid", O_RDONLY), root = open_of(proc, "root", O_PATH | O_DIRECTORY), cwd = open_of(proc, "cwd", O_PATH | O_DIRECTORY);
+  for (int i = 0; i < space_count; i++) space_fds[i] = process_file("enter", proc, spaces[i].file, O_RDONLY);
+  int pids = process_file("enter", proc, "ns/pid", O_RDONLY), root = process_file("enter", proc, "root", O_PATH | O_DIRECTORY),
+      cwd = process_file("enter", proc, "cwd", O_PATH | O_DIRECTORY);
   if (cgroups) open_cgroups(cgroups, cgroup_fds, &cgroup_count, most_cgroups);
   // From its first moment among the workload's processes the child can neither be traced nor looked into.
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setns(pids, CLONE_NEWPID) < 0) fail(errno, "enter: the pid namespace");

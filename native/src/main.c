@@ -55,6 +55,9 @@ static const char help[] =
     "    with no more than the capabilities in MASK (hexadecimal), no new privileges and the environment given. Exit code: COMMAND's, 128 + its signal,\n"
     "    127 there is no such command, 126 it cannot be run.\n"
     "\n"
+    "aether-native unmount --pid P --start-ticks T -- FOLDER...\n"
+    "    Takes these mounts out of the mount namespace of process P, and their empty folders. One that is no mount is no error.\n"
+    "\n"
     "aether-native memory-source --procs FILE --answers SOCKET --data-fd N\n"
     "    Copies the memory of the processes listed in FILE (a cgroup's cgroup.procs) to descriptor N while they run. Commands on standard input:\n"
     "      round   copies what was written since the last one (the first: everything)\n"
@@ -98,6 +101,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "dirty-rate") == 0) return dirty_rate_command(argc - 2, argv + 2);
   if (strcmp(name, "launch") == 0) return launch_command(argc - 2, argv + 2);
   if (strcmp(name, "enter") == 0) return enter_command(argc - 2, argv + 2);
+  if (strcmp(name, "unmount") == 0) return unmount_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-keep") == 0) return memory_keep_command(argc - 2, argv + 2);

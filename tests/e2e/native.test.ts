@@ -1,7 +1,8 @@
 // What every command of the native program keeps to: options are checked before anything is done; the socket pipe; the announcement.
 import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
-import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -210,6 +211,28 @@ describe("enter", () => {
     expect(await enter(["/no/such"])).toMatchObject({ code: 127, stderr: expect.stringContaining("/no/such") });
     expect(await enter(["/etc/passwd"])).toMatchObject({ code: 126 });
     expect(await enter(["true"], { ticks: 1 })).toMatchObject({ code: 1, stderr: expect.stringContaining("not the one that was meant") });
+  });
+});
+
+describe("unmount", () => {
+  skipWhere(missing ?? (process.getuid?.() === 0 ? undefined : "mounts need root"));
+  it("takes a mount of another mount namespace away, its folder too, and runs nothing of that place", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "aet-unmount-"));
+    const script = `mount -t tmpfs none ${dir} && mkdir ${dir}/at && mount -t tmpfs none ${dir}/at && echo ready && sleep 60`;
+    const child = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", script], { stdio: ["ignore", "pipe", "inherit"] });
+    try {
+      await once(child.stdout, "data");
+      const text = await readFile(`/proc/${child.pid}/stat`, "utf8");
+      const who = ["--pid", String(child.pid), "--start-ticks", text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? ""];
+      const mounts = () => readFile(`/proc/${child.pid}/mountinfo`, "utf8");
+      expect(await mounts()).toContain(`${dir}/at `);
+      expect((await call("unmount", ...who, "--", `${dir}/at`, `${dir}/never`)).code).toBe(0);
+      expect(await mounts()).not.toContain(`${dir}/at `);
+      expect(await readdir(`/proc/${child.pid}/root${dir}`)).toEqual([]);
+    } finally {
+      child.kill("SIGKILL");
+      await rm(dir, { recursive: true });
+    }
   });
 });
 

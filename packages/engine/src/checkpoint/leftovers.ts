@@ -50,10 +50,9 @@ export async function mendSockets(host: Host, record: WorkloadRecord): Promise<v
 export async function removeDumpMounts(host: Host, record: WorkloadRecord): Promise<void> {
   const pid = record.pid ?? 0;
   const mounts = ((await readProc(pid, "mountinfo")) ?? "").split("\n").map((line) => line.split(" ")[4] ?? "");
-  const inside = ["--mount=/proc/%/ns/mnt", "--root=/proc/%/root", "--wd=/proc/%/root"].map((one) => one.replace("%", String(pid)));
-  for (const path of mounts.filter((one) => /^\/tmp\/cr-tmpfs\.[A-Za-z0-9]{6}$/.test(one))) {
-    host.options.log.warn({ workload: record.spec.name, path }, "checkpoint.leftover_mount");
-    await run("/usr/bin/nsenter", [...inside, "umount", path], { deadlineMs: 10_000 });
-    await run("/usr/bin/nsenter", [...inside, "rmdir", path], { deadlineMs: 10_000, okCodes: [0, 1] });
-  }
+  const left = mounts.filter((one) => /^\/tmp\/cr-tmpfs\.[A-Za-z0-9]{6}$/.test(one));
+  if (left.length === 0) return;
+  host.options.log.warn({ workload: record.spec.name, left }, "checkpoint.leftover_mount");
+  const who = ["--pid", String(pid), "--start-ticks", String(record.pidStartTicks ?? 0)];
+  await run(host.options.tools.native, ["unmount", ...who, "--", ...left], { deadlineMs: 10_000 });
 }
