@@ -19,7 +19,7 @@ it("a state that cannot be read for a moment does not leave the node deaf", asyn
         close: () => undefined,
       },
       isThere: true,
-      spool: { lastSequence: () => 7, append: async (_kind, sequence) => void heard.push(sequence) } as unknown as Spool,
+      spool: { lastSequence: () => 7, append: async (_kind: string, sequence: number) => void heard.push(sequence) } as unknown as Spool,
       log: { ...silentLogger, error: () => void rm(join(dir, "imds.json"), { recursive: true, force: true }) } as typeof silentLogger,
       intervalMs: () => 20,
       onSignal: () => undefined,
