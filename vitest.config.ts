@@ -19,6 +19,7 @@ const wholeServices = [
   "packages/core/src/drill/drills.test.ts",
   "packages/core/src/drill/kinds.test.ts",
   "packages/core/src/drill/schedules.test.ts",
+  "packages/core/src/guard/guards.test.ts",
   "packages/core/src/http/fuzz.test.ts",
   "packages/core/src/http/limits.test.ts",
   "packages/core/src/http/rules.test.ts",

@@ -9,6 +9,7 @@ import { fault } from "@aether/contract";
 import { DrillService, DrillState } from "@aether/contract/gen/aether/v2/drill_pb";
 import { MigrationService, MigrationState } from "@aether/contract/gen/aether/v2/migration_pb";
 import { PolicySchema, PolicyService, type SetPolicyRequest } from "@aether/contract/gen/aether/v2/policy_pb";
+import { EventService } from "@aether/contract/gen/aether/v2/signal_pb";
 import { OnNodeLost, WorkloadService, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create, toJson } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -22,7 +23,9 @@ let server: Server;
 let dir: string;
 let seenToken = "";
 const asked: unknown[] = [];
-let drillState = DrillState.PASSED;
+let drillState = DrillState.RUNNING;
+/** What it becomes when the stream says that something happened. */
+let drillVerdict = DrillState.PASSED;
 
 const routes = (router: ConnectRouter) => {
   router.service(WorkloadService, {
@@ -34,6 +37,16 @@ const routes = (router: ConnectRouter) => {
       asked.push(request);
       if (request.spec?.address === "10.77.1.1") throw fault("ADDRESS_IN_USE", "10.77.1.1 is db's", { field: "address" }).toConnectError();
       return { workload: { spec: { name: request.spec?.name ?? "", address: "10.77.1.2" }, state: WorkloadState.RUNNING, nodeId: "n2" } };
+    },
+    getWorkload: (_request, context) => {
+      context.responseHeader.set("etag", `"tag-${asked.length}"`);
+      return { workload: { spec: { name: "db", labels: { tier: "db", old: "1" } } } };
+    },
+    updateWorkload: (request, context) => {
+      asked.push({ match: context.requestHeader.get("if-match"), mask: request.updateMask?.paths, spec: request.spec });
+      // The first time somebody else was faster.
+      if (asked.length === 1) throw fault("PRECONDITION_FAILED", "it is not what it was").toConnectError();
+      return { workload: { spec: { name: "db", labels: request.spec?.labels ?? {} } } };
     },
     execWorkload: (request) => ({ exitCode: 7, stdout: Buffer.from(request.argv.join(",")), stderr: Buffer.from("oh\n") }),
     async *readLogs() {
@@ -67,6 +80,13 @@ const routes = (router: ConnectRouter) => {
       policies: ["policy/databases@3"],
     }),
   });
+  router.service(EventService, {
+    listEvents: () => ({ events: [{ sequence: 7n }] }),
+    async *watchEvents({ after }) {
+      drillState = drillVerdict;
+      yield { event: { sequence: after + 1n, subject: "drill/drl-1" } };
+    },
+  });
   router.service(DrillService, {
     startDrill: () => ({ drill: { id: "drl-1", state: DrillState.RUNNING } }),
     getDrill: () => ({ drill: { id: "drl-1", state: drillState } }),
@@ -75,7 +95,7 @@ const routes = (router: ConnectRouter) => {
 
 beforeEach(async () => {
   asked.length = 0;
-  drillState = DrillState.PASSED;
+  [drillState, drillVerdict] = [DrillState.RUNNING, DrillState.PASSED];
   dir = await mkdtemp(join(tmpdir(), "aether-cli-"));
   server = createServer(connectNodeAdapter({ routes }));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -190,6 +210,23 @@ describe("aether", () => {
     expect((await aether("policy", "of", "db")).out).toMatch(/priority +90 +policy\/databases@3/);
   });
 
+  it("changes a workload's labels on what it has read, and reads again when somebody else was faster", async () => {
+    const answer = await aether("workload", "label", "db", "team=a", "old-");
+    expect(answer).toMatchObject({ code: 0, err: "", out: expect.stringContaining("db has team=a tier=db") });
+    expect(asked).toMatchObject([
+      { match: '"tag-0"', mask: ["labels"], spec: { labels: { tier: "db", team: "a" } } },
+      { match: '"tag-1"', mask: ["labels"], spec: { labels: { tier: "db", team: "a" } } },
+    ]);
+    expect((await aether("workload", "set", "db", "--priority", "90", "--rpo", "0s")).code).toBe(0);
+    expect(asked[2]).toMatchObject({ mask: ["evacuation.priority", "rpo_seconds"], spec: { evacuation: { priority: 90 }, rpoSeconds: 0 } });
+    for (const args of [
+      ["label", "db"],
+      ["label", "db", "team"],
+      ["set", "db"],
+    ])
+      expect((await aether("workload", ...args)).code, args.join(" ")).toBe(2);
+  });
+
   it("refuses bad input with 2, names the field, and asks core for nothing", async () => {
     for (const [args, field] of [
       [["run", "No_Label", "--", "x"], "name"],
@@ -236,7 +273,7 @@ describe("aether", () => {
 
   it("ends a drill with 0 only when it passed", async () => {
     expect((await aether("drill", "start", "--node", "n1", "--wait", "--json")).code).toBe(0);
-    drillState = DrillState.FAILED;
+    [drillState, drillVerdict] = [DrillState.RUNNING, DrillState.FAILED];
     const failed = await aether("drill", "start", "--node", "n1", "--wait", "--json");
     expect(failed.code).toBe(1);
     expect(JSON.parse(failed.out)).toMatchObject({ state: "DRILL_STATE_FAILED" });

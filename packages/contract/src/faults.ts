@@ -186,6 +186,7 @@ export const faults = {
     "Raise its objective (--max-freeze), or make one all the same: aether checkpoint NAME --any-freeze.",
   ),
   SNAPSHOT_NOT_READY: row(Code.FailedPrecondition, "The snapshot is not complete", "Wait for it, or take a new one."),
+  COMMAND_ENDED: row(Code.FailedPrecondition, "The command has ended", "Nothing to cancel: its outcome is what counts."),
   COMMAND_NOT_FOUND: row(Code.NotFound, "No such command", "They are kept for a week."),
   TRANSFER_NOT_FOUND: row(Code.NotFound, "No such transfer is under way", "It has ended; what asked for it begins another."),
   UPLOAD_RUNNING: row(Code.Aborted, "The same upload runs", "Wait for it, or use another upload id.", "backoff"),

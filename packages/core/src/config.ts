@@ -98,6 +98,12 @@ export const coreConfig = z.strictObject({
         .default(168)
         .describe("A session ends this long after the sign-in, and this long after its last request."),
       sessionIdleHours: z.number().positive().max(8760).default(24).describe("A session ends this long after its last request."),
+      nodeTokensWithoutTls: z
+        .boolean()
+        .default(false)
+        .describe(
+          "Tokens of nodes (agents without streams) are taken over the people's port from other machines too, although it has no TLS of its own: only where the network itself is private.",
+        ),
       /** Besides names and passwords. */
       oidc: oidcConfig.optional(),
     })
@@ -133,6 +139,11 @@ export const coreConfig = z.strictObject({
         .describe("Older ones go, but for the last good one of a workload, pinned ones and those in use."),
       keepEach: z.int().min(1).max(10_000).default(50).describe("Of one workload."),
       keepGigabytes: z.number().positive().default(1000).describe("In all, by the size of what was saved."),
+      spoolGigabytes: z
+        .number()
+        .positive()
+        .optional()
+        .describe("Of dataDir, for downloads and uploads of snapshots on their way. Default: what its disk has, less a twentieth of it."),
     })
     .prefault({}),
   certificates: z

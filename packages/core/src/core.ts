@@ -62,7 +62,8 @@ import { referenceRoutes } from "./http/openapi/routes.ts";
 import { createOwnCall, type OwnCall } from "./http/own-call.ts";
 import { createPeopleServer } from "./http/people-server.ts";
 import { plainTextInterceptor } from "./http/plain-text.ts";
-import { createResourceReader } from "./http/rest/resource-reader.ts";
+import { entityTagInterceptor } from "./http/precondition.ts";
+import { createResources } from "./http/rest/resources.ts";
 import { streamLimitInterceptor } from "./http/stream-limit.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { newId } from "./ids.ts";
@@ -256,7 +257,7 @@ async function assemble(
     nowMs,
     log,
   });
-  const guards = createGuards({ db, events, limits, nowMs });
+  const guards = createGuards({ db, events, limits, onChange: reconciler.lookAtGuards, nowMs });
   const certificates = createCertificates({
     db,
     events,
@@ -313,7 +314,8 @@ async function assemble(
     agentConfig,
     telemetry,
   });
-  const spool = openSpool(join(config.dataDir, "artifacts"));
+  const { spoolGigabytes } = config.snapshots;
+  const spool = openSpool(join(config.dataDir, "artifacts"), spoolGigabytes === undefined ? undefined : spoolGigabytes * 1e9);
   const call: OwnCall = (...asked) => ownCall(...asked);
   const act: OwnCall = (...asked) => ownAct(...asked);
   const artifacts = createArtifacts({ db, events, sessions: gateway, transfers, spool, call, pool, log });
@@ -372,6 +374,7 @@ async function assemble(
       explained,
       configFile,
       metrics: () => metricsText({ db, sessions: gateway, requests: counter, telemetry }),
+      sessions: gateway,
       retention: rules,
       nowMs,
       log,
@@ -389,12 +392,14 @@ async function assemble(
     perToken: limit(config.rateLimit.perTokenPerSecond),
     perAddress,
     denials: limit(config.rateLimit.auditedDenialsPerSecond),
+    nodeTokensWithoutTls: config.access.nodeTokensWithoutTls,
     count: counter.count,
   });
   const routes = (router: ConnectRouter) => {
     for (const part of parts) part.routes?.(router);
   };
-  const audited = auditInterceptor(audit, acts, createResourceReader(routes));
+  const resources = createResources(routes);
+  const audited = auditInterceptor(audit, acts, resources);
   const rpc = {
     requestGate: gate,
     interceptors: [
@@ -402,6 +407,7 @@ async function assemble(
       plainTextInterceptor,
       streamLimitInterceptor(config.rateLimit.streamsPerToken),
       idempotencyInterceptor(db, nowMs),
+      entityTagInterceptor(resources),
       audited,
     ],
     shutdownSignal: stopping.signal,
@@ -453,6 +459,11 @@ async function assemble(
   });
   await events.append(db, { type: "core.started", subject: "core", message: `the control plane listens on ${http.address}:${http.port}` });
   log.info({ http, agents, dataDir: config.dataDir }, "core.started");
+  if (!/^(127\.|::1$)/.test(http.address))
+    log.warn(
+      { http },
+      "the people's port has no TLS and listens beyond this machine: put a proxy with TLS before it, or tokens can be read on their way",
+    );
   return {
     http,
     agents,

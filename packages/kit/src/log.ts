@@ -13,8 +13,28 @@ export interface LogOptions {
   readonly file?: string;
 }
 
+/** What each logger of this process said last, for diagnostics: bounded, the oldest lines go first. */
+const recent = new Map<string, { lines: string[]; bytes: number }>();
+const recentBytes = 256 << 10;
+
+function remember(name: string, line: string): void {
+  const kept = recent.get(name) ?? { lines: [], bytes: 0 };
+  recent.set(name, kept);
+  kept.lines.push(line);
+  kept.bytes += line.length;
+  if (kept.bytes <= recentBytes * 1.25) return;
+  // Not one by one: a shift moves all that is left.
+  let gone = 0;
+  while (kept.bytes > recentBytes && gone < kept.lines.length - 1) kept.bytes -= kept.lines[gone++]?.length ?? 0;
+  kept.lines = kept.lines.slice(gone);
+}
+
+/** The last lines (about 256 KiB) of the logger of this name, oldest first, as they were written. */
+export const recentLogLines = (name: string): readonly string[] => recent.get(name)?.lines ?? [];
+
 /** One JSON object a line, times in UTC. */
 export function createLogger(options: LogOptions): Logger {
+  const out = pino.destination({ dest: options.file ?? 2, sync: true, append: true });
   return pino(
     {
       name: options.name,
@@ -22,7 +42,12 @@ export function createLogger(options: LogOptions): Logger {
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: { paths: secretNames.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[redacted]" },
     },
-    pino.destination({ dest: options.file ?? 2, sync: true, append: true }),
+    {
+      write(line: string) {
+        remember(options.name, line);
+        out.write(line);
+      },
+    },
   );
 }
 

@@ -3,6 +3,7 @@
 import { fault, parseLabel } from "@aether/contract";
 import type { Command, CommandResultSchema, SnapshotKey } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { Engine, Progress } from "@aether/engine";
+import { recentLogLines } from "@aether/kit";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Transfers } from "../link/transfers.ts";
@@ -48,6 +49,8 @@ interface Row<Case extends ActionCase> {
   readonly isEpochBound: boolean;
   /** Doing it twice is the same as doing it once, so its beginning need not wait for the disk. */
   readonly isRepeatable?: true;
+  /** It changes nothing, or nothing of ours: to end it in the middle does no harm. */
+  readonly isCancellable?: true;
   /** Running commands of the same migration that it ends before it begins. */
   readonly supersedes?: readonly ActionCase[];
   run(action: ActionOf<Case>, context: ActionContext, signal: AbortSignal): Promise<Facts | undefined>;
@@ -95,6 +98,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   readLogs: {
     lanes: noLane,
     isEpochBound: false,
+    isCancellable: true,
     async run({ follow, tailLines }, { engine, command, output }, signal) {
       for await (const chunk of engine.runtime.logs(workloadOf(command), { follow, tailLines }, signal)) {
         for (let at = 0; at < chunk.length; at += outputChunkBytes) {
@@ -105,9 +109,24 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
       return undefined;
     },
   },
+  readAgentLog: {
+    lanes: noLane,
+    isEpochBound: false,
+    isCancellable: true,
+    isRepeatable: true,
+    async run(_action, { output }) {
+      const text = Buffer.from(recentLogLines("agent").join(""));
+      for (let at = 0; at < text.length; at += outputChunkBytes) {
+        if (!(await output(text.subarray(at, at + outputChunkBytes), false))) return undefined;
+      }
+      await output(new Uint8Array(), true);
+      return undefined;
+    },
+  },
   exec: {
     lanes: noLane,
     isEpochBound: true,
+    isCancellable: true,
     async run({ argv, timeoutSeconds }, { engine, command }, signal) {
       if (argv.length === 0) throw fault("INVALID_ARGUMENT", "argv must name a command", { field: "argv" });
       const result = await engine.runtime.exec(workloadOf(command), argv, (timeoutSeconds || 60) * 1000, signal);
@@ -117,6 +136,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   preflight: {
     lanes: workloadLane,
     isEpochBound: true,
+    isCancellable: true,
     async run(action, { engine, command }, signal) {
       const target = targetCapabilities(action.targetCapabilities, action.targetMemoryAvailableBytes);
       const report = await engine.source.preflight(
@@ -287,6 +307,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   probeLink: {
     lanes: () => ["probe"],
     isEpochBound: false,
+    isCancellable: true,
     isRepeatable: true,
     async run(action, { engine }, signal) {
       const { bytesPerSecond, roundTripMs, bytes } = await engine.probe(peerFromProto(action.peer), signal);
@@ -296,6 +317,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   exportSnapshot: {
     lanes: noLane,
     isEpochBound: false,
+    isCancellable: true,
     isRepeatable: true,
     async run({ snapshotId, transferId }, { engine, transfers }, signal) {
       await transfers.send(transferId, engine.snapshots.exportTo(snapshotIdOf(snapshotId)), signal);

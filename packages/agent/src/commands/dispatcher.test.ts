@@ -84,7 +84,7 @@ const step =
 const engine = {
   runtime: { list: async () => [], onExit: () => () => undefined },
   kernel: { facts: async () => ({ ...kernel, ranAtMs: null, runQueueP99Us: 64 }) },
-  source: { copy: step("copy"), freeze: step("freeze"), thaw: step("thaw"), release: step("release") },
+  source: { preflight: step("preflight"), copy: step("copy"), freeze: step("freeze"), thaw: step("thaw"), release: step("release") },
   target: {
     prepare: step("prepare"),
     restore: step("restore"),
@@ -246,6 +246,26 @@ describe("the dispatcher", () => {
     const stale = command("prepare");
     dispatcher.take(stale);
     expect((await resultOf(stale.id)).error?.code).toBe("STALE_FENCE");
+  });
+
+  it("takes back what has not begun, and ends in the middle only what does no harm", async () => {
+    behaviour.copy = () => sleep(60);
+    behaviour.preflight = untilAborted;
+    const [running, waiting] = [command("copy"), command("freeze")];
+    dispatcher.take(running);
+    dispatcher.take(waiting);
+    await until("the copy", 5, 1_000, async () => calls.find(({ name }) => name === "copy"));
+    dispatcher.cancel(waiting.id);
+    dispatcher.cancel(running.id);
+    dispatcher.cancel("cmd-never");
+    expect((await resultOf(running.id)).outcome).toBe(CommandOutcome.OK);
+    expect(await resultOf(waiting.id)).toMatchObject({ outcome: CommandOutcome.REFUSED, error: { code: "CANCELLED" } });
+    expect(calls.map(({ name }) => name)).toEqual(["copy"]);
+    const preflight = command("preflight");
+    dispatcher.take(preflight);
+    await until("the preflight", 5, 1_000, async () => calls.find(({ name }) => name === "preflight"));
+    dispatcher.cancel(preflight.id);
+    expect(await resultOf(preflight.id)).toMatchObject({ outcome: CommandOutcome.FAILED, error: { code: "CANCELLED" } });
   });
 
   it("answers with a failure of the error table, and never with the text of an unknown one", async () => {

@@ -33,7 +33,7 @@ export interface Dispatcher extends Stoppable {
   take(command: Command): void;
   /** What happened to this id: its result, RUNNING, or UNKNOWN. */
   answer(commandId: string): MessageInitShape<typeof CommandResultSchema>;
-  /** Ends a command's output, or the command where it can be ended without harm (logs, exec). */
+  /** Takes back a command that has not begun, and ends one where that does no harm. */
   cancel(commandId: string): void;
   /** Once, after the engine has recovered: what was begun before this process is answered with INTERRUPTED. */
   settleInterrupted(): Promise<void>;
@@ -44,6 +44,7 @@ export interface Dispatcher extends Stoppable {
 interface Active {
   readonly command: Command;
   readonly controller: AbortController;
+  hasBegun: boolean;
   done: Promise<void>;
 }
 
@@ -62,7 +63,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       return;
     }
     if (known !== undefined || active.has(command.id) || isStopping) return; // it is answered when it ends, or asked about
-    const entry: Active = { command, controller: new AbortController(), done: Promise.resolve() };
+    const entry: Active = { command, controller: new AbortController(), hasBegun: false, done: Promise.resolve() };
     active.set(command.id, entry);
     const row = command.action.case === undefined ? undefined : actions[command.action.case];
     for (const other of active.values()) {
@@ -72,7 +73,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       }
     }
     entry.done = lanes
-      .run(row?.lanes(command) ?? [], () => carryOut(command, receivedMs, entry.controller.signal))
+      .run(row?.lanes(command) ?? [], () => {
+        entry.hasBegun = true;
+        return carryOut(command, receivedMs, entry.controller.signal);
+      })
       .catch((cause: unknown) => log.error({ err: cause, commandId: command.id }, "the command's result cannot be kept"))
       .finally(() => active.delete(command.id));
   }
@@ -196,7 +200,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     cancel(commandId) {
       const entry = active.get(commandId);
       const name = entry?.command.action.case;
-      if (name === "readLogs" || name === "exec") entry?.controller.abort(fault("CANCELLED", "nobody reads the output any more"));
+      if (entry === undefined || name === undefined) return;
+      if (!entry.hasBegun || actions[name].isCancellable) entry.controller.abort(fault("CANCELLED", "it was taken back"));
     },
     async settleInterrupted() {
       for (const head of journal.running()) {

@@ -37,6 +37,7 @@ import { registerSnapshots } from "./snapshots.ts";
 import { registerStop } from "./stop.ts";
 import { registerToken } from "./token.ts";
 import { registerUp } from "./up.ts";
+import { registerWorkload } from "./workload.ts";
 
 const backtest = {
   name: "backtest",
@@ -66,6 +67,7 @@ export async function registerAll(program: Command, asked?: readonly string[]): 
   registerExec(program);
   registerInspect(program);
   registerStop(program);
+  registerWorkload(program);
   program.commandsGroup("Moving:");
   registerMigrate(program);
   registerMigrations(program);

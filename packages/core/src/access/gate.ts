@@ -21,6 +21,8 @@ export interface GateOptions {
   readonly perAddress: RateLimit;
   /** Entries on the audit log of what is refused to one address. */
   readonly denials: RateLimit;
+  /** Is the token of a node taken where it came in the clear? */
+  readonly nodeTokensWithoutTls: boolean;
   /** Counts what is refused here, before any handler. */
   readonly count: (method: string, code: string) => void;
 }
@@ -46,7 +48,7 @@ export function createGate(options: GateOptions): Gate {
 }
 
 async function admit(
-  { tokens, sessions, audit, perToken, perAddress, denials }: GateOptions,
+  { tokens, sessions, audit, perToken, perAddress, denials, nodeTokensWithoutTls }: GateOptions,
   context: HandlerContext,
   origin: Origin,
 ): Promise<Caller> {
@@ -78,6 +80,13 @@ async function admit(
     const bearer = await tokens.authenticate(secret);
     if (bearer === undefined) throw await deny(fault("UNAUTHENTICATED", "the token is unknown, revoked or expired"), "anonymous");
     refuseIfTooMany(perToken.take(bearer.id), `the token ${bearer.name}`);
+    if (bearer.role === "agent" && !origin.isPrivate && !nodeTokensWithoutTls)
+      throw await deny(
+        fault("PERMISSION_DENIED", `the token of the node ${bearer.nodeId} came from ${origin.sourceAddress} without TLS`, {
+          hint: "Revoke it: it could be read on its way. Send the next one over TLS: the agents' port, or a proxy on the control plane's machine; or set access.nodeTokensWithoutTls where the network is private.",
+        }),
+        `node/${bearer.nodeId}`,
+      );
     const isStillValid = async () => mayStill(required, await tokens.authenticate(secret));
     caller =
       bearer.role === "agent"

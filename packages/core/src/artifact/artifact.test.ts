@@ -1,5 +1,7 @@
 // Snapshots as files over REST: ranges, resumed, with digests, in constant memory. The node's store is a few lines here: what it gives is made on the fly.
 import { createHash } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { ArtifactTransferService } from "@aether/contract/gen/aether/v2/artifact_pb";
 import { until } from "@aether/kit";
@@ -166,6 +168,31 @@ describe("an artifact", () => {
     expect([rest.status, ((await rest.json()) as { snapshot: { id: string } }).snapshot.id]).toEqual([200, snapshotId]);
     expect(imported.get(snapshotId)).toBe(contentSha());
     expect((await core.call("GET", `/api/v2/snapshots/${snapshotId}`)).body.snapshot).toMatchObject({ state: "SNAPSHOT_STATE_READY" });
+  }, 120_000);
+
+  it("comes and goes by v1 too: the newest, and back in a form; a form that breaks off leaves nothing", async () => {
+    const old = await get("/api/v1/artifacts/download/db", { range: "bytes=0-99" });
+    expect([old.status, old.headers.get("content-disposition")]).toEqual([206, `attachment; filename="${snapshotId}.aether"`]);
+    expect(old.headers.get("deprecation")).toMatch(/^@/);
+    expect((await get("/api/v1/artifacts/download/nobody")).status).toBe(404);
+    const file = Buffer.from(await (await get("/api/v1/artifacts/download/db")).arrayBuffer());
+    expect((await core.call("DELETE", `/api/v2/snapshots/${snapshotId}`)).status).toBe(200);
+    imported.delete(snapshotId);
+    const boundary = "a-boundary";
+    const head = `--${boundary}\r\ncontent-disposition: form-data; name="note"\r\n\r\nhello\r\n--${boundary}\r\ncontent-disposition: form-data; name="file"; filename="x"\r\ncontent-type: application/octet-stream\r\n\r\n`;
+    const form = (body: Buffer) =>
+      put("/api/v1/artifacts/upload/db", body, { "content-type": `multipart/form-data; boundary=${boundary}` });
+    const broken = await form(Buffer.concat([Buffer.from(head), file.subarray(0, file.length - 10)]));
+    const { error } = (await broken.json()) as { error: { code: string; message: string } };
+    expect([broken.status, error.code]).toEqual([400, "INVALID_ARGUMENT"]);
+    expect((await readdir(join(core.dir, "artifacts"))).filter((name) => name.endsWith(".upload"))).toEqual([]);
+    const whole = await form(Buffer.concat([Buffer.from(head), file, Buffer.from(`\r\n--${boundary}--\r\n`)]));
+    expect([whole.status, await whole.json()]).toEqual([200, { status: "stored", workloadId: "db", snapshotId, bytes: file.length }]);
+    expect(imported.get(snapshotId)).toBe(contentSha());
+    const empty = await form(Buffer.from(`--${boundary}--\r\n`));
+    expect(((await empty.json()) as { error: { field: string } }).error.field).toBe("file");
+    const noForm = await put("/api/v1/artifacts/upload/db", Buffer.from("{}"), { "content-type": "application/json" });
+    expect(noForm.status).toBe(415);
   }, 120_000);
 
   it("is refused with another digest, without one, with another type, and when it is something else", async () => {

@@ -104,14 +104,15 @@ export function createArtifacts(options: ArtifactOptions): Artifacts {
     const iterator = requests[Symbol.asyncIterator]();
     const first = await iterator.next();
     if (first.done) throw fault("INVALID_ARGUMENT", "nothing came", { field: "workload" });
-    const { sha256, offset } = first.value;
+    const { offset, sha256Follows } = first.value;
+    let { sha256 } = first.value;
     const workload = parseWorkloadName(first.value.workload, "workload");
     const uploadId = first.value.uploadId === "" ? newId("cmd") : parseLabel(first.value.uploadId, "upload_id");
-    if (!/^[0-9a-f]{64}$/.test(sha256))
-      throw fault("INVALID_ARGUMENT", "sha256 of the whole file is needed, in hexadecimal, or Repr-Digest", { field: "sha256" });
+    if (!sha256Follows) requireDigest(sha256);
     const name = uploadName(workload, uploadId);
     if (uploading.has(name)) throw fault("UPLOAD_RUNNING", `${uploadId} is being uploaded`, { field: "upload_id" });
     uploading.add(name);
+    let isTaken = false;
     try {
       const out = await spool.extend(name);
       try {
@@ -121,15 +122,21 @@ export function createArtifacts(options: ArtifactOptions): Artifacts {
             details: { receivedBytes: String(out.bytes) },
           });
         await out.write(first.value.data);
-        for (let step = await iterator.next(); !step.done; step = await iterator.next()) await out.write(step.value.data);
+        for (let step = await iterator.next(); !step.done; step = await iterator.next()) {
+          await out.write(step.value.data);
+          if (sha256Follows && step.value.sha256 !== "") sha256 = step.value.sha256;
+        }
         // A client that is gone ends the messages as one that is done: its file is not whole, and not to be judged (and dropped) as if it were.
         if (context.signal.aborted) throw fault("CANCELLED", "the client closed the connection before the file was whole");
       } finally {
         await out.close(); // what came is there for the next attempt
       }
+      requireDigest(sha256);
       const snapshot = await takeOver(workload, name, sha256, context);
+      isTaken = true;
       return { snapshot, receivedBytes: BigInt(out.bytes) };
     } finally {
+      if (!isTaken && first.value.uploadId === "") await spool.drop(spool.uploadPath(name)); // nobody can come back for it
       uploading.delete(name);
     }
   }
@@ -236,6 +243,11 @@ export function createArtifacts(options: ArtifactOptions): Artifacts {
       await loop;
     },
   };
+}
+
+function requireDigest(sha256: string): void {
+  if (/^[0-9a-f]{64}$/.test(sha256)) return;
+  throw fault("INVALID_ARGUMENT", "sha256 of the whole file is needed, in hexadecimal, or Repr-Digest", { field: "sha256" });
 }
 
 const uploadName = (workload: string, uploadId: string): string => `upload-${workload}-${uploadId}`;

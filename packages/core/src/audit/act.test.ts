@@ -6,6 +6,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type OpenDatabase, openDatabase } from "../db/database.ts";
 import { type TestEngine, testEngines } from "../db/scratch-database.ts";
+import type { ResourceState } from "../http/rest/resources.ts";
 import { type Acts, createActs, difference } from "./act.ts";
 import { type Audit, createAudit } from "./audit.ts";
 
@@ -38,13 +39,13 @@ describe.each(testEngines)("an act, $name", ({ skip, configure }) => {
 
   const read = async () => {
     const row = await database.db.selectFrom("nodes").select(["is_cordoned", "cordon_reason"]).where("id", "=", "a").executeTakeFirst();
-    return row === undefined ? undefined : { node: { isCordoned: row.is_cordoned, reason: row.cordon_reason } };
+    if (row === undefined) return undefined;
+    return { json: { node: { isCordoned: row.is_cordoned, reason: row.cordon_reason } }, tag: row.cordon_reason };
   };
-  const act = async <Found>(work: () => Promise<Found>) =>
-    acts.run(
-      { entry: { actor: "token/me", action: "node.cordon", subject: "node/a", data: { id: "a" } }, before: await read(), read },
-      work,
-    );
+  const act = async <Found>(work: () => Promise<Found>, require?: (now: ResourceState | undefined) => void) => {
+    const entry = { actor: "token/me", action: "node.cordon", subject: "node/a", data: { id: "a" } };
+    return acts.run({ entry, resource: { key: "node a", before: (await read())?.json, read, require } }, work);
+  };
   const cordon = () => database.db.updateTable("nodes").set({ is_cordoned: true, cordon_reason: "work" }).where("id", "=", "a").execute();
   const newest = async () => (await audit.list({ before: 0, limit: 1 }))[0];
   const count = async () => Number((await newest())?.sequence ?? 0);
@@ -94,10 +95,31 @@ describe.each(testEngines)("an act, $name", ({ skip, configure }) => {
     await sql`alter table audit_head rename to audit_head_away`.execute(database.db);
     try {
       expect(await act(cordon)).toMatchObject({ isOnRecord: false, result: { status: "rejected" } });
-      expect(await read()).toEqual({ node: { isCordoned: false, reason: "" } });
+      expect((await read())?.json).toEqual({ node: { isCordoned: false, reason: "" } });
     } finally {
       await sql`alter table audit_head_away rename to audit_head`.execute(database.db);
     }
+  });
+
+  it("asks in its own transaction for what must still hold: of many who have read the same, one gets through", async () => {
+    const seen = (await read())?.tag;
+    const unchanged = (now: ResourceState | undefined) => {
+      if (now?.tag !== seen) throw new Error("changed");
+    };
+    const set = (reason: string) =>
+      act(async () => {
+        // Each has looked before any has written: only the look inside can tell them apart.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        await database.db.transaction().execute(async (tx) => {
+          await tx.updateTable("nodes").set({ cordon_reason: reason }).where("id", "=", "a").execute();
+        });
+      }, unchanged);
+    const ended = await Promise.all(["one", "two", "three", "four"].map(set));
+    expect(ended.map(({ result }) => result.status).sort()).toEqual(["fulfilled", "rejected", "rejected", "rejected"]);
+    expect(ended.filter(({ isOnRecord }) => isOnRecord)).toHaveLength(1);
+    // A refused one leaves nothing behind: not its change, not its transaction.
+    expect((await read())?.tag).toBe(JSON.parse((await newest())!.dataJson).after["node.reason"]);
+    expect(await act(cordon)).toMatchObject({ isOnRecord: true });
   });
 
   it("whose reading fails is made and recorded all the same, and what it woke is not its act", async () => {
@@ -105,7 +127,7 @@ describe.each(testEngines)("an act, $name", ({ skip, configure }) => {
     let woken: Promise<unknown> = Promise.resolve();
     const entry = { actor: "token/me", action: "node.cordon", subject: "node/a" };
     const { isOnRecord } = await acts.run(
-      { entry, before: undefined, read: () => sql`select 1 / 0`.execute(database.db).then(() => null) },
+      { entry, resource: { key: "node a", before: undefined, read: () => sql`select 1 / 0`.execute(database.db).then(() => undefined) } },
       async () => {
         await cordon();
         woken = new Promise((resolve) => setTimeout(resolve, 20)).then(() =>
@@ -121,9 +143,8 @@ describe.each(testEngines)("an act, $name", ({ skip, configure }) => {
   it("of many at once each have their own entry", async () => {
     const before = await count();
     const add = (id: string) =>
-      acts.run(
-        { entry: { actor: `token/${id}`, action: "node.add", subject: `node/${id}` }, before: undefined, read: async () => undefined },
-        () => database.db.insertInto("nodes").values({ id, facts: {} }).execute(),
+      acts.run({ entry: { actor: `token/${id}`, action: "node.add", subject: `node/${id}` } }, () =>
+        database.db.insertInto("nodes").values({ id, facts: {} }).execute(),
       );
     await Promise.all(Array.from({ length: 20 }, (_, i) => add(`n${i}`)));
     const entries = await audit.list({ before: 0, limit: 20 });

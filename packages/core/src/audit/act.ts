@@ -1,16 +1,28 @@
 // One act of an operator or admin, from the request to its commit: the entry goes into the transaction that makes the act, whoever
-// writes that transaction. Part of db's commit hook, so no handler can forget it.
+// writes that transaction, and what must still hold of its resource (If-Match) is looked at in it, one act on a resource at a time. Part of db's
+// commit hook, so no handler can forget it.
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { CompiledQuery } from "kysely";
 import { attempt, type CommitHook } from "../db/commit-hook.ts";
+import type { ResourceState } from "../http/rest/resources.ts";
 import type { Audit, NewAuditEntry } from "./audit.ts";
 
 export interface Act {
   readonly entry: Omit<NewAuditEntry, "outcome">;
-  /** The resource that it is about, as it was; undefined: it is about none that exists. */
+  /** What it is about; undefined: nothing that can be read. */
+  readonly resource?: ActedOn | undefined;
+}
+
+export interface ActedOn {
+  /** One act on it at a time: the name of the lock that its first transaction takes. */
+  readonly key: string;
+  /** As it was; undefined: it was not there. */
   readonly before: JsonValue | undefined;
-  /** The resource as it is now; undefined when it is gone. */
-  readonly read: () => Promise<JsonValue | undefined>;
+  /** As it is now; undefined when it is gone. */
+  read(): Promise<ResourceState | undefined>;
+  /** What must still hold of it in the transaction; throws where it does not. */
+  readonly require?: ((now: ResourceState | undefined) => void) | undefined;
 }
 
 export interface Acts extends CommitHook {
@@ -42,13 +54,19 @@ export function createActs(): Acts {
       own.isOver = true; // what the handler woke may go on in this context, and is no act of this caller
       return { isOnRecord: own.isOnRecord, result };
     },
+    async afterBegin(connection) {
+      const { resource } = waiting() ?? {};
+      if (resource === undefined) return;
+      await connection.executeQuery(CompiledQuery.raw("select pg_advisory_xact_lock(hashtextextended($1, 0))", [resource.key]));
+      resource.require?.(await resource.read());
+    },
     wants: () => audit !== undefined && waiting() !== undefined,
     async beforeCommit(connection) {
       const act = waiting();
       if (act === undefined || audit === undefined) return;
-      const after = await attempt(connection, act.read);
-      const { entry, before } = act;
-      await audit.record({ ...entry, outcome: "ok", data: { ...entry.data, ...difference(before, after) } }, connection);
+      const { entry, resource } = act;
+      const after = resource === undefined ? undefined : await attempt(connection, () => resource.read());
+      await audit.record({ ...entry, outcome: "ok", data: { ...entry.data, ...difference(resource?.before, after?.json) } }, connection);
     },
     afterCommit() {
       const act = waiting();

@@ -1,11 +1,13 @@
 // Records every call that needs an operator or an admin, with its outcome, in the transaction that it makes. Secrets are not in it: of a
 // request only the fields that name what it is about are kept, and of the resource what differs before and after.
 import { Role } from "@aether/contract";
-import type { DescMethodUnary, JsonValue, Message } from "@bufbuild/protobuf";
-import type { Interceptor, UnaryRequest } from "@connectrpc/connect";
+import type { JsonValue, Message } from "@bufbuild/protobuf";
+import type { Interceptor } from "@connectrpc/connect";
 import { roleOf } from "../access/roles.ts";
 import { callerOf } from "../http/caller.ts";
 import { faultOf } from "../http/error-body.ts";
+import { preconditionOf } from "../http/precondition.ts";
+import type { Resources } from "../http/rest/resources.ts";
 import type { Acts } from "./act.ts";
 import { actionName } from "./action-name.ts";
 import type { Audit } from "./audit.ts";
@@ -13,11 +15,8 @@ import type { Audit } from "./audit.ts";
 /** A client with an oracle reports every second: facts, not acts. */
 const notActs = new Set(["drill.report-oracle"]);
 
-/** Reads the resource that a changing request is about, as JSON without secrets; undefined: none, or it does not exist. */
-export type ReadResource = (method: DescMethodUnary, message: Message, request: UnaryRequest) => Promise<JsonValue | undefined>;
-
 /** The innermost: what it sees is the act itself, not its repetition by an Idempotency-Key. */
-export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, read: ReadResource): Interceptor {
+export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, resources: Pick<Resources, "of">): Interceptor {
   return (next) => async (request) => {
     const action = actionName(request.method);
     const role = roleOf(request.method);
@@ -26,9 +25,17 @@ export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, read:
     const about = request.stream ? { subject: "", data: {} } : describe(action, request.message as Message);
     if (caller.cause !== undefined) about.data.cause = caller.cause;
     const entry = { actor: caller.actor, sourceAddress: caller.sourceAddress, action, ...about, traceId: caller.traceId };
-    const resource = async () => (request.stream ? undefined : read(request.method, request.message as Message, request));
-    const act = { entry, before: await resource(), read: resource };
-    const { isOnRecord, result } = await acts.run(act, () => next(request));
+    const resource = request.stream ? undefined : resources.of(request.method, request.message as Message, request);
+    const require = preconditionOf(request.header, resource, about.subject);
+    const before = await resource?.read().catch((caught: unknown) => {
+      if (require !== undefined) throw caught;
+      return undefined; // the act may mend just that
+    });
+    const acted = resource && { key: resource.key, before: before?.json, read: resource.read, require };
+    const { isOnRecord, result } = await acts.run({ entry, resource: acted }, async () => {
+      require?.(before);
+      return next(request);
+    });
     if (result.status === "rejected") {
       // Also where its first step is on record: what it was to lead to did not come.
       await audit.record({ ...entry, outcome: "failed", data: { ...about.data, code: faultOf(result.reason).code } });

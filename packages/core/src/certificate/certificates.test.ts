@@ -19,7 +19,7 @@ interface Shown {
   warnings?: { code: string }[];
 }
 const certified = (what: string, is: (certificate: Shown) => boolean) =>
-  until(what, 50, 8_000, async () => {
+  until(what, 50, 30_000, async () => {
     const { status, body } = await cloud.core.call("GET", "/api/v2/certificates/demo");
     return status === 200 && is(body.certificate) ? (body.certificate as Shown) : undefined;
   });

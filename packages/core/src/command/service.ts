@@ -34,6 +34,8 @@ export interface CommandOptions {
 }
 
 const preflightMs = 60_000;
+/** The node's word is waited for so long; without it the record says that the command waits. */
+const cancelMs = 5_000;
 
 export function commandRoutes(options: CommandOptions): (router: ConnectRouter) => void {
   const { db } = options;
@@ -64,8 +66,21 @@ export function commandRoutes(options: CommandOptions): (router: ConnectRouter) 
         return { commands: rows.map(toRecord), nextPageToken };
       },
       getCommand: async ({ id }) => ({ command: toRecord(await read(id)) }),
+      cancelCommand: ({ id }, context) => cancel(options, id, context),
     });
   };
+
+  async function cancel({ sessions, call }: CommandOptions, id: string, context: HandlerContext) {
+    const { outcome, migration_id: migrationId, node_id: nodeId } = await read(id);
+    if (outcome !== null) throw fault("COMMAND_ENDED", `${id} has ended: ${outcome}`, { field: "id" });
+    if (migrationId !== null) await call(MigrationService.method.cancelMigration, { id: migrationId }, context);
+    else {
+      if (!sessions.isConnected(nodeId)) throw fault("NODE_NOT_CONNECTED", `${nodeId}, which has the command, has no session`);
+      sessions.cancel(nodeId, id);
+      await sessions.query(nodeId, id, AbortSignal.any([context.signal, AbortSignal.timeout(cancelMs)])).catch(() => undefined); // as it is on record
+    }
+    return { command: toRecord(await read(id)) };
+  }
 
   async function queue(
     { sessions, call }: CommandOptions,

@@ -1,11 +1,13 @@
-// A Kysely dialect that says something more with a transaction before it commits: what is written there is on record if, and only if, the
-// rest is. A single statement that changes something becomes a transaction for it. Nothing is done unless the hook wants it.
+// A Kysely dialect that looks at something when a transaction begins, and says something more with it before it commits: what is written there is on
+// record if, and only if, the rest is. A single statement that changes something becomes a transaction for it. Nothing is done unless the hook wants it.
 import { AsyncLocalStorage } from "node:async_hooks";
 import { CompiledQuery, type DatabaseConnection, type Dialect, type Driver, type QueryResult, type TransactionSettings } from "kysely";
 
 export interface CommitHook {
   /** Is there something to say, in this asynchronous context? */
   wants(): boolean;
+  /** In the transaction, before anything else; what it throws rolls back. Through the ordinary handle it reads what the transaction sees. */
+  afterBegin(connection: Pick<DatabaseConnection, "executeQuery">): Promise<void>;
   /** In the transaction, before its commit; what it throws rolls back. Through the ordinary handle it reads what the transaction sees. */
   beforeCommit(connection: Pick<DatabaseConnection, "executeQuery">): Promise<void>;
   afterCommit(): void;
@@ -43,6 +45,13 @@ class HookedDriver implements Driver {
     if (this.#inside.getStore() !== undefined) throw new Error("a commit hook reads; it begins no transaction");
     await this.#inner.beginTransaction(connection.inner, settings);
     connection.isInTransaction = true;
+    if (!this.#hook.wants()) return;
+    try {
+      await this.#inside.run(connection, () => this.#hook.afterBegin(connection.inner));
+    } catch (caught) {
+      await this.rollbackTransaction(connection); // who begins a transaction in vain does not end it
+      throw caught;
+    }
   }
   async commitTransaction(connection: HookedConnection): Promise<void> {
     const isWanted = this.#hook.wants();

@@ -10,7 +10,7 @@ import { newId } from "../ids.ts";
 import { type CommitHook, withCommitHook } from "./commit-hook.ts";
 import type { Engine, Notices } from "./engine.ts";
 import { acquireLock } from "./lock-file.ts";
-import { migrateSchema, readSchemaFiles } from "./migrate.ts";
+import { fenceTables, migrateSchema, readSchemaFiles } from "./migrate.ts";
 import { openPglite } from "./pglite.ts";
 import { openPostgres } from "./postgres.ts";
 import type { PostgresConfig } from "./postgres-config.ts";
@@ -61,6 +61,7 @@ export async function openDatabase(options: DatabaseOptions, signal?: AbortSigna
     try {
       await engine.alone(async (connection) => {
         for (const name of await migrateSchema(connection, files)) log.info({ file: name }, "database.migrated");
+        if (postgres !== undefined) await fenceTables(connection);
       });
     } catch (caught) {
       await engine.close();

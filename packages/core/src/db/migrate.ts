@@ -59,3 +59,25 @@ export async function migrateSchema(connection: Statements, files: readonly Sche
   }
   return pending.map(({ name }) => name);
 }
+
+/**
+ * On a server that several control planes may share: a leader whose term is over writes to no table at all, also to none that a later file made. The
+ * comparison itself is refuse_old_term() (0007).
+ */
+export async function fenceTables(connection: Statements): Promise<void> {
+  await connection.exec(`
+    do $$
+    declare
+      name text;
+    begin
+      for name in
+        select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+        where n.nspname = current_schema() and c.relkind in ('r', 'p') and not c.relispartition
+          and c.relname not in ('leadership', 'schema_files')
+          and not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = 'old_term')
+      loop
+        execute format('create trigger old_term before insert or update or delete on %I for each statement execute function refuse_old_term()', name);
+      end loop;
+    end
+    $$`);
+}

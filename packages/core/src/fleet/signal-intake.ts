@@ -31,19 +31,22 @@ export interface SignalIntake {
   /** The stored row, or undefined when it was on record already. Throws INVALID_ARGUMENT for a kind that an agent may not report. */
   take(nodeId: string, report: SignalReport, clockOffsetMs: number | undefined): Promise<Row<"signals"> | undefined>;
   /** What somebody outside of the node heard. Once for each node, kind, source and time. Throws INVALID_ARGUMENT for a kind that cannot be heard. */
-  ingest(heard: {
-    readonly nodeId: string;
-    readonly kind: SignalKind;
-    readonly observedAt: Date;
-    readonly effectiveAt: Date | undefined;
-    readonly action: string;
-    readonly source: string;
-    readonly traceId: string;
-  }): Promise<{ readonly row: Row<"signals">; readonly isDuplicate: boolean }>;
+  ingest(heard: HeardOutside & { readonly nodeId: string }): Promise<{ readonly row: Row<"signals">; readonly isDuplicate: boolean }>;
+  /** The same for many nodes at once. Answers the rows of those that had not heard it. */
+  ingestForAll(nodeIds: readonly string[], heard: HeardOutside): Promise<Row<"signals">[]>;
   /** The control plane itself found that these nodes are not heard. */
   nodesLost(tx: Kysely<Database>, nodes: readonly { readonly nodeId: string; readonly observedAt: Date }[]): Promise<Row<"signals">[]>;
   /** The control plane itself found that a move would pay. */
   riskFound(nodeId: string, reason: string): Promise<Row<"signals">>;
+}
+
+export interface HeardOutside {
+  readonly kind: SignalKind;
+  readonly observedAt: Date;
+  readonly effectiveAt: Date | undefined;
+  readonly action: string;
+  readonly source: string;
+  readonly traceId: string;
 }
 
 /** AWS announces two minutes ahead; a notice that names no time is taken as that. */
@@ -86,8 +89,6 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
     return rows;
   }
 
-  const keep = async (tx: Kysely<Database>, signal: Heard): Promise<Row<"signals"> | undefined> => (await keepAll(tx, [signal]))[0];
-
   /** AWS takes a pool at a time: hundreds of agents may report within the same second. */
   const keepTogether = createGroup(async (signals: readonly Heard[]) => {
     const rows = await urgently(() => db.transaction().execute((tx) => keepAll(tx, signals)));
@@ -99,6 +100,33 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
       return row;
     });
   });
+
+  async function ingestAll(nodeIds: readonly string[], { kind: asked, observedAt, effectiveAt, action, source, traceId }: HeardOutside) {
+    const kind = kinds[asked];
+    if (kind === undefined) throw fault("INVALID_ARGUMENT", "kind must be notice, rebalance or withdrawn", { field: "kind" });
+    return db.transaction().execute(async (tx) => {
+      const known = await tx
+        .selectFrom("signals")
+        .selectAll()
+        .where("node_id", "in", nodeIds)
+        .where("kind", "=", kind)
+        .where("source", "=", source)
+        .where("observed_at", "=", observedAt)
+        .execute();
+      const have = new Set(known.map((row) => row.node_id));
+      const open = nodeIds.filter((id) => !have.has(id));
+      const common = { sequence: null, kind, action, source, trace_id: traceId, clock_offset_ms: null };
+      const times = { observed_at: observedAt, received_at: new Date(nowMs()), effective_at: effectiveAt ?? null };
+      const made =
+        open.length === 0
+          ? []
+          : await keepAll(
+              tx,
+              open.map((id) => ({ node_id: id, ...common, ...times })),
+            );
+      return { known, made };
+    });
+  }
 
   return {
     async take(nodeId, report, clockOffsetMs) {
@@ -122,34 +150,13 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
         clock_offset_ms: clockOffsetMs ?? null,
       });
     },
-    async ingest({ nodeId, kind: asked, observedAt, effectiveAt, action, source, traceId }) {
-      const kind = kinds[asked];
-      if (kind === undefined) throw fault("INVALID_ARGUMENT", "kind must be notice, rebalance or withdrawn", { field: "kind" });
-      return db.transaction().execute(async (tx) => {
-        const known = await tx
-          .selectFrom("signals")
-          .selectAll()
-          .where("node_id", "=", nodeId)
-          .where("kind", "=", kind)
-          .where("source", "=", source)
-          .where("observed_at", "=", observedAt)
-          .executeTakeFirst();
-        if (known !== undefined) return { row: known, isDuplicate: true };
-        const times = { observed_at: observedAt, received_at: new Date(nowMs()), effective_at: effectiveAt ?? null };
-        const row = await keep(tx, {
-          node_id: nodeId,
-          sequence: null,
-          kind,
-          ...times,
-          action,
-          source,
-          trace_id: traceId,
-          clock_offset_ms: null,
-        });
-        if (row === undefined) throw new Error("a signal without a sequence has no twin");
-        return { row, isDuplicate: false };
-      });
+    async ingest({ nodeId, ...heard }) {
+      const { known, made } = await ingestAll([nodeId], heard);
+      const row = made[0] ?? known[0];
+      if (row === undefined) throw new Error("a signal without a sequence has no twin");
+      return { row, isDuplicate: made.length === 0 };
     },
+    ingestForAll: async (nodeIds, heard) => (nodeIds.length === 0 ? [] : (await ingestAll(nodeIds, heard)).made),
     async riskFound(nodeId, reason) {
       const { traceId } = continueTrace(undefined);
       return db.transaction().execute(async (tx) => {

@@ -15,10 +15,12 @@ export interface GuardsOptions {
   readonly db: Db;
   readonly events: Events;
   readonly limits: RailLimits;
+  /** The kill switch was turned: awaited before the answer. */
+  readonly onChange?: () => Promise<void>;
   readonly nowMs: () => number;
 }
 
-export function createGuards({ db, events, limits, nowMs }: GuardsOptions): Part {
+export function createGuards({ db, events, limits, onChange, nowMs }: GuardsOptions): Part {
   async function show(): Promise<Guards> {
     const atMs = nowMs();
     const set = await readGuards(db);
@@ -50,6 +52,7 @@ export function createGuards({ db, events, limits, nowMs }: GuardsOptions): Part
       await tx.updateTable("guards").set(to).where("id", "=", 1).execute();
       await events.append(tx, { type, subject: "core", message, traceId });
     });
+    await onChange?.();
     return show();
   }
 

@@ -28,11 +28,19 @@ describe("circuits", () => {
   it("are not opened by what is not the pair's fault", () => {
     expect(
       openCircuits(
-        [1, 2, 3, 4].map((ago) => past(ago, { code: "PREFLIGHT_REFUSED" })),
+        ["PREFLIGHT_REFUSED", "NOT_BEGUN", "CANCELLED", "NO_TARGET"].map((code, ago) => past(ago, { code })),
         limits,
         nowMs,
       ),
     ).toEqual([]);
+    // A step that did not answer in its time is.
+    expect(
+      openCircuits(
+        [1, 2, 3].map((ago) => past(ago, { code: "DEADLINE_EXCEEDED" })),
+        limits,
+        nowMs,
+      ),
+    ).toHaveLength(1);
   });
 });
 

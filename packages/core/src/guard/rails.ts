@@ -42,7 +42,7 @@ export interface PastMove {
 }
 
 /** Failures that say nothing about the pair: the workload's own, or a person's doing. */
-const notThePair: ReadonlySet<string> = new Set(["PREFLIGHT_REFUSED", "CANCELLED", "STALE_EPOCH", "NO_TARGET", "DEADLINE_EXCEEDED"]);
+const notThePair: ReadonlySet<string> = new Set(["PREFLIGHT_REFUSED", "CANCELLED", "STALE_EPOCH", "NO_TARGET", "NOT_BEGUN"]);
 
 export interface Circuit {
   readonly sourceNodeId: string;

@@ -59,6 +59,14 @@ export const toWindow = (window: MaintenanceWindow): Window => ({
   toMinute: minuteOf(window.to) ?? 0,
 });
 
+const errorColumn = z.object({ code: z.string(), details: z.object({ state: z.string().optional() }).optional() }).catch({ code: "" });
+
+/** A move whose time was over before its turn came has tried nothing between its nodes. */
+function codeOf(error: unknown): string {
+  const { code, details } = errorColumn.parse(error);
+  return code === "DEADLINE_EXCEEDED" && details?.state === "planned" ? "NOT_BEGUN" : code;
+}
+
 /** Moves that ended within a day, newest first: as far back as any rail looks. */
 export async function readPastMoves(db: Kysely<Database>, nowMs: number): Promise<PastMove[]> {
   const rows = await db
@@ -77,7 +85,7 @@ export async function readPastMoves(db: Kysely<Database>, nowMs: number): Promis
             sourceNodeId: row.source_node_id,
             targetNodeId: row.target_node_id,
             isDone: row.state === "done",
-            code: z.object({ code: z.string() }).catch({ code: "" }).parse(row.error).code,
+            code: codeOf(row.error),
             endedAtMs: row.ended_at.getTime(),
           },
         ],

@@ -58,7 +58,7 @@ export function idempotencyInterceptor(db: Db, nowMs: () => number): Interceptor
       const problem = faultOf(caught);
       const { code, message, hint, field, details } = problem;
       // What may go better next time is not an answer to keep.
-      if (problem.row.retry === "never" && code !== "INTERNAL") {
+      if (problem.row.retry === "never" && code !== "INTERNAL" && code !== "PRECONDITION_FAILED") {
         await row.set({ status: statusOf(problem), response: JSON.stringify({ code, message, hint, field, details }) }).execute();
       } else {
         await db.deleteFrom("idempotency_keys").where("actor", "=", actor).where("key", "=", key).execute();

@@ -8,6 +8,8 @@ export interface Origin {
   readonly trace: Trace;
   /** As given, or the trace id. Echoed. */
   readonly requestId: string;
+  /** Nobody on the way can read it: TLS, or this machine's own loopback, behind a proxy only where that says that it was asked over TLS. */
+  readonly isPrivate: boolean;
   readonly browser: BrowserFacts;
   /**
    * The peer's SPIFFE ID on the agents' port. Undefined without a certificate, and on the people's port. Throws IDENTITY_REJECTED for a
@@ -20,7 +22,7 @@ export const originKey = createContextKey<Origin | undefined>(undefined, { descr
 
 interface Incoming {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly socket: { readonly remoteAddress?: string | undefined } | null | undefined;
+  readonly socket: { readonly remoteAddress?: string | undefined; readonly encrypted?: boolean | undefined } | null | undefined;
 }
 
 const printable = /^[\x21-\x7e]{1,128}$/;
@@ -32,14 +34,18 @@ export function originOf(request: Incoming, peerSpiffeId: Origin["peerSpiffeId"]
   };
   const trace = continueTrace(one("traceparent"));
   const requestId = one("x-request-id");
+  const sourceAddress = (request.socket?.remoteAddress ?? "").replace(/^::ffff:/, "");
   return {
-    sourceAddress: (request.socket?.remoteAddress ?? "").replace(/^::ffff:/, ""),
+    sourceAddress,
+    isPrivate: request.socket?.encrypted === true || (isLoopback(sourceAddress) && (one("x-forwarded-proto") ?? "https") === "https"),
     trace,
     requestId: requestId !== undefined && printable.test(requestId) ? requestId : trace.traceId,
     browser: browserFacts(one),
     peerSpiffeId,
   };
 }
+
+const isLoopback = (address: string): boolean => address === "::1" || /^127\./.test(address);
 
 export function valuesWith(origin: Origin): ContextValues {
   return createContextValues().set(originKey, origin);

@@ -1,17 +1,7 @@
 // One handler of ours asks another, for the same caller: behind the gate, which has let him in already.
 import { create, type DescMessage, type DescMethodUnary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { type ConnectRouter, createConnectRouter, type HandlerContext, type Interceptor } from "@connectrpc/connect";
-import { faultOf } from "./error-body.ts";
-import { inMemoryTransport } from "./rest/in-memory.ts";
-
-/** What a handler refuses arrives as the fault that it is. */
-const keepFaults: Interceptor = (next) => async (request) => {
-  try {
-    return await next(request);
-  } catch (caught) {
-    throw faultOf(caught).toConnectError("");
-  }
-};
+import { inMemoryTransport, keepFaults } from "./rest/in-memory.ts";
 
 export type OwnCall = <Input extends DescMessage, Output extends DescMessage>(
   method: DescMethodUnary<Input, Output>,

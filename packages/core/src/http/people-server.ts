@@ -59,6 +59,7 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
   });
   await app.register(async (scope) => {
     readJson(scope);
+    scope.addContentTypeParser("multipart/form-data", (_request, payload, done) => done(null, payload));
     serveV1(scope, router);
   });
   for (const add of plain) await add(app);
@@ -97,7 +98,7 @@ function refuseSlowBodies(app: FastifyInstance): void {
   app.addHook("onRequest", async ({ raw }) => {
     const { headers } = raw;
     if (headers["content-length"] === undefined && headers["transfer-encoding"] === undefined) return;
-    if (/^application\/(octet-stream|connect\+|grpc)/.test(headers["content-type"] ?? "")) {
+    if (/^(application\/(octet-stream|connect\+|grpc)|multipart\/form-data)/.test(headers["content-type"] ?? "")) {
       raw.setTimeout(idleMs, () => raw.destroy(new Error(`nothing came for ${idleMs / 1000} s`)));
       raw.once("end", () => raw.setTimeout(0));
       return;

@@ -1,5 +1,6 @@
 // The rules for every route, asked of every route that is served: the tables come from the contract, so a new RPC is in them by itself.
 import { Fault, Role } from "@aether/contract";
+import { GuardService } from "@aether/contract/gen/aether/v2/guard_pb";
 import { create, type DescMethodUnary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
@@ -8,7 +9,7 @@ import { isAllowed, roleOf } from "../access/roles.ts";
 import { actionName } from "../audit/action-name.ts";
 import { type CoreUnderTest, enrol, startCore } from "../testing/core-under-test.ts";
 import { isRead } from "./method-facts.ts";
-import { type Binding, bindingsOf } from "./rest/bindings.ts";
+import { type Binding, bindingsOf, resourceOf } from "./rest/bindings.ts";
 import { isRawRequest } from "./rest/raw.ts";
 import { bodyLimitBytes } from "./rpc-options.ts";
 
@@ -243,7 +244,7 @@ describe("every reading", () => {
       if (first.status !== 200) return undefined;
       count++;
       const tag = first.headers.get("etag");
-      if (tag === null || !/^"[\w-]{27}"$/.test(tag)) return `ETag ${tag}`;
+      if (tag === null || !/^"([\w-]{27}|[\w-]{20}\.[\w-]{20})"$/.test(tag)) return `ETag ${tag}`;
       const again = await ask("GET", path, { token, headers: { "if-none-match": `"other", W/${tag}` } });
       // What changes by itself (a time, a measurement) may have changed in between.
       if (again.status === 200 && again.headers.get("etag") !== tag) return undefined;
@@ -268,11 +269,85 @@ describe("If-Match", () => {
     expect(JSON.parse(entry.dataJson)).toMatchObject({ before: { "node.isCordoned": false }, after: { "node.isCordoned": true } });
     const late = await cordon({ "if-match": tag });
     expect([late.status, late.body.error.code, misshapen(late)]).toEqual([412, "PRECONDITION_FAILED", undefined]);
+    expect(late.headers.get("etag")).toBe(late.body.error.details.etag);
+    expect((await cordon({ "if-match": late.headers.get("etag") ?? "" })).status).toBe(200);
     expect((await cordon({ "if-match": "*" })).status).toBe(200);
     const missing = await ask("POST", "/api/v2/drills/none:stop", { token, body: "{}", headers: { "if-match": '"x"' } });
     expect(missing.body.error.code).toBe("DRILL_NOT_FOUND");
     const nothing = await ask("POST", "/api/v2/drills", { token, body: "{}", headers: { "if-match": '"x"' } });
     expect([nothing.status, nothing.body.error.field]).toEqual([400, "If-Match"]);
+  });
+});
+
+describe("If-Match on every change of a resource", () => {
+  /** Those whose path names nothing, or what is there always: their resource exists. */
+  const singletons = () =>
+    bindings.filter((each) => each.verb !== "GET" && !each.template.includes("{") && resourceOf(bindings, each) && isAct(each));
+  const isAct = ({ method }: Binding) => [Role.OPERATOR, Role.ADMIN].includes(roleOf(method));
+
+  it("is compared, also where the change is of a part", async () => {
+    expect(singletons().map(nameOf)).toEqual(
+      expect.arrayContaining(["POST /api/v2/guards:pause", "PUT /api/v2/guards/windows", "PATCH /api/v2/retention"]),
+    );
+    const found = await offenders(singletons(), async (binding) => {
+      const headers = { "if-match": '"another"' };
+      return refused(
+        binding.verb,
+        pathOf(binding),
+        { token: core.adminToken, body: bodyFor(binding), headers },
+        412,
+        "PRECONDITION_FAILED",
+      );
+    });
+    expect(found).toEqual([]);
+  });
+
+  it("does not make anew what is gone", async () => {
+    const asked = { token: core.adminToken, body: '{"settings":{"priority":5}}', headers: { "if-match": '"older"' } };
+    expect(await refused("PUT", "/api/v2/policies/gone", asked, 412, "PRECONDITION_FAILED")).toBeUndefined();
+    expect((await ask("GET", "/api/v2/policies/gone", { token: core.adminToken })).status).toBe(404);
+  });
+
+  it("lets one of many through who have read the same, over every protocol", async () => {
+    const windows = (to: string) => ({ windows: [{ days: ["sun"], from: "01:00", to }] });
+    const transports = [createConnectTransport({ baseUrl: core.url, httpVersion: "1.1" }), createGrpcTransport({ baseUrl: core.url })];
+    const authorization = `Bearer ${core.adminToken}`;
+    const tags = await Promise.all(
+      transports.map(async (transport) => {
+        const { getGuards } = GuardService.method;
+        const answer = await transport.unary(getGuards, undefined, undefined, { authorization }, create(getGuards.input));
+        return answer.header.get("etag");
+      }),
+    );
+    const rest = (await ask("GET", "/api/v2/guards", { token: core.adminToken })).headers.get("etag") ?? "";
+    expect(tags).toEqual([rest, rest]);
+    const { setMaintenanceWindows } = GuardService.method;
+    const over = (transport: Transport, to: string) =>
+      transport
+        .unary(
+          setMaintenanceWindows,
+          undefined,
+          undefined,
+          { authorization, "if-match": rest },
+          create(setMaintenanceWindows.input, windows(to)),
+        )
+        .then(
+          () => 200,
+          (caught: unknown) => Fault.from(caught).code,
+        );
+    const overRest = async (to: string) => {
+      const asked = { token: core.adminToken, body: JSON.stringify(windows(to)), headers: { "if-match": rest } };
+      const { status, body } = await ask("PUT", "/api/v2/guards/windows", asked);
+      return status === 200 ? status : body.error.code;
+    };
+    const ended = await Promise.all([
+      overRest("02:00"),
+      ...transports.map((transport, i) => over(transport, `03:0${i}`)),
+      overRest("04:00"),
+      ...transports.map((transport, i) => over(transport, `05:0${i}`)),
+    ]);
+    expect(ended.sort()).toEqual([200, ...Array.from({ length: 5 }, () => "PRECONDITION_FAILED")]);
+    await ask("PUT", "/api/v2/guards/windows", { token: core.adminToken, body: "{}" });
   });
 });
 

@@ -1,7 +1,7 @@
 // Files of ours that anybody may read, each named; nothing else of a folder is reachable. They are read once, at the start.
 import { readFile } from "node:fs/promises";
 import type { FastifyInstance } from "fastify";
-import { entityTag, fitsTag } from "./rest/entity-tag.ts";
+import { entityTag, isKnown } from "./rest/entity-tag.ts";
 
 const types = {
   html: "text/html; charset=utf-8",
@@ -21,7 +21,7 @@ export function serveText(app: FastifyInstance, path: string, type: keyof typeof
   app.get(path, (request, reply) => {
     reply.header("cache-control", "no-cache").header("etag", tag);
     const known = request.headers["if-none-match"];
-    if (known !== undefined && fitsTag(known, tag, { isWeakEnough: true })) return reply.code(304).send();
+    if (known !== undefined && isKnown(known, tag)) return reply.code(304).send();
     return reply.type(types[type]).send(body);
   });
 }

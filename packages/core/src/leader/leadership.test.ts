@@ -55,6 +55,11 @@ describe("leadership", () => {
     expect(lost.code).toBe("LEADERSHIP_LOST");
     const taken = await second;
     expect(taken.term).toBeGreaterThan(first.term);
+    const { rows: unfenced } = await sql`
+      select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      where n.nspname = current_schema() and c.relkind in ('r', 'p') and not c.relispartition
+        and not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = 'old_term') order by 1`.execute(b.db);
+    expect(unfenced).toEqual([{ relname: "leadership" }, { relname: "schema_files" }]);
     // It comes back believing that it leads.
     const old = await open("a", postgres);
     old.claim(first.term);

@@ -80,8 +80,10 @@ export async function readSurroundings(db: Kysely<Database>, record: MigrationRe
 /**
  * The command of a step. Its epoch is that of the placement which its node has: E until the resume, on the source also after it;
  * E+1 for what the target does once it has resumed. RESUME itself is sent in E and carries E+1.
+ * A step on the way to the commit that is sent again has only the rest of its time, by this clock: `next` goes another way when that is over. What
+ * finishes or undoes a move is never too late.
  */
-export function buildCommand(held: Held, id: string, step: StepName, nowMs: number): Command {
+export function buildCommand(held: Held, id: string, step: StepName, nowMs: number, intendedAtMs: number = nowMs): Command {
   const { record, around } = held;
   if (around === undefined) throw fault("INTERNAL", `${record.id}: a command before its surroundings are known`);
   const definition = steps[step];
@@ -91,7 +93,9 @@ export function buildCommand(held: Held, id: string, step: StepName, nowMs: numb
     epoch: BigInt(step === "drain_pages" ? record.epochBefore + 1 : record.epochBefore),
     migrationId: record.id,
     fence: BigInt(record.fence),
-    validFor: durationFromMs(definition.deadlineMs),
+    validFor: durationFromMs(
+      isBeforeCommit.has(step) ? Math.max(1, definition.deadlineMs - (nowMs - intendedAtMs)) : definition.deadlineMs,
+    ),
     traceparent: record.traceId === "" ? "" : continueTrace(`00-${record.traceId}-0000000000000001-01`).traceparent,
     action: definition.action({
       record,
@@ -104,6 +108,8 @@ export function buildCommand(held: Held, id: string, step: StepName, nowMs: numb
     }),
   });
 }
+
+const isBeforeCommit: ReadonlySet<StepName> = new Set(["preflight", "prepare", "copy", "freeze", "restore"]);
 
 const outcomes: Partial<Record<CommandOutcome, NonNullable<CommandFact["outcome"]>>> = {
   [CommandOutcome.OK]: "ok",

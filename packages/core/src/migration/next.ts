@@ -44,7 +44,12 @@ function beforeCommit(record: MigrationRecord, facts: Facts, nowMs: number): Ste
   const isFrozen = record.state === "freezing" || record.state === "restoring" || record.state === "verifying";
   const dueAtMs = record.deadlineAtMs ?? Number.POSITIVE_INFINITY;
   if (!isFrozen && nowMs >= dueAtMs) {
-    return rollBackStep(facts, { code: "DEADLINE_EXCEEDED", message: `the deadline of the move passed while it was ${record.state}` });
+    const details = { state: record.state };
+    return rollBackStep(facts, {
+      code: "DEADLINE_EXCEEDED",
+      message: `the deadline of the move passed while it was ${record.state}`,
+      details,
+    });
   }
   if (record.state === "planned" && !facts.isItsTurn) return wait(dueAtMs, "its turn: other moves leave the same node");
   if (record.state === "planned") return { kind: "move", to: "preparing", send: ["preflight"], why: "begun" };

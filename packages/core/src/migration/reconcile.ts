@@ -48,6 +48,8 @@ export interface Reconciler {
   liveMemory(id: string): MemoryCopy | undefined;
   /** Pays in the background what ended moves owe to this node. */
   payDebts(nodeId: string): void;
+  /** Moves were paused or resumed: counts for every move that has not begun when this returns. */
+  lookAtGuards(): Promise<void>;
   /** Called after every transition and progress. */
   onChange(listener: (id: string) => void): () => void;
   /** Called when a move has ended, after it is on record. */
@@ -73,6 +75,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const changed = new Set<(id: string) => void>();
   const ended = new Set<(id: string) => void>();
   let interrupted: ReadonlySet<string> = new Set();
+  let isPaused = false;
   let life: AbortSignal | undefined;
   const stopping = new AbortController();
   const unsubscribe: (() => void)[] = [];
@@ -141,7 +144,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       db,
       records.map(({ id }) => id),
     );
-    await readInterrupted();
+    await readFleetWords();
     const taken = new Map(records.map((record): [string, Held] => [record.id, newHeld(record, commands.get(record.id) ?? [])]));
     for (const [id, held] of taken) helds.set(id, held);
     turns = undefined;
@@ -183,7 +186,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       if (command.outcome !== undefined || held.flights.has(command.id)) continue;
       if (held.record.state === "rolling_back" && command.step !== "abort" && command.step !== "thaw") continue;
       if (!sessions.isConnected(nodeOf(held.record, steps[command.step].side))) continue;
-      launch(held, command, buildCommand(held, command.id, command.step, nowMs()), false);
+      launch(held, command, buildCommand(held, command.id, command.step, nowMs(), command.intendedAtMs), false);
     }
   }
 
@@ -226,8 +229,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     drop(id);
     refuseCancels(id, held.record.committedAtMs === undefined ? "MIGRATION_NOT_FOUND" : "MIGRATION_PAST_COMMIT");
     for (const listener of ended) listener(id);
-    // Whoever waited for its turn may have it now.
-    for (const other of helds.values()) if (other.record.state === "planned" && isItsTurn(other.record)) wake(other.record.id);
+    wakeWaiting();
     for (const node of [sourceNodeId, held.record.targetNodeId]) if (held.record.debts.length > 0) debts.pay(node);
   }
 
@@ -250,7 +252,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const isItsTurn = (record: MigrationRecord): boolean => {
     turns ??= whoseTurn(
       [...helds.values()].map((each) => each.record),
-      limits,
+      { ...limits, isPaused },
     );
     return turns.has(record.id);
   };
@@ -282,15 +284,28 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     waitingCancels.delete(id);
   }
 
-  async function readInterrupted(): Promise<void> {
+  async function readFleetWords(): Promise<void> {
     const rows = await db.selectFrom("nodes").select("id").where("interruption_at", "is not", null).execute();
     interrupted = new Set(rows.map((row) => row.id));
+    await readPaused();
+  }
+
+  async function readPaused(): Promise<void> {
+    const guards = await db.selectFrom("guards").select("is_paused").executeTakeFirst();
+    const now = guards?.is_paused === true;
+    if (now !== isPaused) turns = undefined;
+    isPaused = now;
+  }
+
+  /** Whoever waited for its turn may have it now. */
+  function wakeWaiting(): void {
+    for (const { record } of helds.values()) if (record.state === "planned" && isItsTurn(record)) wake(record.id);
   }
 
   /** Finds what no wake told of: rows of a process that died, and changes of the fleet. */
   async function sweep(): Promise<void> {
     const open = await journal.open();
-    if (open.length > 0) await readInterrupted();
+    if (open.length > 0) await readFleetWords();
     if (nowMs() - renewedAtMs >= lease.leaseMs / 3 && helds.size > 0) {
       renewedAtMs = nowMs();
       await journal.renew([...helds.keys()], renewedAtMs);
@@ -311,6 +326,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       });
     },
     payDebts: (nodeId) => debts.pay(nodeId),
+    async lookAtGuards() {
+      await readPaused();
+      wakeWaiting();
+    },
     livePhases: (id) => helds.get(id)?.livePhases ?? [],
     liveMemory: (id) => helds.get(id)?.liveMemory,
     onChange(listener) {

@@ -1,13 +1,17 @@
-// Which of the moves that wait may begin: slots are given by priority, then in the order of the plan. Pure.
+// Which of the moves that wait may begin: slots are given by priority, then in the order of the plan; none that nobody asked for while moves are paused. Pure.
 import { isEnded, type MigrationRecord } from "./state.ts";
 
 export interface Slots {
   readonly movesAtOnce: number;
   readonly movesEach: number;
+  /** The kill switch: only what a person began may begin. */
+  readonly isPaused?: boolean;
 }
 
+const isByItself = ({ cause }: MigrationRecord): boolean => cause.startsWith("decision/");
+
 /** Ids of planned moves that may begin now. One that has to wait for a busy node holds its place before those that come after it. */
-export function whoseTurn(records: Iterable<MigrationRecord>, { movesAtOnce, movesEach }: Slots): Set<string> {
+export function whoseTurn(records: Iterable<MigrationRecord>, { movesAtOnce, movesEach, isPaused = false }: Slots): Set<string> {
   const open = [...records].filter(({ state }) => !isEnded(state));
   const on = new Map<string, number>();
   let inAll = 0;
@@ -17,7 +21,8 @@ export function whoseTurn(records: Iterable<MigrationRecord>, { movesAtOnce, mov
   };
   for (const each of open) if (each.state !== "planned") count(each);
   const may = new Set<string>();
-  for (const each of open.filter(({ state }) => state === "planned").sort(byPlan)) {
+  const waiting = open.filter((each) => each.state === "planned" && !(isPaused && isByItself(each)));
+  for (const each of waiting.sort(byPlan)) {
     const isRoom = (id: string) => (on.get(id) ?? 0) < movesEach;
     if (inAll < movesAtOnce && isRoom(each.sourceNodeId) && isRoom(each.targetNodeId)) may.add(each.id);
     count(each);

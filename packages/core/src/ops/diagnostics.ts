@@ -14,6 +14,7 @@ import { pack } from "tar-stream";
 import type { Db } from "../db/database.ts";
 import type { Database } from "../db/schema.ts";
 import { coreVersion } from "../version.ts";
+import { agentsAsked } from "./daemon-logs.ts";
 import { withoutSecrets } from "./without-secrets.ts";
 
 export interface DiagnosticsParts {
@@ -21,6 +22,9 @@ export interface DiagnosticsParts {
   readonly engine: string;
   /** The configuration in force, secrets covered. */
   readonly config: () => JsonValue;
+  /** What the daemons said last, one line each. */
+  readonly coreLog: () => string;
+  readonly agentLogs: (signal: AbortSignal) => Promise<string>;
   /** The Prometheus text, as /metrics has it. */
   readonly metrics: () => Promise<string>;
   readonly nowMs: () => number;
@@ -69,20 +73,20 @@ const leftOut = [
   "private keys, the snapshot key and join tokens",
   "values of workloads' environment variables, and arguments that follow a secret's name",
   "memory and files of workloads",
-  "the output of workloads, and the log files of daemons",
+  "the output of workloads; of the daemons' logs what is older than the last lines",
 ];
 
 interface Part {
   readonly part: DiagnosticsPart;
   /** The whole part; at most `partLimitBytes`. */
-  read(): Promise<string>;
+  read(signal: AbortSignal): Promise<string>;
 }
 
 async function partsOf(options: DiagnosticsParts): Promise<Part[]> {
   const { db } = options;
-  const text = (name: string, what: string, read: () => Promise<string> | string): Part => ({
+  const text = (name: string, what: string, read: (signal: AbortSignal) => Promise<string> | string): Part => ({
     part: create(DiagnosticsPartSchema, { name, what, count: 1n, isIncluded: true }),
-    read: async () => read(),
+    read: async (signal) => read(signal),
   });
   const counted = await sql<{ table: string; rows: string; bytes: string }>`
     select c.relname as table, greatest(c.reltuples, 0)::bigint::text as rows, pg_total_relation_size(c.oid)::text as bytes
@@ -94,6 +98,8 @@ async function partsOf(options: DiagnosticsParts): Promise<Part[]> {
     ),
     text("config.json", "the configuration in force; secrets covered", () => JSON.stringify(withoutSecrets(options.config()), null, 1)),
     text("metrics.txt", "metrics, as /metrics has them", options.metrics),
+    text("log-core.ndjson", "what this control plane said last", options.coreLog),
+    text("log-agents.ndjson", `what the agents of at most ${agentsAsked} connected nodes said last`, options.agentLogs),
     ...(await Promise.all(
       tables.map(async ({ table, what, order, rows }): Promise<Part> => {
         const { count } = (
@@ -204,7 +210,7 @@ export async function* diagnosticsBundle(
     await write("manifest.json", JSON.stringify(toJson(GetDiagnosticsManifestResponseSchema, manifest), null, 1));
     for (const { part, read } of parts) {
       signal.throwIfAborted();
-      await write(part.name, await read());
+      await write(part.name, await read(signal));
     }
     for (const each of more) await stream(each);
     archive.finalize();

@@ -4,6 +4,8 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
+import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
+import { createLogger } from "@aether/kit";
 import { generateX25519Identity, identityToRecipient } from "age-encryption";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { coreConfig } from "../config.ts";
@@ -26,7 +28,15 @@ beforeAll(async () => {
   await core.call("POST", "/api/v2/accounts", account);
   secrets.set("password", account.password);
   const identity = await enrol(core, "n1");
-  await connectAgent(core, identity);
+  const agent = await connectAgent(core, identity, ({ id, action }) => {
+    if (action.case === "readAgentLog") {
+      const chunk = Buffer.from(`{"msg":"said by the agent","token":"hunter6"}\nhalf a line with at_hunter6hunter6hunter6hunter6`);
+      agent.say({ case: "output", value: { commandId: id, chunk, isEnd: false } });
+      agent.say({ case: "output", value: { commandId: id, isEnd: true } });
+    }
+    return { outcome: CommandOutcome.OK };
+  });
+  createLogger({ name: "core", file: "/dev/null", level: "info" }).info("said by core");
   const spec = {
     name: "db",
     rootfs: "host",
@@ -65,6 +75,11 @@ describe("the diagnostics bundle", () => {
     const text = gunzipSync(bytes).toString("utf8");
     expect(text).toContain('"name": "db"'.replace(": ", ":"));
     expect(text).toContain("aether_workloads");
+    // What the daemons said last: this core, and each agent that is connected.
+    expect(text).toContain('"node":"n1"');
+    expect(text).toContain("said by the agent");
+    expect(text).toContain("said by core");
+    expect(text).not.toContain("at_hunter6");
   });
 
   it("holds no secret, whatever table it came from", async () => {

@@ -5,10 +5,12 @@ import { type ConfigEntry, type Logger, sleep } from "@aether/kit";
 import { create, type JsonValue } from "@bufbuild/protobuf";
 import type { CoreConfig } from "../config.ts";
 import type { OpenDatabase } from "../db/database.ts";
+import type { AgentSessions } from "../fleet/sessions.ts";
 import { callerOf } from "../http/caller.ts";
 import type { Part } from "../part.ts";
 import { type BackupProgress, encrypterFor, removeSpools, sendAndRemove, writeBackup } from "./backup.ts";
 import { chooseSnapshots, openSnapshots, type SnapshotSources } from "./bundled-snapshots.ts";
+import { agentLogs, coreLog } from "./daemon-logs.ts";
 import { diagnosticsBundle, diagnosticsManifest } from "./diagnostics.ts";
 import type { RetentionRules } from "./retention-rules.ts";
 
@@ -18,6 +20,7 @@ export interface OpsOptions extends Pick<OpenDatabase, "db" | "engine">, Snapsho
   readonly explained: readonly ConfigEntry[];
   readonly configFile: string;
   readonly metrics: () => Promise<string>;
+  readonly sessions: AgentSessions;
   readonly retention: RetentionRules;
   readonly nowMs: () => number;
   readonly log: Logger;
@@ -31,7 +34,8 @@ export function createOps(options: OpsOptions): Part {
     file: options.configFile,
     values: Object.fromEntries(explained.map(({ key, value, source }) => [key, { value: (value ?? null) as JsonValue, source }])),
   });
-  const parts = { db, engine, config: configAsJson, metrics: options.metrics, nowMs };
+  const logs = { coreLog, agentLogs: (signal: AbortSignal) => agentLogs(options.sessions, signal) };
+  const parts = { db, engine, config: configAsJson, metrics: options.metrics, ...logs, nowMs };
   const backupParts = {
     db,
     dataDir: config.dataDir,

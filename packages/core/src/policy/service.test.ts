@@ -127,6 +127,27 @@ describe("a policy", () => {
     expect((await planned())[0]).toMatchObject({ workload: "web", priority: 80 });
   });
 
+  it("chooses by labels that change while the workload runs; of two who change them only one gets through", async () => {
+    const { body, headers } = await call("GET", "/api/v2/workloads/web");
+    const match = { "if-match": headers.get("etag") ?? "" };
+    const label = (tier: string) =>
+      call("PATCH", "/api/v2/workloads/web", { spec: { labels: { tier } }, updateMask: "labels" }, match).then(({ status }) => status);
+    expect((await Promise.all([label("db"), label("cache"), label("db")])).sort()).toEqual([200, 412, 412]);
+    const update = (spec: object, updateMask: string) => call("PATCH", "/api/v2/workloads/web", { spec, updateMask });
+    expect((await update({ labels: { tier: "db" }, argv: ["/bin/false"] }, "labels")).body.workload.spec).toEqual({
+      ...body.workload.spec,
+      labels: { tier: "db" },
+    });
+    expect((await of("web")).priority).toBe("70 policy/databases@2");
+    expect((await update({ evacuation: { priority: 3 } }, "evacuation.priority")).status).toBe(200);
+    expect((await of("web")).priority).toBe("3 spec");
+    expect((await update({}, "argv")).body.error.field).toBe("updateMask");
+    expect((await update({ labels: { tier: "web" } }, "labels,evacuation")).body.workload.spec.labels).toEqual({ tier: "web" });
+    expect((await of("web")).priority).toBe("80 policy/web@1");
+    const { events } = (await call("GET", "/api/v2/events:list?page.pageSize=1000")).body;
+    expect(events.filter(({ type }: { type: string }) => type === "workload.updated").length).toBeGreaterThan(2);
+  });
+
   it("keeps its workloads where they are outside of its windows, when nothing is forced", async () => {
     await set(databases({ priority: 70, mode: "MIGRATION_MODE_PRE_COPY", windows: [shut()] }));
     say(SignalKind.REBALANCE, 1n);

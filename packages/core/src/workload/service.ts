@@ -3,10 +3,10 @@
 import { fault } from "@aether/contract";
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { type RunWorkloadRequest, WorkloadService, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
-import { create } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { Db } from "../db/database.ts";
-import { toColumn } from "../db/proto.ts";
+import { fromColumn, toColumn } from "../db/proto.ts";
 import type { RowChange } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
@@ -21,6 +21,7 @@ import { readLogs } from "./logs.ts";
 import type { Offers } from "./offers.ts";
 import { parseArgv, parseSpec } from "./spec.ts";
 import { findWorkload, placeNext, refuseWhileMoving, requireWorkload, selectPlaced, toWorkload } from "./store.ts";
+import { withUpdate } from "./update.ts";
 
 export interface WorkloadServiceOptions {
   readonly db: Db;
@@ -32,7 +33,7 @@ export interface WorkloadServiceOptions {
 }
 
 export function workloadRoutes(options: WorkloadServiceOptions): (router: ConnectRouter) => void {
-  const { db, sessions, converge } = options;
+  const { db, events, sessions, converge } = options;
   const show = async (name: string) => ({ workload: toWorkload(await requireWorkload(db, name)) });
 
   /** The running workload's place, or WORKLOAD_NOT_RUNNING. */
@@ -63,6 +64,26 @@ export function workloadRoutes(options: WorkloadServiceOptions): (router: Connec
         return { workloads: rows.map(toWorkload), nextPageToken };
       },
       getWorkload: ({ name }) => show(name),
+      async updateWorkload({ name, spec, updateMask }, context) {
+        const { actor, traceId } = callerOf(context);
+        const paths = updateMask?.paths ?? [];
+        await db.transaction().execute(async (tx) => {
+          const row = await tx.selectFrom("workloads").select("spec").where("name", "=", name).forUpdate().executeTakeFirst();
+          if (row === undefined)
+            throw fault("WORKLOAD_NOT_FOUND", `there is no workload ${JSON.stringify(name.slice(0, 60))}`, { field: "name" });
+          const before = fromColumn(WorkloadSpecSchema, row.spec);
+          const after = withUpdate(before, spec, paths);
+          if (equals(WorkloadSpecSchema, before, after)) return;
+          await tx
+            .updateTable("workloads")
+            .set({ spec: toColumn(WorkloadSpecSchema, after) })
+            .where("name", "=", name)
+            .execute();
+          const message = `${actor} has changed ${paths.join(", ")} of ${name}`;
+          await events.append(tx, { type: "workload.updated", subject: `workload/${name}`, message, data: { paths }, traceId });
+        });
+        return show(name);
+      },
       async stopWorkload({ name, graceSeconds }, context) {
         if (graceSeconds > 3600) throw fault("INVALID_ARGUMENT", "grace_seconds is at most 3600", { field: "grace_seconds" });
         const { row, nodeId } = await requirePlace(name);

@@ -37,7 +37,8 @@ export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): Wo
   });
 }
 
-function parseEvacuation(policy: EvacuationPolicy | undefined): { evacuation?: EvacuationPolicy } {
+/** Throws INVALID_ARGUMENT, naming the field. */
+export function parseEvacuation(policy: EvacuationPolicy | undefined): { evacuation?: EvacuationPolicy } {
   if (policy === undefined) return {};
   const field = "spec.evacuation";
   parseObjectiveMs(policy.maxFreezeMs, `${field}.max_freeze_ms`);

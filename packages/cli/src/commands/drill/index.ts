@@ -78,28 +78,49 @@ async function busiestNode({ core, signal }: Context): Promise<string> {
   return ready[0].id;
 }
 
-/** Asks each 300 ms, and says what is new: the decision, each migration that has begun. */
+/** Looks again whenever the stream of events tells of something that may be part of it, and says what is new: the decision, each migration that has begun. */
 async function untilVerdict({ core, output, signal }: Context, first: Drill, windowSeconds: number): Promise<Drill> {
+  const { fault } = await import("@aether/contract");
   const { DrillService, DrillState } = await import("@aether/contract/gen/aether/v2/drill_pb");
-  const { until } = await import("@aether/kit");
+  const { EventService } = await import("@aether/contract/gen/aether/v2/signal_pb");
+  const { followEvents } = await import("../../follow-events.ts");
   const { duration } = await import("../../render/units.ts");
-  const client = (await core()).client(DrillService);
+  const connected = await core();
+  const [drills, events] = [connected.client(DrillService), connected.client(EventService)];
   const said = new Set<string>();
   const say = (key: string, text: string) => {
     if (key !== "" && !said.has(key)) output.say(text);
     said.add(key);
   };
-  return until(
-    `the verdict of ${first.id}`,
-    300,
-    (windowSeconds + 180) * 1000,
-    async () => {
-      const drill = (await client.getDrill({ id: first.id }, { signal, timeoutMs: 15_000 })).drill;
-      if (drill === undefined) return undefined;
-      say(drill.decisionId, `decided ${duration(drill.noticeToDecisionMs)} after the notice was seen (${drill.decisionId})`);
-      for (const id of drill.migrationIds) say(id, `moving: ${id}`);
-      return drill.state === DrillState.RUNNING ? undefined : drill;
-    },
-    signal,
+  const late = AbortSignal.timeout((windowSeconds + 180) * 1000);
+  const over = new AbortController();
+  const end = AbortSignal.any([signal, late, over.signal]);
+  let news = Promise.withResolvers<void>();
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined); // raced below
+  end.addEventListener("abort", () =>
+    failed.reject(late.aborted ? fault("DEADLINE_EXCEEDED", `there is no verdict of ${first.id} yet`) : end.reason),
   );
+  // From before the first look on: what happens in between is not missed.
+  const { events: last } = await events.listEvents({ page: { pageSize: 1 }, newestFirst: true }, { signal: end, timeoutMs: 15_000 });
+  const event = ({ subject }: { subject: string }) => {
+    if (/^(drill|migration|node)\//.test(subject)) news.resolve();
+  };
+  const following = followEvents(events, { after: last[0]?.sequence ?? 0n, subject: "" }, end, { event, say: output.say });
+  following.catch(failed.reject);
+  try {
+    for (;;) {
+      news = Promise.withResolvers();
+      const { drill } = await drills.getDrill({ id: first.id }, { signal: end, timeoutMs: 15_000 });
+      if (drill !== undefined) {
+        say(drill.decisionId, `decided ${duration(drill.noticeToDecisionMs)} after the notice was seen (${drill.decisionId})`);
+        for (const id of drill.migrationIds) say(id, `moving: ${id}`);
+        if (drill.state !== DrillState.RUNNING) return drill;
+      }
+      await Promise.race([news.promise, failed.promise]);
+    }
+  } finally {
+    over.abort();
+    await following.catch(() => undefined); // its failure is the one that is thrown
+  }
 }

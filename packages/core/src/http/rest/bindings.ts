@@ -41,12 +41,20 @@ function collect(method: DescMethod, rule: HttpRule, found: Binding[], isAdditio
   for (const extra of rule.additionalBindings) collect(method, extra, found, true);
 }
 
-/** The reading of the one resource that this change's path names: `…/nodes/{id}` for `…/nodes/{id}:cordon`, `…/guards` for `…/guards:pause`. */
-export function resourceOf(all: readonly Binding[], { template }: Pick<Binding, "template">): Binding | undefined {
-  const probe = withoutVerb(template).replace(/\{[^}]+\}/g, "x");
-  return all.find(
-    ({ verb, method, regexp }) => verb === "GET" && /^Get/.test(method.name) && method.methodKind === "unary" && regexp.test(probe),
-  );
+/**
+ * The reading of the one resource that this change's path names: `…/nodes/{id}` for `…/nodes/{id}:cordon`, `…/guards` for `…/guards:pause` and for
+ * `PUT …/guards/windows`, which is a part of it.
+ */
+export function resourceOf(all: readonly Binding[], change: Pick<Binding, "template" | "verb" | "variables">): Binding | undefined {
+  const probe = change.template.replace(/:[a-z-]+$/i, "").replace(/\{[^}]+\}/g, "x");
+  const find = (path: string) =>
+    all.find(
+      ({ verb, method, regexp, variables }) =>
+        verb === "GET" &&
+        /^Get/.test(method.name) &&
+        method.methodKind === "unary" &&
+        variables.length === change.variables.length &&
+        regexp.test(path),
+    );
+  return find(probe) ?? (change.verb === "PUT" || change.verb === "PATCH" ? find(probe.replace(/\/[^/]+$/, "")) : undefined);
 }
-
-export const withoutVerb = (path: string): string => path.replace(/:[a-z-]+$/i, "");

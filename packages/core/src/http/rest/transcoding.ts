@@ -1,15 +1,15 @@
 // REST on the same handlers as gRPC: google.api.http transcoding by reflection. What a route does, who may call it and what it answers
 // on failure is decided behind it; here is only the translation.
 import { type Fault, fault } from "@aether/contract";
-import type { DescMethod, DescMethodStreaming, DescMethodUnary, JsonValue, Message } from "@bufbuild/protobuf";
+import type { DescMethodStreaming, DescMethodUnary, JsonValue, Message } from "@bufbuild/protobuf";
 import { toJson } from "@bufbuild/protobuf";
 import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { begunKey } from "../begun.ts";
 import { errorBody, faultOf, statusOf } from "../error-body.ts";
 import { type Origin, originOf, valuesWith } from "../origin.ts";
-import { type Binding, bindingsOf, resourceOf, withoutVerb } from "./bindings.ts";
-import { entityTag, fitsTag } from "./entity-tag.ts";
+import { type Binding, bindingsOf } from "./bindings.ts";
+import { entityTag, isKnown } from "./entity-tag.ts";
 import { inMemoryTransport } from "./in-memory.ts";
 import { askForRange, isRawRequest, isRawResponse, type RawAnswer, receiveRaw, sendRaw } from "./raw.ts";
 import { fieldOf, parseRequest } from "./request-json.ts";
@@ -60,7 +60,6 @@ export function serveRest(app: FastifyInstance, router: ConnectRouter): void {
       if (isRawRequest(found.binding.method)) return await upload(call, found);
       if (isStream(request.body)) throw fault("UNSUPPORTED_MEDIA_TYPE", "the body must be application/json", { field: "Content-Type" });
       const message = parseRequest(found.binding, found.match, found.query, request.body as JsonValue | undefined);
-      await refuseIfChanged(bindings, call, found.binding, found.pathname);
       const method: DescMethodUnary | DescMethodStreaming = found.binding.method;
       if (method.methodKind === "unary") return sendMessage(call, await ask(call, method, message));
       if (method.methodKind !== "server_streaming") throw fault("ROUTE_NOT_FOUND", `${method.name} needs a gRPC client`);
@@ -122,7 +121,7 @@ function findBinding(bindings: readonly Binding[], verb: string, address: string
 }
 
 /** What a handler may say beside its message. */
-const answerHeaders = ["set-cookie", "idempotent-replayed"];
+const answerHeaders = ["set-cookie", "idempotent-replayed", "etag"];
 
 async function ask({ request, reply, transport, gone }: Call, method: DescMethodUnary, message: Message): Promise<string> {
   const answer = await transport.unary(method, gone, undefined, forwardedHeaders(request), message as never);
@@ -131,25 +130,6 @@ async function ask({ request, reply, transport, gone }: Call, method: DescMethod
     if (value !== null) reply.header(name, value);
   }
   return JSON.stringify(toJson(method.output, answer.message, { alwaysEmitImplicit: true }));
-}
-
-/**
- * If-Match on a change: the resource that the path names must still be what the client has read. It is read through the same gate, so who
- * may not read learns nothing. Between this look and the act another change may come; what must never happen then is refused by the act itself.
- */
-async function refuseIfChanged(bindings: readonly Binding[], call: Call, changing: Binding, pathname: string): Promise<void> {
-  const wanted = call.request.headers["if-match"];
-  if (!wanted || call.request.method === "GET" || call.request.method === "HEAD") return;
-  const resource = withoutVerb(pathname);
-  const binding = resourceOf(bindings, changing);
-  const match = binding?.regexp.exec(resource);
-  if (binding === undefined || !match) {
-    throw fault("INVALID_ARGUMENT", "If-Match needs a path that names one resource", { field: "If-Match" });
-  }
-  const message = parseRequest(binding, match, new URLSearchParams(), undefined);
-  const tag = entityTag(await ask(call, binding.method as DescMethod & DescMethodUnary, message));
-  if (fitsTag(wanted, tag, { isWeakEnough: false })) return;
-  throw fault("PRECONDITION_FAILED", `${resource} is not what it was: its ETag is ${tag}`, { field: "If-Match", details: { etag: tag } });
 }
 
 /** Metadata of the HTTP request, less what describes its own body and connection. */
@@ -179,10 +159,11 @@ function resume(type: Binding["method"]["input"], message: Message, request: Fas
 function sendMessage({ request, reply }: Call, text: string): FastifyReply {
   reply.type("application/json; charset=utf-8").header("cache-control", "no-store");
   if (request.method !== "GET" && request.method !== "HEAD") return reply.send(text);
-  const tag = entityTag(text);
+  const said = reply.getHeader("etag");
+  const tag = typeof said === "string" ? said : entityTag(text);
   reply.header("etag", tag).header("cache-control", "no-cache");
   const known = request.headers["if-none-match"];
-  if (known !== undefined && fitsTag(known, tag, { isWeakEnough: true })) return reply.code(304).send();
+  if (known !== undefined && isKnown(known, tag)) return reply.code(304).send();
   return reply.send(text);
 }
 
@@ -232,12 +213,13 @@ function echo(reply: FastifyReply, origin: Origin): void {
   reply.header("traceparent", origin.trace.traceparent).header("x-request-id", origin.requestId);
 }
 
-/** The error shape, with the headers that belong to it: Retry-After, Allow, WWW-Authenticate. */
+/** The error shape, with the headers that belong to it: Retry-After, Allow, ETag, WWW-Authenticate. */
 export function sendFault(reply: FastifyReply, problem: Fault, origin: Origin): FastifyReply {
   echo(reply, origin);
-  const { retryAfterSeconds, allow } = problem.details;
+  const { retryAfterSeconds, allow, etag } = problem.details;
   if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
   if (allow !== undefined) reply.header("allow", allow);
+  if (etag !== undefined) reply.header("etag", etag);
   if (problem.code === "UNAUTHENTICATED") reply.header("www-authenticate", "Bearer");
   return reply
     .code(statusOf(problem))

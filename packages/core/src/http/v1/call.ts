@@ -1,12 +1,22 @@
 // How a v1 route reaches the one control plane: by the same RPCs as everybody, through the same gate. There is no second brain here.
 
 import { fault } from "@aether/contract";
-import type { DescMethodServerStreaming, DescMethodUnary, Message, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type { UploadArtifactRequestSchema, UploadArtifactResponseSchema } from "@aether/contract/gen/aether/v2/artifact_pb";
+import type {
+  DescMethodClientStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  Message,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import type { z } from "zod";
 
 export interface V1Call {
   /** The request's body, or its query for a GET. */
   readonly input: unknown;
+  /** What the path names. */
+  readonly params: Readonly<Record<string, string>>;
   /** Calls an RPC as the caller. */
   rpc<Method extends DescMethodUnary>(
     method: Method,
@@ -25,11 +35,18 @@ export interface V1Route {
   readonly path: string;
   /** What to use now, for the page and for the Link header. */
   readonly replacedBy: string;
-  /** Why it is not served; absent for a route that is. */
-  readonly gone?: string;
   readonly serve?: (call: V1Call) => Promise<V1Answer>;
   /** Answers a file: a method with the option raw_response, and its request. */
-  readonly download?: (input: unknown) => { readonly method: DescMethodServerStreaming; readonly message: Message };
+  readonly download?: (call: V1Call) => Promise<{ readonly method: DescMethodServerStreaming; readonly message: Message }>;
+  /** Takes the first file of a form: what its method is told before and after the bytes, and its answer in v1's words. */
+  readonly upload?: V1Upload;
+}
+
+export interface V1Upload {
+  readonly method: DescMethodClientStreaming<typeof UploadArtifactRequestSchema, typeof UploadArtifactResponseSchema>;
+  first(params: Readonly<Record<string, string>>): MessageInitShape<typeof UploadArtifactRequestSchema>;
+  last(sha256: string): MessageInitShape<typeof UploadArtifactRequestSchema>;
+  answer(message: MessageShape<typeof UploadArtifactResponseSchema>): V1Answer;
 }
 
 /** Parses what came. Throws INVALID_ARGUMENT naming the field. */

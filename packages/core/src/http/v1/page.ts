@@ -5,8 +5,7 @@ const html = (text: string) => text.replace(/[&<>"]/g, (letter) => `&#${letter.c
 
 export function v1Page(routes: readonly V1Route[], sunsetAt: Date): string {
   const rows = routes.map(
-    ({ verb, path, replacedBy, gone }) =>
-      `<tr><td><code>${verb} /api/v1${html(path)}</code></td><td>${gone === undefined ? "served" : "410"}</td><td>${html(replacedBy)}</td><td>${html(gone ?? "")}</td></tr>`,
+    ({ verb, path, replacedBy }) => `<tr><td><code>${verb} /api/v1${html(path)}</code></td><td>${html(replacedBy)}</td></tr>`,
   );
   return `<!doctype html>
 <html lang="en">
@@ -23,7 +22,7 @@ export function v1Page(routes: readonly V1Route[], sunsetAt: Date): string {
 <p>v1 stays for old clients until ${sunsetAt.toISOString().slice(0, 10)}. Each of its answers carries <code>Deprecation</code>, <code>Sunset</code> and a <code>Link</code> to this page.
 It takes the same tokens as v2, in <code>Authorization: Bearer</code> or <code>X-API-Key</code>, asks for the same roles, and its errors have the same shape.</p>
 <table>
-<thead><tr><th>v1</th><th></th><th>Now</th><th>Why it is gone</th></tr></thead>
+<thead><tr><th>v1</th><th>Now</th></tr></thead>
 <tbody>
 ${rows.join("\n")}
 </tbody>

@@ -1,13 +1,14 @@
-// Every route of v1: served by what replaces it, or honestly gone. What old clients read and has no meaning any more is null, never made up.
+// Every route of v1, served by what replaces it. What old clients read and has no meaning any more is null, never made up.
 import { fault } from "@aether/contract";
 import { AgentService, CommandOutcome, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import { ArtifactService, DownloadArtifactRequestSchema } from "@aether/contract/gen/aether/v2/artifact_pb";
 import { FeedService } from "@aether/contract/gen/aether/v2/feed_pb";
 import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { DownloadDiagnosticsRequestSchema, OpsService } from "@aether/contract/gen/aether/v2/ops_pb";
 import { type Assessment, RiskService } from "@aether/contract/gen/aether/v2/risk_pb";
 import { AuditService, SignalKind, SignalService } from "@aether/contract/gen/aether/v2/signal_pb";
-import { SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
+import { SnapshotService, SnapshotState } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import { WorkloadService } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import { type Timestamp, timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
@@ -27,20 +28,33 @@ export const v1Routes: readonly V1Route[] = [
   {
     verb: "POST",
     path: "/market/signal",
-    replacedBy: "POST /api/v2/signals with a node",
-    gone: "One signal for all nodes hid what each node was told: a signal names its node now.",
+    replacedBy: "POST /api/v2/signals:market with a pool, or POST /api/v2/signals with a node",
+    serve: market,
   },
   {
     verb: "POST",
     path: "/artifacts/upload/{workloadId}",
     replacedBy: "POST /api/v2/artifacts/{workload}",
-    gone: "A checkpoint comes back as the file that was downloaded, with its digest: what comes from elsewhere could not be trusted with its memory.",
+    upload: {
+      method: ArtifactService.method.uploadArtifact,
+      first: (params) => ({ workload: params.workloadId ?? "", sha256Follows: true }),
+      last: (sha256) => ({ sha256 }),
+      answer: ({ snapshot, receivedBytes }) => ({
+        status: 200,
+        body: {
+          status: "stored",
+          workloadId: snapshot?.spec?.name ?? null,
+          snapshotId: snapshot?.id ?? null,
+          bytes: Number(receivedBytes),
+        },
+      }),
+    },
   },
   {
     verb: "GET",
     path: "/artifacts/download/{workloadId}",
     replacedBy: "GET /api/v2/artifacts/{workload}/{snapshot}",
-    gone: '"Latest" is not the name of a checkpoint: each has an id and a manifest.',
+    download: newestArtifact,
   },
   {
     verb: "POST",
@@ -55,7 +69,7 @@ export const v1Routes: readonly V1Route[] = [
     verb: "GET",
     path: "/diagnostics/bundle",
     replacedBy: "GET /api/v2/diagnostics/bundle",
-    download: (input) => ({
+    download: async ({ input }) => ({
       method: OpsService.method.downloadDiagnostics,
       message: create(DownloadDiagnosticsRequestSchema, parse(bundle, input)),
     }),
@@ -170,6 +184,37 @@ async function ingest({ input, rpc }: V1Call): Promise<V1Answer> {
     source: "v1-ingestion",
   });
   return { status: 202, body: { status: message.isDuplicate ? "duplicate" : "queued", timestamp } };
+}
+
+const marketSignal = z.strictObject({ rebalanceSignal: z.boolean(), timestamp: unixSeconds.optional() });
+
+/** It names no node, so it is about every Spot node: each decides by its own facts. False takes back what this route said before. */
+async function market({ input, rpc }: V1Call): Promise<V1Answer> {
+  const { rebalanceSignal, timestamp } = parse(marketSignal, input);
+  const { message } = await rpc(SignalService.method.ingestMarketSignal, {
+    kind: rebalanceSignal ? SignalKind.REBALANCE : SignalKind.WITHDRAWN,
+    ...(timestamp === undefined ? {} : { observedAt: timestampFromMs(timestamp * 1000) }),
+    source: "v1-market",
+  });
+  const status = message.newCount > 0 ? "queued" : message.nodeIds.length > 0 ? "duplicate" : "nothing to tell";
+  return { status: 202, body: { status, timestamp: timestamp ?? null, nodes: message.nodeIds.length } };
+}
+
+/** "Latest" is the newest snapshot that is whole; the file's name says which one that was. */
+async function newestArtifact({ params, rpc }: V1Call) {
+  const workload = params.workloadId ?? "";
+  let pageToken = "";
+  do {
+    const { message } = await rpc(SnapshotService.method.listSnapshots, { workload, page: { pageSize: 100, pageToken } });
+    const whole = message.snapshots.find(({ state }) => state === SnapshotState.READY);
+    if (whole !== undefined)
+      return {
+        method: ArtifactService.method.downloadArtifact,
+        message: create(DownloadArtifactRequestSchema, { workload, snapshot: whole.id }),
+      };
+    pageToken = message.nextPageToken;
+  } while (pageToken !== "");
+  throw fault("SNAPSHOT_NOT_FOUND", `${workload} has no snapshot that is ready`, { field: "workloadId" });
 }
 
 /** The most endangered node, with what is known of it. */

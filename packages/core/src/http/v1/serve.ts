@@ -1,16 +1,19 @@
 // v1 for old clients, on the same gate and handlers as v2: each answer says that it is deprecated (RFC 9745), until when it is there (RFC 8594), and
 // where it is written what replaces it. `X-API-Key` is taken as the token that it is.
+import { createHash } from "node:crypto";
+import { Readable } from "node:stream";
 import { fault } from "@aether/contract";
 import { create, type DescMethodUnary } from "@bufbuild/protobuf";
-import type { ConnectRouter } from "@connectrpc/connect";
+import type { ConnectRouter, Transport } from "@connectrpc/connect";
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { faultOf } from "../error-body.ts";
 import { type Origin, originOf, valuesWith } from "../origin.ts";
 import { inMemoryTransport } from "../rest/in-memory.ts";
-import { type RawAnswer, sendRaw } from "../rest/raw.ts";
+import { askForRange, type RawAnswer, sendRaw } from "../rest/raw.ts";
 import { sendFault } from "../rest/transcoding.ts";
 import { serveText } from "../static-files.ts";
-import type { V1Call, V1Route } from "./call.ts";
+import type { V1Answer, V1Call, V1Route, V1Upload } from "./call.ts";
+import { firstFile } from "./form.ts";
 import { v1Page } from "./page.ts";
 import { v1Routes } from "./routes.ts";
 
@@ -28,24 +31,17 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
         const origin = originOf(request.raw);
         mark(reply, route);
         try {
-          if (route.download !== undefined) {
-            const { method, message } = route.download(request.query);
-            echo(reply, origin);
-            const answer = inMemoryTransport(handlers, valuesWith(origin)).stream(
-              method,
-              goneOf(reply),
-              undefined,
-              headersOf(request),
-              one(message) as never,
-            );
-            await sendRaw(method, request, reply, answer as Promise<RawAnswer>, goneOf(reply));
-            return reply;
-          }
-          if (route.serve === undefined) throw fault("GONE", route.gone ?? "", { details: { replacedBy: route.replacedBy } });
           const gone = goneOf(reply);
           const transport = inMemoryTransport(handlers, valuesWith(origin));
+          if (route.upload !== undefined) {
+            const { status, body } = await takeFile(route.upload, request, transport, gone);
+            echo(reply, origin);
+            return reply.code(status).send(body);
+          }
+          if (isStream(request.body)) throw fault("UNSUPPORTED_MEDIA_TYPE", "the body must be application/json", { field: "Content-Type" });
           const call: V1Call = {
             input: route.verb === "GET" ? request.query : request.body,
+            params: request.params as Record<string, string>,
             async rpc(method, message) {
               if (!handlers.has(`/${method.parent.typeName}/${method.name}`)) {
                 throw fault("GONE", "this control plane does not serve it", { details: { replacedBy: route.replacedBy } });
@@ -60,6 +56,15 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
               return { message: answer.message as never };
             },
           };
+          if (route.download !== undefined) {
+            const { method, message } = await route.download(call);
+            askForRange(method.input, message, request);
+            echo(reply, origin);
+            const answer = transport.stream(method, gone, undefined, headersOf(request), one(message) as never);
+            await sendRaw(method, request, reply, answer as Promise<RawAnswer>, gone);
+            return reply;
+          }
+          if (route.serve === undefined) throw fault("INTERNAL", `nothing serves ${route.path}`);
           const { status, body } = await route.serve(call);
           echo(reply, origin);
           reply.header("cache-control", "no-store");
@@ -71,6 +76,45 @@ export function serveV1(app: FastifyInstance, router: ConnectRouter): void {
     });
   }
   serveText(app, "/docs/v1", "html", v1Page(v1Routes, sunsetAt));
+}
+
+const isStream = (body: unknown): body is Readable => body instanceof Readable;
+
+/** The form's file through the same RPC as any other upload; its digest is found on the way. */
+async function takeFile(
+  { method, first, last, answer }: V1Upload,
+  request: FastifyRequest,
+  transport: Transport,
+  gone: AbortSignal,
+): Promise<V1Answer> {
+  const contentType = request.headers["content-type"] ?? "";
+  const { body } = request;
+  if (!isStream(body)) throw fault("UNSUPPORTED_MEDIA_TYPE", "the body must be multipart/form-data", { field: "Content-Type" });
+  const broken = new AbortController();
+  let problem: unknown;
+  const messages = (async function* () {
+    const hash = createHash("sha256");
+    yield create(method.input, first(request.params as Record<string, string>));
+    try {
+      for await (const data of firstFile(body, contentType)) {
+        hash.update(data);
+        yield create(method.input, { data });
+      }
+    } catch (caught) {
+      problem = caught;
+      broken.abort(caught); // what has come is not a file
+      throw caught;
+    }
+    yield create(method.input, last(hash.digest("hex")));
+  })();
+  try {
+    const signal = AbortSignal.any([gone, broken.signal]);
+    const replies = await transport.stream(method, signal, undefined, headersOf(request), messages as never);
+    for await (const message of replies.message) return answer(message);
+    throw fault("INTERNAL", `${method.name} answered nothing`);
+  } catch (caught) {
+    throw problem ?? caught;
+  }
 }
 
 /** Aborts when the client is gone. */

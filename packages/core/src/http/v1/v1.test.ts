@@ -1,4 +1,4 @@
-// v1 as an old client sees it: every route that there was, served by what replaces it or honestly gone.
+// v1 as an old client sees it: every route that there was, served by what replaces it.
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CoreUnderTest, connectAgent, enrol, startCore } from "../../testing/core-under-test.ts";
@@ -43,15 +43,7 @@ describe("every route of v1", () => {
     }
   });
 
-  it("that is gone says so with what replaces it, without a credential", async () => {
-    for (const { verb, path, gone, replacedBy } of v1Routes.filter((route) => route.gone !== undefined)) {
-      const { status, body } = await call(verb, path.replace("{workloadId}", "db"), undefined, {});
-      expect([status, body.error.code, body.error.message]).toEqual([410, "GONE", gone]);
-      expect(body.error.details.replacedBy).toBe(replacedBy);
-    }
-  });
-
-  it("that is served asks for the same credential as v2, as a bearer or as X-API-Key", async () => {
+  it("asks for the same credential as v2, as a bearer or as X-API-Key", async () => {
     const viewer = (await core.call("POST", "/api/v2/tokens", { name: "old", role: "ROLE_VIEWER" })).body.secret;
     expect((await call("GET", "/audits", undefined, {})).body.error.code).toBe("UNAUTHENTICATED");
     expect((await call("GET", "/audits", undefined, { "x-api-key": "an-old-key" })).status).toBe(401);
@@ -87,6 +79,40 @@ describe("what v1 still does", () => {
     expect((await call("POST", "/ingestion", { ...sent, agentId: "nobody" })).body.error.code).toBe("NODE_NOT_FOUND");
     expect((await call("POST", "/ingestion", { ...sent, workloadTier: "T9" })).body.error.field).toBe("workloadTier");
     expect((await call("POST", "/ingestion", { ...sent, timestamp: 1 })).body.error.field).toBe("observedAt");
+  });
+
+  it("takes a signal of the market for every Spot node, once each, and takes it back", async () => {
+    const signal = (body: object) => call("POST", "/market/signal", body);
+    const heard = async () =>
+      (await call("GET", "/signals")).body
+        .filter(({ source }: { source: string }) => source === "v1-market")
+        .map((each: { type: string; agentId: string }) => [each.type, each.agentId]);
+    // n1 of these tests does not say what it is.
+    expect(await signal({ rebalanceSignal: true })).toMatchObject({ status: 202, body: { status: "nothing to tell", nodes: 0 } });
+    const cloud = { provider: "aws", region: "r", zone: "ra", instanceType: "m6i.large", lifecycle: "spot" };
+    const spot = await Promise.all(
+      ["s1", "s2"].map(async (id) => connectAgent(core, await enrol(core, id), undefined, [], undefined, { hostname: id, cloud })),
+    );
+    try {
+      const at = now();
+      expect((await signal({ rebalanceSignal: true, timestamp: at })).body).toEqual({ status: "queued", timestamp: at, nodes: 2 });
+      expect((await signal({ rebalanceSignal: true, timestamp: at })).body.status).toBe("duplicate");
+      expect((await heard()).sort()).toEqual([
+        ["REBALANCE", "s1"],
+        ["REBALANCE", "s2"],
+      ]);
+      const ofPool = (body: object) =>
+        core.call("POST", "/api/v2/signals:market", { kind: "SIGNAL_KIND_REBALANCE", source: "feed", ...body });
+      expect((await ofPool({ zone: "ra", instanceType: "m6i.large" })).body).toEqual({ nodeIds: ["s1", "s2"], newCount: 2 });
+      expect((await ofPool({ zone: "rb" })).body).toEqual({ nodeIds: [], newCount: 0 });
+      expect((await ofPool({ kind: "SIGNAL_KIND_NOTICE" })).body.error.field).toBe("kind");
+      expect((await signal({ rebalanceSignal: false })).body).toMatchObject({ status: "queued", nodes: 2 });
+      expect((await signal({ rebalanceSignal: false })).body).toMatchObject({ status: "nothing to tell", nodes: 0 });
+      expect((await signal({ rebalanceSignal: "yes" })).body.error.field).toBe("rebalanceSignal");
+      expect((await signal({ rebalanceSignal: true, timestamp: 1 })).body.error.field).toBe("observedAt");
+    } finally {
+      for (const each of spot) await each.disconnect();
+    }
   });
 
   it("lists who did what, in its own words", async () => {

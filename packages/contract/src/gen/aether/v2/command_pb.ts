@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/command.proto.
  */
 export const file_aether_v2_command: GenFile = /*@__PURE__*/
-  fileDesc("ChdhZXRoZXIvdjIvY29tbWFuZC5wcm90bxIJYWV0aGVyLnYyIq0CCg1Db21tYW5kUmVjb3JkEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEAoId29ya2xvYWQYAyABKAkSFAoMbWlncmF0aW9uX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIPCgdvdXRjb21lGAYgASgJEiUKBWVycm9yGAcgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/ChNRdWV1ZUNvbW1hbmRSZXF1ZXN0EhAKCHdvcmtsb2FkGAEgASgJEicKBmFjdGlvbhgCIAEoDjIXLmFldGhlci52Mi5RdWV1ZWRBY3Rpb24SFgoOdGFyZ2V0X25vZGVfaWQYAyABKAkSFQoNZ3JhY2Vfc2Vjb25kcxgEIAEoDSKcAQoUUXVldWVDb21tYW5kUmVzcG9uc2USKQoHY29tbWFuZBgBIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVjb3JkEhQKDG1pZ3JhdGlvbl9pZBgCIAEoCRITCgtzbmFwc2hvdF9pZBgDIAEoCRIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJeChNMaXN0Q29tbWFuZHNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCRIQCgh3b3JrbG9hZBgDIAEoCSJbChRMaXN0Q29tbWFuZHNSZXNwb25zZRIqCghjb21tYW5kcxgBIAMoCzIYLmFldGhlci52Mi5Db21tYW5kUmVjb3JkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIfChFHZXRDb21tYW5kUmVxdWVzdBIKCgJpZBgBIAEoCSI/ChJHZXRDb21tYW5kUmVzcG9uc2USKQoHY29tbWFuZBgBIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVjb3JkKpkBCgxRdWV1ZWRBY3Rpb24SHQoZUVVFVUVEX0FDVElPTl9VTlNQRUNJRklFRBAAEhkKFVFVRVVFRF9BQ1RJT05fTUlHUkFURRABEhoKFlFVRVVFRF9BQ1RJT05fU05BUFNIT1QQAhIWChJRVUVVRURfQUNUSU9OX1NUT1AQAxIbChdRVUVVRURfQUNUSU9OX1BSRUZMSUdIVBAEMuUCCg5Db21tYW5kU2VydmljZRJ2CgxRdWV1ZUNvbW1hbmQSHi5hZXRoZXIudjIuUXVldWVDb21tYW5kUmVxdWVzdBofLmFldGhlci52Mi5RdWV1ZUNvbW1hbmRSZXNwb25zZSIliLUYA4LT5JMCGzoBKiIWL2FwaS92Mi9jb21tYW5kcy9xdWV1ZRJtCgxMaXN0Q29tbWFuZHMSHi5hZXRoZXIudjIuTGlzdENvbW1hbmRzUmVxdWVzdBofLmFldGhlci52Mi5MaXN0Q29tbWFuZHNSZXNwb25zZSIciLUYAoLT5JMCEhIQL2FwaS92Mi9jb21tYW5kcxJsCgpHZXRDb21tYW5kEhwuYWV0aGVyLnYyLkdldENvbW1hbmRSZXF1ZXN0Gh0uYWV0aGVyLnYyLkdldENvbW1hbmRSZXNwb25zZSIhiLUYAoLT5JMCFxIVL2FwaS92Mi9jb21tYW5kcy97aWR9YgZwcm90bzM", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChdhZXRoZXIvdjIvY29tbWFuZC5wcm90bxIJYWV0aGVyLnYyIrMCCg1Db21tYW5kUmVjb3JkEgoKAmlkGAEgASgJEg8KB25vZGVfaWQYAiABKAkSEAoId29ya2xvYWQYAyABKAkSFAoMbWlncmF0aW9uX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIVCgdvdXRjb21lGAYgASgJQgSItRgBEiUKBWVycm9yGAcgASgLMhYuYWV0aGVyLnYyLkVycm9yRGV0YWlsEi4KCmNyZWF0ZWRfYXQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2ZpbmlzaGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJ/ChNRdWV1ZUNvbW1hbmRSZXF1ZXN0EhAKCHdvcmtsb2FkGAEgASgJEicKBmFjdGlvbhgCIAEoDjIXLmFldGhlci52Mi5RdWV1ZWRBY3Rpb24SFgoOdGFyZ2V0X25vZGVfaWQYAyABKAkSFQoNZ3JhY2Vfc2Vjb25kcxgEIAEoDSKcAQoUUXVldWVDb21tYW5kUmVzcG9uc2USKQoHY29tbWFuZBgBIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVjb3JkEhQKDG1pZ3JhdGlvbl9pZBgCIAEoCRITCgtzbmFwc2hvdF9pZBgDIAEoCRIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJeChNMaXN0Q29tbWFuZHNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCRIQCgh3b3JrbG9hZBgDIAEoCSJbChRMaXN0Q29tbWFuZHNSZXNwb25zZRIqCghjb21tYW5kcxgBIAMoCzIYLmFldGhlci52Mi5Db21tYW5kUmVjb3JkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChRDYW5jZWxDb21tYW5kUmVxdWVzdBIKCgJpZBgBIAEoCSJCChVDYW5jZWxDb21tYW5kUmVzcG9uc2USKQoHY29tbWFuZBgBIAEoCzIYLmFldGhlci52Mi5Db21tYW5kUmVjb3JkIh8KEUdldENvbW1hbmRSZXF1ZXN0EgoKAmlkGAEgASgJIj8KEkdldENvbW1hbmRSZXNwb25zZRIpCgdjb21tYW5kGAEgASgLMhguYWV0aGVyLnYyLkNvbW1hbmRSZWNvcmQqmQEKDFF1ZXVlZEFjdGlvbhIdChlRVUVVRURfQUNUSU9OX1VOU1BFQ0lGSUVEEAASGQoVUVVFVUVEX0FDVElPTl9NSUdSQVRFEAESGgoWUVVFVUVEX0FDVElPTl9TTkFQU0hPVBACEhYKElFVRVVFRF9BQ1RJT05fU1RPUBADEhsKF1FVRVVFRF9BQ1RJT05fUFJFRkxJR0hUEAQy5gMKDkNvbW1hbmRTZXJ2aWNlEnYKDFF1ZXVlQ29tbWFuZBIeLmFldGhlci52Mi5RdWV1ZUNvbW1hbmRSZXF1ZXN0Gh8uYWV0aGVyLnYyLlF1ZXVlQ29tbWFuZFJlc3BvbnNlIiWItRgDgtPkkwIbOgEqIhYvYXBpL3YyL2NvbW1hbmRzL3F1ZXVlEm0KDExpc3RDb21tYW5kcxIeLmFldGhlci52Mi5MaXN0Q29tbWFuZHNSZXF1ZXN0Gh8uYWV0aGVyLnYyLkxpc3RDb21tYW5kc1Jlc3BvbnNlIhyItRgCgtPkkwISEhAvYXBpL3YyL2NvbW1hbmRzEmwKCkdldENvbW1hbmQSHC5hZXRoZXIudjIuR2V0Q29tbWFuZFJlcXVlc3QaHS5hZXRoZXIudjIuR2V0Q29tbWFuZFJlc3BvbnNlIiGItRgCgtPkkwIXEhUvYXBpL3YyL2NvbW1hbmRzL3tpZH0SfwoNQ2FuY2VsQ29tbWFuZBIfLmFldGhlci52Mi5DYW5jZWxDb21tYW5kUmVxdWVzdBogLmFldGhlci52Mi5DYW5jZWxDb21tYW5kUmVzcG9uc2UiK4i1GAOC0+STAiE6ASoiHC9hcGkvdjIvY29tbWFuZHMve2lkfTpjYW5jZWxiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * A command to an agent.
@@ -212,6 +212,42 @@ export const ListCommandsResponseSchema: GenMessage<ListCommandsResponse> = /*@_
   messageDesc(file_aether_v2_command, 4);
 
 /**
+ * @generated from message aether.v2.CancelCommandRequest
+ */
+export type CancelCommandRequest = Message<"aether.v2.CancelCommandRequest"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message aether.v2.CancelCommandRequest.
+ * Use `create(CancelCommandRequestSchema)` to create a new message.
+ */
+export const CancelCommandRequestSchema: GenMessage<CancelCommandRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_command, 5);
+
+/**
+ * @generated from message aether.v2.CancelCommandResponse
+ */
+export type CancelCommandResponse = Message<"aether.v2.CancelCommandResponse"> & {
+  /**
+   * As it is now: with an outcome, or still waiting where it may not be ended any more.
+   *
+   * @generated from field: aether.v2.CommandRecord command = 1;
+   */
+  command?: CommandRecord | undefined;
+};
+
+/**
+ * Describes the message aether.v2.CancelCommandResponse.
+ * Use `create(CancelCommandResponseSchema)` to create a new message.
+ */
+export const CancelCommandResponseSchema: GenMessage<CancelCommandResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_command, 6);
+
+/**
  * @generated from message aether.v2.GetCommandRequest
  */
 export type GetCommandRequest = Message<"aether.v2.GetCommandRequest"> & {
@@ -226,7 +262,7 @@ export type GetCommandRequest = Message<"aether.v2.GetCommandRequest"> & {
  * Use `create(GetCommandRequestSchema)` to create a new message.
  */
 export const GetCommandRequestSchema: GenMessage<GetCommandRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_command, 5);
+  messageDesc(file_aether_v2_command, 7);
 
 /**
  * @generated from message aether.v2.GetCommandResponse
@@ -243,7 +279,7 @@ export type GetCommandResponse = Message<"aether.v2.GetCommandResponse"> & {
  * Use `create(GetCommandResponseSchema)` to create a new message.
  */
 export const GetCommandResponseSchema: GenMessage<GetCommandResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_command, 6);
+  messageDesc(file_aether_v2_command, 8);
 
 /**
  * @generated from enum aether.v2.QueuedAction
@@ -322,6 +358,17 @@ export const CommandService: GenService<{
     methodKind: "unary";
     input: typeof GetCommandRequestSchema;
     output: typeof GetCommandResponseSchema;
+  },
+  /**
+   * Takes back what has not begun, and ends what can be ended without harm (a preflight, a command inside a workload, output). A step of
+   * a move is cancelled with its move. Answers when the node has.
+   *
+   * @generated from rpc aether.v2.CommandService.CancelCommand
+   */
+  cancelCommand: {
+    methodKind: "unary";
+    input: typeof CancelCommandRequestSchema;
+    output: typeof CancelCommandResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aether_v2_command, 0);

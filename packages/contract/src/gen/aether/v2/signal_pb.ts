@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/signal.proto.
  */
 export const file_aether_v2_signal: GenFile = /*@__PURE__*/
-  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkizgEKE0luZ2VzdFNpZ25hbFJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAUgASgJEg4KBnNvdXJjZRgGIAEoCSJPChRJbmdlc3RTaWduYWxSZXNwb25zZRIhCgZzaWduYWwYASABKAsyES5hZXRoZXIudjIuU2lnbmFsEhQKDGlzX2R1cGxpY2F0ZRgCIAEoCCJNChRMaXN0RGVjaXNpb25zUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiWAoVTGlzdERlY2lzaW9uc1Jlc3BvbnNlEiYKCWRlY2lzaW9ucxgBIAMoCzITLmFldGhlci52Mi5EZWNpc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoSR2V0RGVjaXNpb25SZXF1ZXN0EgoKAmlkGAEgASgJIjwKE0dldERlY2lzaW9uUmVzcG9uc2USJQoIZGVjaXNpb24YASABKAsyEy5hZXRoZXIudjIuRGVjaXNpb24iOAoQTGlzdEF1ZGl0UmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0IlQKEUxpc3RBdWRpdFJlc3BvbnNlEiYKB2VudHJpZXMYASADKAsyFS5hZXRoZXIudjIuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiQAoSVmVyaWZ5QXVkaXRSZXF1ZXN0EhYKDmtub3duX3NlcXVlbmNlGAEgASgDEhIKCmtub3duX2hhc2gYAiABKAkifAoTVmVyaWZ5QXVkaXRSZXNwb25zZRIRCglpc19pbnRhY3QYASABKAgSEwoLZW50cnlfY291bnQYAiABKAMSGgoSYnJva2VuX2F0X3NlcXVlbmNlGAMgASgDEg4KBnJlYXNvbhgEIAEoCRIRCglsYXN0X2hhc2gYBSABKAkiYAoRTGlzdEV2ZW50c1JlcXVlc3QSJAoEcGFnZRgBIAEoCzIWLmFldGhlci52Mi5QYWdlUmVxdWVzdBIPCgdzdWJqZWN0GAIgASgJEhQKDG5ld2VzdF9maXJzdBgDIAEoCCJPChJMaXN0RXZlbnRzUmVzcG9uc2USIAoGZXZlbnRzGAEgAygLMhAuYWV0aGVyLnYyLkV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJUChJXYXRjaEV2ZW50c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAMSDwoHc3ViamVjdBgCIAEoCRIPCgdjaGFuZ2VzGAMgASgIEg0KBWZsZWV0GAQgASgIIlsKE1dhdGNoRXZlbnRzUmVzcG9uc2USHwoFZXZlbnQYASABKAsyEC5hZXRoZXIudjIuRXZlbnQSIwoHY2hhbmdlcxgCIAEoCzISLmFldGhlci52Mi5DaGFuZ2VzKqgBCgpTaWduYWxLaW5kEhsKF1NJR05BTF9LSU5EX1VOU1BFQ0lGSUVEEAASFgoSU0lHTkFMX0tJTkRfTk9USUNFEAESGQoVU0lHTkFMX0tJTkRfUkVCQUxBTkNFEAISGQoVU0lHTkFMX0tJTkRfV0lUSERSQVdOEAMSGQoVU0lHTkFMX0tJTkRfTk9ERV9MT1NUEAQSFAoQU0lHTkFMX0tJTkRfUklTSxAFMusBCg1TaWduYWxTZXJ2aWNlEmkKC0xpc3RTaWduYWxzEh0uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVxdWVzdBoeLmFldGhlci52Mi5MaXN0U2lnbmFsc1Jlc3BvbnNlIhuItRgCgtPkkwIREg8vYXBpL3YyL3NpZ25hbHMSbwoMSW5nZXN0U2lnbmFsEh4uYWV0aGVyLnYyLkluZ2VzdFNpZ25hbFJlcXVlc3QaHy5hZXRoZXIudjIuSW5nZXN0U2lnbmFsUmVzcG9uc2UiHoi1GAOC0+STAhQ6ASoiDy9hcGkvdjIvc2lnbmFsczL2AQoPRGVjaXNpb25TZXJ2aWNlEnEKDUxpc3REZWNpc2lvbnMSHy5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1JlcXVlc3QaIC5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1Jlc3BvbnNlIh2ItRgCgtPkkwITEhEvYXBpL3YyL2RlY2lzaW9ucxJwCgtHZXREZWNpc2lvbhIdLmFldGhlci52Mi5HZXREZWNpc2lvblJlcXVlc3QaHi5hZXRoZXIudjIuR2V0RGVjaXNpb25SZXNwb25zZSIiiLUYAoLT5JMCGBIWL2FwaS92Mi9kZWNpc2lvbnMve2lkfTLhAQoMQXVkaXRTZXJ2aWNlEmEKCUxpc3RBdWRpdBIbLmFldGhlci52Mi5MaXN0QXVkaXRSZXF1ZXN0GhwuYWV0aGVyLnYyLkxpc3RBdWRpdFJlc3BvbnNlIhmItRgCgtPkkwIPEg0vYXBpL3YyL2F1ZGl0Em4KC1ZlcmlmeUF1ZGl0Eh0uYWV0aGVyLnYyLlZlcmlmeUF1ZGl0UmVxdWVzdBoeLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlc3BvbnNlIiCItRgCgtPkkwIWEhQvYXBpL3YyL2F1ZGl0OnZlcmlmeTLmAQoMRXZlbnRTZXJ2aWNlEmoKCkxpc3RFdmVudHMSHC5hZXRoZXIudjIuTGlzdEV2ZW50c1JlcXVlc3QaHS5hZXRoZXIudjIuTGlzdEV2ZW50c1Jlc3BvbnNlIh+ItRgCgtPkkwIVEhMvYXBpL3YyL2V2ZW50czpsaXN0EmoKC1dhdGNoRXZlbnRzEh0uYWV0aGVyLnYyLldhdGNoRXZlbnRzUmVxdWVzdBoeLmFldGhlci52Mi5XYXRjaEV2ZW50c1Jlc3BvbnNlIhqItRgCgtPkkwIQEg4vYXBpL3YyL2V2ZW50czABYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_live, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkizgEKE0luZ2VzdFNpZ25hbFJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAUgASgJEg4KBnNvdXJjZRgGIAEoCSJPChRJbmdlc3RTaWduYWxSZXNwb25zZRIhCgZzaWduYWwYASABKAsyES5hZXRoZXIudjIuU2lnbmFsEhQKDGlzX2R1cGxpY2F0ZRgCIAEoCCKmAQoZSW5nZXN0TWFya2V0U2lnbmFsUmVxdWVzdBIjCgRraW5kGAEgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSFQoNaW5zdGFuY2VfdHlwZRgCIAEoCRIMCgR6b25lGAMgASgJEi8KC29ic2VydmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzb3VyY2UYBSABKAkiQQoaSW5nZXN0TWFya2V0U2lnbmFsUmVzcG9uc2USEAoIbm9kZV9pZHMYASADKAkSEQoJbmV3X2NvdW50GAIgASgNIk0KFExpc3REZWNpc2lvbnNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCSJYChVMaXN0RGVjaXNpb25zUmVzcG9uc2USJgoJZGVjaXNpb25zGAEgAygLMhMuYWV0aGVyLnYyLkRlY2lzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChJHZXREZWNpc2lvblJlcXVlc3QSCgoCaWQYASABKAkiPAoTR2V0RGVjaXNpb25SZXNwb25zZRIlCghkZWNpc2lvbhgBIAEoCzITLmFldGhlci52Mi5EZWNpc2lvbiI4ChBMaXN0QXVkaXRSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QiVAoRTGlzdEF1ZGl0UmVzcG9uc2USJgoHZW50cmllcxgBIAMoCzIVLmFldGhlci52Mi5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJAChJWZXJpZnlBdWRpdFJlcXVlc3QSFgoOa25vd25fc2VxdWVuY2UYASABKAMSEgoKa25vd25faGFzaBgCIAEoCSJ8ChNWZXJpZnlBdWRpdFJlc3BvbnNlEhEKCWlzX2ludGFjdBgBIAEoCBITCgtlbnRyeV9jb3VudBgCIAEoAxIaChJicm9rZW5fYXRfc2VxdWVuY2UYAyABKAMSDgoGcmVhc29uGAQgASgJEhEKCWxhc3RfaGFzaBgFIAEoCSJgChFMaXN0RXZlbnRzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB3N1YmplY3QYAiABKAkSFAoMbmV3ZXN0X2ZpcnN0GAMgASgIIk8KEkxpc3RFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5hZXRoZXIudjIuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlQKEldhdGNoRXZlbnRzUmVxdWVzdBINCgVhZnRlchgBIAEoAxIPCgdzdWJqZWN0GAIgASgJEg8KB2NoYW5nZXMYAyABKAgSDQoFZmxlZXQYBCABKAgiWwoTV2F0Y2hFdmVudHNSZXNwb25zZRIfCgVldmVudBgBIAEoCzIQLmFldGhlci52Mi5FdmVudBIjCgdjaGFuZ2VzGAIgASgLMhIuYWV0aGVyLnYyLkNoYW5nZXMqqAEKClNpZ25hbEtpbmQSGwoXU0lHTkFMX0tJTkRfVU5TUEVDSUZJRUQQABIWChJTSUdOQUxfS0lORF9OT1RJQ0UQARIZChVTSUdOQUxfS0lORF9SRUJBTEFOQ0UQAhIZChVTSUdOQUxfS0lORF9XSVRIRFJBV04QAxIZChVTSUdOQUxfS0lORF9OT0RFX0xPU1QQBBIUChBTSUdOQUxfS0lORF9SSVNLEAUy9gIKDVNpZ25hbFNlcnZpY2USaQoLTGlzdFNpZ25hbHMSHS5hZXRoZXIudjIuTGlzdFNpZ25hbHNSZXF1ZXN0Gh4uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVzcG9uc2UiG4i1GAKC0+STAhESDy9hcGkvdjIvc2lnbmFscxJvCgxJbmdlc3RTaWduYWwSHi5hZXRoZXIudjIuSW5nZXN0U2lnbmFsUmVxdWVzdBofLmFldGhlci52Mi5Jbmdlc3RTaWduYWxSZXNwb25zZSIeiLUYA4LT5JMCFDoBKiIPL2FwaS92Mi9zaWduYWxzEogBChJJbmdlc3RNYXJrZXRTaWduYWwSJC5hZXRoZXIudjIuSW5nZXN0TWFya2V0U2lnbmFsUmVxdWVzdBolLmFldGhlci52Mi5Jbmdlc3RNYXJrZXRTaWduYWxSZXNwb25zZSIliLUYA4LT5JMCGzoBKiIWL2FwaS92Mi9zaWduYWxzOm1hcmtldDL2AQoPRGVjaXNpb25TZXJ2aWNlEnEKDUxpc3REZWNpc2lvbnMSHy5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1JlcXVlc3QaIC5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1Jlc3BvbnNlIh2ItRgCgtPkkwITEhEvYXBpL3YyL2RlY2lzaW9ucxJwCgtHZXREZWNpc2lvbhIdLmFldGhlci52Mi5HZXREZWNpc2lvblJlcXVlc3QaHi5hZXRoZXIudjIuR2V0RGVjaXNpb25SZXNwb25zZSIiiLUYAoLT5JMCGBIWL2FwaS92Mi9kZWNpc2lvbnMve2lkfTLhAQoMQXVkaXRTZXJ2aWNlEmEKCUxpc3RBdWRpdBIbLmFldGhlci52Mi5MaXN0QXVkaXRSZXF1ZXN0GhwuYWV0aGVyLnYyLkxpc3RBdWRpdFJlc3BvbnNlIhmItRgCgtPkkwIPEg0vYXBpL3YyL2F1ZGl0Em4KC1ZlcmlmeUF1ZGl0Eh0uYWV0aGVyLnYyLlZlcmlmeUF1ZGl0UmVxdWVzdBoeLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlc3BvbnNlIiCItRgCgtPkkwIWEhQvYXBpL3YyL2F1ZGl0OnZlcmlmeTLmAQoMRXZlbnRTZXJ2aWNlEmoKCkxpc3RFdmVudHMSHC5hZXRoZXIudjIuTGlzdEV2ZW50c1JlcXVlc3QaHS5hZXRoZXIudjIuTGlzdEV2ZW50c1Jlc3BvbnNlIh+ItRgCgtPkkwIVEhMvYXBpL3YyL2V2ZW50czpsaXN0EmoKC1dhdGNoRXZlbnRzEh0uYWV0aGVyLnYyLldhdGNoRXZlbnRzUmVxdWVzdBoeLmFldGhlci52Mi5XYXRjaEV2ZW50c1Jlc3BvbnNlIhqItRgCgtPkkwIQEg4vYXBpL3YyL2V2ZW50czABYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_live, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * Something that was heard.
@@ -525,6 +525,79 @@ export const IngestSignalResponseSchema: GenMessage<IngestSignalResponse> = /*@_
   messageDesc(file_aether_v2_signal, 9);
 
 /**
+ * @generated from message aether.v2.IngestMarketSignalRequest
+ */
+export type IngestMarketSignalRequest = Message<"aether.v2.IngestMarketSignalRequest"> & {
+  /**
+   * REBALANCE, or WITHDRAWN: then of the nodes that this source's last word was REBALANCE for. A notice is always of one node.
+   *
+   * @generated from field: aether.v2.SignalKind kind = 1;
+   */
+  kind: SignalKind;
+
+  /**
+   * Of the nodes that it is about, e.g. m6i.large; empty: any.
+   *
+   * @generated from field: string instance_type = 2;
+   */
+  instanceType: string;
+
+  /**
+   * e.g. eu-west-1a; empty: any.
+   *
+   * @generated from field: string zone = 3;
+   */
+  zone: string;
+
+  /**
+   * Absent: now.
+   *
+   * @generated from field: google.protobuf.Timestamp observed_at = 4;
+   */
+  observedAt?: Timestamp | undefined;
+
+  /**
+   * Who heard it. 1 to 60 of a-z, 0-9 and dash.
+   *
+   * @generated from field: string source = 5;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message aether.v2.IngestMarketSignalRequest.
+ * Use `create(IngestMarketSignalRequestSchema)` to create a new message.
+ */
+export const IngestMarketSignalRequestSchema: GenMessage<IngestMarketSignalRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 10);
+
+/**
+ * @generated from message aether.v2.IngestMarketSignalResponse
+ */
+export type IngestMarketSignalResponse = Message<"aether.v2.IngestMarketSignalResponse"> & {
+  /**
+   * The nodes that it is about, by id.
+   *
+   * @generated from field: repeated string node_ids = 1;
+   */
+  nodeIds: string[];
+
+  /**
+   * Of those, so many had not heard it before.
+   *
+   * @generated from field: uint32 new_count = 2;
+   */
+  newCount: number;
+};
+
+/**
+ * Describes the message aether.v2.IngestMarketSignalResponse.
+ * Use `create(IngestMarketSignalResponseSchema)` to create a new message.
+ */
+export const IngestMarketSignalResponseSchema: GenMessage<IngestMarketSignalResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 11);
+
+/**
  * @generated from message aether.v2.ListDecisionsRequest
  */
 export type ListDecisionsRequest = Message<"aether.v2.ListDecisionsRequest"> & {
@@ -544,7 +617,7 @@ export type ListDecisionsRequest = Message<"aether.v2.ListDecisionsRequest"> & {
  * Use `create(ListDecisionsRequestSchema)` to create a new message.
  */
 export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 10);
+  messageDesc(file_aether_v2_signal, 12);
 
 /**
  * @generated from message aether.v2.ListDecisionsResponse
@@ -566,7 +639,7 @@ export type ListDecisionsResponse = Message<"aether.v2.ListDecisionsResponse"> &
  * Use `create(ListDecisionsResponseSchema)` to create a new message.
  */
 export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 11);
+  messageDesc(file_aether_v2_signal, 13);
 
 /**
  * @generated from message aether.v2.GetDecisionRequest
@@ -583,7 +656,7 @@ export type GetDecisionRequest = Message<"aether.v2.GetDecisionRequest"> & {
  * Use `create(GetDecisionRequestSchema)` to create a new message.
  */
 export const GetDecisionRequestSchema: GenMessage<GetDecisionRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 12);
+  messageDesc(file_aether_v2_signal, 14);
 
 /**
  * @generated from message aether.v2.GetDecisionResponse
@@ -600,7 +673,7 @@ export type GetDecisionResponse = Message<"aether.v2.GetDecisionResponse"> & {
  * Use `create(GetDecisionResponseSchema)` to create a new message.
  */
 export const GetDecisionResponseSchema: GenMessage<GetDecisionResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 13);
+  messageDesc(file_aether_v2_signal, 15);
 
 /**
  * @generated from message aether.v2.ListAuditRequest
@@ -617,7 +690,7 @@ export type ListAuditRequest = Message<"aether.v2.ListAuditRequest"> & {
  * Use `create(ListAuditRequestSchema)` to create a new message.
  */
 export const ListAuditRequestSchema: GenMessage<ListAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 14);
+  messageDesc(file_aether_v2_signal, 16);
 
 /**
  * @generated from message aether.v2.ListAuditResponse
@@ -639,7 +712,7 @@ export type ListAuditResponse = Message<"aether.v2.ListAuditResponse"> & {
  * Use `create(ListAuditResponseSchema)` to create a new message.
  */
 export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 15);
+  messageDesc(file_aether_v2_signal, 17);
 
 /**
  * @generated from message aether.v2.VerifyAuditRequest
@@ -663,7 +736,7 @@ export type VerifyAuditRequest = Message<"aether.v2.VerifyAuditRequest"> & {
  * Use `create(VerifyAuditRequestSchema)` to create a new message.
  */
 export const VerifyAuditRequestSchema: GenMessage<VerifyAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 16);
+  messageDesc(file_aether_v2_signal, 18);
 
 /**
  * @generated from message aether.v2.VerifyAuditResponse
@@ -706,7 +779,7 @@ export type VerifyAuditResponse = Message<"aether.v2.VerifyAuditResponse"> & {
  * Use `create(VerifyAuditResponseSchema)` to create a new message.
  */
 export const VerifyAuditResponseSchema: GenMessage<VerifyAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 17);
+  messageDesc(file_aether_v2_signal, 19);
 
 /**
  * @generated from message aether.v2.ListEventsRequest
@@ -735,7 +808,7 @@ export type ListEventsRequest = Message<"aether.v2.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 18);
+  messageDesc(file_aether_v2_signal, 20);
 
 /**
  * @generated from message aether.v2.ListEventsResponse
@@ -757,7 +830,7 @@ export type ListEventsResponse = Message<"aether.v2.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 19);
+  messageDesc(file_aether_v2_signal, 21);
 
 /**
  * @generated from message aether.v2.WatchEventsRequest
@@ -795,7 +868,7 @@ export type WatchEventsRequest = Message<"aether.v2.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 20);
+  messageDesc(file_aether_v2_signal, 22);
 
 /**
  * @generated from message aether.v2.WatchEventsResponse
@@ -819,7 +892,7 @@ export type WatchEventsResponse = Message<"aether.v2.WatchEventsResponse"> & {
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 21);
+  messageDesc(file_aether_v2_signal, 23);
 
 /**
  * @generated from enum aether.v2.SignalKind
@@ -895,6 +968,16 @@ export const SignalService: GenService<{
     methodKind: "unary";
     input: typeof IngestSignalRequestSchema;
     output: typeof IngestSignalResponseSchema;
+  },
+  /**
+   * What was heard of a market instead of a node: each Spot node of the pool has a signal of its own from it, and is decided about as if it had heard it.
+   *
+   * @generated from rpc aether.v2.SignalService.IngestMarketSignal
+   */
+  ingestMarketSignal: {
+    methodKind: "unary";
+    input: typeof IngestMarketSignalRequestSchema;
+    output: typeof IngestMarketSignalResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aether_v2_signal, 0);

@@ -10,18 +10,18 @@ import { file_aether_v2_options } from "./options_pb.ts";
 import type { WorkloadPreflight } from "./preflight_pb.ts";
 import { file_aether_v2_preflight } from "./preflight_pb.ts";
 import { file_google_api_annotations } from "../../google/api/annotations_pb.ts";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file aether/v2/workload.proto.
  */
 export const file_aether_v2_workload: GenFile = /*@__PURE__*/
-  fileDesc("ChhhZXRoZXIvdjIvd29ya2xvYWQucHJvdG8SCWFldGhlci52MiLhAwoMV29ya2xvYWRTcGVjEgwKBG5hbWUYASABKAkSDgoGcm9vdGZzGAIgASgJEgwKBGFyZ3YYAyADKAkSDwoHYWRkcmVzcxgEIAEoCRImCgZoZWFsdGgYBSABKAsyFi5hZXRoZXIudjIuSGVhbHRoQ2hlY2sSIgoHdm9sdW1lcxgGIAMoCzIRLmFldGhlci52Mi5Wb2x1bWUSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAcgASgEEi0KA2VudhgIIAMoCzIgLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMuRW52RW50cnkSGQoRd29ya2luZ19kaXJlY3RvcnkYCSABKAkSEwoLcnBvX3NlY29uZHMYCiABKA0SDAoEdXNlchgLIAEoCRIzCgZsYWJlbHMYDCADKAsyIy5hZXRoZXIudjIuV29ya2xvYWRTcGVjLkxhYmVsc0VudHJ5Ei8KCmV2YWN1YXRpb24YFCABKAsyGy5hZXRoZXIudjIuRXZhY3VhdGlvblBvbGljeRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEingEKEEV2YWN1YXRpb25Qb2xpY3kSFQoNbWF4X2ZyZWV6ZV9tcxgBIAEoARIbChNtYXhfdGltZV90b19zYWZlX21zGAIgASgBEhAKCHByaW9yaXR5GAMgASgNEisKDG9uX25vZGVfbG9zdBgEIAEoDjIVLmFldGhlci52Mi5Pbk5vZGVMb3N0EhcKD21pbl9jcHVfcGVyY2VudBgeIAEoDSJSCgZWb2x1bWUSDgoGc291cmNlGAEgASgJEhMKC2Rlc3RpbmF0aW9uGAIgASgJEiMKBG1vZGUYAyABKA4yFS5hZXRoZXIudjIuVm9sdW1lTW9kZSKhAwoIV29ya2xvYWQSJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSJwoFc3RhdGUYAiABKA4yGC5hZXRoZXIudjIuV29ya2xvYWRTdGF0ZRIPCgdub2RlX2lkGAMgASgJEg0KBWVwb2NoGAQgASgDEiYKBmhlYWx0aBgFIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YCCABKAkSJwoFdXNhZ2UYCSABKAsyGC5hZXRoZXIudjIuV29ya2xvYWRVc2FnZRIUCgxtaWdyYXRpb25faWQYCiABKAkSEQoJZXhpdF9jb2RlGAsgASgFEgoKAmlkGAwgASgJEi8KCXByZWZsaWdodBgNIAEoCzIcLmFldGhlci52Mi5Xb3JrbG9hZFByZWZsaWdodCKcAQoNV29ya2xvYWRVc2FnZRIUCgxtZW1vcnlfYnl0ZXMYASABKAQSFAoMY3B1X2ZyYWN0aW9uGAIgASgBEhUKDXByb2Nlc3NfY291bnQYAyABKA0SFwoPdGNwX2VzdGFibGlzaGVkGAQgASgNEi8KC21lYXN1cmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJMChJSdW5Xb3JrbG9hZFJlcXVlc3QSJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSDwoHbm9kZV9pZBgCIAEoCSI8ChNSdW5Xb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIk0KFExpc3RXb3JrbG9hZHNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCSJYChVMaXN0V29ya2xvYWRzUmVzcG9uc2USJgoJd29ya2xvYWRzGAEgAygLMhMuYWV0aGVyLnYyLldvcmtsb2FkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRXb3JrbG9hZFJlcXVlc3QSDAoEbmFtZRgBIAEoCSI8ChNHZXRXb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIjoKE1N0b3BXb3JrbG9hZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIVCg1ncmFjZV9zZWNvbmRzGAIgASgNIj0KFFN0b3BXb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIjQKFVJlbW92ZVdvcmtsb2FkUmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhgKFlJlbW92ZVdvcmtsb2FkUmVzcG9uc2UiQwoPUmVhZExvZ3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGZm9sbG93GAIgASgIEhIKCnRhaWxfbGluZXMYAyABKA0iIQoQUmVhZExvZ3NSZXNwb25zZRINCgVjaHVuaxgBIAEoDCJKChNFeGVjV29ya2xvYWRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEYXJndhgCIAMoCRIXCg90aW1lb3V0X3NlY29uZHMYAyABKA0iXwoURXhlY1dvcmtsb2FkUmVzcG9uc2USEQoJZXhpdF9jb2RlGAEgASgFEg4KBnN0ZG91dBgCIAEoDBIOCgZzdGRlcnIYAyABKAwSFAoMaXNfdHJ1bmNhdGVkGAQgASgIKlsKCk9uTm9kZUxvc3QSHAoYT05fTk9ERV9MT1NUX1VOU1BFQ0lGSUVEEAASFQoRT05fTk9ERV9MT1NUX0hPTEQQARIYChRPTl9OT0RFX0xPU1RfUkVTVE9SRRACKlcKClZvbHVtZU1vZGUSGwoXVk9MVU1FX01PREVfVU5TUEVDSUZJRUQQABIWChJWT0xVTUVfTU9ERV9TSEFSRUQQARIUChBWT0xVTUVfTU9ERV9TWU5DEAIqlAIKDVdvcmtsb2FkU3RhdGUSHgoaV09SS0xPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdXT1JLTE9BRF9TVEFURV9TVEFSVElORxABEhoKFldPUktMT0FEX1NUQVRFX1JVTk5JTkcQAhIcChhXT1JLTE9BRF9TVEFURV9NSUdSQVRJTkcQAxIaChZXT1JLTE9BRF9TVEFURV9TVE9QUEVEEAQSGQoVV09SS0xPQURfU1RBVEVfRVhJVEVEEAUSGQoVV09SS0xPQURfU1RBVEVfRkFJTEVEEAYSFwoTV09SS0xPQURfU1RBVEVfTE9TVBAHEiEKHVdPUktMT0FEX1NUQVRFX05FRURTX09QRVJBVE9SEAgy1QYKD1dvcmtsb2FkU2VydmljZRJuCgtSdW5Xb3JrbG9hZBIdLmFldGhlci52Mi5SdW5Xb3JrbG9hZFJlcXVlc3QaHi5hZXRoZXIudjIuUnVuV29ya2xvYWRSZXNwb25zZSIgiLUYA4LT5JMCFjoBKiIRL2FwaS92Mi93b3JrbG9hZHMScQoNTGlzdFdvcmtsb2FkcxIfLmFldGhlci52Mi5MaXN0V29ya2xvYWRzUmVxdWVzdBogLmFldGhlci52Mi5MaXN0V29ya2xvYWRzUmVzcG9uc2UiHYi1GAKC0+STAhMSES9hcGkvdjIvd29ya2xvYWRzEnIKC0dldFdvcmtsb2FkEh0uYWV0aGVyLnYyLkdldFdvcmtsb2FkUmVxdWVzdBoeLmFldGhlci52Mi5HZXRXb3JrbG9hZFJlc3BvbnNlIiSItRgCgtPkkwIaEhgvYXBpL3YyL3dvcmtsb2Fkcy97bmFtZX0SfQoMU3RvcFdvcmtsb2FkEh4uYWV0aGVyLnYyLlN0b3BXb3JrbG9hZFJlcXVlc3QaHy5hZXRoZXIudjIuU3RvcFdvcmtsb2FkUmVzcG9uc2UiLIi1GAOC0+STAiI6ASoiHS9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfTpzdG9wEnsKDlJlbW92ZVdvcmtsb2FkEiAuYWV0aGVyLnYyLlJlbW92ZVdvcmtsb2FkUmVxdWVzdBohLmFldGhlci52Mi5SZW1vdmVXb3JrbG9hZFJlc3BvbnNlIiSItRgDgtPkkwIaKhgvYXBpL3YyL3dvcmtsb2Fkcy97bmFtZX0ScAoIUmVhZExvZ3MSGi5hZXRoZXIudjIuUmVhZExvZ3NSZXF1ZXN0GhsuYWV0aGVyLnYyLlJlYWRMb2dzUmVzcG9uc2UiKYi1GAOC0+STAh8SHS9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfS9sb2dzMAESfQoMRXhlY1dvcmtsb2FkEh4uYWV0aGVyLnYyLkV4ZWNXb3JrbG9hZFJlcXVlc3QaHy5hZXRoZXIudjIuRXhlY1dvcmtsb2FkUmVzcG9uc2UiLIi1GAOC0+STAiI6ASoiHS9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfTpleGVjYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_options, file_aether_v2_preflight, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChhhZXRoZXIvdjIvd29ya2xvYWQucHJvdG8SCWFldGhlci52MiLhAwoMV29ya2xvYWRTcGVjEgwKBG5hbWUYASABKAkSDgoGcm9vdGZzGAIgASgJEgwKBGFyZ3YYAyADKAkSDwoHYWRkcmVzcxgEIAEoCRImCgZoZWFsdGgYBSABKAsyFi5hZXRoZXIudjIuSGVhbHRoQ2hlY2sSIgoHdm9sdW1lcxgGIAMoCzIRLmFldGhlci52Mi5Wb2x1bWUSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAcgASgEEi0KA2VudhgIIAMoCzIgLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMuRW52RW50cnkSGQoRd29ya2luZ19kaXJlY3RvcnkYCSABKAkSEwoLcnBvX3NlY29uZHMYCiABKA0SDAoEdXNlchgLIAEoCRIzCgZsYWJlbHMYDCADKAsyIy5hZXRoZXIudjIuV29ya2xvYWRTcGVjLkxhYmVsc0VudHJ5Ei8KCmV2YWN1YXRpb24YFCABKAsyGy5hZXRoZXIudjIuRXZhY3VhdGlvblBvbGljeRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEingEKEEV2YWN1YXRpb25Qb2xpY3kSFQoNbWF4X2ZyZWV6ZV9tcxgBIAEoARIbChNtYXhfdGltZV90b19zYWZlX21zGAIgASgBEhAKCHByaW9yaXR5GAMgASgNEisKDG9uX25vZGVfbG9zdBgEIAEoDjIVLmFldGhlci52Mi5Pbk5vZGVMb3N0EhcKD21pbl9jcHVfcGVyY2VudBgeIAEoDSJSCgZWb2x1bWUSDgoGc291cmNlGAEgASgJEhMKC2Rlc3RpbmF0aW9uGAIgASgJEiMKBG1vZGUYAyABKA4yFS5hZXRoZXIudjIuVm9sdW1lTW9kZSKzAwoIV29ya2xvYWQSJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSJwoFc3RhdGUYAiABKA4yGC5hZXRoZXIudjIuV29ya2xvYWRTdGF0ZRIPCgdub2RlX2lkGAMgASgJEg0KBWVwb2NoGAQgASgDEiwKBmhlYWx0aBgFIAEoDjIWLmFldGhlci52Mi5IZWFsdGhTdGF0ZUIEiLUYARIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YCCABKAkSLQoFdXNhZ2UYCSABKAsyGC5hZXRoZXIudjIuV29ya2xvYWRVc2FnZUIEiLUYARIUCgxtaWdyYXRpb25faWQYCiABKAkSEQoJZXhpdF9jb2RlGAsgASgFEgoKAmlkGAwgASgJEjUKCXByZWZsaWdodBgNIAEoCzIcLmFldGhlci52Mi5Xb3JrbG9hZFByZWZsaWdodEIEiLUYASKcAQoNV29ya2xvYWRVc2FnZRIUCgxtZW1vcnlfYnl0ZXMYASABKAQSFAoMY3B1X2ZyYWN0aW9uGAIgASgBEhUKDXByb2Nlc3NfY291bnQYAyABKA0SFwoPdGNwX2VzdGFibGlzaGVkGAQgASgNEi8KC21lYXN1cmVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJMChJSdW5Xb3JrbG9hZFJlcXVlc3QSJQoEc3BlYxgBIAEoCzIXLmFldGhlci52Mi5Xb3JrbG9hZFNwZWMSDwoHbm9kZV9pZBgCIAEoCSI8ChNSdW5Xb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIk0KFExpc3RXb3JrbG9hZHNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCSJYChVMaXN0V29ya2xvYWRzUmVzcG9uc2USJgoJd29ya2xvYWRzGAEgAygLMhMuYWV0aGVyLnYyLldvcmtsb2FkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIiChJHZXRXb3JrbG9hZFJlcXVlc3QSDAoEbmFtZRgBIAEoCSI8ChNHZXRXb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIn0KFVVwZGF0ZVdvcmtsb2FkUmVxdWVzdBIMCgRuYW1lGAEgASgJEiUKBHNwZWMYAiABKAsyFy5hZXRoZXIudjIuV29ya2xvYWRTcGVjEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayI/ChZVcGRhdGVXb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIjoKE1N0b3BXb3JrbG9hZFJlcXVlc3QSDAoEbmFtZRgBIAEoCRIVCg1ncmFjZV9zZWNvbmRzGAIgASgNIj0KFFN0b3BXb3JrbG9hZFJlc3BvbnNlEiUKCHdvcmtsb2FkGAEgASgLMhMuYWV0aGVyLnYyLldvcmtsb2FkIjQKFVJlbW92ZVdvcmtsb2FkUmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBWZvcmNlGAIgASgIIhgKFlJlbW92ZVdvcmtsb2FkUmVzcG9uc2UiQwoPUmVhZExvZ3NSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGZm9sbG93GAIgASgIEhIKCnRhaWxfbGluZXMYAyABKA0iIQoQUmVhZExvZ3NSZXNwb25zZRINCgVjaHVuaxgBIAEoDCJKChNFeGVjV29ya2xvYWRSZXF1ZXN0EgwKBG5hbWUYASABKAkSDAoEYXJndhgCIAMoCRIXCg90aW1lb3V0X3NlY29uZHMYAyABKA0iXwoURXhlY1dvcmtsb2FkUmVzcG9uc2USEQoJZXhpdF9jb2RlGAEgASgFEg4KBnN0ZG91dBgCIAEoDBIOCgZzdGRlcnIYAyABKAwSFAoMaXNfdHJ1bmNhdGVkGAQgASgIKlsKCk9uTm9kZUxvc3QSHAoYT05fTk9ERV9MT1NUX1VOU1BFQ0lGSUVEEAASFQoRT05fTk9ERV9MT1NUX0hPTEQQARIYChRPTl9OT0RFX0xPU1RfUkVTVE9SRRACKlcKClZvbHVtZU1vZGUSGwoXVk9MVU1FX01PREVfVU5TUEVDSUZJRUQQABIWChJWT0xVTUVfTU9ERV9TSEFSRUQQARIUChBWT0xVTUVfTU9ERV9TWU5DEAIqlAIKDVdvcmtsb2FkU3RhdGUSHgoaV09SS0xPQURfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdXT1JLTE9BRF9TVEFURV9TVEFSVElORxABEhoKFldPUktMT0FEX1NUQVRFX1JVTk5JTkcQAhIcChhXT1JLTE9BRF9TVEFURV9NSUdSQVRJTkcQAxIaChZXT1JLTE9BRF9TVEFURV9TVE9QUEVEEAQSGQoVV09SS0xPQURfU1RBVEVfRVhJVEVEEAUSGQoVV09SS0xPQURfU1RBVEVfRkFJTEVEEAYSFwoTV09SS0xPQURfU1RBVEVfTE9TVBAHEiEKHVdPUktMT0FEX1NUQVRFX05FRURTX09QRVJBVE9SEAgy1QcKD1dvcmtsb2FkU2VydmljZRJuCgtSdW5Xb3JrbG9hZBIdLmFldGhlci52Mi5SdW5Xb3JrbG9hZFJlcXVlc3QaHi5hZXRoZXIudjIuUnVuV29ya2xvYWRSZXNwb25zZSIgiLUYA4LT5JMCFjoBKiIRL2FwaS92Mi93b3JrbG9hZHMScQoNTGlzdFdvcmtsb2FkcxIfLmFldGhlci52Mi5MaXN0V29ya2xvYWRzUmVxdWVzdBogLmFldGhlci52Mi5MaXN0V29ya2xvYWRzUmVzcG9uc2UiHYi1GAKC0+STAhMSES9hcGkvdjIvd29ya2xvYWRzEnIKC0dldFdvcmtsb2FkEh0uYWV0aGVyLnYyLkdldFdvcmtsb2FkUmVxdWVzdBoeLmFldGhlci52Mi5HZXRXb3JrbG9hZFJlc3BvbnNlIiSItRgCgtPkkwIaEhgvYXBpL3YyL3dvcmtsb2Fkcy97bmFtZX0SfgoOVXBkYXRlV29ya2xvYWQSIC5hZXRoZXIudjIuVXBkYXRlV29ya2xvYWRSZXF1ZXN0GiEuYWV0aGVyLnYyLlVwZGF0ZVdvcmtsb2FkUmVzcG9uc2UiJ4i1GAOC0+STAh06ASoyGC9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfRJ9CgxTdG9wV29ya2xvYWQSHi5hZXRoZXIudjIuU3RvcFdvcmtsb2FkUmVxdWVzdBofLmFldGhlci52Mi5TdG9wV29ya2xvYWRSZXNwb25zZSIsiLUYA4LT5JMCIjoBKiIdL2FwaS92Mi93b3JrbG9hZHMve25hbWV9OnN0b3ASewoOUmVtb3ZlV29ya2xvYWQSIC5hZXRoZXIudjIuUmVtb3ZlV29ya2xvYWRSZXF1ZXN0GiEuYWV0aGVyLnYyLlJlbW92ZVdvcmtsb2FkUmVzcG9uc2UiJIi1GAOC0+STAhoqGC9hcGkvdjIvd29ya2xvYWRzL3tuYW1lfRJwCghSZWFkTG9ncxIaLmFldGhlci52Mi5SZWFkTG9nc1JlcXVlc3QaGy5hZXRoZXIudjIuUmVhZExvZ3NSZXNwb25zZSIpiLUYA4LT5JMCHxIdL2FwaS92Mi93b3JrbG9hZHMve25hbWV9L2xvZ3MwARJ9CgxFeGVjV29ya2xvYWQSHi5hZXRoZXIudjIuRXhlY1dvcmtsb2FkUmVxdWVzdBofLmFldGhlci52Mi5FeGVjV29ya2xvYWRSZXNwb25zZSIsiLUYA4LT5JMCIjoBKiIdL2FwaS92Mi93b3JrbG9hZHMve25hbWV9OmV4ZWNiBnByb3RvMw", [file_aether_v2_common, file_aether_v2_options, file_aether_v2_preflight, file_google_api_annotations, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
- * What the user asked to run. Immutable once it runs.
+ * What the user asked to run. Once it runs only labels, rpo_seconds and evacuation can be changed (UpdateWorkload): what its node was told stays.
  *
  * @generated from message aether.v2.WorkloadSpec
  */
@@ -432,6 +432,54 @@ export const GetWorkloadResponseSchema: GenMessage<GetWorkloadResponse> = /*@__P
   messageDesc(file_aether_v2_workload, 10);
 
 /**
+ * @generated from message aether.v2.UpdateWorkloadRequest
+ */
+export type UpdateWorkloadRequest = Message<"aether.v2.UpdateWorkloadRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Only what the mask names is read.
+   *
+   * @generated from field: aether.v2.WorkloadSpec spec = 2;
+   */
+  spec?: WorkloadSpec | undefined;
+
+  /**
+   * labels | rpo_seconds | evacuation | evacuation.FIELD. What it names and the spec does not have is taken away; `labels` replaces all of them.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message aether.v2.UpdateWorkloadRequest.
+ * Use `create(UpdateWorkloadRequestSchema)` to create a new message.
+ */
+export const UpdateWorkloadRequestSchema: GenMessage<UpdateWorkloadRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_workload, 11);
+
+/**
+ * @generated from message aether.v2.UpdateWorkloadResponse
+ */
+export type UpdateWorkloadResponse = Message<"aether.v2.UpdateWorkloadResponse"> & {
+  /**
+   * @generated from field: aether.v2.Workload workload = 1;
+   */
+  workload?: Workload | undefined;
+};
+
+/**
+ * Describes the message aether.v2.UpdateWorkloadResponse.
+ * Use `create(UpdateWorkloadResponseSchema)` to create a new message.
+ */
+export const UpdateWorkloadResponseSchema: GenMessage<UpdateWorkloadResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_workload, 12);
+
+/**
  * @generated from message aether.v2.StopWorkloadRequest
  */
 export type StopWorkloadRequest = Message<"aether.v2.StopWorkloadRequest"> & {
@@ -453,7 +501,7 @@ export type StopWorkloadRequest = Message<"aether.v2.StopWorkloadRequest"> & {
  * Use `create(StopWorkloadRequestSchema)` to create a new message.
  */
 export const StopWorkloadRequestSchema: GenMessage<StopWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 11);
+  messageDesc(file_aether_v2_workload, 13);
 
 /**
  * @generated from message aether.v2.StopWorkloadResponse
@@ -470,7 +518,7 @@ export type StopWorkloadResponse = Message<"aether.v2.StopWorkloadResponse"> & {
  * Use `create(StopWorkloadResponseSchema)` to create a new message.
  */
 export const StopWorkloadResponseSchema: GenMessage<StopWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 12);
+  messageDesc(file_aether_v2_workload, 14);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadRequest
@@ -494,7 +542,7 @@ export type RemoveWorkloadRequest = Message<"aether.v2.RemoveWorkloadRequest"> &
  * Use `create(RemoveWorkloadRequestSchema)` to create a new message.
  */
 export const RemoveWorkloadRequestSchema: GenMessage<RemoveWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 13);
+  messageDesc(file_aether_v2_workload, 15);
 
 /**
  * @generated from message aether.v2.RemoveWorkloadResponse
@@ -507,7 +555,7 @@ export type RemoveWorkloadResponse = Message<"aether.v2.RemoveWorkloadResponse">
  * Use `create(RemoveWorkloadResponseSchema)` to create a new message.
  */
 export const RemoveWorkloadResponseSchema: GenMessage<RemoveWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 14);
+  messageDesc(file_aether_v2_workload, 16);
 
 /**
  * @generated from message aether.v2.ReadLogsRequest
@@ -536,7 +584,7 @@ export type ReadLogsRequest = Message<"aether.v2.ReadLogsRequest"> & {
  * Use `create(ReadLogsRequestSchema)` to create a new message.
  */
 export const ReadLogsRequestSchema: GenMessage<ReadLogsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 15);
+  messageDesc(file_aether_v2_workload, 17);
 
 /**
  * @generated from message aether.v2.ReadLogsResponse
@@ -553,7 +601,7 @@ export type ReadLogsResponse = Message<"aether.v2.ReadLogsResponse"> & {
  * Use `create(ReadLogsResponseSchema)` to create a new message.
  */
 export const ReadLogsResponseSchema: GenMessage<ReadLogsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 16);
+  messageDesc(file_aether_v2_workload, 18);
 
 /**
  * @generated from message aether.v2.ExecWorkloadRequest
@@ -582,7 +630,7 @@ export type ExecWorkloadRequest = Message<"aether.v2.ExecWorkloadRequest"> & {
  * Use `create(ExecWorkloadRequestSchema)` to create a new message.
  */
 export const ExecWorkloadRequestSchema: GenMessage<ExecWorkloadRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 17);
+  messageDesc(file_aether_v2_workload, 19);
 
 /**
  * @generated from message aether.v2.ExecWorkloadResponse
@@ -614,7 +662,7 @@ export type ExecWorkloadResponse = Message<"aether.v2.ExecWorkloadResponse"> & {
  * Use `create(ExecWorkloadResponseSchema)` to create a new message.
  */
 export const ExecWorkloadResponseSchema: GenMessage<ExecWorkloadResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_workload, 18);
+  messageDesc(file_aether_v2_workload, 20);
 
 /**
  * @generated from enum aether.v2.OnNodeLost
@@ -769,6 +817,17 @@ export const WorkloadService: GenService<{
     methodKind: "unary";
     input: typeof GetWorkloadRequestSchema;
     output: typeof GetWorkloadResponseSchema;
+  },
+  /**
+   * Changes what the control plane alone goes by, while the workload runs: its labels, its RPO, what it asks of its evacuation. Counts from the next
+   * decision on.
+   *
+   * @generated from rpc aether.v2.WorkloadService.UpdateWorkload
+   */
+  updateWorkload: {
+    methodKind: "unary";
+    input: typeof UpdateWorkloadRequestSchema;
+    output: typeof UpdateWorkloadResponseSchema;
   },
   /**
    * Asks its processes to end, and kills them after the grace.
