@@ -1,6 +1,8 @@
 // memory-keep: the other end of a memory-source on the same host. Keeps what was copied while the workload ran, and when criu has dumped the rest, puts both
 // together: pagemap and pages images as criu alone would have written them, so that whoever reads them need not know. Zero pages are left out: what is
-// tracked is private anonymous memory, which begins as zeros.
+// tracked is anonymous memory, private or shared, which begins as zeros.
+// Then it begins anew, for the next snapshot: of pages that were put away only the hash is left. They are holes in the next pages image, which
+// elsewhere-N names as pairs of 64 bits: the first page in the image, and how many.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -53,6 +55,7 @@ static struct file map_whole(const char *name) {
 struct output {
   FILE *stream;
   char name[64], beside[80];
+  uint64_t length;
 };
 
 static void output_open(struct output *output, const char *name) {
@@ -64,9 +67,17 @@ static void output_open(struct output *output, const char *name) {
 
 static void output_write(struct output *output, const void *bytes, size_t length) {
   if (length > 0 && fwrite(bytes, length, 1, output->stream) != 1) fail(errno, "memory-keep: %s", output->beside);
+  output->length += length;
+}
+
+// A hole: what belongs there is elsewhere.
+static void output_skip(struct output *output, uint64_t length) {
+  if (fseeko(output->stream, (off_t)length, SEEK_CUR) < 0) fail(errno, "memory-keep: %s", output->beside);
+  output->length += length;
 }
 
 static void output_close(struct output *output) {
+  if (fflush(output->stream) != 0 || ftruncate(fileno(output->stream), (off_t)output->length) < 0) fail(errno, "memory-keep: %s", output->beside);
   if (fclose(output->stream) != 0 || rename(output->beside, output->name) < 0) fail(errno, "memory-keep: %s", output->name);
 }
 
@@ -131,8 +142,9 @@ static int by_number(const void *a, const void *b) {
   return left->number < right->number ? -1 : left->number > right->number;
 }
 
-static int is_kept(const struct store_block *block, unsigned index) {
-  return block->state[index] == (COPY_BYTES | COPY_KEPT);
+// COPY_BYTES or COPY_ELSEWHERE of a kept page that is not zero; 0 of every other.
+static unsigned char kept_how(const struct store_block *block, unsigned index) {
+  return block->state[index] & COPY_KEPT ? block->state[index] & (COPY_BYTES | COPY_ELSEWHERE) : 0;
 }
 
 // Kept pages from `*cursor` on that lie below `limit`, as entries and bytes. The cursor counts pages of the sorted blocks.
@@ -141,35 +153,54 @@ struct kept {
   uint64_t count, at;
 };
 
-static uint64_t put_kept_below(struct kept *kept, uint64_t limit, struct output *pagemap, struct output *pages) {
+// Done with its bytes: the images lie in memory too.
+static void give_back(struct store_block *block) {
+  madvise(block->bytes, STORE_BLOCK_PAGES * PAGE_BYTES, MADV_DONTNEED);
+}
+
+static uint64_t put_kept_below(struct kept *kept, uint64_t limit, struct output *pagemap, struct output *pages, struct output *elsewhere) {
   uint64_t written = 0;
   while (kept->at < kept->count * STORE_BLOCK_PAGES) {
     struct store_block *block = kept->blocks[kept->at / STORE_BLOCK_PAGES];
     unsigned first = (unsigned)(kept->at % STORE_BLOCK_PAGES), count = 0;
     uint64_t address = (block->number * STORE_BLOCK_PAGES + first) * PAGE_BYTES;
-    if (!is_kept(block, first)) {
-      if (first == STORE_BLOCK_PAGES - 1) store_release(block); // done with it: the images lie in memory too
+    unsigned char how = kept_how(block, first);
+    if (!how) {
+      if (first == STORE_BLOCK_PAGES - 1) give_back(block);
       kept->at++;
       continue;
     }
     if (address >= limit) break;
-    while (first + count < STORE_BLOCK_PAGES && address + count * PAGE_BYTES < limit && is_kept(block, first + count)) count++;
+    while (first + count < STORE_BLOCK_PAGES && address + count * PAGE_BYTES < limit && kept_how(block, first + count) == how) count++;
     put_entry(pagemap, address, count);
-    output_write(pages, block->bytes + first * PAGE_BYTES, count * PAGE_BYTES);
+    if (how == COPY_ELSEWHERE) {
+      const uint64_t range[2] = {pages->length / PAGE_BYTES, count};
+      output_write(elsewhere, range, sizeof range);
+      output_skip(pages, count * PAGE_BYTES);
+    } else {
+      output_write(pages, block->bytes + first * PAGE_BYTES, count * PAGE_BYTES);
+    }
     written += count;
     kept->at += count;
-    if (first + count == STORE_BLOCK_PAGES) store_release(block);
+    if (first + count == STORE_BLOCK_PAGES) give_back(block);
   }
   return written;
 }
 
+// criu names the images of shared memory by its inode (criu/memfd.c, criu/shmem.c), for anonymous memory and memfd alike.
+static void name_of(uint32_t space, char *name, size_t length) {
+  snprintf(name, length, "pagemap-%u.img", space);
+  for (uint64_t i = 0; i < store.object_count; i++)
+    if (store.objects[i].space == space) snprintf(name, length, "pagemap-shmem-%u.img", store.objects[i].inode);
+}
+
 static uint64_t merge_space(uint32_t space) {
   char name[64];
-  snprintf(name, sizeof name, "pagemap-%u.img", space);
+  name_of(space, name, sizeof name);
   struct file old_map = map_whole(name);
   if (old_map.length < 8) fail(0, "memory-keep: %s is empty", name);
   const unsigned char *at = old_map.bytes + 8, *end = old_map.bytes + old_map.length;
-  struct output pagemap, pages;
+  struct output pagemap = {0}, pages = {0}, elsewhere = {0};
   struct entry entry;
   if (!next_entry(&at, end, &entry)) fail(0, "memory-keep: %s has no head", name);
   output_open(&pagemap, name);
@@ -178,6 +209,8 @@ static uint64_t merge_space(uint32_t space) {
   snprintf(name, sizeof name, "pages-%" PRIu64 ".img", entry.address); // of the head, field 1 is the id
   struct file old_pages = map_whole(name);
   output_open(&pages, name);
+  snprintf(name, sizeof name, "elsewhere-%" PRIu64, entry.address);
+  output_open(&elsewhere, name);
   struct kept kept = {.blocks = calloc(store.count + 1, sizeof *kept.blocks)};
   if (!kept.blocks) fail(ENOMEM, "memory-keep");
   for (uint64_t i = 0; i < store.count; i++)
@@ -185,7 +218,7 @@ static uint64_t merge_space(uint32_t space) {
   qsort(kept.blocks, kept.count, sizeof *kept.blocks, by_number);
   uint64_t written = 0, offset = 0;
   while (next_entry(&at, end, &entry)) {
-    written += put_kept_below(&kept, entry.address, &pagemap, &pages);
+    written += put_kept_below(&kept, entry.address, &pagemap, &pages, &elsewhere);
     if (entry.flags & flag_parent) fail(0, "memory-keep: pages of an earlier dump are named in %s", pagemap.name);
     output_write(&pagemap, entry.message, entry.length);
     if (!(entry.flags & flag_present)) continue;
@@ -198,12 +231,13 @@ static uint64_t merge_space(uint32_t space) {
       struct store_block *block = kept.blocks[kept.at / STORE_BLOCK_PAGES];
       uint64_t address = (block->number * STORE_BLOCK_PAGES + kept.at % STORE_BLOCK_PAGES) * PAGE_BYTES;
       if (address >= entry.address + length) break;
-      if (is_kept(block, (unsigned)(kept.at % STORE_BLOCK_PAGES))) fail(0, "memory-keep: a page is in the dump and in the copies");
+      if (kept_how(block, (unsigned)(kept.at % STORE_BLOCK_PAGES))) fail(0, "memory-keep: a page is in the dump and in the copies");
       kept.at++;
     }
   }
   if (offset != old_pages.length) fail(0, "memory-keep: %s holds pages that nothing names", pages.name);
-  written += put_kept_below(&kept, UINT64_MAX, &pagemap, &pages);
+  written += put_kept_below(&kept, UINT64_MAX, &pagemap, &pages, &elsewhere);
+  output_close(&elsewhere);
   output_close(&pages);
   output_close(&pagemap);
   if (old_pages.length > 0) munmap((void *)old_pages.bytes, old_pages.length);
@@ -214,25 +248,28 @@ static uint64_t merge_space(uint32_t space) {
 
 int memory_keep_command(int argc, char **argv) {
   long long fd = -1;
-  const char *images = NULL, *reason;
+  const char *reason;
   const struct option_spec specs[] = {
-      {.name = "images", .text = &images, .is_required = 1},
       {.name = "data-fd", .number = &fd, .min = 3, .max = 1023, .is_required = 1},
   };
   int rest = parse_options("memory-keep", argc, argv, specs, sizeof specs / sizeof *specs);
   if (rest < argc) usage_error("memory-keep: unexpected argument \"%s\"", argv[rest]);
-  if (chdir(images) < 0) fail(errno, "memory-keep: --images %s", images);
   fcntl((int)fd, F_SETFD, FD_CLOEXEC);
   store_init(&store);
   say(STDOUT_FILENO, "{\"event\":\"ready\"}");
-  if (store_receive(&store, (int)fd, on_sealed, &reason) < 0) fail(0, "memory: %s", reason);
-  close((int)fd);
-  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"receivedPages\":%" PRIu64 ",\"keptPages\":%" PRIu64 "}", store.received_pages, store.kept_pages);
-  char word[16];
-  if (!fgets(word, sizeof word, stdin)) return 0; // nobody wants it any more
-  if (strcmp(word, "merge\n") != 0) fail(0, "memory-keep: unknown command");
-  uint64_t written = 0;
-  for (int i = 0; i < sealed_count; i++) written += merge_space(sealed[i]);
-  say(STDOUT_FILENO, "{\"event\":\"merged\",\"pages\":%" PRIu64 "}", written);
-  return 0;
+  for (;;) {
+    sealed_count = 0;
+    if (store_receive(&store, (int)fd, on_sealed, &reason) < 0) fail(0, "memory: %s", reason);
+    say(STDOUT_FILENO, "{\"event\":\"sealed\",\"receivedPages\":%" PRIu64 ",\"keptPages\":%" PRIu64 "}", store.received_pages, store.kept_pages);
+    char line[4200];
+    if (!fgets(line, sizeof line, stdin)) return 0; // nobody wants it any more
+    line[strcspn(line, "\n")] = '\0';
+    if (strncmp(line, "merge ", 6) != 0) fail(0, "memory-keep: unknown command");
+    if (chdir(line + 6) < 0) fail(errno, "memory-keep: merge %s", line + 6);
+    uint64_t written = 0;
+    for (int i = 0; i < sealed_count; i++) written += merge_space(sealed[i]);
+    store_put_away(&store);
+    if (chdir("/") < 0) fail(errno, "memory-keep"); // the images go, and what they lie on
+    say(STDOUT_FILENO, "{\"event\":\"merged\",\"pages\":%" PRIu64 "}", written);
+  }
 }

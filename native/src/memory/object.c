@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ void object_seen(const struct space *space, const char *range, dev_t device, ino
   struct object *object = find(device, inode);
   if (!object) {
     struct stat about;
-    int fd = open_object(space->pid, range, &about);
+    int fd = inode > UINT32_MAX ? -1 : open_object(space->pid, range, &about); // the stream has half a word for it
     if (fd < 0) return;
     if (about.st_dev != device || about.st_ino != inode) {
       close(fd); // mapped anew meanwhile: the next look sees it
@@ -118,6 +119,7 @@ static void live(struct object *object, const struct stream *stream, struct roun
       ssize_t got = pread(object->fd, buffer, wanted, (off_t)at);
       if (got < (ssize_t)PAGE_BYTES) break; // cut off meanwhile: the next pass sees it
       send_written(object, stream, at, (uint64_t)got / PAGE_BYTES, counts);
+      counts->compared += (uint64_t)got / PAGE_BYTES;
       at += (uint64_t)got / PAGE_BYTES * PAGE_BYTES;
       if (stream->tick) stream->tick();
     }
@@ -140,6 +142,11 @@ void objects_hide(void) {
 void objects_write_hidden(FILE *file) {
   for (size_t i = 0; i < object_count; i++)
     if (objects[i]->is_hidden) fprintf(file, "object %lu %lu\n", (unsigned long)objects[i]->device, (unsigned long)objects[i]->inode);
+}
+
+void objects_go_on(void) {
+  for (size_t i = 0; i < object_count; i++)
+    if (objects[i]->is_hidden) space_forget_but_kept(&objects[i]->sent);
 }
 
 int object_is_hidden(dev_t device, ino_t inode) {
@@ -173,14 +180,17 @@ static int frozen(struct object *object, const struct stream *stream, struct rou
   uint64_t size = ((uint64_t)about.st_size + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
   const char *view = mmap(NULL, size, PROT_READ, MAP_SHARED, object->fd, 0);
   if (view == MAP_FAILED) return -1;
-  struct frame head = {.kind = FRAME_OBJECT, .space = object->sent.id, .address = object->at, .pages = size / PAGE_BYTES, .extra = object->pid};
+  struct frame head = {.kind = FRAME_OBJECT, .space = object->sent.id, .address = object->at, .pages = size / PAGE_BYTES, .extra = (uint64_t)object->inode << 32 | object->pid};
   struct iovec part = {&head, sizeof head};
   if (writev_exactly(stream->fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
   *kept = 0, *digest = 0;
+  object->sent.kept.count = 0;
   for (uint64_t at = 0, end; next_data(object, &at, &end); at = end) {
     madvise((void *)(view + at), end - at, MADV_POPULATE_READ); // spares a fault for each few pages; where it is not known (before 5.14), they are taken
     send_changed(object, stream, view, at, end, counts);
     round_keep(&object->sent, stream, (struct range){at, end}, digest, kept);
+    range_add(&object->sent.kept, at, end);
+    counts->compared += (end - at) / PAGE_BYTES;
   }
   munmap((void *)view, size);
   return round_seal(&object->sent, stream, *digest, *kept);

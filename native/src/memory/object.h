@@ -43,6 +43,9 @@ int objects_frozen(const struct stream *stream, struct round_counts *counts, uin
 // A line of criu's --pages-held for each of them.
 void objects_write_hidden(FILE *file);
 
+// After objects_frozen, where more passes follow: what was not kept counts as not sent.
+void objects_go_on(void);
+
 // Is this descriptor's object hidden from criu?
 int object_is_hidden(dev_t device, ino_t inode);
 

@@ -114,8 +114,63 @@ static void copy_range(struct space *space, const struct stream *stream, uint64_
   }
 }
 
+void round_look(struct space *space) {
+  if (space_read_maps(space, 1, 0) < 0) return; // the next pass sees it
+  for (size_t i = 0; i < space->tracked.count; i++) {
+    struct scan_request scan = {
+        .size = sizeof scan,
+        .flags = SCAN_PROTECT | SCAN_CHECK_ASYNC,
+        .start = space->tracked.items[i].start,
+        .end = space->tracked.items[i].end,
+        .vec = (uint64_t)regions,
+        .vec_len = scan_regions,
+        .category_mask = PAGE_WRITTEN,
+        .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
+        .return_mask = PAGE_WRITTEN,
+    };
+    while (scan.start < scan.end) {
+      int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+      if (count < 0) break;
+      for (int j = 0; j < count; j++) {
+        range_add(&space->stale, regions[j].start, regions[j].end);
+        for (uint64_t at = regions[j].start; at < regions[j].end; at += PAGE_BYTES) {
+          struct sent_block *block = space_block(space, at, 0);
+          if (block) block->state[at / PAGE_BYTES % BLOCK_PAGES] = SENT_NOT;
+        }
+      }
+      scan.start = scan_next(&scan, regions, count);
+    }
+  }
+}
+
+uint64_t round_written(const struct space *space) {
+  uint64_t pages = 0;
+  for (size_t i = 0; i < space->tracked.count; i++) {
+    struct scan_request scan = {
+        .size = sizeof scan,
+        .flags = SCAN_CHECK_ASYNC,
+        .start = space->tracked.items[i].start,
+        .end = space->tracked.items[i].end,
+        .vec = (uint64_t)regions,
+        .vec_len = scan_regions,
+        .category_mask = PAGE_WRITTEN,
+        .return_mask = PAGE_WRITTEN,
+    };
+    while (scan.start < scan.end) {
+      int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+      if (count < 0) break;
+      for (int j = 0; j < count; j++) pages += (regions[j].end - regions[j].start) / PAGE_BYTES;
+      scan.start = scan_next(&scan, regions, count);
+    }
+  }
+  return pages;
+}
+
 int round_live(struct space *space, const struct stream *stream, struct round_counts *counts) {
   if (space_read_maps(space, 1, stream->is_sharing) < 0) return -1;
+  for (size_t i = 0; i < space->stale.count; i++) copy_range(space, stream, space->stale.items[i].start, space->stale.items[i].end, counts);
+  flush_pending(space, stream, counts);
+  space->stale.count = 0;
   for (size_t i = 0; i < space->tracked.count; i++) {
     struct scan_request scan = {
         .size = sizeof scan,

@@ -19,6 +19,10 @@ struct stream {
 // Protects what was written since the last pass, then copies it: what is written after that is seen by the next pass. -1: the space is gone.
 int round_live(struct space *space, const struct stream *stream, struct round_counts *counts);
 
+// Between two snapshots: what was written so far is remembered (`stale`) and counts as not sent, so that round_written, later, counts what was written since.
+void round_look(struct space *space);
+uint64_t round_written(const struct space *space);
+
 // What is worth sending of the `pages` pages (256 at most) at `bytes`, which is changed by a test; and, when frozen, what is kept of a range, and the seal.
 void round_send(struct space *space, const struct stream *stream, uint64_t address, char *bytes, uint64_t pages, struct round_counts *counts);
 void round_keep(struct space *space, const struct stream *stream, struct range range, hash_t *digest, uint64_t *kept);

@@ -26,6 +26,8 @@ static int refused_count;
 static struct hash_key key;
 static struct stream stream;
 static const char *procs_path, *held_path;
+// Between two snapshots what was written is remembered, and the next one sends only that.
+static int is_standing;
 
 // Of the pass under way, for people who watch.
 static struct round_counts counts;
@@ -136,13 +138,36 @@ static void live_round(int is_fresh) {
   if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
   say(STDOUT_FILENO,
       "{\"event\":\"round\",\"number\":%lld,\"ms\":%.3f,\"attachMs\":%.3f,\"writtenPages\":%" PRIu64 ",\"sentPages\":%" PRIu64 ",\"zeroPages\":%" PRIu64 ",\"unchangedPages\":%" PRIu64
-      ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64 ",\"refused\":%d,\"stoppedMs\":%.3f}",
+      ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64 ",\"refused\":%d,\"comparedPages\":%" PRIu64 ",\"stoppedMs\":%.3f}",
       round_number++, now_ms() - began, refreshed - began, counts.written, counts.sent, counts.zero, counts.unchanged, counts.lost, counts.bytes, space_count, tracked, mapped,
-      refused_count, (double)stopped_us_max / 1e3);
+      refused_count, counts.compared, (double)stopped_us_max / 1e3);
+}
+
+enum { look_ms = 200 };
+
+// How fast it writes, for telemetry. Standing alone: nobody else can look while we track.
+static void look(void) {
+  uint64_t pages = 0;
+  refresh_spaces();
+  for (int i = 0; i < space_count; i++) round_look(spaces[i]);
+  double began = now_ms();
+  usleep(look_ms * 1000);
+  for (int i = 0; i < space_count; i++) pages += round_written(spaces[i]);
+  say(STDOUT_FILENO, "{\"event\":\"rate\",\"bytesPerSecond\":%.0f}", (double)(pages * PAGE_BYTES) / (now_ms() - began) * 1e3);
 }
 
 static void say_space(unsigned id, uint64_t pages, hash_t digest) {
   say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", id, pages, (uint64_t)(digest >> 64), (uint64_t)digest);
+}
+
+// The workload goes on, and so do we: the reader keeps what it was told to keep, and nothing else is known of what it has.
+static void go_on(void) {
+  for (int i = space_count - 1; i >= 0; i--) {
+    if (spaces[i]->is_gone) drop_space(i); // criu carried it, whatever was sent
+    else space_forget_but_kept(spaces[i]);
+  }
+  objects_go_on();
+  stream.tick = tick;
 }
 
 // The workload is frozen: from the line "frozen" on, criu may dump; "sealed" follows when everything is on its way to the target.
@@ -181,9 +206,9 @@ static void final_round(void) {
   struct frame end = {.kind = FRAME_END, .pages = sealed};
   struct iovec part = {&end, sizeof end};
   if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
-  close(stream.fd);
-  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sharedPages\":%" PRIu64 "}", now_ms() - began,
-      all_kept, counts.written, counts.bytes, shared_pages);
+  if (!is_standing) close(stream.fd);
+  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sharedPages\":%" PRIu64 ",\"comparedPages\":%" PRIu64 "}", now_ms() - began,
+      all_kept, counts.written, counts.bytes, shared_pages, counts.compared);
 }
 
 // A limit of the workload's CPU that our caller may change while we run. It dies: we end, and leave it as it was.
@@ -205,7 +230,7 @@ static void keep_quota(void) {
 }
 
 int memory_source_command(int argc, char **argv) {
-  long long data_fd = -1, is_sharing = 0;
+  long long data_fd = -1, is_sharing = 0, standing = 0;
   const char *answers = NULL;
   const struct option_spec specs[] = {
       {.name = "procs", .text = &procs_path, .is_required = 1},
@@ -213,10 +238,12 @@ int memory_source_command(int argc, char **argv) {
       {.name = "held", .text = &held_path},
       {.name = "cpu-quota", .text = &quota_path},
       {.name = "shared", .number = &is_sharing, .min = 0, .max = 1},
+      {.name = "standing", .number = &standing, .min = 0, .max = 1},
       {.name = "data-fd", .number = &data_fd, .min = 3, .max = 1023, .is_required = 1},
   };
   parse_options("memory-source", argc, argv, specs, sizeof specs / sizeof *specs);
   if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) fail(0, "memory-source: this kernel's pages have %ld bytes, not %llu", sysconf(_SC_PAGESIZE), PAGE_BYTES);
+  is_standing = (int)standing;
   fcntl((int)data_fd, F_SETFD, FD_CLOEXEC);
   wire_widen((int)data_fd);
   hash_key_make(&key);
@@ -239,6 +266,10 @@ int memory_source_command(int argc, char **argv) {
     } else if (strcmp(line, "frozen\n") == 0 && !is_final) {
       is_final = 1;
       final_round();
+      if (is_standing) go_on();
+      is_final = !is_standing;
+    } else if (strcmp(line, "look\n") == 0 && is_standing) {
+      look();
     } else if (strcmp(line, "status\n") == 0) {
       unsigned long asked, hidden;
       hide_counts(&asked, &hidden);

@@ -73,6 +73,32 @@ void space_init(struct space *space, unsigned id) {
   if (!space->table) fail(ENOMEM, "memory: a space");
 }
 
+static size_t slot_of(const struct space *space, uint64_t number);
+
+void space_forget_but_kept(struct space *space) {
+  enum { kept_bit = 0x80 };
+  for (size_t i = 0; i < space->kept.count; i++) {
+    for (uint64_t at = space->kept.items[i].start; at < space->kept.items[i].end; at += PAGE_BYTES) {
+      struct sent_block *block = space_block(space, at, 0);
+      if (block) block->state[at / PAGE_BYTES % BLOCK_PAGES] |= kept_bit;
+    }
+  }
+  struct sent_block **old = space->table;
+  space->table = calloc(space->slots, sizeof *space->table);
+  if (!space->table) fail(ENOMEM, "memory: a table of blocks");
+  space->blocks = 0;
+  for (size_t i = 0; i < space->slots; i++) {
+    int is_used = 0;
+    for (int k = 0; old[i] && k < BLOCK_PAGES; k++) {
+      old[i]->state[k] = old[i]->state[k] & kept_bit ? old[i]->state[k] & ~kept_bit : SENT_NOT;
+      is_used |= old[i]->state[k] != SENT_NOT;
+    }
+    if (is_used) space->table[slot_of(space, old[i]->number)] = old[i], space->blocks++;
+    else free(old[i]);
+  }
+  free(old);
+}
+
 struct space *space_open(pid_t pid, const char **reason, long *stopped_us) {
   struct space *space = calloc(1, sizeof *space);
   char path[64];
@@ -105,6 +131,7 @@ void space_close(struct space *space) {
   free(space->mapped.items);
   free(space->kept.items);
   free(space->hidden.items);
+  free(space->stale.items);
   free(space);
 }
 

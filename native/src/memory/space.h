@@ -32,11 +32,12 @@ struct space {
   struct range_list mapped;  // every private anonymous mapping, each for itself
   struct range_list kept;    // frozen: what the target has
   struct range_list hidden;  // frozen: what criu need not look at: mappings, less the pages that only it carries
+  struct range_list stale;   // written before the last look for the rate, and not sent since
   int is_gone;
 };
 
 struct round_counts {
-  uint64_t written, sent, zero, unchanged, lost, bytes;
+  uint64_t written, sent, zero, unchanged, lost, bytes, compared; // compared: of shared memory, which is read whole
 };
 
 // Neighbours become one range.
@@ -46,6 +47,9 @@ void range_append(struct range_list *list, uint64_t start, uint64_t end);
 // A table of what was sent that belongs to no process.
 void space_init(struct space *space, unsigned id);
 void space_clear(struct space *space);
+
+// What was sent and is not in `kept` counts as not sent. Blocks of which nothing is left are given back.
+void space_forget_but_kept(struct space *space);
 
 // NULL and `reason` where the process cannot be tracked.
 struct space *space_open(pid_t pid, const char **reason, long *stopped_us);

@@ -34,6 +34,33 @@ void store_release(struct store_block *block) {
   madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED);
 }
 
+void store_put_away(struct store *store) {
+  uint64_t count = store->count;
+  memset(store->slots, 0, store->slot_count * sizeof *store->slots);
+  store->count = store->mapping_count = store->object_count = 0;
+  for (uint64_t i = 0; i < count; i++) {
+    struct store_block *block = store->all[i];
+    int is_used = 0;
+    for (int k = 0; k < STORE_BLOCK_PAGES; k++) {
+      unsigned char state = block->state[k];
+      if (!(state & COPY_KEPT)) state = COPY_NONE;
+      else if (state & COPY_BYTES) state = COPY_ELSEWHERE;
+      block->state[k] = state & (unsigned char)~COPY_KEPT;
+      is_used |= block->state[k] != COPY_NONE;
+    }
+    if (!is_used) {
+      free(block->bytes);
+      free(block);
+      continue;
+    }
+    // What comes next is a page here and there: none of them shall take two megabytes.
+    madvise(block->bytes, BLOCK_BYTES, MADV_NOHUGEPAGE);
+    madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED);
+    store->all[store->count++] = block;
+    store->slots[slot_of(store, block->space, block->number)] = block;
+  }
+}
+
 static struct store_block *make_block(struct store *store, uint32_t space, uint64_t address) {
   if (store->count * 2 >= store->slot_count) {
     free(store->slots);
@@ -118,7 +145,7 @@ static void add_object(struct store *store, const struct frame *frame) {
     store->objects = realloc(store->objects, store->object_capacity * sizeof *store->objects);
     if (!store->objects) fail(ENOMEM, "memory: the shared objects");
   }
-  store->objects[store->object_count++] = (struct store_object){.space = frame->space, .pid = (uint32_t)frame->extra, .at = frame->address, .pages = frame->pages, .fd = -1};
+  store->objects[store->object_count++] = (struct store_object){.space = frame->space, .pid = (uint32_t)frame->extra, .inode = (uint32_t)(frame->extra >> 32), .at = frame->address, .pages = frame->pages, .fd = -1};
 }
 
 struct sum {
@@ -149,6 +176,7 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
   hash_t zero_hash = 0;
   int is_zero;
   *reason = "the stream of pages broke";
+  if (store->is_keyed) zero_hash = hash_page(&store->key, zeros, &is_zero);
   while (read_exactly(fd, &frame, sizeof frame) == 0) {
     uint64_t end = frame.address + frame.pages * PAGE_BYTES;
     int is_range = (frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING) || frame.kind == FRAME_OBJECT;

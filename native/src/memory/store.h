@@ -7,7 +7,8 @@
 #include "page_hash.h"
 
 #define STORE_BLOCK_PAGES 512
-enum { COPY_NONE = 0, COPY_BYTES = 1, COPY_ZERO = 2, COPY_KEPT = 4 }; // KEPT: bit beside the other two
+// KEPT: bit beside the others. ELSEWHERE: its hash is known, and whoever keeps the store has put its bytes away (store_put_away).
+enum { COPY_NONE = 0, COPY_BYTES = 1, COPY_ZERO = 2, COPY_KEPT = 4, COPY_ELSEWHERE = 8 };
 
 struct store_block {
   uint32_t space;
@@ -25,7 +26,7 @@ struct mapping {
 
 // Shared memory: which process of the restored ones maps it, and where.
 struct store_object {
-  uint32_t space, pid;
+  uint32_t space, pid, inode; // the inode on the source, by which criu names its images
   uint64_t at, pages;
   int fd;
 };
@@ -49,6 +50,9 @@ void store_init(struct store *store);
 
 // Gives the memory of a block back; it holds nothing afterwards.
 void store_release(struct store_block *block);
+
+// What was kept is elsewhere from now on, and its memory is given back; everything else is forgotten. The next stream may keep it without sending it again.
+void store_put_away(struct store *store);
 
 struct store_block *store_find(const struct store *store, uint32_t space, uint64_t address);
 

@@ -16,7 +16,7 @@ enum frame_kind {
   FRAME_MAPPING,        // frozen: a mapping in which pages may be kept: on the target it must be able to take them
   FRAME_SEAL,             // frozen: all of one space was said; `pages` are kept, `address` and `extra` are the two halves of their digest
   FRAME_END,              // nothing follows; `pages` spaces were sealed
-  FRAME_OBJECT,           // frozen: what is sealed next is shared memory of `pages` pages, which process `extra` maps at `address`
+  FRAME_OBJECT,           // frozen: what is sealed next is shared memory of `pages` pages, which process `extra` (low half; the high one is its inode) maps at `address`
   FRAME_MARK,             // pass `address` ends here: who reads it says so, since what was sent may be on its way for long
 };
 

@@ -59,10 +59,29 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   let abilities = noAbilities;
   const sizes = createLayerSizes(async (workload) => (await writableBytes(host, workload)).bytes);
   const snapshots = createSnapshots(host, () => abilities);
+  runtime.onExit(({ name }) => snapshots.endTracking(name, "the workload was started anew"));
+  /** For a move: whoever looks at the memory between moves makes room. */
+  const moving = {
+    ...dirty,
+    async hush(workload: string) {
+      snapshots.endTracking(workload, "it was moved, or a move was tried");
+      await dirty.hush(workload);
+    },
+  };
 
   return {
-    runtime,
-    source: createSourceSide(host, link, watch, dirty, () => abilities),
+    runtime: {
+      ...runtime,
+      async stop(name, ...rest) {
+        snapshots.endTracking(name, "the workload was started anew");
+        return runtime.stop(name, ...rest);
+      },
+      async remove(name, signal) {
+        snapshots.endTracking(name, "the workload was started anew");
+        return runtime.remove(name, signal);
+      },
+    },
+    source: createSourceSide(host, link, watch, moving, () => abilities),
     target: createTargetSide(host, link, watch),
     snapshots: {
       ...snapshots,
@@ -75,7 +94,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       probe: (signal) => probeKernel(host, signal),
       facts: async (workload) => (await watch.facts(workload)) ?? nothingKnown,
       ask: (...words) => host.helper.ask(words),
-      dirtyRate: dirty.measure,
+      dirtyRate: async (workload, signal) =>
+        snapshots.isTracked(workload) ? snapshots.dirtyRate(workload, signal) : dirty.measure(workload, signal),
     },
     async canary(signal) {
       let result = await canary(host, runtime, signal);
@@ -130,6 +150,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     },
     async stop() {
       runtime.stopWatching();
+      snapshots.stop();
       await link.stop();
       host.helper.stop();
     },

@@ -307,6 +307,12 @@ export interface SnapshotResult {
   readonly freezeMs: number;
   /** Memory that was read while it stood still; the rest was copied before, while it ran. */
   readonly freezeBytes: number;
+  /** Memory and files that were read for it. */
+  readonly readBytes: number;
+  /** The snapshot since which its memory was read; empty: all of it was. */
+  readonly sinceSnapshotId: string;
+  /** Why all of it was read; empty where it was not. */
+  readonly wholeBecause: string;
   /** Written to the store: chunks that an earlier snapshot of the workload has are not written again. */
   readonly storedBytes: number;
   readonly chunkCount: number;

@@ -26,7 +26,14 @@ interface Fault {
   readonly isRare?: true;
 }
 
-const atFreeze = ["freeze.after_cut", "freeze.after_freeze", "freeze.after_dump", "transfer.half", "freeze.before_disarm"];
+const atFreeze = [
+  "freeze.after_last_pass",
+  "freeze.after_cut",
+  "freeze.after_freeze",
+  "freeze.after_dump",
+  "transfer.half",
+  "freeze.before_disarm",
+];
 const rareUnless = (isCommon: boolean) => (isCommon ? {} : { isRare: true as const });
 const faults: readonly Fault[] = [
   ...["copy.half", ...atFreeze].map((point) => ({ role: "source" as const, point, action: "kill" as const, healsAlone: true as const })),
@@ -167,6 +174,18 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       const links = (await run("ip", ["-n", host.namespace, "-o", "link"], { deadlineMs: 5000 })).stdout;
       for (const name of links.match(/\bae[vh][0-9a-f]{8}/g) ?? [])
         if (host !== at.source || name.startsWith("aeh")) found.push(`link ${name}`);
+      const inside = async (...argv: string[]) =>
+        (await run("nsenter", [`--net=/run/netns/${host.namespace}`, ...argv], { deadlineMs: 5000 })).stdout.trim();
+      const [tables, filters, link] = [
+        await inside("nft", "list", "tables"),
+        await inside("tc", "filter", "show", "dev", "eth0", "ingress"),
+        await inside("ip", "-d", "link", "show", "eth0"),
+      ];
+      if (tables !== "") found.push(`nft on ${host.id}: ${tables}`);
+      if (filters !== "") found.push(`tc on ${host.id}: ${filters}`);
+      if (/\bxdp/.test(link)) found.push(`xdp on ${host.id}: ${link}`);
+      const pipes = await run("find", [join(hosts.dir, host.id), "-type", "p"], { deadlineMs: 5000 });
+      if (host !== at.source && pipes.stdout !== "") found.push(`pipes: ${pipes.stdout.trim()}`);
       for (const name of readdirSync(host.memoryDir))
         if (!["run", "hidden", "empty"].includes(name)) found.push(join(host.memoryDir, name));
     }
@@ -174,6 +193,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       .filter((dir) => existsSync(dir))
       .flatMap((dir) => readdirSync(dir));
     for (const name of groups) if (name.startsWith("ae-aex") && name !== `ae-aex${at.source.id}-hit`) found.push(`cgroup ${name}`);
+    for (const name of existsSync("/sys/fs/bpf") ? readdirSync("/sys/fs/bpf") : []) if (name.includes("aether")) found.push(`pin ${name}`);
     const mounts = readFileSync("/proc/self/mountinfo", "utf8")
       .split("\n")
       .filter((line) => line.includes(`${hosts.dir}/`));
@@ -181,13 +201,15 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
       const words = textOf(`/proc/${pid}/cmdline`).split("\0");
       if (words[1] === "shim") continue; // of the workload that runs: its command line tells how it was restored
-      const isHelper = ["guard", "hold", "launch"].includes(words[1] ?? "") || words.some((word) => word.endsWith("/criu"));
+      const isHelper =
+        ["guard", "hold", "launch", "memory-source", "memory-target", "memory-keep"].includes(words[1] ?? "") ||
+        words.some((word) => word.endsWith("/criu"));
       if (isHelper && words.some((word) => word.includes("aex") || word === address)) found.push(words.slice(0, 4).join(" "));
     }
     return found;
   }
 
-  describe.each(isWhole ? ["stop-and-copy", "post-copy"] : ["stop-and-copy"])("%s", (mode) => {
+  describe.each(isWhole ? ["stop-and-copy", "post-copy", "pre-copy"] : ["stop-and-copy"])("%s", (mode) => {
     it.each(faults.filter((one) => isWhole || !one.isRare))(
       "$action of the $role at $point",
       async ({ role, point, action, healsAlone }) => {
@@ -225,10 +247,11 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       }
     });
 
-    it("a cut link", async () => {
+    it.each(isWhole ? (["target", "source"] as const) : (["target"] as const))("a cut link of the %s", async (role) => {
       const { target } = at;
+      const { cable } = at[role];
       await target.call("arm", "restore.before", { kind: "delay", ms: 800 });
-      const cut = async (how: string) => run("ip", ["link", "set", target.cable, how], { deadlineMs: 5000 });
+      const cut = async (how: string) => run("ip", ["link", "set", cable, how], { deadlineMs: 5000 });
       // The source's images are on their way, the target's word that it has them is not.
       await at.source.call("arm", "transfer.half", { kind: "delay", ms: 400 });
       expect(
@@ -246,38 +269,44 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     });
   });
 
-  it("a slow link only takes longer", async () => {
-    const { target } = at;
-    await run("tc", ["qdisc", "add", "dev", target.cable, "root", "tbf", "rate", "40mbit", "burst", "32k", "latency", "50ms"], {
+  // On the cable of the target what it is sent is slow, on that of the source what it is answered.
+  it.each(isWhole ? (["source", "target"] as const) : (["target"] as const))("a slow link of the %s only takes longer", async (role) => {
+    const { cable } = at[role];
+    await run("tc", ["qdisc", "add", "dev", cable, "root", "tbf", "rate", "40mbit", "burst", "32k", "latency", "50ms"], {
       deadlineMs: 5000,
     });
     try {
       expect(await move("stop-and-copy")).toBe(true);
     } finally {
-      await run("tc", ["qdisc", "del", "dev", target.cable, "root"], { deadlineMs: 5000 });
+      await run("tc", ["qdisc", "del", "dev", cable, "root"], { deadlineMs: 5000 });
     }
     await isWell();
   });
 
-  it("a stream that is changed on its way is refused, and the source runs on", async () => {
-    const { target } = at;
-    const { port } = target.link;
-    const rules = [
-      "add table netdev aex",
-      "add chain netdev aex in { type filter hook ingress device eth0 priority 0; }",
-      // One byte of each full packet, after the handshake's: TLS finds it.
-      `add rule netdev aex in tcp dport ${port} meta length > 1400 @th,8000,8 set 0x2a`,
-    ];
-    const nft = (text: string) =>
-      run("nsenter", [`--net=/run/netns/${target.namespace}`, "nft", "-f", "-"], { deadlineMs: 5000, input: `${text}\n` });
-    await at.source.call("arm", "transfer.half", { kind: "delay", ms: 300 });
-    try {
-      expect(await move("stop-and-copy", () => nft(rules.join("\n")).then(() => undefined))).toBe(false);
-    } finally {
-      await nft("delete table netdev aex");
-    }
-    await isWell();
-  });
+  it.each(isWhole ? (["target", "source"] as const) : (["target"] as const))(
+    "a stream that is changed on its way to the %s is refused, and the source runs on",
+    async (to) => {
+      const { port } = at.target.link;
+      const rules = [
+        "add table netdev aex",
+        "add chain netdev aex in { type filter hook ingress device eth0 priority 0; }",
+        // One byte of each packet that is longer than a bare acknowledgement, after the handshake's: TLS finds it.
+        to === "target"
+          ? `add rule netdev aex in tcp dport ${port} meta length > 1400 @th,8000,8 set 0x2a`
+          : `add rule netdev aex in tcp sport ${port} meta length > 60 @th,320,8 set 0x2a`,
+      ];
+      const nft = (text: string) =>
+        run("nsenter", [`--net=/run/netns/${at[to].namespace}`, "nft", "-f", "-"], { deadlineMs: 5000, input: `${text}\n` });
+      const side = at[to];
+      await at.source.call("arm", "transfer.half", { kind: "delay", ms: 300 });
+      try {
+        expect(await move("stop-and-copy", () => nft(rules.join("\n")).then(() => undefined))).toBe(false);
+      } finally {
+        await run("nsenter", [`--net=/run/netns/${side.namespace}`, "nft", "delete", "table", "netdev", "aex"], { deadlineMs: 5000 });
+      }
+      await isWell();
+    },
+  );
 });
 
 const tooLong = new Error("no answer in time");

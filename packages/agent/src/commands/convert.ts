@@ -307,9 +307,10 @@ function statementToProto({
 }
 
 export function snapshotToProto(result: SnapshotResult): MessageInitShape<typeof SnapshotFactsSchema> {
-  const { freezeMs, chunkCount, newChunkCount, cpuSeconds, totalMs, manifestSha256 } = result;
+  const { freezeMs, chunkCount, newChunkCount, cpuSeconds, totalMs, manifestSha256, sinceSnapshotId, wholeBecause } = result;
   return {
-    ...{ freezeMs, chunkCount, newChunkCount, cpuSeconds, totalMs, manifestSha256 },
+    ...{ freezeMs, chunkCount, newChunkCount, cpuSeconds, totalMs, manifestSha256, sinceSnapshotId, wholeBecause },
+    readBytes: bigintOf(result.readBytes),
     manifest: manifestToProto(result.manifest),
     bytes: bigintOf(result.bytes),
     storedBytes: bigintOf(result.storedBytes),

@@ -19,7 +19,7 @@ export function registerCheckpoint(program: Command): void {
         output.result(toPlain(SnapshotSchema, snapshot ?? {}), () =>
           snapshot === undefined
             ? ""
-            : `${snapshot.id}: ${bytes(snapshot.bytes)}, of which ${bytes(snapshot.storedBytes)} were written (${snapshot.newChunkCount} of ${snapshot.chunkCount} chunks are new), frozen for ${duration(snapshot.freezeMs)} (${bytes(snapshot.freezeBytes)} of memory were read meanwhile)\nRestore it: aether restore ${snapshot.id}`,
+            : `${snapshot.id}: ${bytes(snapshot.bytes)}, of which ${bytes(snapshot.storedBytes)} were written (${snapshot.newChunkCount} of ${snapshot.chunkCount} chunks are new), frozen for ${duration(snapshot.freezeMs)} (${bytes(snapshot.freezeBytes)} of memory were read meanwhile)\n${bytes(snapshot.readBytes)} were read, ${snapshot.sinceSnapshotId === "" ? `all of its memory: ${snapshot.wholeBecause}` : `of its memory what was written since ${snapshot.sinceSnapshotId}`}; ${duration(snapshot.cpuSeconds * 1000)} of CPU\nRestore it: aether restore ${snapshot.id}`,
         );
       }),
     );

@@ -1,8 +1,27 @@
 // aether snapshots [NAME]
 import type { Snapshot } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import type { Command } from "commander";
+import type { Core } from "../client.ts";
 import { action, withCommon } from "../options.ts";
 import { registerArtifacts } from "./snapshot-files.ts";
+
+/** One line: the objective in force, and what a loss would have cost at the worst moment between the snapshots that are kept. */
+async function riskOf(core: Core, name: string, list: readonly Snapshot[], signal: AbortSignal): Promise<string> {
+  const { PolicyService } = await import("@aether/contract/gen/aether/v2/policy_pb");
+  const { duration } = await import("../render/units.ts");
+  const worstMs = Math.max(0, ...list.map(({ exposedMs }) => exposedMs));
+  // A workload that is gone has snapshots still, and no settings.
+  const answer = await core
+    .client(PolicyService)
+    .getWorkloadPolicy({ workload: name }, { signal, timeoutMs: 15_000 })
+    .catch(() => undefined);
+  const objective = answer?.settings.find((setting) => setting.name === "rpo_seconds");
+  const words = [
+    ...(objective === undefined ? [] : [`objective: ${objective.value} (${objective.source})`]),
+    ...(worstMs > 0 ? [`at worst ${duration(worstMs)} of work stood at risk before one of these was whole`] : []),
+  ];
+  return words.length === 0 ? "" : `${words.join("; ")}\n`;
+}
 
 export function registerSnapshots(program: Command): void {
   const snapshots = withCommon(program.command("snapshots [name]"))
@@ -26,27 +45,37 @@ export function registerSnapshots(program: Command): void {
           freezeMs <= 0
             ? "-"
             : `${duration(freezeMs)}${maxFreezeMs > 0 && freezeMs > maxFreezeMs ? ` (over ${duration(maxFreezeMs)})` : ""}`;
-        output.result(toPlain(ListSnapshotsResponseSchema, { snapshots: list }), () =>
-          renderTable(
-            list,
-            [
-              { title: "ID", cell: (s) => s.id },
-              { title: "WORKLOAD", cell: (s) => s.spec?.name ?? "" },
-              { title: "STATE", cell: (s) => word(SnapshotState, s.state) },
-              { title: "SIZE", align: "right", cell: (s) => bytes(s.bytes) },
-              { title: "WRITTEN", align: "right", cell: (s) => (s.storedBytes > 0n ? bytes(s.storedBytes) : "-") },
-              { title: "PAUSE", align: "right", cell: (s) => pauseOf(s) },
-              { title: "CPU", align: "right", cell: (s) => (s.cpuSeconds > 0 ? duration(s.cpuSeconds * 1000) : "-") },
-              { title: "NODE", cell: (s) => s.nodeId },
-              { title: "EPOCH", align: "right", cell: (s) => String(s.epoch) },
-              { title: "TAKEN", cell: (s) => ago(s.createdAt, nowMs) },
-              { title: "VERIFIED", cell: (s) => (s.verifiedAt ? ago(s.verifiedAt, nowMs) : "-") },
-              { title: "KEPT", cell: (s) => s.retention },
-              { title: "", cell: (s) => s.error?.message ?? "" },
-            ],
-            output.width,
-            "There is no snapshot. Take one: aether checkpoint NAME",
-          ),
+        const risk = name === undefined ? "" : await riskOf(await core(), name, list, signal);
+        output.result(
+          toPlain(ListSnapshotsResponseSchema, { snapshots: list }),
+          () =>
+            risk +
+            renderTable(
+              list,
+              [
+                { title: "ID", cell: (s) => s.id },
+                { title: "WORKLOAD", cell: (s) => s.spec?.name ?? "" },
+                { title: "STATE", cell: (s) => word(SnapshotState, s.state) },
+                { title: "SIZE", align: "right", cell: (s) => bytes(s.bytes) },
+                {
+                  title: "READ",
+                  align: "right",
+                  cell: (s) => (s.readBytes > 0n ? `${bytes(s.readBytes)}${s.sinceSnapshotId === "" ? "" : " Δ"}` : "-"),
+                },
+                { title: "WRITTEN", align: "right", cell: (s) => (s.storedBytes > 0n ? bytes(s.storedBytes) : "-") },
+                { title: "PAUSE", align: "right", cell: (s) => pauseOf(s) },
+                { title: "CPU", align: "right", cell: (s) => (s.cpuSeconds > 0 ? duration(s.cpuSeconds * 1000) : "-") },
+                { title: "AT RISK", align: "right", cell: (s) => (s.exposedMs > 0 ? duration(s.exposedMs) : "-") },
+                { title: "NODE", cell: (s) => s.nodeId },
+                { title: "EPOCH", align: "right", cell: (s) => String(s.epoch) },
+                { title: "TAKEN", cell: (s) => ago(s.createdAt, nowMs) },
+                { title: "VERIFIED", cell: (s) => (s.verifiedAt ? ago(s.verifiedAt, nowMs) : "-") },
+                { title: "KEPT", cell: (s) => s.retention },
+                { title: "", cell: (s) => s.error?.message ?? "" },
+              ],
+              output.width,
+              "There is no snapshot. Take one: aether checkpoint NAME",
+            ),
         );
       }),
     );

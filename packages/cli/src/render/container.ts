@@ -11,14 +11,16 @@ export function describeContainer({ container, blockers, warnings, ...seen }: Co
     ...(seen.tcpEstablished > 0 ? [`${seen.tcpEstablished} TCP connections`] : []),
   ];
   const verdict = blockers.length > 0 ? "As it is, it could not be moved:" : "What runs in it could be moved.";
-  const quoted = seen.asWorkload.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
-  const images = rootfs === "" ? ` (DIR: an OCI layout of ${image}, e.g. skopeo copy containers-storage:${image} oci:DIR)` : "";
-  const variables = environment.length > 0 ? `\n  with --env for what of these is not the image's own: ${environment.join(" ")}` : "";
+  // Of a directory there is no image that would have the environment in it.
+  const variables =
+    rootfs !== "" && environment.length > 0 ? `\n  with --env for what of these is not set anyway: ${environment.join(" ")}` : "";
   return [
     `${name} (${runtime}, ${image || rootfs}): ${facts.join(", ")}`,
     verdict,
     ...blockers.map(describeFinding("✗")),
     ...warnings.map(describeFinding("!")),
-    `The same as a workload, which has an address that moves with it${images}:\n  aether ${quoted.join(" ")}${variables}`,
+    "To make it a workload, which has an address of its own and moves with its memory and connections (this once it is restarted):",
+    ...seen.takeOver.map((command) => `  ${command}`),
+    `Should it not be well: stop the workload, and ${seen.wayBack}${variables}`,
   ].join("\n");
 }

@@ -184,6 +184,10 @@ export interface SnapshotsTable {
   manifest_sha256: Generated<string>;
   max_freeze_ms: Generated<number>;
   freeze_bytes: Generated<number>;
+  read_bytes: Generated<number>;
+  since_snapshot_id: Generated<string>;
+  whole_because: Generated<string>;
+  exposed_ms: Generated<number>;
   is_pinned: Generated<boolean>;
   pin_reason: Generated<string>;
   verified_at: Date | null;

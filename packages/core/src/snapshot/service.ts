@@ -69,6 +69,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     const facts = result.facts.case === "snapshot" ? result.facts.value : undefined;
     const isReady = result.outcome === CommandOutcome.OK && facts !== undefined;
     return db.transaction().execute(async (tx) => {
+      const exposedMs = isReady ? await exposureOf(tx, row, row.created_at.getTime() + facts.totalMs) : 0;
       const changed = await tx
         .updateTable("snapshots")
         .set(
@@ -84,6 +85,10 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
                 total_ms: facts.totalMs,
                 manifest_sha256: facts.manifestSha256,
                 freeze_bytes: Number(facts.freezeBytes),
+                read_bytes: Number(facts.readBytes),
+                since_snapshot_id: facts.sinceSnapshotId,
+                whole_because: facts.wholeBecause,
+                exposed_ms: exposedMs,
                 manifest: facts.manifest ? toColumn(ManifestSchema, facts.manifest) : null,
               }
             : { state: "failed", error: toColumn(ErrorDetailSchema, result.error ?? create(ErrorDetailSchema, { code: "INTERNAL" })) },
@@ -103,6 +108,18 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
       });
       return changed;
     });
+  }
+
+  /** From the newest whole snapshot before this one until this one was whole; 0 where there is none before. */
+  async function exposureOf(tx: Db, row: Row<"snapshots">, wholeAtMs: number): Promise<number> {
+    const before = await tx
+      .selectFrom("snapshots")
+      .select(({ fn }) => fn.max("created_at").as("at"))
+      .where("workload", "=", row.workload)
+      .where("state", "=", "ready")
+      .where("created_at", "<", row.created_at)
+      .executeTakeFirst();
+    return before?.at == null ? 0 : wholeAtMs - before.at.getTime();
   }
 
   async function make(name: string, anyFreeze: boolean, caller: Caller, signal: AbortSignal): Promise<Snapshot> {
@@ -353,6 +370,10 @@ function toSnapshot(row: Row<"snapshots">, nowMs: number): Snapshot {
     manifestSha256: row.manifest_sha256,
     maxFreezeMs: row.max_freeze_ms,
     freezeBytes: BigInt(row.freeze_bytes),
+    readBytes: BigInt(row.read_bytes),
+    sinceSnapshotId: row.since_snapshot_id,
+    wholeBecause: row.whole_because,
+    exposedMs: row.exposed_ms,
     isPinned: row.is_pinned,
     pinReason: row.pin_reason,
     ...stamp("verifiedAt", row.verified_at),

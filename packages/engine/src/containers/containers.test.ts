@@ -1,7 +1,7 @@
 // What the programs of the runtimes print. With a container that runs: tests/e2e/containers.test.ts.
 import { expect, it } from "vitest";
 import { parseInspected } from "./discover.ts";
-import { settingsFindings, workloadArguments } from "./verdict.ts";
+import { settingsFindings, takeOver, workloadArguments } from "./verdict.ts";
 
 /** As Docker 28 prints it, cut to what is read; podman has ImageName and Rootfs beside. */
 const docker = (more: object = {}, state: object = { Running: true, Pid: 4242 }) => ({
@@ -33,8 +33,27 @@ it("a container is read as its runtime describes it; values of its environment a
   });
   expect(JSON.stringify(one)).not.toContain("secret");
   expect(workloadArguments(one!)).toEqual(
-    "run shop-cache-1 --rootfs oci:DIR --volume /var/lib/docker/volumes/x/_data:/data:sync --memory 512M --user 999 --workdir /data -- docker-entrypoint.sh redis-server --appendonly yes".split(" "),
+    "run shop-cache-1 --rootfs oci:/var/lib/aether-guard/images/shop-cache-1 --volume /var/lib/docker/volumes/x/_data:/data:sync --memory 512M".split(" "),
   ); // biome-ignore format: one command
+  expect(workloadArguments({ ...one!, rootfs: "/srv/shop" }).slice(-9)).toEqual(
+    "--user 999 --workdir /data -- docker-entrypoint.sh redis-server --appendonly yes".split(" "),
+  );
+});
+
+it("becomes a workload by its runtime's own commands, with its layer and environment in an image; a directory needs none", () => {
+  const [one] = parsed();
+  expect(takeOver(one!).slice(0, -1)).toEqual([
+    "docker update --restart no Shop_Cache.1",
+    "docker stop Shop_Cache.1",
+    "docker commit Shop_Cache.1 localhost/shop-cache-1:as-it-was",
+    "mkdir -p /var/lib/aether-guard/images/shop-cache-1",
+    "docker save localhost/shop-cache-1:as-it-was | tar -x -C /var/lib/aether-guard/images/shop-cache-1",
+  ]);
+  expect(takeOver({ ...one!, runtime: "podman" })).toContain(
+    "podman save --format oci-dir --output /var/lib/aether-guard/images/shop-cache-1 localhost/shop-cache-1:as-it-was",
+  );
+  expect(takeOver({ ...one!, rootfs: "/srv/a b" }).at(-1)).toContain("--rootfs '/srv/a b'");
+  expect(takeOver({ ...one!, rootfs: "/srv/shop" }).join()).not.toContain("commit");
 });
 
 it("one that does not run is none", () => expect(parsed({}, { Running: false, Pid: 0 })).toEqual([]));

@@ -1,6 +1,6 @@
 // Could what runs in this container be moved, and what would it take? The container is looked at as it runs: nothing of it is stopped, changed or taken over.
-// It is not moved in place, since its address, its layers and its name belong to its runtime (docs/guides/containers.md); the verdict ends with the workload
-// that would be the same.
+// It is not moved in place, since its address, its layers and its name belong to its runtime (docs/decisions/0018-containers-of-others.md); the verdict ends
+// with the way by which it becomes a workload.
 import { readdirSync, readlinkSync } from "node:fs";
 import { fault, type KnownNeeds } from "@aether/contract";
 import { isErrno } from "@aether/kit";
@@ -20,8 +20,12 @@ export interface ContainerVerdict {
   readonly memoryBytes: number;
   readonly processCount: number;
   readonly tcpEstablished: number;
-  /** Arguments of `aether` that start the same as a workload; what a person must fill in is in capitals. */
+  /** Arguments of `aether` that start the same as a workload. */
   readonly asWorkload: readonly string[];
+  /** Commands for a shell, in order, that make the container a workload: with one restart, and removing nothing of it. The last one is `asWorkload`. */
+  readonly takeOver: readonly string[];
+  /** Should it not be well as a workload: the container goes on from where it was stopped. */
+  readonly wayBack: string;
 }
 
 export interface ContainerVerdicts {
@@ -63,6 +67,8 @@ async function judgeContainer(container: Container, signal: AbortSignal): Promis
     processCount: pids.length,
     tcpEstablished: container.isHostNetwork ? 0 : (await tcpTable(container.pid)).established.length,
     asWorkload: workloadArguments(container),
+    takeOver: takeOver(container),
+    wayBack: shell([container.runtime, "start", container.name]),
   };
 }
 
@@ -126,22 +132,53 @@ function mountFindings({ mounts, ports }: Container): Finding[] {
   return [...found, ...published];
 }
 
-/** Values of the environment are left to the person: they are often secrets, and this is shown on a screen. */
+const workloadName = ({ name }: Container): string =>
+  name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40) || "workload"; // biome-ignore format: one chain
+
+/** Where the image of a container is saved as an OCI layout. */
+const layoutOf = (container: Container): string => `/var/lib/aether-guard/images/${workloadName(container)}`;
+
+/** The image that is made of the container has its command, environment, user and directory, so that no value of the environment stands on a command line. */
 export function workloadArguments(container: Container): string[] {
-  const name = container.name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40) || "workload"; // biome-ignore format: one chain
+  const { rootfs } = container;
   const volumes = container.mounts.flatMap(({ source, destination, type, isReadOnly }) =>
     source === "" || type === "tmpfs" ? [] : ["--volume", `${source}:${destination}:${isReadOnly ? "shared" : "sync"}`],
   );
-  return [
-    "run",
-    name,
-    "--rootfs",
-    container.rootfs || "oci:DIR",
-    ...volumes,
-    ...(container.memoryLimitBytes > 0 ? ["--memory", `${Math.ceil(container.memoryLimitBytes / 2 ** 20)}M`] : []),
+  const settings = [
     ...(container.user === "" ? [] : ["--user", container.user]),
     ...(container.workingDirectory === "" || container.workingDirectory === "/" ? [] : ["--workdir", container.workingDirectory]),
     "--",
     ...container.argv,
+  ];
+  return [
+    "run",
+    workloadName(container),
+    "--rootfs",
+    rootfs || `oci:${layoutOf(container)}`,
+    ...volumes,
+    ...(container.memoryLimitBytes > 0 ? ["--memory", `${Math.ceil(container.memoryLimitBytes / 2 ** 20)}M`] : []),
+    ...(rootfs === "" ? [] : settings),
+  ];
+}
+
+/** A word as a shell takes it. */
+const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
+const shell = (words: readonly string[]): string => words.map(quoted).join(" ");
+
+export function takeOver(container: Container): string[] {
+  const { runtime, name, rootfs } = container;
+  const image = `localhost/${workloadName(container)}:as-it-was`;
+  const layout = layoutOf(container);
+  // Docker's archive is an OCI layout since Docker 25.
+  const save =
+    runtime === "podman"
+      ? [shell(["podman", "save", "--format", "oci-dir", "--output", layout, image])]
+      : [shell(["mkdir", "-p", layout]), `${shell(["docker", "save", image])} | ${shell(["tar", "-x", "-C", layout])}`];
+  return [
+    // dockerd starts again what it had stopped, when it is started itself; podman does not where a person has stopped it.
+    ...(runtime === "docker" ? [shell(["docker", "update", "--restart", "no", name])] : []),
+    shell([runtime, "stop", name]),
+    ...(rootfs === "" ? [shell([runtime, "commit", name, image]), ...save] : []),
+    shell(["aether", ...workloadArguments(container)]),
   ];
 }

@@ -34,6 +34,7 @@ function trackerOf(sizes: number[], stalls = false): Tracker {
         const at = { startedAtMs: nowMs(), durationMs: sentBytes / 4e5 };
         resolve({ number: number++, ...at, writtenPages: pages, sentPages: pages, zeroPages: 0, sentBytes });
       }),
+    look: async () => 0,
     freshen: () => Promise.reject(new Error("nobody asks")),
     frozen: () => Promise.reject(new Error("not frozen")),
     sealed: () => Promise.reject(new Error("not frozen")),

@@ -1,6 +1,6 @@
-// Memory for a snapshot: copied while the workload runs, as before a move, but to a keeper on this host. Inside the stop are the pages that were written
+// Memory for snapshots: copied while the workload runs, as before a move, but to a keeper on this host. Inside the stop are the pages that were written
 // since the last pass and what only criu can carry; afterwards the keeper puts both together, into images as criu alone would have written them
-// (native/src/memory/keep.c). Nothing of the images tells how they came to be, so a restore need not know.
+// (native/src/memory/keep.c). Both stay: the next snapshot copies only what was written since, and its pages images have holes where nothing was.
 import { withDeadline } from "@aether/kit";
 import { z } from "zod";
 import type { HeldPages } from "../checkpoint/criu.ts";
@@ -11,9 +11,22 @@ import { residentBytes, statOf } from "../runtime/process.ts";
 import { memoryClasses } from "./classes.ts";
 import { copyMemory } from "./copy-memory.ts";
 import { startHelper } from "./helper.ts";
-import type { Costs } from "./rounds.ts";
+import { type Costs, pageBytes } from "./rounds.ts";
 import { trackInto } from "./tracker.ts";
 
+/** A tracker and a keeper of one workload, for one snapshot after another. After a failure in any of its calls it is of no more use. */
+export interface Keeping {
+  /** Copies until another pass would not pay: the first time everything, then what was written since `merge`. The workload is the same afterwards. */
+  ahead(costs: Costs, progress: Progress, signal: AbortSignal): Promise<KeptMemory>;
+  /** How fast the workload writes its memory, bytes a second, from a look of 0.2 s between two snapshots. */
+  dirtyRate(signal: AbortSignal): Promise<number>;
+  /** Why it has ended; undefined while all is well. */
+  problem(): string | undefined;
+  /** The workload is tracked no longer. */
+  close(): void;
+}
+
+/** One snapshot's memory, in the order of the calls. */
 export interface KeptMemory {
   readonly report: CopyReport;
   /** Which pages criu shall leave out. */
@@ -24,13 +37,12 @@ export interface KeptMemory {
   frozen(): Promise<{ readonly lastPages: number }>;
   /** After the dump: everything was read, and the workload may go on. */
   sealed(): Promise<void>;
-  /** The workload runs again: it is tracked no longer. Safe to repeat. */
-  thawed(): Promise<void>;
-  /** Processor time of the tracker and the keeper so far. */
-  cpuSeconds(): Promise<number>;
   /** Puts the copies and criu's images together. Throws TRANSFER_FAILED where they do not fit: nothing of them is of use then. */
-  merge(signal: AbortSignal): Promise<void>;
-  close(): void;
+  merge(images: string, signal: AbortSignal): Promise<void>;
+  /** Read from the workload's memory by the tracker. */
+  readBytes(): number;
+  /** Processor time of the tracker and the keeper for this snapshot so far. */
+  cpuSeconds(): Promise<number>;
 }
 
 /** From memory to memory on one host; the first pass measures it. */
@@ -41,58 +53,58 @@ const ticksPerSecond = 100;
 const secondsOf = async (pid: number) => ((await statOf(pid))?.cpuTicks ?? 0) / ticksPerSecond;
 const mergedLine = z.object({ pages: z.number() });
 
-/** Copies until another pass would not pay. Throws where it cannot be done; the workload is the same afterwards. */
-export async function keepAhead(
-  host: Host,
-  workload: string,
-  snapshotId: string,
-  images: string,
-  costs: Costs,
-  progress: Progress,
-  signal: AbortSignal,
-): Promise<KeptMemory> {
-  const keeper = startHelper(host, ["memory-keep", "--images", images, "--data-fd", "3"]);
-  try {
+/** Throws where the workload's memory cannot be tracked. */
+export async function startKeeping(host: Host, workload: string, signal: AbortSignal): Promise<Keeping> {
+  const keeper = startHelper(host, ["memory-keep", "--data-fd", "3"]);
+  const tracker = await (async () => {
     await withDeadline("the keeper of memory to be ready", 10_000, () => keeper.next("ready"), signal);
-    const tracker = await trackInto(host, `snapshot-${snapshotId}`, workload, keeper.data, () => undefined, signal);
-    const close = () => {
-      tracker.close();
-      keeper.kill();
-    };
-    try {
+    return trackInto(host, `standing-${workload}`, workload, keeper.data, () => undefined, signal, { isStanding: true, isSharing: true });
+  })().catch((caught: unknown) => {
+    keeper.kill();
+    throw caught;
+  });
+  keeper.letGo();
+  const cpuSeconds = async () => (await secondsOf(tracker.pid)) + (await secondsOf(keeper.pid));
+
+  return {
+    async ahead(costs, progress, aheadSignal) {
       const pids = await pidsOf(host, workload);
+      const cpuBefore = await cpuSeconds();
+      let readPages = 0;
       const plan = {
         holds: { memoryBytes: await residentBytes(pids), classes: await memoryClasses(pids) },
         costs,
         assumed: { linkBytesPerSecond: assumedBytesPerSecond, dirtyBytesPerSecond: 0, basis: "nothing was copied yet" },
         dueAtMs: undefined,
       };
-      const report = await copyMemory(tracker, plan, progress, signal);
-      let trackerSeconds: number | undefined;
+      const round = async (...args: Parameters<typeof tracker.round>) => {
+        const pass = await tracker.round(...args);
+        readPages += pass.writtenPages + (pass.comparedPages ?? 0);
+        return pass;
+      };
       return {
-        report,
+        report: await copyMemory({ ...tracker, round }, plan, progress, aheadSignal),
         held: tracker.held,
-        fresh: async (passSignal) => void (await tracker.round(passSignal)),
+        fresh: async (passSignal) => void (await round(passSignal)),
         frozen: tracker.frozen,
-        sealed: async () => void (await tracker.sealed()),
-        async thawed() {
-          trackerSeconds ??= await secondsOf(tracker.pid);
-          tracker.close();
+        async sealed() {
+          const { lastPages, comparedPages } = await tracker.sealed();
+          readPages += lastPages + comparedPages;
         },
-        cpuSeconds: async () => (trackerSeconds ?? (await secondsOf(tracker.pid))) + (await secondsOf(keeper.pid)),
-        async merge(mergeSignal) {
+        async merge(images, mergeSignal) {
           await withDeadline("the copies to be whole", 60_000, () => keeper.next("sealed"), mergeSignal);
-          keeper.send("merge");
+          keeper.send(`merge ${images}`);
           mergedLine.parse(await withDeadline("the images to be put together", mergeDeadlineMs, () => keeper.next("merged"), mergeSignal));
         },
-        close,
+        readBytes: () => readPages * pageBytes,
+        cpuSeconds: async () => (await cpuSeconds()) - cpuBefore,
       };
-    } catch (caught) {
-      close();
-      throw caught;
-    }
-  } catch (caught) {
-    keeper.kill();
-    throw caught;
-  }
+    },
+    dirtyRate: tracker.look,
+    problem: () => tracker.problem() ?? keeper.problem(),
+    close() {
+      tracker.close();
+      keeper.kill();
+    },
+  };
 }

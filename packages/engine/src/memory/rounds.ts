@@ -11,6 +11,8 @@ export interface Round {
   readonly sentPages: number;
   readonly zeroPages: number;
   readonly sentBytes: number;
+  /** Of shared memory, read to find what was written. */
+  readonly comparedPages?: number;
 }
 
 /** Why no further pass was made. */

@@ -24,10 +24,12 @@ const roundLine = z.object({
   bytes: count,
   spaces: count,
   refused: count,
+  comparedPages: count,
 });
 const frozenLine = z.object({ keptPages: count, lastPages: count });
-const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count, sharedPages: count });
+const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count, sharedPages: count, comparedPages: count });
 const progressLine = z.object({ bytes: count });
+const rateLine = z.object({ bytesPerSecond: count });
 const refusedLine = z.object({ pid: count, reason: z.string() });
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 
@@ -48,6 +50,8 @@ export interface Tracker {
   sealed(): Promise<z.infer<typeof sealedLine> & { readonly spaces: readonly SpaceDigest[] }>;
   /** Processes whose memory criu must carry, and why. */
   refused(): readonly { readonly pid: number; readonly reason: string }[];
+  /** Standing trackers alone: how fast the workload writes its memory, bytes a second. */
+  look(signal: AbortSignal): Promise<number>;
   problem(): string | undefined;
   /** That went over the link so far. */
   wireBytes(): number;
@@ -84,6 +88,8 @@ export interface TrackOptions {
   readonly quota?: string | undefined;
   /** Shared memory as well: only for a reader that puts it in place, since criu's images then lack it. */
   readonly isSharing?: boolean;
+  /** It goes on after `sealed`: further passes copy what was written since, and the reader's stream does not end. */
+  readonly isStanding?: boolean;
 }
 
 /**
@@ -97,13 +103,14 @@ export async function trackInto(
   socket: Duplex,
   onClose: () => void,
   signal: AbortSignal,
-  { transport = "plain", quota, isSharing = false }: TrackOptions = {},
+  { transport = "plain", quota, isSharing = false, isStanding = false }: TrackOptions = {},
 ): Promise<Tracker> {
   const held: HeldPages = { socket: join(host.memoryDir, `${id}.answers`), file: join(host.memoryDir, `${id}.held`) };
   const procs = join(await freezerDir(host, workload), "cgroup.procs");
   const helper = startHelper(host, [
     ...["memory-source", "--procs", procs, "--answers", held.socket, "--held", held.file, "--data-fd", "3"],
     ...(isSharing ? ["--shared", "1"] : []),
+    ...(isStanding ? ["--standing", "1"] : []),
     ...(quota === undefined ? [] : ["--cpu-quota", quota]),
   ]);
   const refused: z.infer<typeof refusedLine>[] = [];
@@ -160,10 +167,15 @@ export async function trackInto(
     },
     async sealed() {
       const line = await withDeadline("the last pages to leave", 60_000, () => helper.next("sealed"));
-      await sending.catch((cause: unknown) => {
-        throw fault("TRANSFER_FAILED", "the link broke while the last pages were sent", { cause });
-      });
+      if (!isStanding)
+        await sending.catch((cause: unknown) => {
+          throw fault("TRANSFER_FAILED", "the link broke while the last pages were sent", { cause });
+        });
       return { ...sealedLine.parse(line), spaces: helper.take("space").map((space) => spaceLine.parse(space)) };
+    },
+    async look(lookSignal) {
+      helper.send("look");
+      return rateLine.parse(await withDeadline("the tracker's look", 10_000, () => helper.next("rate"), lookSignal)).bytesPerSecond;
     },
     refused: () => refused,
     wireBytes: () => (socket as { bytesWritten?: number }).bytesWritten ?? 0,

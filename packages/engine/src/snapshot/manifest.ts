@@ -19,7 +19,14 @@ const chunk = z.object({
 });
 export type ChunkRef = z.infer<typeof chunk>;
 
-const content = z.object({ bytes: z.number(), sha256: z.string(), chunks: z.array(chunk) });
+const content = z.object({
+  bytes: z.number(),
+  /** Of the bytes; of sliced ones over the lines "digest-of-chunk from length" of its slices: nobody reads all of it to make the next snapshot. */
+  sha256: z.string(),
+  chunks: z.array(chunk),
+  /** Which part of which chunk follows which: index, first byte, bytes. Without it: all of each, in order. */
+  slices: z.array(z.tuple([z.number(), z.number(), z.number()])).optional(),
+});
 export type Content = z.infer<typeof content>;
 
 const entry = z.object({
@@ -54,7 +61,8 @@ const body = z.object({
 export type SnapshotBody = z.infer<typeof body>;
 
 const head = z.object({
-  version: z.literal(1),
+  /** 2: with slices, which a reader of version 1 does not know. */
+  version: z.union([z.literal(1), z.literal(2)]),
   snapshotId: z.string(),
   workload: z.string(),
   createdAtMs: z.number(),
@@ -77,7 +85,7 @@ export function writeManifest(
   const dataKey = newKey();
   const sealed = seal(dataKey, gzipSync(JSON.stringify(content)), `snapshot ${snapshotId}`);
   const line: SnapshotHead = {
-    version: 1,
+    version: content.images.some(({ slices }) => slices !== undefined) ? 2 : 1,
     snapshotId,
     workload: content.workload,
     createdAtMs,

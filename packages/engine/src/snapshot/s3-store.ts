@@ -133,6 +133,7 @@ export function openS3Store(options: S3StoreOptions, owner: string): SnapshotSto
       return bytes;
     },
     putManifest: async (snapshotId, bytes) => void (await put(manifestKey(snapshotId), bytes)),
+    hasManifest: async (snapshotId) => (await head(manifestKey(snapshotId))) !== undefined,
     getManifest: (snapshotId) => get(manifestKey(snapshotId)),
     listManifests: async () => (await all("manifests")).sort((a, b) => a.ageMs - b.ageMs).map(({ name }) => name),
     deleteManifest: async (snapshotId) => void (await remove(manifestKey(snapshotId))),

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, readBody, readHead, writeManifest } from "./manifest.ts";
-import { pageCuts } from "./pages.ts";
+import { planPages, type StoredRun } from "./pages.ts";
 import { packChunk, unpackChunk } from "./sealed.ts";
 import { openDirectoryStore, type SnapshotStore } from "./store.ts";
 
@@ -114,23 +114,42 @@ describe("the sweep", () => {
 });
 
 describe("pages", () => {
-  it("are cut at addresses: a page that comes in front changes one chunk", async () => {
-    const varint = (value: bigint): number[] => (value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)]);
-    const message = (...fields: [number, bigint][]) => {
-      const body = Buffer.from(fields.flatMap(([field, value]) => [field << 3, ...varint(value)]));
-      const length = Buffer.alloc(4);
-      length.writeUInt32LE(body.length);
-      return Buffer.concat([length, body]);
-    };
-    const image = async (...ranges: [bigint, bigint, bigint][]) => {
-      const magic = Buffer.alloc(8);
-      magic.writeUInt32LE(0x54564319, 0);
-      const entries = ranges.map(([address, count, flags]) => message([1, address], [2, count], [4, flags]));
-      await writeFile(join(dir, "pagemap-1.img"), Buffer.concat([magic, message([1, 3n]), ...entries]));
-      return pageCuts(join(dir, "pagemap-1.img"));
-    };
-    expect(await image([0x10000n, 100n, 4n], [0x7f0000000000n, 1n, 4n])).toEqual({ pagesId: 3, lengths: [48 * 4096, 52 * 4096, 4096] });
-    expect((await image([0xf000n, 101n, 4n], [0x7f0000000000n, 1n, 4n])).lengths).toEqual([49 * 4096, 52 * 4096, 4096]);
-    expect((await image([0x10000n, 100n, 1n])).lengths).toEqual([]); // in an earlier dump, not in this image
+  const page = (fill: number) => Buffer.alloc(4096, fill);
+
+  it("that were not written since are named where they lie, and come back with those that were", async () => {
+    const image = join(dir, "pages-1.img");
+    const runs = [{ address: 0x40000, pages: 4 }];
+    await writeFile(image, Buffer.concat([1, 2, 3, 4].map(page)));
+    const first = await createChunkWriter(store, new Map(), signal).putPages(image, planPages(runs, [], []));
+    await writeFile(image, Buffer.concat([page(0), page(9), page(0), page(0)])); // holes but for the second page
+    const writer = createChunkWriter(store, new Map(), signal);
+    const second = await writer.putPages(image, planPages(runs, [[0, 1], [2, 2]], first.runs)); // biome-ignore format: pairs
+    expect(writer.counts.bytes).toBe(4096);
+    await writeContent(store, second.content, join(dir, "back"), signal);
+    expect((await readFile(join(dir, "back"))).equals(Buffer.concat([1, 9, 3, 4].map(page)))).toBe(true);
+    const older = { ...second.content, slices: first.content.slices ?? [] };
+    await expect(writeContent(store, older, join(dir, "back-2"), signal)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+  });
+
+  it("of a stretch that lies in too many pieces are put together anew, from what is stored", async () => {
+    const image = join(dir, "pages-1.img");
+    const runs = [{ address: 0, pages: 64 }];
+    await writeFile(image, Buffer.concat(Array.from({ length: 64 }, (_, i) => page(i))));
+    let stored: readonly StoredRun[] = (await createChunkWriter(store, new Map(), signal).putPages(image, planPages(runs, [], []))).runs;
+    for (let i = 0; i < 12; i++) {
+      // Every fifth page is written, one at a time: the stretch falls into two pieces more each time.
+      const at = i * 5;
+      await writeFile(image, Buffer.concat(Array.from({ length: 64 }, (_, k) => page(k === at ? 100 + i : 0))));
+      const holes = [...(at > 0 ? [[0, at] as const] : []), [at + 1, 63 - at] as const];
+      const put = await createChunkWriter(store, new Map(), signal).putPages(image, planPages(runs, holes, stored));
+      stored = put.runs;
+      expect(stored.length).toBeLessThanOrEqual(8);
+      await rm(join(dir, "back"), { force: true });
+      await writeContent(store, put.content, join(dir, "back"), signal);
+    }
+    const bytes = await readFile(join(dir, "back"));
+    expect(Array.from({ length: 64 }, (_, i) => bytes[i * 4096])).toEqual(
+      Array.from({ length: 64 }, (_, i) => (i % 5 === 0 && i / 5 < 12 ? 100 + i / 5 : i)),
+    );
   });
 });

@@ -23,6 +23,7 @@ export interface SnapshotStore {
   getChunk(id: string): Promise<Buffer>;
   /** Everything that was stored so far is on the disk, then the manifest. */
   putManifest(snapshotId: string, bytes: Uint8Array): Promise<void>;
+  hasManifest(snapshotId: string): Promise<boolean>;
   /** Undefined when there is none. */
   getManifest(snapshotId: string): Promise<Buffer | undefined>;
   /** Newest first. */
@@ -100,6 +101,7 @@ export function openDirectoryStore(dir: string, owner: string): SnapshotStore {
       await run("sync", ["-f", dir], { deadlineMs: 300_000 });
       await writeFileAtomic(manifestPath(snapshotId), bytes);
     },
+    hasManifest: (snapshotId) => isThere(manifestPath(snapshotId)),
     async getManifest(snapshotId) {
       return readFile(manifestPath(snapshotId)).catch((caught: unknown) => {
         if (isErrno(caught, "ENOENT")) return undefined;
