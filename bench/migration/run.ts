@@ -37,7 +37,12 @@ const file = `${values.out}.csv`;
 mkdirSync(dirname(file), { recursive: true });
 const cells = gridOf(values.memory, values.dirty, values.link);
 const methods = values.methods.split(",");
-const untilMs = Date.now() + Number(values.minutes) * 60_000;
+let untilMs = Date.now() + Number(values.minutes) * 60_000;
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.once(signal, () => {
+    console.error("ends after this sample, and takes down what it made");
+    untilMs = 0;
+  });
 const settleMs = 700;
 const own = await openOwnCloud(values.dir);
 const cloud = await openCloud(own.dir);

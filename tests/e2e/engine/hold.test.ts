@@ -22,9 +22,10 @@ describe.skipIf(missing !== undefined)(`holding packets${missing ? ` (skipped: $
   let epoch = 1;
   const spec = specOf("held", address, redis);
 
-  async function move(from: "a" | "b", to: "a" | "b") {
+  async function move(from: "a" | "b", to: "a" | "b", whenPrepared: () => Promise<void> = async () => undefined) {
     const ref = { migrationId: `hold-${epoch}`, workload: spec.name, epoch };
     const ready = await hosts[to].call("prepare", ref, spec, from, "stop-and-copy");
+    await whenPrepared();
     const peer = { nodeId: to, address: ready.linkAddress, port: ready.linkPort };
     await hosts[from].call("copy", ref, peer, "stop-and-copy");
     const [freeze] = await Promise.all([
@@ -82,6 +83,31 @@ describe.skipIf(missing !== undefined)(`holding packets${missing ? ` (skipped: $
     expect([client.wrong(), client.error()]).toEqual([0, undefined]);
     const left = await run("nsenter", ["--net=/run/netns/aeh-b", "nft", "list", "tables"], { deadlineMs: 5000 });
     expect(left.stdout).not.toContain("aether-hold");
+  });
+
+  const ip = (...args: string[]) => run("ip", args, { deadlineMs: 5000 });
+  const hardwareAddress = async (of: "a" | "b") =>
+    /ether (\S+)/.exec((await ip("-n", `aeh-${of}`, "link", "show", "eth0")).stdout)?.[1] ?? "";
+
+  it("a neighbour that takes the target for the workload's host misses nothing before the cut", async () => {
+    const here = (await hosts.a.call<{ name: string }[]>("list")).some((one) => one.name === spec.name) ? "a" : "b";
+    const there = here === "a" ? "b" : "a";
+    await move(here, there, async () => {
+      await ip("neigh", "replace", address, "lladdr", await hardwareAddress(there), "dev", "aehbr", "nud", "permanent");
+      await client.answers(20);
+      await ip("neigh", "del", address, "dev", "aehbr");
+    });
+    await client.answers(20);
+    expect([client.wrong(), client.error()]).toEqual([0, undefined]);
+  });
+
+  it("a workload that starts where its address was not before is found at once", async () => {
+    const other = specOf("announced", "10.212.1.2", ["sleep", "1000"]);
+    await ip("neigh", "replace", other.address, "lladdr", await hardwareAddress("a"), "dev", "aehbr", "nud", "stale");
+    await hosts.b.call("start", other, 1);
+    const known = await hardwareAddress("b");
+    await expect.poll(async () => (await ip("neigh", "show", other.address, "dev", "aehbr")).stdout, { timeout: 5000 }).toContain(known);
+    await hosts.b.call("remove", other.name);
   });
 
   it("a helper that is killed harms nothing, and is there again", async () => {
