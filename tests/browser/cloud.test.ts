@@ -141,6 +141,8 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
       "/nodes/n1",
       "/workloads/demo",
       "/drills?tab=schedules",
+      "/runbooks?start=retire-node",
+      "/runbooks?tab=runs",
       ...["accounts", "tokens", "retention", "config", "diagnostics"].map((tab) => `/settings?tab=${tab}`),
     ];
     for (const theme of ["dark", "light"] as const) {

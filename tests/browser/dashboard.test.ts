@@ -115,6 +115,13 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await core.call("POST", "/api/v2/nodes/evil:cordon", { reason: hostile });
     const policy = await core.call("PUT", "/api/v2/policies/words", { description: hostile, settings: { priority: 7 } });
     expect(policy.status, JSON.stringify(policy.body)).toBe(200);
+    const runbook = await core.call("PUT", "/api/v2/runbooks/words", {
+      description: hostile,
+      parameters: [{ name: "text", type: "text", description: hostile, defaultValue: hostile }],
+      steps: [{ name: "tell", act: "notify", inputs: { message: "$text" } }],
+    });
+    expect(runbook.status, JSON.stringify(runbook.body)).toBe(200);
+    const { run } = (await core.call("POST", "/api/v2/runbooks/words:run", {})).body;
     const now = Date.now();
     const report = {
       workload: "hostile",
@@ -140,6 +147,9 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/audit",
       "/drills",
       "/policies",
+      "/runbooks?start=words",
+      "/runbooks?tab=runs",
+      `/runbooks/runs/${(run as { id: string }).id}`,
       `/nodes/${encodeURIComponent(hostile)}`,
     ]) {
       await page.goto(path);
@@ -182,6 +192,8 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/risk",
       "/decisions",
       "/policies",
+      "/runbooks?start=retire-node",
+      "/runbooks?tab=runs",
     ]) {
       await viewer.page.goto(path);
       await viewer.page.getByRole("heading", { level: 1 }).waitFor();
@@ -373,6 +385,57 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     expect(complaints.filter((text) => !/40[04]/.test(text))).toEqual([]);
   }, 60_000);
 
+  it("runs a runbook after saying what it would do, waits for a person's word, and shows each step as it comes to be", async () => {
+    await core.call("PUT", "/api/v2/runbooks/gate", {
+      description: "with a gate",
+      parameters: [
+        { name: "node", type: "node", description: "which one" },
+        { name: "why", type: "text", defaultValue: "a reason" },
+      ],
+      steps: [
+        { name: "cordon", act: "cordon", inputs: { node: "$node", reason: "$why" } },
+        { name: "sure", act: "confirm", inputs: { message: "Is $node the right one?" } },
+        { name: "never", act: "check", inputs: { condition: "node-silent", node: "$node" }, onFailure: "STEP_FAILURE_UNDO" },
+        { name: "later", act: "notify", inputs: { message: "never said" } },
+      ],
+    });
+    const agent = await connectAgent(core, await enrol(core, "gated"));
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "otto", "ROLE_OPERATOR"));
+    await page.keyboard.press("g");
+    await page.keyboard.press("b");
+    await page.getByRole("link", { name: "Run gate" }).click();
+    expect(page.url()).toBe(`${core.url}/runbooks?start=gate`);
+    const dialog = page.getByRole("dialog", { name: "Run gate" });
+    await dialog.getByLabel("node").selectOption("gated");
+    await dialog.getByRole("button", { name: "What it would do" }).click();
+    const foreseen = dialog.getByRole("region", { name: "What it would do" });
+    for (const text of ["cordons gated", "waits until an operator confirms: Is gated the right one?", "now it would fail: gated is heard"])
+      await foreseen.getByText(text).waitFor();
+    await expectAccessible(page);
+    await page.setViewportSize({ width: 375, height: 800 });
+    expect(await page.evaluate(tooWide)).toBe("");
+    await dialog.getByRole("button", { name: "Run it" }).click();
+    await page.getByText("waits for a person").waitFor();
+    expect(page.url()).toMatch(/\/runbooks\/runs\/run-[a-z0-9]+$/);
+    expect(await page.evaluate(tooWide)).toBe("");
+    await expectAccessible(page);
+    await page.getByLabel("Note").fill("looked twice");
+    await page.getByRole("button", { name: "Confirm" }).click();
+    // Nobody reloads: what happens is told.
+    const steps = page.getByRole("region", { name: "Steps" });
+    await steps.getByText("confirmed by account/otto: looked twice").waitFor();
+    await steps.getByRole("listitem").filter({ hasText: "cordon" }).getByText("taken back").waitFor();
+    await steps.getByRole("listitem").filter({ hasText: "never" }).getByText("failed").waitFor();
+    await steps.getByRole("listitem").filter({ hasText: "later" }).getByText("not begun").waitFor();
+    await expectAccessible(page);
+    expect((await core.call("GET", "/api/v2/nodes/gated")).body.node).toMatchObject({ isCordoned: false });
+    await page.goto("/runbooks?tab=runs");
+    await page.getByRole("row", { name: /gate node=gated why=a reason failed/ }).waitFor();
+    expect(complaints.filter((text) => !/40[04]/.test(text))).toEqual([]);
+    await agent.disconnect();
+  }, 60_000);
+
   it("asks for nothing while nothing happens: the stream says when something did", async () => {
     const { page } = await open();
     await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
@@ -425,6 +488,8 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/settings?tab=tokens",
       "/drills?tab=schedules",
       "/policies",
+      "/runbooks",
+      "/runbooks?tab=runs",
     ]) {
       await page.setViewportSize({ width: 1280, height: 900 });
       await page.goto(path);
