@@ -410,7 +410,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await dialog.getByLabel("node").selectOption("gated");
     await dialog.getByRole("button", { name: "What it would do" }).click();
     const foreseen = dialog.getByRole("region", { name: "What it would do" });
-    for (const text of ["cordons gated", "waits until an operator confirms: Is gated the right one?", "now it would fail: gated is heard"])
+    for (const text of ["cordons gated", "waits until an operator confirms: Is gated the right one?", "in the way now: gated is heard"])
       await foreseen.getByText(text).waitFor();
     await expectAccessible(page);
     await page.setViewportSize({ width: 375, height: 800 });

@@ -80,7 +80,7 @@ export const renderPreview = ({ steps, isStartable }: PreviewRunbookResponse): s
     ...steps.flatMap(({ name, would, effects, problems, isAllowed }) => [
       `${problems.length === 0 && isAllowed ? "·" : "✗"} ${name}: ${would}`,
       ...effects.map((effect) => `    ${effect}`),
-      ...problems.map((problem) => `    now it would fail: ${problem}`),
+      ...problems.map((problem) => `    in the way now: ${problem}`),
       ...(isAllowed ? [] : ["    your role does not allow it"]),
     ]),
     isStartable ? "It could begin. Nothing was done." : "It could not go through as things stand. Nothing was done.",

@@ -86,16 +86,21 @@ export function RunPage() {
   );
 }
 
+/** Said elsewhere, or fine print: the whole is in the record. */
+const left = new Set(["message", "attempts", "mode", "at_least", "max_age_seconds", "by", "other_person"]);
+
 function Step({ step }: { step: RunStep }) {
   const { name, act, inputs, state, startedAt, endedAt, detail, made, confirmedBy, confirmedAt } = step;
   return (
     <li className="grid grid-cols-[6.5rem_minmax(0,1fr)_auto] items-baseline gap-x-3 border-t border-line px-4 py-2 first:border-t-0">
-      <StepBadge state={state} />
+      <span>
+        <StepBadge state={state} />
+      </span>
       <div className="min-w-0">
         <p>
           <span className="font-medium">{name}</span>{" "}
           <span className="text-xs wrap-anywhere text-soft">
-            {act} {valuesText(Object.fromEntries(Object.entries(inputs).filter(([key, value]) => value !== "" && key !== "message")))}
+            {act} {valuesText(Object.fromEntries(Object.entries(inputs).filter(([key, value]) => value !== "" && !left.has(key))))}
           </span>
         </p>
         {detail !== "" && <p className={`wrap-anywhere ${state === RunStepState.FAILED ? "text-bad" : "text-soft"}`}>{detail}</p>}

@@ -68,7 +68,7 @@ export default function StartRun({ runbook, given, onClose }: Props) {
               What it would do
             </Button>
           ) : (
-            <Button tone="danger" type="submit" isBusy={begin.isPending} disabled={preview.data.steps.some(({ isAllowed }) => !isAllowed)}>
+            <Button tone="primary" type="submit" isBusy={begin.isPending} disabled={preview.data.steps.some(({ isAllowed }) => !isAllowed)}>
               Run it
             </Button>
           )}
@@ -131,7 +131,9 @@ function ParameterField({ parameter: { name, type, description, defaultValue, ch
 function Foreseen({ preview: { steps, isStartable } }: { preview: PreviewRunbookResponse }) {
   return (
     <section aria-label="What it would do" aria-live="polite" className="grid gap-2">
-      <p className="font-medium">{isStartable ? "As things stand now:" : "As things stand now, it would not go through:"}</p>
+      <p className="font-medium">
+        {isStartable ? "As things stand now:" : "As things stand now, its first step has something in the way:"}
+      </p>
       <ol className="grid gap-1.5">
         {steps.map((step) => (
           <li key={step.name} className="border-l-2 border-line pl-3">
@@ -143,7 +145,7 @@ function Foreseen({ preview: { steps, isStartable } }: { preview: PreviewRunbook
             ))}
             {step.problems.map((each) => (
               <span key={each} className="block text-xs wrap-anywhere text-warn">
-                now it would fail: {each}
+                in the way now: {each}
               </span>
             ))}
             {!step.isAllowed && <span className="block text-xs text-bad">your role does not allow it</span>}

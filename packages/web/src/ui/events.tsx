@@ -4,7 +4,7 @@ import { Time } from "./time.tsx";
 
 const marks: readonly (readonly [RegExp, string])[] = [
   [/\.(failed|lost|exited|stale_copy|corrupt|needs_operator|denied|declared_dead)$/, "bg-bad"],
-  [/^signal\.(notice|rebalance)$|rolled|rolling|\.cordoned$/, "bg-warn"],
+  [/^signal\.(notice|rebalance)$|rolled|rolling|\.cordoned$|\.waiting$/, "bg-warn"],
   [/\.(done|passed|ready|running|committed|connected|found|registered)$/, "bg-good"],
 ];
 

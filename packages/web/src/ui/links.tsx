@@ -37,7 +37,7 @@ export const RunLink = ({ id, children }: { id: string; children?: React.ReactNo
   </Link>
 );
 
-/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "runbook-run/…", "workload/…" as links; anything else as it is. */
+/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "runbook-run/…", "snapshot/…", "workload/…" as links; anything else as it is. */
 export function SubjectLink({ subject, text }: { subject: string; text?: string }) {
   const [noun = "", ...rest] = subject.split("/");
   const id = rest.join("/");
@@ -48,6 +48,12 @@ export function SubjectLink({ subject, text }: { subject: string; text?: string 
     const [name = "", version] = id.split("@");
     return <PolicyLink name={name} {...(version === undefined ? {} : { version })} text={text ?? id} />;
   }
+  if (noun === "snapshot" && id !== "")
+    return (
+      <Link to="/snapshots" className={text === undefined ? `${look} font-mono text-xs` : look}>
+        {text ?? id}
+      </Link>
+    );
   // A run is the cause of what it makes with the step's name behind it.
   if (noun === "runbook-run" && id !== "")
     return <RunLink id={rest[0] ?? ""}>{text ?? (rest[1] === undefined ? undefined : `runbook: ${rest[1]}`)}</RunLink>;

@@ -183,7 +183,7 @@ export const check: Act = {
     const seconds = numberOf(inputs, "wait_seconds");
     return {
       would: `checks ${words(inputs)}${seconds > 0 ? `, for ${seconds} s at most` : ""}`,
-      effects: [`now: ${detail}`],
+      effects: isSo ? [`now: ${detail}`] : [],
       problems: isSo ? [] : [detail],
     };
   },
