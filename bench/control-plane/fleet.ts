@@ -29,6 +29,8 @@ export interface BenchCore {
   usage(): Usage;
   /** Before the first agent came. */
   readonly residentBytesAlone: number;
+  /** Core's CPU while they came. */
+  readonly connectCpuSeconds: number;
   stop(): Promise<void>;
 }
 
@@ -79,7 +81,7 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, connect
   };
   const call = async <T>(...asked: Parameters<typeof ask>): Promise<T> => (await (await ask(...asked)).json()) as T;
   const authority = await openAuthority(dir, { trustDomain });
-  const residentBytesAlone = usageOf(child.pid ?? 0).residentBytes;
+  const alone = usageOf(child.pid ?? 0);
   // One key for all of them: making ten thousand would be most of the simulator's work, and core cannot tell.
   const { csrPem, privateKeyPem } = await createIdentityRequest();
   const agents: WireAgent[] = [];
@@ -98,13 +100,15 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, connect
     }
   };
   await Promise.all(Array.from({ length: connectAtOnce }, connectSome));
+  const connectCpuSeconds = usageOf(child.pid ?? 0).cpuSeconds - alone.cpuSeconds;
   return {
     agents,
     get: (path) => call("GET", path),
     post: (path, body) => call("POST", path, body),
     text: async (path) => (await ask("GET", path)).text(),
     usage: () => usageOf(child.pid ?? 0),
-    residentBytesAlone,
+    residentBytesAlone: alone.residentBytes,
+    connectCpuSeconds,
     async stop() {
       for (const agent of agents) agent.close();
       const ended = new Promise((resolve) => child.once("exit", resolve));

@@ -31,6 +31,7 @@ export function report(rows: readonly Row[], { seconds, wanted }: { seconds: num
       row.coreResidentAloneMiB,
       Math.round(((row.coreResidentMiB - row.coreResidentAloneMiB) * 1024) / Math.max(1, row.agents)),
       Math.round(row.connectedMs / 1000),
+      ((row.connectCpuSeconds * 1000) / Math.max(1, row.agents)).toFixed(1),
     ]),
   );
   const baselines = rows.flatMap((row) => [
@@ -58,8 +59,8 @@ ${taken.join("\n")}
 *Agents connected* is how many had their session when the time for connecting was over: below what was wanted, the handshakes were the limit. *Measured every* is what core asked of the
 agents at the end: more than a second means that it did not keep up, said so, and was sent less.
 
-| database | core, processors | of these its main thread | database server | simulator | simulator late by ms at most | core, MiB resident | without agents | KiB an agent | start and connect, s |
-|---|---|---|---|---|---|---|---|---|---|
+| database | core, processors | of these its main thread | database server | simulator | simulator late by ms at most | core, MiB resident | without agents | KiB an agent | start and connect, s | core's CPU ms for each connection |
+|---|---|---|---|---|---|---|---|---|---|---|
 ${cost.join("\n")}
 
 The embedded database is a thread of core and is in core's numbers. A processor is one second of CPU time a second.

@@ -148,6 +148,7 @@ async function atRest(core: BenchCore, databaseSeconds: () => number) {
     databaseCpus: rate("database"),
     simulatorCpus: (after.own.user + after.own.system - before.own.user - before.own.system) / 1e6 / span,
     coreResidentMiB: Math.round(after.residentBytes / 1_048_576),
+    connectCpuSeconds: core.connectCpuSeconds,
     coreResidentAloneMiB: Math.round(core.residentBytesAlone / 1_048_576),
     machine: `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`,
   };

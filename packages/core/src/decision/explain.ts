@@ -23,7 +23,9 @@ export function inputsOf(input: DecisionInput, signal: SignalView, workloads: re
     ...(leftMs === undefined ? [] : [{ name: "time left", value: `${(leftMs / 1000).toFixed(1)} s` }]),
     { name: "workloads on the node", value: String(workloads.length) },
     { name: "memory to carry", value: `${Math.round(workloads.reduce((sum, each) => sum + each.memoryBytes, 0) / 1_048_576)} MiB` },
-    { name: "nodes that are connected, not cordoned and not announced", value: `${fitIn(nodes)} of ${nodes.length}` },
+    ...(nodes.length === 0
+      ? []
+      : [{ name: "nodes that are connected, not cordoned and not announced", value: `${fitIn(nodes)} of ${nodes.length}` }]),
     { name: "moves under way", value: `${rails.limits.busyInAll} of ${rails.limits.movesAtOnce}` },
     { name: "policy on a rebalance recommendation", value: policy.onRebalance },
     ...workloads.flatMap(({ name, mode = "auto" }) =>

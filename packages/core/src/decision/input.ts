@@ -51,7 +51,7 @@ export interface DecisionInput {
   readonly signals: readonly SignalView[];
   /** By node, of the signals' nodes. */
   readonly workloads: ReadonlyMap<string, readonly WorkloadView[]>;
-  /** All nodes, the signals' own included. */
+  /** All nodes, the signals' own included; none where nothing runs on those. */
   readonly nodes: readonly NodeView[];
   readonly context: ScoreContext;
   readonly rails: RailsView;

@@ -114,7 +114,9 @@ export async function readDecisionInput(
   nowMs: number,
 ): Promise<Omit<DecisionInput, "signals" | "policy" | "weighed"> & { readonly epochs: ReadonlyMap<string, number> }> {
   const { byNode, epochs } = await readPlaced(db, options.nodeIds);
-  const nodes = await readNodeViews(db, options.isConnected);
+  // Where nothing runs nothing is planned: the fleet is not read for it.
+  const isAnythingThere = [...byNode.values()].some((placed) => placed.length > 0);
+  const nodes = isAnythingThere ? await readNodeViews(db, options.isConnected) : [];
   const { rails, openCircuits: pairs } = await readRails(db, options.limits, nowMs);
   const context: ScoreContext = { poolsUnderSignal: poolsUnderSignal(nodes), openCircuits: pairs, picksByPool: new Map() };
   return { workloads: byNode, nodes, context, rails, epochs };

@@ -100,7 +100,8 @@ export function createMonitor({ db, events, gateway, memory, reports, signals, c
     for (const id of gateway.connectedNodes()) if (!lastHeardMs.has(id)) lastHeardMs.set(id, nowMonotonic);
     if (nowMonotonic >= listAtMs) {
       const present = new Set((await db.selectFrom("nodes").select("id").where("lost_at", "is", null).execute()).map(({ id }) => id));
-      listAtMs = clock.monotonicMs() + (clock.monotonicMs() - nowMonotonic) / listShare;
+      // However long it takes: a node that came and went between two looks is missed no later than one that fell silent.
+      listAtMs = clock.monotonicMs() + Math.min(lostAfterMs, (clock.monotonicMs() - nowMonotonic) / listShare);
       for (const id of present) if (!lastHeardMs.has(id)) lastHeardMs.set(id, nowMonotonic);
       for (const id of lastHeardMs.keys()) if (!present.has(id) && !gateway.isConnected(id)) lastHeardMs.delete(id);
     }

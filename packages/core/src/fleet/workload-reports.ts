@@ -5,13 +5,13 @@ import type { WorkloadStatus } from "@aether/contract/gen/aether/v2/agent_pb";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { type WorkloadPreflight, WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type WorkloadUsage, WorkloadUsageSchema } from "@aether/contract/gen/aether/v2/workload_pb";
-import { create, toJson } from "@bufbuild/protobuf";
+import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Kysely, sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import { createGroup } from "../db/group.ts";
-import { fromColumnOrNone, toColumn } from "../db/proto.ts";
-import type { Database, HealthText, RowChange, WorkloadStateText } from "../db/schema.ts";
+import { fromColumnOrNone } from "../db/proto.ts";
+import type { Database, HealthText, WorkloadStateText } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 
 const healthTexts: Readonly<Record<HealthState, HealthText>> = {
@@ -62,13 +62,14 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
       .execute();
     const byName = new Map(rows.map((row) => [row.name, row]));
     const told: NewEvent[] = [];
+    const changes = new Map<string, Change>();
     // In one order: two transactions that lock rows in different orders could wait for each other.
     for (const { nodeId, status } of [...reports].sort((a, b) => (a.status.name < b.status.name ? -1 : 1))) {
       const row = byName.get(status.name);
       if (row === undefined || row.node_id !== nodeId || row.epoch !== Number(status.epoch)) continue;
-      const change: RowChange<"workloads"> = {};
+      const change: Omit<Change, "name"> = {};
       if (status.preflight !== undefined) {
-        change.preflight = toColumn(WorkloadPreflightSchema, status.preflight);
+        change.preflight = toJson(WorkloadPreflightSchema, status.preflight);
         const verdict = verdictChange(status.name, fromColumnOrNone(WorkloadPreflightSchema, row.preflight), status.preflight, nodeId);
         if (verdict !== undefined) told.push(verdict);
       }
@@ -88,15 +89,16 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
         told.push(event(status.name, `workload.${state}`, text, nodeId));
       }
       if (Object.keys(change).length === 0) continue;
-      await tx.updateTable("workloads").set(change).where("name", "=", status.name).execute();
+      changes.set(status.name, { ...changes.get(status.name), name: status.name, ...change });
       // A second report of the same workload in this group is compared with what the first one made of it.
       byName.set(status.name, {
         ...row,
         health,
         state: state ?? row.state,
-        ...(status.preflight === undefined ? {} : { preflight: toJson(WorkloadPreflightSchema, status.preflight) }),
+        ...(change.preflight === undefined ? {} : { preflight: change.preflight }),
       });
     }
+    await write(tx, [...changes.values()]);
     await events.append(tx, ...told);
   }
 
@@ -131,6 +133,28 @@ export function createWorkloadReports(db: Db, events: Events, nowMs: () => numbe
       }
     },
   };
+}
+
+/** What is not in it stays as it is. */
+interface Change {
+  readonly name: string;
+  preflight?: JsonValue;
+  health?: HealthText;
+  state?: WorkloadStateText;
+  reason?: string;
+  exit_code?: number | null;
+}
+
+/** In one statement: a fleet that has come back says something of each of its workloads. */
+async function write(tx: Kysely<Database>, changes: readonly Change[]): Promise<void> {
+  if (changes.length === 0) return;
+  await sql`update workloads set
+      preflight = coalesce(told.preflight, workloads.preflight), health = coalesce(told.health, workloads.health),
+      state = coalesce(told.state, workloads.state), reason = coalesce(told.reason, workloads.reason),
+      exit_code = case when told.state is null then workloads.exit_code else told.exit_code end
+    from jsonb_to_recordset(${JSON.stringify(changes)}::jsonb)
+      as told(name text, preflight jsonb, health text, state text, reason text, exit_code integer)
+    where workloads.name = told.name`.execute(tx);
 }
 
 /** What stands in the way is told when it comes, and when it has gone. */

@@ -13,7 +13,7 @@ import type { OnePort } from "./one-port.ts";
 import { originOf, valuesWith } from "./origin.ts";
 import type { RpcOptions } from "./rpc-options.ts";
 
-export interface AgentsServerOptions extends RpcOptions {
+export interface AgentsServerOptions extends Omit<RpcOptions, "shutdownSignal"> {
   readonly identity: IdentitySource;
   readonly trustDomain: string;
   readonly log: Logger;
@@ -29,7 +29,7 @@ const pingEveryMs = 10_000;
 const renewalGraceMs = 7 * 86_400_000;
 
 export function createAgentsServer(options: AgentsServerOptions): OnePort {
-  const { identity, trustDomain, log, routes, requestGate, interceptors, shutdownSignal } = options;
+  const { identity, trustDomain, log, routes, requestGate, interceptors } = options;
   const server = http2.createSecureServer(
     {
       ...secureServerOptions(identity, "optional"),
@@ -39,7 +39,8 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
       routes: mendMalformed(routes),
       requestGate,
       interceptors,
-      shutdownSignal,
+      // Without the signal of the end: each request would listen to it, and adding a listener walks through all that are there: with ten thousand
+      // sessions that is most of a connection's cost. Whoever stops the control plane ends the sessions, and `stop` what is left.
       readMaxBytes: messageLimitBytes,
       contextValues: (request) =>
         valuesWith(

@@ -38,6 +38,8 @@ interface NewPlan {
 }
 
 const lookEveryMs = 5_000;
+/** Looking may take this share of the time at most: at a large fleet it is done less often. A plan is good for long. */
+const busyShare = 0.05;
 /** Plans that are written in one statement, and signed before others have their turn. */
 const plansAtOnce = 100;
 /** A plan is good for this long after it has arrived; it is renewed at half of it. */
@@ -160,10 +162,11 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
       );
       loop = (async () => {
         while (!life.aborted) {
+          const startedMs = performance.now();
           await look().catch((caught: unknown) => {
             if (!life.aborted) log.error({ err: caught }, "reflex.plans_failed");
           });
-          await sleep(lookEveryMs, life).catch(() => undefined);
+          await sleep(Math.max(lookEveryMs, (performance.now() - startedMs) / busyShare), life).catch(() => undefined);
         }
       })();
     },

@@ -6,7 +6,7 @@ import { type Assessment as Answer, type AssessSettings, assess, DEFAULT_HAZARD_
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
-import type { Events } from "../events/events.ts";
+import type { Events, NewEvent } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
@@ -45,7 +45,7 @@ export interface Assessments extends Part {
 const cutEveryMs = 3_600_000;
 /** A wave is assessed once, and after its decisions: moves come first. */
 const afterSignalMs = 1_000;
-/** Passes that signals ask for may take this share of the time at most: nodes of a large fleet come and go all the time. */
+/** Passes may take this share of the time at most: nodes of a large fleet come and go all the time. */
 const busyShare = 0.1;
 /** Assessed and written in one turn. */
 const atOnce = 100;
@@ -107,6 +107,7 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
   }
 
   async function tellLevels(tx: Parameters<Events["append"]>[0], assessments: readonly Assessment[], before: ReadonlyMap<string, Said>) {
+    const told: NewEvent[] = [];
     for (const each of assessments) {
       const known = before.get(each.subject);
       const was = levels.get(each.subject) ?? (known && levelOf(known.probability, undefined)) ?? "low";
@@ -114,13 +115,14 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
       levels.set(each.subject, is);
       if (is === was) continue;
       const first = each.contributions[0];
-      await events.append(tx, {
+      told.push({
         type: `risk.${is}`,
         subject: each.subject,
         message: `${each.subject}: ${(100 * hourOf(each)).toFixed(1)} % within an hour, ${was} before${first ? `; first reason: ${first.words}` : ""}`,
         data: { assessmentId: each.id, probability: hourOf(each), was },
       });
     }
+    await events.append(tx, ...told);
   }
 
   const attempt = async (cause: Parameters<Assessments["pass"]>[0]) => {
@@ -157,7 +159,7 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
       loop = (async () => {
         await attempt("start");
         while (!signal.aborted) {
-          await sleep(settings.everyMs, signal).catch(() => undefined);
+          await sleep(Math.max(settings.everyMs, tookMs / busyShare), signal).catch(() => undefined);
           if (!signal.aborted) await attempt("timer");
         }
       })();

@@ -29,6 +29,8 @@ const startDeadlineMs = 120_000;
 const restoreDeadlineMs = 300_000;
 const removeDeadlineMs = 90_000;
 const sweepEveryMs = 3_000;
+/** Nodes that come within this time are looked at together. */
+const gatherMs = 20;
 
 /** A mistake in the request: nothing of it stays. What started and failed stays on record, for its logs. */
 const requestMistakes = new Set([
@@ -183,16 +185,21 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
   return {
     async start(signal) {
       signal.addEventListener("abort", () => life.abort(signal.reason), { once: true });
-      const look = () => {
-        sweep().catch((caught: unknown) => {
-          if (!life.signal.aborted) log.error({ err: caught }, "looking at the workloads failed");
-        });
-      };
-      life.signal.addEventListener("abort", sessions.onHello(look), { once: true });
+      // One look at a time: a fleet that comes back within seconds is looked at a few times and not once a node.
+      let wake = new AbortController();
+      life.signal.addEventListener(
+        "abort",
+        sessions.onHello(() => wake.abort()),
+        { once: true },
+      );
       loop = (async () => {
         while (!life.signal.aborted) {
-          await sweep().catch((caught: unknown) => log.error({ err: caught }, "looking at the workloads failed"));
-          await sleep(sweepEveryMs, life.signal).catch(() => undefined);
+          wake = new AbortController();
+          await sweep().catch((caught: unknown) => {
+            if (!life.signal.aborted) log.error({ err: caught }, "looking at the workloads failed");
+          });
+          await sleep(sweepEveryMs, AbortSignal.any([life.signal, wake.signal])).catch(() => undefined);
+          await sleep(gatherMs, life.signal).catch(() => undefined);
         }
       })();
     },
