@@ -59,11 +59,14 @@ describe.skipIf(missing !== undefined)(`a container of podman${missing ? ` (skip
     const codes = verdict.warnings.map((one: any) => one.code);
     expect(codes).toEqual(expect.arrayContaining(["DELETED_FILE_TRAVELS", "INOTIFY_IN_USE", "MOUNT"]));
     expect(verdict.asWorkload.slice(0, 4)).toEqual(["run", name, "--rootfs", dir]);
+    expect(verdict.takeOver[0]).toBe(`podman stop ${name}`);
+    expect(verdict.takeOver.at(-1)).toMatch(new RegExp(`^aether run ${name} --rootfs ${dir} .*-- /usr/bin/perl -MIO::Handle -e '`));
     expect(code).toBe(0);
     expect(await stateOf()).toBe(before);
     const text = (await aether("preflight", "--containers")).stdout;
     expect(text).toContain(`${name} (podman, ${dir}): 2 processes`);
     expect(text).toContain("aether run");
+    expect(text).toContain(`podman start ${name}`);
   });
 
   it("that is not there is said so, with who was not asked", async () => {

@@ -37,12 +37,13 @@ interface Entry {
   words: string;
   isNews: boolean;
   toldAtMs: number;
-  lookedAtMs: number;
 }
 
 export function startPreflights(options: PreflightsOptions): Preflights {
   const { engine, log, clock = systemClock, everyMs = 30_000 } = options;
   const entries = new Map<string, Entry>();
+  /** When each was last looked at, whatever came of it: one that cannot be looked at must not take the turns of the others. */
+  const lookedAtMs = new Map<string, number>();
   const stopping = new AbortController();
 
   async function look(workload: string): Promise<void> {
@@ -73,22 +74,23 @@ export function startPreflights(options: PreflightsOptions): Preflights {
       words,
       isNews: isDue || before.isNews,
       toldAtMs: before?.toldAtMs ?? 0,
-      lookedAtMs: clock.monotonicMs(),
     });
   }
 
   const loop = (async () => {
     while (!stopping.signal.aborted) {
       const running = options.running();
-      for (const name of entries.keys()) if (!running.includes(name)) entries.delete(name);
+      for (const known of [entries, lookedAtMs]) for (const name of known.keys()) if (!running.includes(name)) known.delete(name);
       // A new workload at once, the others in turn, one a tick: a node with many does not look at all of them together.
-      const due = running.filter((name) => clock.monotonicMs() - (entries.get(name)?.lookedAtMs ?? Number.NEGATIVE_INFINITY) >= everyMs);
-      const [next] = due.sort((a, b) => (entries.get(a)?.lookedAtMs ?? 0) - (entries.get(b)?.lookedAtMs ?? 0));
-      if (next !== undefined)
+      const due = running.filter((name) => clock.monotonicMs() - (lookedAtMs.get(name) ?? Number.NEGATIVE_INFINITY) >= everyMs);
+      const [next] = due.sort((a, b) => (lookedAtMs.get(a) ?? -1) - (lookedAtMs.get(b) ?? -1));
+      if (next !== undefined) {
+        lookedAtMs.set(next, clock.monotonicMs());
         await look(next).catch((caught: unknown) => {
           if (!stopping.signal.aborted) log.debug({ err: caught, workload: next }, "the workload cannot be looked at");
         });
-      await sleep(due.length > 1 ? 200 : Math.min(tickMs, everyMs), stopping.signal).catch(() => undefined);
+      }
+      await sleep(Math.min(due.length > 1 ? 200 : tickMs, everyMs), stopping.signal).catch(() => undefined);
     }
   })();
 
