@@ -10,7 +10,7 @@ import {
 } from "@aether/contract/gen/aether/v2/runbook_pb";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { renderFacts, renderTable } from "./table.ts";
-import { duration, instant, word } from "./units.ts";
+import { ago, duration, instant, word } from "./units.ts";
 
 const parametersText = ({ parameters }: Runbook): string =>
   parameters
@@ -46,7 +46,7 @@ export const renderVersions = (runbooks: readonly Runbook[], width: number): str
     "",
   );
 
-export const renderRuns = (runs: readonly RunbookRun[], width: number): string =>
+export const renderRuns = (runs: readonly RunbookRun[], width: number, nowMs: number): string =>
   renderTable(
     runs,
     [
@@ -55,7 +55,8 @@ export const renderRuns = (runs: readonly RunbookRun[], width: number): string =
       { title: "WITH", cell: ({ parameters }) => valuesText(parameters) },
       { title: "STATE", cell: ({ state }) => word(RunState, state) },
       { title: "AT", cell: (run) => currentStep(run)?.name ?? "" },
-      { title: "STARTED", cell: ({ startedAt, startedBy }) => `${instant(startedAt)} by ${startedBy}` },
+      { title: "STARTED", cell: ({ startedAt }) => ago(startedAt, nowMs) },
+      { title: "BY", cell: ({ startedBy }) => startedBy },
     ],
     width,
     "Nothing was run yet. `aether runbook list` shows what there is.",

@@ -78,6 +78,8 @@ describe("a runbook", () => {
     expect(fieldOf(() => fillIn(runbook, {}))).toBe("parameters.node");
     expect(fieldOf(() => fillIn(runbook, { node: "" }))).toBe("parameters.node");
     expect(fieldOf(() => fillIn(runbook, { node: "n 1" }))).toBe("parameters.node");
+    const echo = book([one("notify", { message: "$text$text$text" })], { parameters: [{ name: "text", type: "text" }] });
+    expect(fieldOf(() => fillIn(echo, { text: "x".repeat(1_000) }))).toBe("steps[0].inputs.message");
     expect(fieldOf(() => fillIn(runbook, { node: "n1", pool: "x" }))).toBe("parameters.pool");
     expect(fieldOf(() => fillIn(runbook, { node: "n1", toString: "x" }))).toBe("parameters.toString");
   });

@@ -201,7 +201,8 @@ export function fillIn(
     for (const spec of act.inputs) {
       const value = inputs[spec.name] ?? "";
       if (value === "" && spec.defaultValue === undefined) throw invalid(`${field}.inputs.${spec.name}`, `is missing: ${spec.description}`);
-      if (value !== "" && spec.type !== "text") checkValue(spec, value, `${field}.inputs.${spec.name}`);
+      if (spec.type === "text") parseText(value, `${field}.inputs.${spec.name}`, 2 * mostText);
+      else if (value !== "") checkValue(spec, value, `${field}.inputs.${spec.name}`);
     }
     checkTogether(act, inputs, field);
     const onFailure = step.onFailure === StepFailure.UNSPECIFIED ? StepFailure.STOP : step.onFailure;

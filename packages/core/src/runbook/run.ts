@@ -322,6 +322,7 @@ export function createRunner(options: RunnerOptions): Runner {
     });
     log.info({ run: run.id, runbook: run.runbook, state }, "runbook.ended");
     fences.delete(run.id);
+    for (const { position } of steps) undoAttempts.delete(`${run.id} ${position}`);
   }
 
   /** One transaction, with its events. Throws where somebody else has the run in hand: the turn is then begun anew. */

@@ -117,6 +117,13 @@ describe("a runbook", () => {
   it("is refused before anything is done: to who may not, with what is not there, and while the same runs", async () => {
     const viewer = await token("looks", "ROLE_VIEWER");
     expect((await start("return-node", { node: "n1" }, viewer.headers)).status).toBe(403);
+    const seen = await call("POST", "/api/v2/runbooks/node-lost:preview", { parameters: { node: "n1" } }, viewer.headers);
+    expect([seen.body.isStartable, seen.body.steps.some(({ isAllowed }: { isAllowed: boolean }) => isAllowed)]).toEqual([false, false]);
+    const long = (await start("maintenance", { reason: "ü".repeat(1_000) })).body.run;
+    expect(long.parameters.reason).toHaveLength(1_000);
+    await call("POST", `/api/v2/runbook-runs/${long.id}:cancel`, { undo: true });
+    await ended(long.id);
+    expect((await start("maintenance", { reason: "a\u0000b" })).status).toBe(400);
     expect((await start("return-node", { node: "n9" })).body.error).toMatchObject({ code: "NODE_NOT_FOUND", field: "parameters.node" });
     expect((await start("return-node", {})).body.error).toMatchObject({ code: "INVALID_ARGUMENT", field: "parameters.node" });
     await set("slow", [{ name: "a", act: "wait", inputs: { seconds: "600" } }]);

@@ -1,7 +1,9 @@
 // RunbookService: from requests to the library of runbooks, to runs, and back.
-import { Fault, parseLabel } from "@aether/contract";
+import { Fault, fault, parseLabel } from "@aether/contract";
 import { type RunbookRun, RunbookService } from "@aether/contract/gen/aether/v2/runbook_pb";
 import type { HandlerContext } from "@connectrpc/connect";
+import { isAllowed, roleName, roleOf } from "../access/roles.ts";
+import { actionName } from "../audit/action-name.ts";
 import { callerOf } from "../http/caller.ts";
 import type { OwnCall } from "../http/own-call.ts";
 import { cutPage, parseNumberPage, parsePage } from "../http/page-request.ts";
@@ -33,10 +35,15 @@ export function createRunbooks(options: RunbooksOptions): Part {
   const showOf = async (id: string) => show(await requireRun(db, id));
   const askFor =
     (context: HandlerContext): Ask =>
-    (method, message) =>
-      call(method, message, context).catch((caught: unknown) => {
+    async (method, message) => {
+      // Behind the gate nobody else asks: who may look at a runbook may not look through it at what is not his to ask.
+      const { role } = callerOf(context);
+      if (!isAllowed(roleOf(method), role))
+        throw fault("PERMISSION_DENIED", `${actionName(method)} needs the role ${roleName(roleOf(method))}`);
+      return call(method, message, context).catch((caught: unknown) => {
         throw Fault.from(caught);
       });
+    };
 
   return {
     routes(router) {

@@ -30,7 +30,8 @@ export async function followRun(
       if (signal.aborted) return last;
       const problem = Fault.from(caught);
       if (last === undefined || (problem.code !== "CANCELLED" && faults[problem.code].retry === "never")) throw caught;
-      if (waitMs === firstWaitMs) say(`${problem.message}; trying again, the run goes on by itself`);
+      if (waitMs === firstWaitMs)
+        say(`the control plane does not answer (${problem.message}); the run goes on by itself, and is looked for again`);
     }
     await sleep(waitMs, signal).catch(() => undefined);
     waitMs = Math.min(longestWaitMs, waitMs * 2);

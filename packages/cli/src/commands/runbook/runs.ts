@@ -143,7 +143,7 @@ async function runs({ core, output, signal }: Context, flags: { runbook?: string
     );
     return { items: answer.runs, nextPageToken: answer.nextPageToken };
   }, 200);
-  output.result(toPlain(ListRunbookRunsResponseSchema, { runs: found }), () => renderRuns(found, output.width));
+  output.result(toPlain(ListRunbookRunsResponseSchema, { runs: found }), () => renderRuns(found, output.width, Date.now()));
 }
 
 async function confirm(context: Context, id: string, step: string | undefined, flags: { refuse?: true; note: string }): Promise<void> {

@@ -26,10 +26,15 @@ export const drill: Act = {
   timeoutSeconds: () => 4_200,
   async preview({ ask }, { node = "", kind, window_seconds }) {
     const { node: found } = await ask(NodeService.method.getNode, { id: node });
+    const workloads = found?.workloads ?? [];
+    const proves = workloads.length > 0 || kind === "crash" || kind === "price";
     return {
       would: `rehearses ${kind} on ${node}, within ${window_seconds} s`,
-      effects: (found?.workloads ?? []).map((name) => `${name} must be safe in time`),
-      problems: found?.isConnected ? [] : [`${node} is not heard`],
+      effects: workloads.map((name) => `${name} must be safe in time`),
+      problems: [
+        ...(found?.isConnected ? [] : [`${node} is not heard`]),
+        ...(proves ? [] : [`nothing runs on ${node}: it would prove nothing`]),
+      ],
     };
   },
   async look(doing, inputs) {

@@ -77,6 +77,9 @@ async function moveAway(doing: Mover, workload: Workload, inputs: Inputs, to: st
       error: fault("MOVE_FAILED", `${name} did not move in ${counted(moves.length, "attempt")}: ${lastError}`),
     };
   if (doing.isOverdue) return { moves, is: "waiting", why: `${name} has not moved: ${lastError || "no time was left"}` };
+  // A node that is not heard, as all are for a moment after a restart, is not asked again and again: each refusal would be on the audit.
+  const { node } = await doing.ask(NodeService.method.getNode, { id: workload.nodeId });
+  if (node?.isConnected !== true) return { moves, is: "waiting", why: `${name} waits until ${workload.nodeId} is heard` };
   const { migration } = await doing.ask(MigrationService.method.startMigration, {
     workload: name,
     targetNodeId: to,

@@ -57,19 +57,11 @@ export const declareDead: Act = {
   inputs: [nodeInput, { name: "reason", type: "text", description: "how you know; kept in the audit", defaultValue: "" }],
   methods: [NodeService.method.declareNodeDead],
   timeoutSeconds: () => 60,
-  async preview({ ask }, { node = "" }) {
-    const { node: found, workloads } = await ask(NodeService.method.declareNodeDead, { id: node, isDryRun: true }).catch(
-      async (caught: unknown) => {
-        const { isConnected } = await read({ ask, nowMs: 0 }, node);
-        if (!isConnected) throw caught;
-        return { node: undefined, workloads: [] };
-      },
-    );
-    return {
-      would: `declares ${node} dead`,
-      effects: workloads.map(({ name, outcome }) => `${name} ${outcome}`),
-      problems: found === undefined ? [`${node} is heard: it is not dead`] : [],
-    };
+  async preview(looking, { node = "" }) {
+    const would = `declares ${node} dead`;
+    if ((await read(looking, node)).isConnected) return { would, problems: [`${node} is heard: it is not dead`] };
+    const { workloads } = await looking.ask(NodeService.method.declareNodeDead, { id: node, isDryRun: true });
+    return { would, effects: workloads.map(({ name, outcome }) => `${name} ${outcome}`) };
   },
   async look(doing, { node = "", reason }) {
     const { declaredDeadAt } = await read(doing, node);
