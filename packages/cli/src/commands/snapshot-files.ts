@@ -18,17 +18,23 @@ export function registerArtifacts(snapshots: Command): void {
         const { ArtifactService } = await import("@aether/contract/gen/aether/v2/artifact_pb");
         const { SnapshotService } = await import("@aether/contract/gen/aether/v2/snapshot_pb");
         const { fault } = await import("@aether/contract");
-        const { createWriteStream } = await import("node:fs");
-        const { rename, rm, stat } = await import("node:fs/promises");
-        const { finished } = await import("node:stream/promises");
+        const { constants } = await import("node:fs");
+        const { open, rename, rm } = await import("node:fs/promises");
         const connection = await core();
         const { snapshot } = await connection.client(SnapshotService).getSnapshot({ id }, { signal, timeoutMs: 15_000 });
         const workload = snapshot?.spec?.name ?? "";
         const file = flags.output ?? `${id}.aether`;
         const draft = `${file}.part`;
-        const offset = (await stat(draft).catch(() => undefined))?.size ?? 0;
+        // A link in its place is not followed: in a folder that others write in it might be theirs.
+        const flag = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+        const out = await open(draft, flag, 0o600).catch((cause: unknown) => {
+          throw fault("INVALID_ARGUMENT", `${file} cannot be written: ${cause instanceof Error ? cause.message : String(cause)}`, {
+            field: "output",
+            cause,
+          });
+        });
+        const offset = (await out.stat()).size;
         if (offset > 0) output.say(`${draft}: ${offset} bytes are here already`);
-        const out = createWriteStream(draft, { flags: "a", mode: 0o600 });
         let [total, sha256, size, saidMs] = [0, "", offset, performance.now()];
         try {
           for await (const each of connection
@@ -36,14 +42,13 @@ export function registerArtifacts(snapshots: Command): void {
             .downloadArtifact({ workload, snapshot: id, offset: BigInt(offset) }, { signal })) {
             if (each.sha256 !== "") [total, sha256] = [Number(each.totalBytes), each.sha256];
             size += each.data.length;
-            if (each.data.length > 0 && !out.write(each.data)) await new Promise<void>((resolve) => out.once("drain", resolve));
+            await out.appendFile(each.data);
             if (performance.now() - saidMs < sayEveryMs) continue;
             saidMs = performance.now();
             output.say(`${size} of ${total} bytes`);
           }
         } finally {
-          out.end();
-          await finished(out);
+          await out.close();
         }
         if ((await sha256Of(draft)) !== sha256) {
           await rm(draft);
