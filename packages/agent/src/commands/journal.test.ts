@@ -72,6 +72,21 @@ describe("the command journal", () => {
     await again.close();
   });
 
+  it("goes on in its old file where there is no room for a new one: what it has kept is no failure", async () => {
+    const dir = join(root, "a");
+    const journal = await open(dir, 500);
+    await mkdir(join(dir, "commands.log.new")); // nothing can be written there
+    for (let i = 0; i < 20; i++) await journal.begin(head(`cmd-${i}`));
+    expect(journal.running()).toHaveLength(20);
+    await rm(join(dir, "commands.log.new"), { recursive: true });
+    for (let i = 0; i < 40; i++) await journal.finish(head(`cmd-${i % 20}`), result(`cmd-${i % 20}`));
+    await journal.close();
+    const again = await open(dir);
+    expect(again.unacknowledged()).toHaveLength(20);
+    expect(again.running()).toEqual([]);
+    await again.close();
+  });
+
   it("killed at any point of any history, at any byte of the last write, agrees with what had returned", async () => {
     type Step = { do: "begin" | "finish" | "ack" | "kill"; which: number; cut: number };
     const step = fc.record<Step>({

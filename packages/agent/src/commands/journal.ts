@@ -144,31 +144,47 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
 
   async function rewrite(): Promise<void> {
     const fresh = await openRecordLog(`${path}.new`, () => undefined);
-    const put = (record: JournalRecord) => fresh.append(encode(record), false);
-    await put({ kind: "known", epochs: Object.fromEntries(epochs), fences: Object.fromEntries(fences), term });
-    for (const entry of entries.values()) {
-      if (entry.state === "running") await put({ kind: "begin", head: entry.head });
-      else {
-        await put({ kind: "finish", head: entry.head, result: textOf(entry.result) });
-        if (entry.isAcked) await put({ kind: "ack", id: entry.head.id });
+    try {
+      const put = (record: JournalRecord) => fresh.append(encode(record), false);
+      await put({ kind: "known", epochs: Object.fromEntries(epochs), fences: Object.fromEntries(fences), term });
+      for (const entry of entries.values()) {
+        if (entry.state === "running") await put({ kind: "begin", head: entry.head });
+        else {
+          await put({ kind: "finish", head: entry.head, result: textOf(entry.result) });
+          if (entry.isAcked) await put({ kind: "ack", id: entry.head.id });
+        }
       }
+      await fresh.sync();
+      await faultpoint("journal.before_rename");
+      await rename(`${path}.new`, path);
+    } catch (caught) {
+      await fresh.close();
+      await rm(`${path}.new`, { force: true });
+      throw caught;
     }
-    await fresh.sync();
-    await faultpoint("journal.before_rename");
-    await rename(`${path}.new`, path);
+    const old = file;
+    file = fresh; // from the rename on, what goes to the old one is lost
+    bytesAfterRewrite = file.bytes();
     const directory = await open(dir, "r");
     await directory.sync().finally(() => directory.close());
-    await file.close();
-    file = fresh;
-    bytesAfterRewrite = file.bytes();
+    await old.close();
   }
+
+  /** The record is kept already: a disk that has no room for a second file must not make it a failure. */
+  const rewriteIfLarge = async (): Promise<void> => {
+    if (file.bytes() <= rewriteBytes || file.bytes() <= 2 * bytesAfterRewrite) return;
+    await rewrite().catch((cause: unknown) => {
+      bytesAfterRewrite = file.bytes(); // not again for each record
+      log.error({ err: cause, path }, "the command journal cannot be rewritten; it goes on growing");
+    });
+  };
 
   const write = (record: JournalRecord, isDurable: boolean): Promise<void> => {
     const next = tail.then(async () => {
       await file.append(encode(record), isDurable);
       apply(record);
       forgetOld();
-      if (file.bytes() > rewriteBytes && file.bytes() > 2 * bytesAfterRewrite) await rewrite();
+      await rewriteIfLarge();
     });
     tail = next.catch(() => undefined); // the caller of `next` hears it
     return next;
