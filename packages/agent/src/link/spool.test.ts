@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, readdir, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createManualClock, silentLogger } from "@aether/kit";
@@ -87,6 +87,20 @@ describe("the spool", () => {
     expect((await spool.pending("signal")).map(({ payload }) => Buffer.from(payload).toString())).toEqual(["notice"]);
     await spool.ack("signal", startMs + 1);
     expect(await spool.pending("signal")).toEqual([]);
+    await spool.close();
+  });
+
+  it("gives up a record that the disk has lost, and tells those that came after it", async () => {
+    const dir = join(root, "a");
+    const spool = await open(dir, 1 << 20, 10_000);
+    for (let i = 1; i <= 3; i++) await spool.append("signal", startMs + i, Buffer.alloc(40, i));
+    const file = await newest(dir);
+    const bytes = await readFile(file);
+    bytes[bytes.indexOf(Buffer.alloc(40, 2))] = 0xff;
+    await writeFile(file, bytes);
+    expect(await sequences(spool, "signal")).toEqual([1, 3]);
+    await spool.append("signal", startMs + 4, Buffer.alloc(40, 4));
+    expect(await sequences(spool, "signal")).toEqual([1, 3, 4]);
     await spool.close();
   });
 

@@ -145,6 +145,17 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
     if (oldest) await rm(oldest.path, { force: true });
   }
 
+  /** Undefined where the disk has lost it: then it is given up, since it must not keep back those that came after it. */
+  async function readKept(kind: SpoolKind, sequence: number, place: Place): Promise<Uint8Array | undefined> {
+    try {
+      return await readPayload(place);
+    } catch (cause) {
+      log.error({ err: cause, kind, sequence }, "a record of the spool cannot be read; it is given up");
+      waiting[kind].delete(sequence);
+      return undefined;
+    }
+  }
+
   const livesIn = (segment: Segment, kind: SpoolKind) => [...waiting[kind]].filter(([, place]) => place.segment === segment);
 
   /** Frees what nobody waits for; over the bound, moves the signals of the oldest segment on and lets its telemetry go. */
@@ -160,7 +171,10 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
       for (const [sequence] of livesIn(oldest, "telemetry")) waiting.telemetry.delete(sequence);
       const signals = livesIn(oldest, "signal");
       if (rounds > 0) {
-        for (const [sequence, place] of signals) await write("signal", sequence, await readPayload(place));
+        for (const [sequence, place] of signals) {
+          const payload = await readKept("signal", sequence, place);
+          if (payload !== undefined) await write("signal", sequence, payload);
+        }
       } else {
         log.error({ dropped: signals.length }, "the spool is full of signals; the oldest are dropped");
         for (const [sequence] of signals) waiting.signal.delete(sequence);
@@ -194,7 +208,11 @@ export async function openSpool(options: SpoolOptions): Promise<Spool> {
     pending: (kind, after = 0) =>
       inTurn(async () => {
         const places = [...waiting[kind]].filter(([sequence]) => sequence > after).sort(([a], [b]) => a - b);
-        return Promise.all(places.map(async ([sequence, place]) => ({ kind, sequence, payload: await readPayload(place) })));
+        const read = places.map(async ([sequence, place]): Promise<SpooledRecord[]> => {
+          const payload = await readKept(kind, sequence, place);
+          return payload === undefined ? [] : [{ kind, sequence, payload }];
+        });
+        return (await Promise.all(read)).flat();
       }),
     ack: (kind, sequence) =>
       inTurn(async () => {
