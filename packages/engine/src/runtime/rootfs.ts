@@ -1,5 +1,5 @@
 // The root file system of a workload: an overlay whose lower layer is the machine's own root or a directory, and whose upper layer is all that travels.
-import { access, chmod, chown, constants, lstat, mkdir, readdir, readFile, readlink, realpath, rm, stat } from "node:fs/promises";
+import { access, chmod, chown, constants, lstat, mkdir, opendir, readFile, readlink, realpath, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { fault } from "@aether/contract";
 import { isErrno, run } from "@aether/kit";
@@ -135,14 +135,21 @@ async function isExecutable(root: string, path: string, depth = 0): Promise<bool
   return false;
 }
 
-/** Bytes and entries of the writable layer. */
+/** Bytes and entries of the writable layer. It may have millions, and the workload goes on making and removing them: none is kept in memory. */
 export async function writableBytes(host: Host, workload: string): Promise<{ bytes: number; count: number }> {
-  const { upper } = rootfsPaths(host, workload);
   let bytes = 0;
   let count = 0;
-  for (const entry of await readdir(upper, { recursive: true, withFileTypes: true })) {
-    count++;
-    if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name)).catch(() => undefined))?.size ?? 0;
+  const left = [rootfsPaths(host, workload).upper];
+  for (let path = left.pop(); path !== undefined; path = left.pop()) {
+    const dir = await opendir(path, { bufferSize: 256 }).catch((caught: unknown) => {
+      if (isErrno(caught, "ENOENT", "ENOTDIR")) return undefined;
+      throw caught;
+    });
+    for await (const entry of dir ?? []) {
+      count++;
+      if (entry.isDirectory()) left.push(join(path, entry.name));
+      else if (entry.isFile()) bytes += (await statIfThere(join(path, entry.name)))?.size ?? 0;
+    }
   }
   return { bytes, count };
 }
