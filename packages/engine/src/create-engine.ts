@@ -24,7 +24,7 @@ import { inspect } from "./preflight/preflight.ts";
 import { forgetRecord, listRecords } from "./record.ts";
 import { emptyDir } from "./runtime/bundle.ts";
 import { thaw } from "./runtime/cgroup.ts";
-import { writableBytes } from "./runtime/rootfs.ts";
+import { layerSize } from "./runtime/rootfs.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
@@ -57,7 +57,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
   const watch = createKernelWatch(host);
   const dirty = createDirtyRate(host);
   let abilities = noAbilities;
-  const sizes = createLayerSizes(async (workload) => (await writableBytes(host, workload)).bytes);
+  const sizes = createLayerSizes((workload) => layerSize(host, workload));
   const snapshots = createSnapshots(host, () => abilities);
   runtime.onExit(({ name }) => snapshots.endTracking(name, "the workload was started anew"));
   /** For a move: whoever looks at the memory between moves makes room. */

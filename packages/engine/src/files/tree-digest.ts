@@ -43,15 +43,56 @@ export interface TreeHasher {
   warm(trees: readonly NamedTree[]): Promise<TreeDigest | undefined>;
 }
 
-export interface Entry {
-  /** Bytes as latin1: file names are bytes, and need not be text. */
-  readonly path: string;
-  /** Below the tree's root; empty for the root itself. */
+export type EntryType = "file" | "dir" | "link" | "char" | "block" | "fifo" | "socket";
+
+/** What is needed of an entry. A tree may have a million, and an agent's memory is small: Node's own answer is several times as large. */
+export interface EntryStat {
+  readonly type: EntryType;
+  /** Permission bits with setuid, setgid and sticky. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly links: number;
+  readonly device: number;
+  /** Of a device node. */
+  readonly rdev: number;
+  readonly ino: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+export class Entry {
+  /** Below the tree's root; empty for the root itself. Bytes as latin1: file names are bytes, and need not be text. */
   readonly name: string;
-  readonly stat: BigIntStats;
+  readonly stat: EntryStat;
+  readonly #root: string;
+  #key: string | undefined;
+
+  constructor(root: string, name: string, stat: EntryStat) {
+    this.#root = root;
+    this.name = name;
+    this.stat = stat;
+  }
+
+  /** Bytes as latin1. */
+  get path(): string {
+    return this.name === "" ? this.#root : `${this.#root}/${this.name}`;
+  }
+
+  /** The same as long as nothing of it has changed. */
+  get key(): string {
+    const { device, ino, size, mtimeNs, ctimeNs } = this.stat;
+    this.#key ??= `${device} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+    return this.#key;
+  }
 }
 
 const bytesOf = (latin1: string): Buffer => Buffer.from(latin1, "latin1");
+
+const emptyHash = createHash("sha256").digest("hex");
+/** Entries whose attributes are asked for together. */
+const atOnce = 8192;
 
 /** A file whose ctime is younger than this when it is read may be written again within the same tick of the kernel's clock. */
 const settledNs = 50_000_000n;
@@ -74,27 +115,46 @@ function isSilent(path: string): boolean {
 export async function entriesOf(root: string): Promise<Entry[]> {
   const found: Entry[] = [];
   const left = [""];
+  const top = Buffer.from(root).toString("latin1");
   let sinceYield = 0;
   for (let name = left.pop(); name !== undefined; name = left.pop()) {
-    const path = name === "" ? Buffer.from(root).toString("latin1") : `${Buffer.from(root).toString("latin1")}/${name}`;
-    const stat = lstatSync(bytesOf(path), { bigint: true });
-    found.push({ path, name, stat });
-    if (stat.isDirectory())
-      for (const child of readdirSync(bytesOf(path), { encoding: "latin1" as BufferEncoding }))
-        left.push(name === "" ? child : `${name}/${child}`);
+    const path = bytesOf(name === "" ? top : `${top}/${name}`);
+    const stat = statOf(path);
+    found.push(new Entry(top, name, stat));
+    if (stat.type === "dir")
+      for (const child of readdirSync(path, { encoding: "latin1" as BufferEncoding })) left.push(name === "" ? child : `${name}/${child}`);
     if (++sinceYield % 512 === 0) await new Promise((resolve) => setImmediate(resolve));
   }
   return found.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-export const typeOf = (stat: BigIntStats): string =>
-  stat.isFile() ? "file"
-  : stat.isDirectory() ? "dir"
-  : stat.isSymbolicLink() ? "link"
-  : stat.isCharacterDevice() ? "char"
-  : stat.isBlockDevice() ? "block"
-  : stat.isFIFO() ? "fifo"
-  : "socket"; // biome-ignore format: a table
+function statOf(path: Buffer): EntryStat {
+  const { mode, uid, gid, size, nlink, dev, rdev, ino, mtimeNs, ctimeNs } = lstatSync(path, { bigint: true });
+  return {
+    type: types[Number(mode & 0o170000n)] ?? "socket",
+    mode: Number(mode & 0o7777n),
+    uid: Number(uid),
+    gid: Number(gid),
+    size: Number(size),
+    links: Number(nlink),
+    device: Number(dev),
+    rdev: Number(rdev),
+    ino,
+    mtimeNs,
+    ctimeNs,
+  };
+}
+
+/** inode(7): the type in a mode. */
+const types: Readonly<Record<number, EntryType>> = {
+  [constants.S_IFREG]: "file",
+  [constants.S_IFDIR]: "dir",
+  [constants.S_IFLNK]: "link",
+  [constants.S_IFCHR]: "char",
+  [constants.S_IFBLK]: "block",
+  [constants.S_IFIFO]: "fifo",
+  [constants.S_IFSOCK]: "socket",
+};
 
 const escaped = (each: string): string => `\\x${each.charCodeAt(0).toString(16).padStart(2, "0")}`;
 
@@ -116,7 +176,7 @@ export function openEntry({ path, stat }: Entry): number {
   const named = openSync(bytesOf(path), O_PATH | constants.O_NOFOLLOW);
   try {
     const now = fstatSync(named, { bigint: true });
-    if (now.dev !== stat.dev || now.ino !== stat.ino)
+    if (Number(now.dev) !== stat.device || now.ino !== stat.ino)
       throw Object.assign(new Error(`ENOENT: ${printable(path)} is another file than a moment ago`), { code: "ENOENT" });
     return openSync(`/proc/self/fd/${named}`, constants.O_RDONLY);
   } finally {
@@ -129,22 +189,21 @@ export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
   const contents = new Map<string, string>();
   const extended = new Map<string, string>();
 
-  const keyOf = ({ stat }: Entry) => `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}`;
   const isSettled = ({ stat }: Entry) => BigInt(Date.now()) * 1_000_000n - stat.ctimeNs > settledNs;
 
   async function contentOf(entry: Entry, isTrusted: boolean): Promise<string> {
     const { stat, path } = entry;
-    if (stat.isSymbolicLink()) return printable(readlinkSync(bytesOf(path), { encoding: "latin1" as BufferEncoding }));
-    if (!stat.isFile()) return stat.isCharacterDevice() || stat.isBlockDevice() ? String(stat.rdev) : "-";
-    const key = keyOf(entry);
+    if (stat.type === "link") return printable(readlinkSync(bytesOf(path), { encoding: "latin1" as BufferEncoding }));
+    if (stat.type !== "file") return stat.type === "char" || stat.type === "block" ? String(stat.rdev) : "-";
+    if (stat.size === 0) return emptyHash;
+    const key = entry.key;
     const before = isTrusted ? contents.get(key) : undefined;
     if (before !== undefined) return before;
     const isKept = isTrusted && isSettled(entry);
     const hash = createHash("sha256");
     // No more than it had: a file that grows as fast as it is read would have no end.
     const file = openEntry(entry);
-    if (stat.size === 0n) closeSync(file);
-    else await pipeline(createReadStream("", { fd: file, end: Number(stat.size) - 1, highWaterMark: 1 << 20 }), hash);
+    await pipeline(createReadStream("", { fd: file, end: stat.size - 1, highWaterMark: 1 << 20 }), hash);
     const hex = hash.digest("hex");
     if (isKept) contents.set(key, hex);
     return hex;
@@ -155,7 +214,7 @@ export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
     const answer = new Map<Entry, string>();
     if (attributes === undefined) return answer;
     const asked = entries.filter((entry) => {
-      const known = extended.get(keyOf(entry));
+      const known = extended.get(entry.key);
       if (known !== undefined) answer.set(entry, known);
       return known === undefined;
     });
@@ -163,7 +222,7 @@ export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
     for (const [at, entry] of asked.entries()) {
       const text = texts[at] ?? "";
       answer.set(entry, text);
-      if (isSettled(entry)) extended.set(keyOf(entry), text);
+      if (isSettled(entry)) extended.set(entry.key, text);
     }
     return answer;
   }
@@ -174,29 +233,25 @@ export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
     for (const tree of trees) {
       const entries = await entriesOf(tree.path);
       const isTrusted = !isSilent(tree.path);
-      const attributesByEntry = await attributesOf(entries);
       const firstNames = new Map<string, string>();
-      for (const entry of entries) {
-        const { stat } = entry;
-        const path = `${tree.name}/${printable(entry.name)}`;
-        const size = stat.isFile() ? stat.size : 0n;
-        const fields = [
-          path,
-          typeOf(stat),
-          (stat.mode & 0o7777n).toString(8),
-          `${stat.uid}:${stat.gid}`,
-          String(size),
-          await contentOf(entry, isTrusted),
-        ];
-        if (stat.nlink > 1n && !stat.isDirectory()) {
-          const first = firstNames.get(`${stat.dev} ${stat.ino}`);
-          if (first === undefined) firstNames.set(`${stat.dev} ${stat.ino}`, path);
-          else fields.push(`same-as ${first}`);
+      for (let from = 0; from < entries.length; from += atOnce) {
+        const some = entries.slice(from, from + atOnce);
+        const attributesByEntry = await attributesOf(some);
+        for (const entry of some) {
+          const { stat } = entry;
+          const path = `${tree.name}/${printable(entry.name)}`;
+          const size = stat.type === "file" ? stat.size : 0;
+          const fields = [path, stat.type, stat.mode.toString(8), `${stat.uid}:${stat.gid}`, String(size), await contentOf(entry, isTrusted)];
+          if (stat.links > 1 && stat.type !== "dir") {
+            const first = firstNames.get(`${stat.device} ${stat.ino}`);
+            if (first === undefined) firstNames.set(`${stat.device} ${stat.ino}`, path);
+            else fields.push(`same-as ${first}`);
+          }
+          const more = attributesByEntry.get(entry) ?? "";
+          if (more !== "") fields.push(more);
+          leaves.push(fields.join(" "));
+          bytes += size;
         }
-        const more = attributesByEntry.get(entry) ?? "";
-        if (more !== "") fields.push(more);
-        leaves.push(fields.join(" "));
-        bytes += Number(size);
       }
     }
     const tree = merkleTree(leaves);

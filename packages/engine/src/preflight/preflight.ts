@@ -9,10 +9,10 @@ import { tcpTable } from "../network/tcp-table.ts";
 import { requireRecord, type WorkloadRecord } from "../record.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
 import { residentBytes } from "../runtime/process.ts";
-import { rootfsPaths, writableBytes } from "../runtime/rootfs.ts";
+import { layerSize, rootfsPaths } from "../runtime/rootfs.ts";
 import { hostFacts } from "./host-facts.ts";
 import { inspectProcesses } from "./inspect.ts";
-import type { LayerSizes } from "./layer-sizes.ts";
+import type { LayerSize, LayerSizes } from "./layer-sizes.ts";
 
 export interface PreflightQuestion {
   readonly requested: MigrationMode;
@@ -20,13 +20,16 @@ export interface PreflightQuestion {
   readonly here: Abilities;
   readonly known: KnownRates;
   /** The size of the writable layer. Default: counted now. */
-  readonly fileBytes?: () => Promise<number>;
+  readonly layer?: () => Promise<LayerSize>;
 }
+
+/** Both agents keep a line about each file while it moves: with a quarter of a million they hold some 260 MB, which is what they are given. */
+const mostFiles = 250_000;
 
 export async function preflight(
   host: Host,
   workload: string,
-  { requested, target, here, known, fileBytes = async () => (await writableBytes(host, workload)).bytes }: PreflightQuestion,
+  { requested, target, here, known, layer = () => layerSize(host, workload) }: PreflightQuestion,
   signal: AbortSignal,
 ): Promise<PreflightReport> {
   const record = await requireRecord(host, workload);
@@ -63,6 +66,14 @@ export async function preflight(
   );
   if (record.spec.volumes.some((volume) => volume.mode === "sync"))
     warnings.push({ code: "SYNC_VOLUME", message: "a sync volume is copied to the same path on the target", mend: "", subject: workload });
+  const { bytes, count } = await layer();
+  if (count > mostFiles)
+    blockers.push({
+      code: "TOO_MANY_FILES",
+      message: `its writable layer has ${count} files and folders; more than ${mostFiles} are not moved`,
+      mend: "Keep them on a shared volume, or in fewer, larger files.",
+      subject: workload,
+    });
   return {
     needs,
     blockers,
@@ -70,7 +81,7 @@ export async function preflight(
     memoryBytes,
     processCount: pids.length,
     tcpEstablished: first === undefined ? 0 : (await tcpTable(first)).established.length,
-    fileBytes: await fileBytes(),
+    fileBytes: bytes,
     chosenMode: chosen.mode,
     modeReason: chosen.reason,
     forecast: chosen.forecast,
@@ -88,7 +99,7 @@ export async function inspect(host: Host, workload: string, here: Abilities, siz
     target: { lazyPages: here.lazyPages },
     here,
     known: {},
-    fileBytes: () => sizes.of(workload),
+    layer: () => sizes.of(workload),
   } as const;
   const report = await preflight(host, workload, question, signal);
   const used = process.cpuUsage(cpu);

@@ -4,7 +4,7 @@ import { chmod, lchown, link, lutimes, mkdir, symlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { run } from "@aether/kit";
-import { type Entry, entriesOf, type NamedTree, typeOf } from "../files/tree-digest.ts";
+import { type Entry, entriesOf, type NamedTree } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
 import { type ChunkWriter, writeContent } from "./content.ts";
 import type { Content, TreeEntry } from "./manifest.ts";
@@ -25,25 +25,25 @@ export async function storeTree(tree: NamedTree, writer: ChunkWriter, native: st
     const { stat, name, path } = entry;
     const base = {
       path: name,
-      type: typeOf(stat) as TreeEntry["type"],
-      mode: Number(stat.mode & 0o7777n),
-      uid: Number(stat.uid),
-      gid: Number(stat.gid),
+      type: stat.type,
+      mode: stat.mode,
+      uid: stat.uid,
+      gid: stat.gid,
       mtimeNs: String(stat.mtimeNs),
       ...(attributes[at] ? { attributes: attributes[at] } : {}),
     };
-    const first = stat.nlink > 1n && !stat.isDirectory() ? firstNames.get(String(stat.ino)) : undefined;
+    const first = stat.links > 1 && stat.type !== "dir" ? firstNames.get(String(stat.ino)) : undefined;
     if (first !== undefined) {
       stored.push({ ...base, target: first, sameAs: true });
       continue;
     }
     firstNames.set(String(stat.ino), name);
-    if (stat.isSymbolicLink()) stored.push({ ...base, target: readlinkSync(latin1(path), { encoding: "latin1" }) });
-    else if (stat.isFile()) {
+    if (stat.type === "link") stored.push({ ...base, target: readlinkSync(latin1(path), { encoding: "latin1" }) });
+    else if (stat.type === "file") {
       const stamp = stampOf(entry);
       const kept = known.get(stamp);
       stored.push({ ...base, stamp, content: kept !== undefined && (await writer.has(kept)) ? kept : await writer.put(latin1(path)) });
-    } else if (stat.isCharacterDevice() || stat.isBlockDevice()) stored.push({ ...base, rdev: Number(stat.rdev) });
+    } else if (stat.type === "char" || stat.type === "block") stored.push({ ...base, rdev: stat.rdev });
     else stored.push(base);
   }
   return stored;
