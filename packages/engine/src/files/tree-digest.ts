@@ -2,18 +2,7 @@
 // since they were last read (same inode, size, mtime and ctime) are not read again, so that the freeze pays only for what was written since.
 // Times are not part of it: file systems keep them with different precision.
 import { createHash } from "node:crypto";
-import {
-  type BigIntStats,
-  closeSync,
-  constants,
-  createReadStream,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  statfsSync,
-} from "node:fs";
+import { closeSync, constants, createReadStream, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, statfsSync } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { isErrno } from "@aether/kit";
 import { merkleTree } from "../receipt/merkle.ts";
@@ -241,7 +230,14 @@ export function createTreeHasher(attributes?: AttributeReader): TreeHasher {
           const { stat } = entry;
           const path = `${tree.name}/${printable(entry.name)}`;
           const size = stat.type === "file" ? stat.size : 0;
-          const fields = [path, stat.type, stat.mode.toString(8), `${stat.uid}:${stat.gid}`, String(size), await contentOf(entry, isTrusted)];
+          const fields = [
+            path,
+            stat.type,
+            stat.mode.toString(8),
+            `${stat.uid}:${stat.gid}`,
+            String(size),
+            await contentOf(entry, isTrusted),
+          ];
           if (stat.links > 1 && stat.type !== "dir") {
             const first = firstNames.get(`${stat.device} ${stat.ino}`);
             if (first === undefined) firstNames.set(`${stat.device} ${stat.ino}`, path);

@@ -18,7 +18,10 @@ const leastAgeMs = 120_000;
 const timesItsCost = 1000;
 
 /** @param count walks it; @param nowMs a clock that only goes forward */
-export function createLayerSizes(count: (workload: string) => Promise<LayerSize>, nowMs: () => number = () => performance.now()): LayerSizes {
+export function createLayerSizes(
+  count: (workload: string) => Promise<LayerSize>,
+  nowMs: () => number = () => performance.now(),
+): LayerSizes {
   const known = new Map<string, { readonly size: LayerSize; readonly untilMs: number }>();
   return {
     async of(workload) {
