@@ -74,9 +74,9 @@ describe.skipIf(missing !== undefined)(`holding packets${missing ? ` (skipped: $
     if (hasHelper) {
       expect(there.freeze.kernel).toMatchObject({ source: "ebpf", resetsSent: 0, resetsReceived: 0 });
       expect(there.resumed.kernel).toMatchObject({ source: "ebpf", resetsSent: 0, resetsReceived: 0 });
-      // The kernel's blackout lies inside what the two agents measured around it.
+      // The kernel's blackout lies inside what the two agents measured around it, but for the first task's waiting for a processor after it was let go.
       expect(there.resumed.blackoutMs).toBeGreaterThan(0);
-      expect(there.resumed.blackoutMs).toBeLessThan(there.resumed.freezeMs + 2 * there.resumed.clockErrorMs);
+      expect(there.resumed.blackoutMs).toBeLessThan(there.resumed.freezeMs + 2 * there.resumed.clockErrorMs + 200);
     } else expect(there.resumed).toMatchObject({ blackoutMs: null, kernel: { source: "proc", stoppedAtMs: null } });
     await move("b", "a");
     await client.answers(20);

@@ -88,6 +88,31 @@ describe("images on the wire", () => {
     );
   });
 
+  it("the source learns when all memory up to a pass has arrived, and not before", async () => {
+    const { from, to } = await folders({ "core-1.img": Buffer.from("core") });
+    const link = await pair();
+    const here = Promise.withResolvers<void>();
+    const asked: number[] = [];
+    const untilArrived = (pass: number) => {
+      asked.push(pass);
+      return here.promise;
+    };
+    const received = receiveImages(link.b, new LinkReader(link.b), to, () => undefined, undefined, untilArrived);
+    const sender = createImageSender(link.a, new LinkReader(link.a), from);
+    let isSaid = false;
+    const arrived = sender.arrived(4, AbortSignal.timeout(5000)).then(() => {
+      isSaid = true;
+    });
+    while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([asked, isSaid]).toEqual([[4], false]);
+    here.resolve();
+    await arrived;
+    await sender.finish();
+    expect((await received).areEqual).toBe(true);
+    link.close();
+  });
+
   it("pages that are still being written are on their way before their end is there", async () => {
     const pages = randomBytes((5 << 20) + 1234);
     const { from, to } = await folders({ "pages-1.img": pages.subarray(0, 3 << 20), "core-1.img": Buffer.from("core") });
