@@ -1,6 +1,7 @@
 // The crash matrix on real CRIU: each case begins a move under load and makes somebody fail at a named point. However it ends, exactly one
 // instance runs, the client's counter skipped and repeated nothing, a rollback says that it is one, and nothing is left behind.
-// A subset by default, by seed; all of it: npm run test:chaos. AETHER_CHAOS_SEED=n repeats a subset, AETHER_CHAOS_ONLY=text picks by name.
+// A subset by default, by seed; all of it: npm run test:chaos, or with AETHER_CHAOS_SLICE=k/n the k-th of n parts. AETHER_CHAOS_SEED=n repeats a
+// subset, AETHER_CHAOS_ONLY=text picks by name.
 import { sleep, until } from "@aether/kit";
 import { createLoadClient, type LoadClient } from "@aether/lab";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -12,8 +13,10 @@ if (missing !== undefined) console.log(`skipped: ${missing}`);
 const isWhole = process.env.AETHER_CHAOS === "all";
 const seed = Number(process.env.AETHER_CHAOS_SEED ?? Math.floor(Date.now() / 86_400_000));
 const only = process.env.AETHER_CHAOS_ONLY;
-const cases = chooseCases(seed, isWhole || only !== undefined ? undefined : 8).filter(
-  ({ name }) => only === undefined || name.includes(only),
+const [slice = 1, slices = 1] = (process.env.AETHER_CHAOS_SLICE ?? "1/1").split("/").map(Number);
+const isAll = isWhole || only !== undefined || slices > 1;
+const cases = chooseCases(seed, isAll ? undefined : 8).filter(
+  ({ name }, i) => (only === undefined || name.includes(only)) && i % slices === slice - 1,
 );
 
 interface Migration {
