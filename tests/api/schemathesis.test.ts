@@ -11,7 +11,9 @@ import { expect, it } from "vitest";
 
 const program = fileURLToPath(new URL("../../.cache/schemathesis/bin/schemathesis", import.meta.url));
 /** Streams have no end, and signing out ends what the run is authorized by. */
-const left = "(/api/v2/events$|:watch$|/logs$|/sign-out$)";
+const left = "/api/v2/events$|:watch$|/logs$|/sign-out$";
+/** It tries ids that it has read in answers, and its own token's is one of them: all that came after would be refused at the door. */
+const revoking = "Access_RevokeToken";
 /** A status for each rule that a schema cannot say (a name that is taken, a window that is too long) is not a breach of it. */
 const checks = [
   "not_a_server_error",
@@ -42,20 +44,30 @@ it("keeps its OpenAPI document", async (context) => {
     const options = [
       ["--header", `Authorization: Bearer ${token}`],
       ["--checks", checks.join(",")],
-      ["--exclude-path-regex", left],
+      ["--exclude-operation-id", revoking],
       ["--phases", "examples,coverage,fuzzing"],
       ["--max-examples", "3"],
       ["--seed", "1"],
       ["--request-timeout", "10"],
       ["--no-color"],
       ["--no-shrink"],
-      ["--workers", "2"],
+      // Its threads share a parser that is not made for it (CPython's ast); two processes do not.
+      ["--workers", "1"],
     ].flat();
-    const { code, stdout } = await run(program, ["run", address, ...options], { deadlineMs: 110_000, okCodes: [0, 1], cwd: dir });
-    const failures = stdout.slice(Math.max(0, stdout.search(/=+ (FAILURES|ERRORS) =+/)));
-    expect(code === 0 ? "" : failures.slice(0, 8000)).toBe("");
+    const half = async (paths: readonly string[]) => {
+      const asked = ["run", address, ...options, ...paths];
+      const { code, stdout } = await run(program, asked, { deadlineMs: 300_000, okCodes: [0, 1], cwd: dir });
+      return code === 0 ? "" : stdout.slice(Math.max(0, stdout.search(/=+ (FAILURES|ERRORS) =+/))).slice(0, 8000);
+    };
+    const halves = [
+      ["--include-path-regex", "^/api/v2/[a-m]", "--exclude-path-regex", left],
+      ["--exclude-path-regex", `^/api/v2/[a-m]|${left}`],
+    ];
+    expect(await Promise.all(halves.map(half))).toEqual(["", ""]);
+    const still = await fetch(`http://127.0.0.1:${core.http.port}/api/v2/me`, { headers: { authorization: `Bearer ${token}` } });
+    expect(still.status, "the run's own token, at its end").toBe(200);
   } finally {
     await core.stop();
     await rm(dir, { recursive: true, force: true });
   }
-});
+}, 330_000);

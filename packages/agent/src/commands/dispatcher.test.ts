@@ -7,7 +7,7 @@ import { type Command, CommandOutcome, type CommandResult, CommandSchema } from 
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import { MigrationMode } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { Engine, MigrationRef } from "@aether/engine";
-import { silentLogger, sleep, until } from "@aether/kit";
+import { createLogger, silentLogger, sleep, until } from "@aether/kit";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -20,6 +20,7 @@ let dir: string;
 let journal: CommandJournal;
 let results: CommandResult[];
 let offered: { case: string; value: unknown }[];
+let outputs: { value: { chunk: Uint8Array; isEnd: boolean } }[];
 let calls: Calls;
 let dispatcher: Dispatcher;
 /** What an engine step does; by default it is done at once. */
@@ -111,7 +112,7 @@ const make = () =>
     session: () => ({
       sendResult: (result) => results.push(result),
       offer: (message) => offered.push(message as { case: string; value: unknown }) > 0,
-      put: async () => true,
+      put: async (message) => outputs.push(message as { value: { chunk: Uint8Array; isEnd: boolean } }) > 0,
     }),
   });
 
@@ -138,7 +139,7 @@ const resultOf = (id: string) => until(`the result of ${id}`, 5, 3_000, async ()
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), "aether-agent-dispatch-"));
   journal = await openCommandJournal({ dir, log: silentLogger });
-  [results, offered, calls, behaviour] = [[], [], [], {}];
+  [results, offered, outputs, calls, behaviour] = [[], [], [], [], {}];
   dispatcher = make();
 });
 afterEach(async () => {
@@ -266,6 +267,16 @@ describe("the dispatcher", () => {
     await until("the preflight", 5, 1_000, async () => calls.find(({ name }) => name === "preflight"));
     dispatcher.cancel(preflight.id);
     expect(await resultOf(preflight.id)).toMatchObject({ outcome: CommandOutcome.FAILED, error: { code: "CANCELLED" } });
+  });
+
+  it("tells the last lines of its own log", async () => {
+    createLogger({ name: "agent", file: "/dev/null", level: "info" }).info("what happened");
+    const read = command("readAgentLog", { workload: "", migrationId: "", epoch: 0n });
+    dispatcher.take(read);
+    expect((await resultOf(read.id)).outcome).toBe(CommandOutcome.OK);
+    const text = Buffer.concat(outputs.map(({ value }) => value.chunk)).toString();
+    expect(text).toContain("what happened");
+    expect(outputs.at(-1)?.value.isEnd).toBe(true);
   });
 
   it("answers with a failure of the error table, and never with the text of an unknown one", async () => {
