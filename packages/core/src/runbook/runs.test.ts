@@ -38,6 +38,7 @@ interface Run {
   steps: Step[];
   startedBy: string;
   traceId: string;
+  error?: { code: string; message: string };
 }
 
 const set = (name: string, steps: object[], parameters: object[] = []) =>
@@ -249,5 +250,29 @@ describe("a run", () => {
     const failed = await ended(run.id);
     expect([failed.state, failed.steps[1]?.error?.code]).toEqual(["RUN_STATE_FAILED", "PERMISSION_DENIED"]);
     expect((await call("GET", "/api/v2/guards")).body.guards.isPaused).toBe(false);
+  });
+
+  it("brings back what ran on a node that a person says is dead", async () => {
+    await cloud.join("n3");
+    for (const name of ["db", "web"]) await call("DELETE", `/api/v2/workloads/${name}?force=true`);
+    const spec = {
+      name: "kept",
+      rootfs: "host",
+      argv: ["/bin/true"],
+      memoryLimitBytes: String(64 << 20),
+      evacuation: { onNodeLost: "ON_NODE_LOST_RESTORE" },
+    };
+    await call("POST", "/api/v2/workloads", { spec, nodeId: "n3" });
+    await call("POST", "/api/v2/snapshots", { workload: "kept" });
+    expect((await start("node-lost", { node: "n3" })).status).toBe(200);
+    const alive = (await call("GET", "/api/v2/runbook-runs?runbook=node-lost")).body.runs[0];
+    expect((await ended(alive.id)).error).toMatchObject({ code: "CHECK_FAILED", message: "n3 is heard" });
+    await cloud.cut("n3");
+    const { run } = (await start("node-lost", { node: "n3" })).body;
+    await waits(run.id);
+    await call("POST", `/api/v2/runbook-runs/${run.id}:confirm`, { step: "dead", note: "terminated" });
+    const done = await ended(run.id);
+    expect([done.state, done.error?.message]).toEqual(["RUN_STATE_DONE", undefined]);
+    expect(await placed("kept")).not.toBe("n3");
   });
 });
