@@ -19,6 +19,7 @@ const wholeServices = [
   "packages/core/src/drill/drills.test.ts",
   "packages/core/src/drill/kinds.test.ts",
   "packages/core/src/drill/schedules.test.ts",
+  "packages/core/src/fleet/monitor.test.ts",
   "packages/core/src/guard/guards.test.ts",
   "packages/core/src/http/fuzz.test.ts",
   "packages/core/src/http/limits.test.ts",
@@ -44,10 +45,12 @@ const onBothEngines = [
   "packages/core/src/core.test.ts",
   "packages/core/src/db/ledger.test.ts",
   "packages/core/src/decision/decisions.test.ts",
+  "packages/core/src/fleet/monitor.test.ts",
   "packages/core/src/migration/reconcile.test.ts",
   "packages/core/src/risk/risk.test.ts",
   "packages/core/src/signals/feeds/feeds.test.ts",
   "packages/core/src/prices/*.test.ts",
+  "packages/core/src/telemetry/telemetry.test.ts",
 ];
 const withoutCloud = [
   "tests/api/*.test.ts",
