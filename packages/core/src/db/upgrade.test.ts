@@ -8,6 +8,7 @@ import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createAudit } from "../audit/audit.ts";
 import { createEvents } from "../events/events.ts";
+import { readNodeSamples } from "../telemetry/store.ts";
 import { openDatabase } from "./database.ts";
 import type { Statements } from "./engine.ts";
 import { migrateSchema, readSchemaFiles } from "./migrate.ts";
@@ -18,6 +19,23 @@ import { plantCluster } from "./seed.ts";
 
 /** What was released: the tables of 0.1.0. */
 const released = 1;
+
+/** The last set in which samples were appended to a row of their minute. */
+const beforeSamples = 20;
+
+/** A minute as it came, and one that was averaged. */
+async function fillTelemetry(connection: Statements): Promise<void> {
+  const sample = (second: number, cpuFraction: number) => ({ at: `2026-01-01T00:00:0${second}Z`, spanMs: 1000, cpuFraction });
+  for (const [minute, isAveraged, samples] of [
+    ["2026-01-01T00:00:00Z", false, [sample(1, 0.1), sample(2, 0.2)]],
+    ["2025-12-31T22:00:00Z", true, [{ at: "2025-12-31T22:00:59Z", spanMs: 60_000, cpuFraction: 0.3 }]],
+  ] as const)
+    await connection.query("insert into telemetry (subject, minute, samples, is_averaged) values ('node/n1', $1, $2, $3)", [
+      minute,
+      JSON.stringify(samples),
+      isAveraged,
+    ]);
+}
 
 /** As 0.1.0 chained it. */
 function auditRow(sequence: number, previousHash: string) {
@@ -93,6 +111,8 @@ describe.each(testEngines)("a database of 0.1.0, $name", ({ skip, configure }) =
     await engine.alone(async (connection) => {
       await migrateSchema(connection, (await readSchemaFiles()).slice(0, released));
       await fill(connection);
+      await migrateSchema(connection, (await readSchemaFiles()).slice(0, beforeSamples));
+      await fillTelemetry(connection);
     });
     await engine.close();
   }, 60_000);
@@ -126,6 +146,13 @@ describe.each(testEngines)("a database of 0.1.0, $name", ({ skip, configure }) =
         expect([table, rows[0]?.count]).toEqual([table, count]);
       }
       expect(await db.selectFrom("placements").selectAll().executeTakeFirst()).toMatchObject({ workload: "db", epoch: 3, is_active: true });
+
+      const samples = await readNodeSamples(db, "n1", 0);
+      expect(samples.map(({ spanMs, cpuFraction }) => [spanMs, cpuFraction])).toEqual([
+        [60_000, 0.3],
+        [1_000, 0.1],
+        [1_000, 0.2],
+      ]);
 
       const events = createEvents(db, database.notices);
       await events.append(db, { type: "test", subject: "core", message: "event 6" });
