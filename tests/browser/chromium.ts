@@ -50,6 +50,13 @@ export async function openTab(
   const context: BrowserContext = await browser.newContext({ viewport: { width, height }, colorScheme: theme, baseURL: url });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
+  await page.addInitScript(`
+    globalThis.jumps = [];
+    new PerformanceObserver((list) => {
+      for (const { value, hadRecentInput, sources } of list.getEntries())
+        if (!hadRecentInput) globalThis.jumps.push({ value, what: sources.map(({ node }) => node?.outerHTML?.slice(0, 120) ?? node?.textContent ?? "") });
+    }).observe({ type: "layout-shift", buffered: true });
+  `);
   const complaints: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error") complaints.push(message.text());
@@ -60,6 +67,13 @@ export async function openTab(
     void dialog.dismiss();
   });
   return { page, complaints, close: () => context.close() };
+}
+
+/** A page that has jumped by itself since it was opened is told: the sum of its layout shifts (0: none; 0.1 is what a person notices), and what moved. */
+export async function expectNoJump(page: Page): Promise<void> {
+  const jumps = await page.evaluate(() => (globalThis as unknown as { jumps: { value: number; what: string[] }[] }).jumps);
+  const sum = jumps.reduce((total, { value }) => total + value, 0);
+  expect.soft(sum, `${page.url()} jumps: ${JSON.stringify(jumps)}`).toBeLessThan(0.02);
 }
 
 /** No violation of WCAG 2.2 A and AA that axe finds on what is shown now; or of these rules alone. */

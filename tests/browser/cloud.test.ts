@@ -12,7 +12,7 @@ import { runChecks } from "@aether/kit";
 import { cloudNeeds } from "@aether/lab";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumMissing, expectAccessible, launch, openTab } from "./chromium.ts";
+import { chromiumMissing, expectAccessible, expectNoJump, launch, openTab } from "./chromium.ts";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const bin = join(root, "packages/cli/bin/aether.mjs");
@@ -127,8 +127,32 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
     expect(complaints).toEqual([]);
   });
 
-  it("looks the same in both themes: pictures for people", async () => {
+  it("looks the same in both themes, on a telephone too, and does not jump: pictures for people", async () => {
     mkdirSync(screens, { recursive: true });
+    await aether(
+      "policy",
+      "set",
+      "databases",
+      "--max-freeze",
+      "500ms",
+      "--priority",
+      "90",
+      "--description",
+      "What clients wait for at most",
+    );
+    await aether(
+      "policy",
+      "set",
+      "databases",
+      "--max-freeze",
+      "250ms",
+      "--priority",
+      "90",
+      "--description",
+      "What clients wait for at most",
+    );
+    await aether("drill", "schedule", "create", "weekly", "--cron", "0 3 * * mon");
+    await aether("checkpoint", "demo");
     const paths = await page.evaluate(`[...document.querySelectorAll("#places nav a")].map((link) => link.getAttribute("href"))`);
     const first = async (list: string) => {
       await page.goto(list);
@@ -140,30 +164,40 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
       await first("/decisions"),
       "/nodes/n1",
       "/workloads/demo",
+      "/workloads/demo?tab=snapshots",
+      "/policies/databases",
       "/drills?tab=schedules",
       "/runbooks?start=retire-node",
       "/runbooks?tab=runs",
       ...["accounts", "tokens", "retention", "config", "diagnostics"].map((tab) => `/settings?tab=${tab}`),
     ];
+    const take = async (path: string, theme: string, width: string) => {
+      await page.goto(path);
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      // Graphs come a moment after their page.
+      await page.waitForTimeout(kept === undefined ? 250 : 2_000);
+      const name =
+        path
+          .replace(/^\//, "")
+          .replaceAll(/[^a-z0-9]+/g, "-")
+          .replace(/-(mig|drl|dec)-.*$/, "-one") || "overview";
+      const file = join(screens, `${name}${width}-${theme}`);
+      if (kept === undefined) await page.screenshot({ path: `${file}.png`, fullPage: true });
+      else await page.screenshot({ path: `${file}.jpg`, type: "jpeg", quality: 70 });
+    };
     for (const theme of ["dark", "light"] as const) {
       await page.emulateMedia({ colorScheme: theme });
       for (const path of [...(paths as string[]), ...more]) {
         if (path === null) continue;
-        await page.goto(path);
-        await page.getByRole("heading", { level: 1 }).waitFor();
-        // Graphs come a moment after their page.
-        await page.waitForTimeout(kept === undefined ? 250 : 2_000);
+        await take(path, theme, "");
+        if (theme === "dark") await expectNoJump(page);
         if (theme === "dark" && more.includes(path)) await expectAccessible(page);
-        const name =
-          path
-            .replace(/^\//, "")
-            .replaceAll(/[^a-z0-9]+/g, "-")
-            .replace(/-(mig|drl|dec)-.*$/, "-one") || "overview";
-        if (kept === undefined) await page.screenshot({ path: join(screens, `${name}-${theme}.png`), fullPage: true });
-        else await page.screenshot({ path: join(screens, `${name}-${theme}.jpg`), type: "jpeg", quality: 45 });
       }
     }
-  }, 120_000);
+    await page.setViewportSize({ width: 375, height: 812 });
+    for (const path of ["/", "/nodes", "/drills", "/risk", "/policies", more[0], more[1], "/nodes/n1", "/workloads/demo"])
+      if (path) await take(path, "dark", "-narrow");
+  }, 180_000);
 });
 
 function freePort(): Promise<number> {

@@ -7,7 +7,7 @@ import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CoreUnderTest, connectAgent, enrol, startCore } from "../../packages/core/src/testing/core-under-test.ts";
-import { chromiumMissing, expectAccessible, launch, openTab, type Tab } from "./chromium.ts";
+import { chromiumMissing, expectAccessible, expectNoJump, launch, openTab, type Tab } from "./chromium.ts";
 import { connection, enter, linkFor } from "./people.ts";
 
 const dist = fileURLToPath(new URL("../../packages/web/dist/", import.meta.url));
@@ -239,10 +239,10 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await page.getByRole("heading", { name: /^keyed/ }).waitFor();
     // A verb takes what it is about; nothing is begun before its dialog has said what it does.
     await page.keyboard.press("/");
-    await page.keyboard.type("interr");
+    await page.getByRole("combobox").fill("interr");
     await page.getByRole("option", { name: "Interrupt a node…" }).waitFor();
     await page.keyboard.press("Enter");
-    await page.keyboard.type("ev");
+    await page.keyboard.type("ev"); // after "interrupt "
     await page.getByText("Nothing fits").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
@@ -497,6 +497,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       await page.waitForTimeout(100);
       await expectAccessible(page);
       expect(await page.evaluate(tooWide), path).toBe("");
+      await expectNoJump(page);
       // The markup stays the same: what can differ are colours, and then sizes.
       await page.evaluate('document.documentElement.dataset.theme = "light"');
       await expectAccessible(page, ["color-contrast"]);

@@ -34,6 +34,8 @@ const words = {
 };
 
 const tab = (search: Search): { tab?: string } => optional({ tab: text(search, "tab") });
+const tabAndWindow = (search: Search): { tab?: string; window?: string } =>
+  optional({ tab: text(search, "tab"), window: text(search, "window") });
 
 /** Leaves out what is undefined, so that URLs stay short. */
 function optional<Value extends Record<string, unknown>>(value: Value): { [Key in keyof Value]?: NonNullable<Value[Key]> } {
@@ -54,7 +56,7 @@ const routes = [
   }),
   createRoute({
     ...page("/nodes/$id"),
-    validateSearch: tab,
+    validateSearch: tabAndWindow,
     component: lazyRouteComponent(() => import("../node/node-page.tsx"), "NodePage"),
   }),
   createRoute({
@@ -64,7 +66,7 @@ const routes = [
   }),
   createRoute({
     ...page("/workloads/$name"),
-    validateSearch: tab,
+    validateSearch: tabAndWindow,
     component: lazyRouteComponent(() => import("../workload/workload-page.tsx"), "WorkloadPage"),
   }),
   createRoute({

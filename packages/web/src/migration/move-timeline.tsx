@@ -5,7 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Fragment, type ReactNode, useMemo, useState } from "react";
 import { queries } from "../api/queries.ts";
 import { msOf } from "../format/time.ts";
-import { bytes, duration } from "../format/units.ts";
+import { duration } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
 import { useSteadyNow } from "../ui/now.ts";
 import { Panel } from "../ui/panel.tsx";
@@ -13,6 +13,7 @@ import { Cell, Table } from "../ui/table.tsx";
 import { type Layout, layoutOf } from "./layout.ts";
 import { type LoggedPhase, stepLogOf } from "./step-log.ts";
 import { Timeline } from "./timeline.tsx";
+import { factText } from "./value.tsx";
 
 /** The picture and, for whoever reads, the same as a table. */
 export default function MoveTimeline({ migration, isShort = false }: { migration: Migration; isShort?: boolean }) {
@@ -120,7 +121,7 @@ function PhaseRows({ phases, fromMs, chosen, side }: PhaseRowsProps) {
       <PhaseCell>{isFailed && <Badge tone="bad">failed</Badge>}</PhaseCell>
       <PhaseCell className="min-w-40 text-xs break-words text-soft">
         {Object.entries(facts)
-          .map(([fact, value]) => `${fact} ${/bytes$/.test(fact) && /^\d+$/.test(value) ? bytes(Number(value)) : value}`)
+          .map(([fact, value]) => factText(fact, value))
           .join(" · ")}
       </PhaseCell>
     </tr>

@@ -7,6 +7,7 @@ import { Facts } from "../ui/facts.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Foretold } from "./foretold.tsx";
+import { Evidenced } from "./value.tsx";
 
 const Evidence = lazy(async () => ({ default: (await import("./evidence.tsx")).Evidence }));
 const VerifyReceipt = lazy(() => import("./verify.tsx"));
@@ -55,9 +56,11 @@ export function ReceiptPanel({ receipt, aside }: { receipt: Receipt; aside?: Rea
             <Row key={each.what}>
               <Cell className="whitespace-nowrap">{each.what}</Cell>
               <Cell>{each.isEqual ? <Badge tone="good">equal</Badge> : <Badge tone="bad">differs</Badge>}</Cell>
-              <Cell className="max-w-80 font-mono text-xs break-all text-soft">{each.source}</Cell>
-              <Cell className="max-w-80 font-mono text-xs break-all text-soft">
-                {each.isEqual && each.target === each.source ? "the same" : each.target}
+              <Cell className="max-w-80 font-mono text-xs wrap-anywhere text-soft">
+                <Evidenced text={each.source} />
+              </Cell>
+              <Cell className="max-w-80 font-mono text-xs wrap-anywhere text-soft">
+                {each.isEqual && each.target === each.source ? "the same" : <Evidenced text={each.target} />}
               </Cell>
             </Row>
           ))}

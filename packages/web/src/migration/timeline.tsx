@@ -4,6 +4,7 @@ import { duration } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { useWidth } from "../ui/width.ts";
 import { at, type Lane, type LaneKind, type Layout, type Span, ticksOf } from "./layout.ts";
+import { factText } from "./value.tsx";
 
 const rowHeight = 22;
 const rowGap = 3;
@@ -27,7 +28,7 @@ interface Props {
 export function Timeline({ layout, isLive, chosen, onChoose }: Props) {
   const [ref, width] = useWidth();
   const replay = useReplay(layout, isLive);
-  const isNarrow = width < 640;
+  const isNarrow = width < 480;
   const left = isNarrow ? 4 : 116;
   const right = 12;
   const inner = Math.max(50, width - left - right);
@@ -45,9 +46,11 @@ export function Timeline({ layout, isLive, chosen, onChoose }: Props) {
             {ticksOf(lengthMs, Math.max(2, Math.floor(inner / 90))).map((offset) => (
               <g key={offset} transform={`translate(${x(layout.fromMs + offset)} 0)`}>
                 <line y1={axisHeight - 6} y2={height} stroke="var(--line)" />
-                <text x={3} y={12} fontSize={11} fill="var(--soft)" className="nums">
-                  {offset === 0 ? "0" : `+${duration(offset)}`}
-                </text>
+                {x(layout.fromMs + offset) + 44 < width && (
+                  <text x={3} y={12} fontSize={11} fill="var(--soft)" className="nums">
+                    {offset === 0 ? "0" : `+${duration(offset)}`}
+                  </text>
+                )}
               </g>
             ))}
             {layout.freeze !== undefined && (
@@ -142,7 +145,7 @@ function Bar({ span, color, kind, x, y, width, room, isPast, isChosen, onChoose 
     // biome-ignore lint/a11y/noStaticElementInteractions: the same is in the table below, by keyboard
     <g opacity={isPast ? 1 : 0.18} onMouseEnter={() => onChoose(span.key)} onMouseLeave={() => onChoose(undefined)}>
       <title>{`${span.name}: ${duration(span.toMs - span.fromMs)}${Object.entries(span.facts)
-        .map(([key, value]) => `\n${key}: ${value}`)
+        .map(([key, value]) => `\n${factText(key, value)}`)
         .join("")}`}</title>
       <rect
         x={x}
@@ -176,7 +179,7 @@ function LaneTitle({ lane: { kind, title }, y, isNarrow }: { lane: Lane; y: numb
   const short = title.length > 16 && !isNarrow ? `${title.slice(0, 15)}…` : title;
   if (isNarrow) {
     return (
-      <text x={4} y={y + 11} fontSize={11} fill="var(--soft)">
+      <text x={8} y={y + 11} fontSize={11} fill="var(--soft)">
         {short} {roles[kind]}
       </text>
     );

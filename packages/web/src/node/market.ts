@@ -18,6 +18,8 @@ export interface NodeMarket {
   /** Of all nodes whose price is known. */
   readonly usdPerHour: number | undefined;
   readonly savedUsd: number | undefined;
+  /** Prices and savings were read; what is undefined then is not known. */
+  readonly isKnown: boolean;
 }
 
 const hourSeconds = 3_600;
@@ -51,6 +53,7 @@ export function useNodeMarket(): NodeMarket {
           .sort((a, b) => (bad[b] ?? 0) - (bad[a] ?? 0))[0],
       usdPerHour: prices.size === 0 ? undefined : [...prices.values()].reduce((sum, each) => sum + each, 0),
       savedUsd: savings?.fleet?.savedUsd,
+      isKnown: pools !== undefined && savings !== undefined,
     };
   }, [assessments, pools, savings, certificates]);
 }

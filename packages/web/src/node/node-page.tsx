@@ -1,7 +1,9 @@
 import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useParams, useSearch } from "@tanstack/react-router";
+import { marketQueries } from "../api/market.ts";
 import { queries } from "../api/queries.ts";
+import { telemetryQueries } from "../api/telemetry.ts";
 import { For } from "../app/caller.tsx";
 import { DecisionTable } from "../decision/table.tsx";
 import { Interrupt } from "../drill/interrupt.tsx";
@@ -11,9 +13,11 @@ import { useFleetLive } from "../live/live.tsx";
 import { MigrationTable } from "../migration/table.tsx";
 import { RiskOf } from "../risk/of-node.tsx";
 import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
+import { useWindowSeconds } from "../telemetry/window.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
+import { useKnown } from "../ui/known.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
@@ -94,15 +98,24 @@ function Acts({ node }: { node: Node }) {
 }
 
 function Now({ node }: { node: Node }) {
-  const { data: workloads = [] } = useQuery(queries.workloads());
+  const workloads = useQuery(queries.workloads());
   const { facts, usage } = node;
+  const subject = `node/${node.id}`;
+  const isKnown = useKnown([
+    workloads,
+    useQuery(queries.certificates()),
+    useQuery(telemetryQueries.node(node.id, useWindowSeconds())),
+    useQuery(marketQueries.explainRisk(subject)),
+    useQuery(marketQueries.riskHistory(subject)),
+  ]);
   const capabilities = facts?.capabilities;
   const cloud = facts?.cloud;
   const criu = capabilities?.criu;
+  if (!isKnown) return <div className="min-h-dvh" />;
   return (
     <div className="grid gap-4">
       <Panel title="Workloads" isFlush>
-        <WorkloadTable workloads={workloads.filter(({ nodeId }) => nodeId === node.id)} withNode={false} />
+        <WorkloadTable workloads={(workloads.data ?? []).filter(({ nodeId }) => nodeId === node.id)} withNode={false} />
       </Panel>
       <NodeTelemetry id={node.id} />
       <RiskOf node={node.id} />

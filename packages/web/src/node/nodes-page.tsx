@@ -126,7 +126,8 @@ function Choice({ label, value, options, onChange }: ChoiceProps) {
   return (
     <select
       aria-label={label}
-      className={`${inputLook} !w-auto`}
+      // As wide before its choices are known as after.
+      className={`${inputLook} !w-[calc(50%-0.25rem)] sm:!w-44`}
       value={value ?? ""}
       onChange={(event) => onChange(event.target.value || undefined)}
     >
@@ -141,7 +142,7 @@ function Choice({ label, value, options, onChange }: ChoiceProps) {
 }
 
 const grid =
-  "grid grid-cols-[minmax(5rem,1.4fr)_minmax(5.5rem,1fr)_minmax(3.5rem,1.4fr)_1.75rem] lg:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(6rem,1.3fr)_minmax(8rem,1.6fr)_4rem_5rem_1.75rem] xl:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(5.5rem,1.3fr)_minmax(8rem,1.6fr)_3.5rem_5rem_4rem_4.75rem_5rem_4.25rem_1.75rem] items-center gap-x-2 px-3 sm:px-4";
+  "grid grid-cols-[minmax(5rem,1.4fr)_minmax(5.5rem,1fr)_minmax(3.5rem,1.4fr)_1.75rem] lg:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(6rem,1.3fr)_minmax(8rem,1.6fr)_4rem_5rem_1.75rem] xl:grid-cols-[minmax(5rem,1.2fr)_minmax(6rem,0.9fr)_minmax(9.25rem,1.2fr)_minmax(8rem,1.5fr)_3.25rem_4.75rem_4rem_4.5rem_4rem_4.25rem_1.75rem] items-center gap-x-2 px-3 sm:px-4";
 /** From which width of the window on a column is there. */
 const from = { always: "", wide: "hidden lg:block", widest: "hidden xl:block" } as const;
 const rowHeight = 40;
@@ -265,7 +266,7 @@ const NodeRow = memo(function NodeRow({ node, market, index, top, onActs }: Node
       role="row"
       tabIndex={-1}
       aria-rowindex={index + 2}
-      className={`${grid} absolute inset-x-0 border-b border-line contain-strict hover:bg-raised/50`}
+      className={`${grid} absolute inset-x-0 ${index === 0 ? "" : "border-t border-line"} contain-strict hover:bg-raised/50`}
       style={{ height: rowHeight, transform: `translateY(${top}px)` }}
     >
       <Part>
@@ -325,11 +326,12 @@ const RowLink = ({ noun, id }: { noun: "node" | "workload"; id: string }) => (
 const Worst = ({ verdict }: { verdict: Verdict | undefined }) =>
   verdict === undefined ? null : <VerdictBadge verdict={verdict} isShort />;
 
-/** What the fleet costs now and what spot has saved; nothing where no price is known. */
-function Money({ market: { usdPerHour, savedUsd } }: { market: NodeMarket }) {
-  if (usdPerHour === undefined && savedUsd === undefined) return null;
+/** What the fleet costs now and what spot has saved. The line is there from the start, so that nothing moves when it is known. */
+function Money({ market: { usdPerHour, savedUsd, isKnown } }: { market: NodeMarket }) {
+  const isPriced = usdPerHour !== undefined || savedUsd !== undefined;
   return (
-    <p className="nums mb-3 text-soft">
+    <p className="nums mb-3 min-h-5 text-soft">
+      {isKnown && !isPriced && <>What the fleet costs is not known: no price is. </>}
       {usdPerHour !== undefined && (
         <>
           The fleet costs <strong className="font-medium text-text">{dollarsAnHour(usdPerHour)}</strong> now
@@ -341,10 +343,12 @@ function Money({ market: { usdPerHour, savedUsd } }: { market: NodeMarket }) {
           days
         </>
       )}
-      .{" "}
-      <Link to="/savings" className="underline hover:text-text">
-        Where that comes from
-      </Link>
+      {isPriced && ". "}
+      {isKnown && (
+        <Link to="/savings" className="underline hover:text-text">
+          {isPriced ? "Where that comes from" : "Where prices come from"}
+        </Link>
+      )}
     </p>
   );
 }

@@ -13,7 +13,7 @@ import { Probability, within } from "./probability.tsx";
 /** @param isNamed the page is not the node's own: the title says which node it is. */
 export function RiskOf({ node, isNamed = false }: { node: string; isNamed?: boolean }) {
   const subject = `node/${node}`;
-  const { data, error } = useQuery({ ...marketQueries.explainRisk(subject), retry: false });
+  const { data, error } = useQuery(marketQueries.explainRisk(subject));
   const assessment = data?.assessment;
   if (assessment === undefined) {
     if (error === null || problemOf(error).isAway) return null;

@@ -54,7 +54,11 @@ export function SavingsPage() {
               value={known(data.fleet.onDemandUsd)}
               note={`${count(Math.round(data.fleet.pricedHours * 10) / 10)} hours with both prices known`}
             />
-            <Stat name="Saved" value={known(data.fleet.savedUsd)} note={data.fleet.unknown[0] ?? "everything is known"} />
+            <Stat
+              name="Saved"
+              value={known(data.fleet.savedUsd)}
+              note={data.fleet.unknown.length === 0 ? "every price is known" : "not every price is known"}
+            />
             <Stat name="Workloads stood still" value={duration(data.blackout?.frozenMs ?? 0)} note={movesNote(data.blackout)} />
           </div>
           {data.blackout !== undefined && <Outlived blackout={data.blackout} />}
@@ -122,7 +126,7 @@ function Outlived({ blackout }: { blackout: Blackout }) {
   const note = (all: bigint, lived: bigint) =>
     all === 0n ? "none was announced" : lived === all ? "every workload left its node in time" : "not every workload left its node";
   return (
-    <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
+    <div className="grid grid-cols-2 gap-3 lg:grid-cols-3">
       <Stat name="Interruptions survived" value={of(survived, interruptions)} note={note(interruptions, survived)} />
       <Stat name="Drills survived" value={of(rehearsalsSurvived, rehearsed)} note={note(rehearsed, rehearsalsSurvived)} />
       <Stat

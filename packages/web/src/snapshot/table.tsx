@@ -19,14 +19,12 @@ import { SnapshotBadge } from "./badge.tsx";
 export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Snapshot[]; workload?: string }) {
   if (snapshots.length === 0) return <Empty command={`aether checkpoint ${workload ?? "NAME"}`}>No snapshot was taken.</Empty>;
   return (
-    <Table
-      label="Snapshots"
-      head={["taken", ...(workload === undefined ? ["workload"] : []), "state", "size", "frozen for", "on", "epoch", "id", ""]}
-    >
+    <Table label="Snapshots" head={["taken", ...(workload === undefined ? ["workload"] : []), "state", "size", "frozen for", "on", ""]}>
       {snapshots.map((snapshot) => (
         <Row key={snapshot.id}>
           <Cell>
             <Time at={snapshot.createdAt} />
+            <span className="block font-mono text-xs whitespace-nowrap text-soft">{snapshot.id}</span>
           </Cell>
           {workload === undefined && (
             <Cell>
@@ -42,7 +40,7 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
                 </span>
               )}
             </span>
-            {snapshot.retention !== "" && <span className="block text-xs text-soft">{snapshot.retention}</span>}
+            {snapshot.retention !== "" && <span className="block min-w-32 text-xs text-soft">{snapshot.retention}</span>}
             {snapshot.error !== undefined && <span className="block max-w-72 text-xs break-words text-bad">{snapshot.error.message}</span>}
           </Cell>
           <Cell className="nums whitespace-nowrap">
@@ -56,9 +54,8 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
           </Cell>
           <Cell>
             <NodeLink id={snapshot.nodeId} />
+            <span className="nums block text-xs whitespace-nowrap text-soft">epoch {String(snapshot.epoch)}</span>
           </Cell>
-          <Cell className="nums">{String(snapshot.epoch)}</Cell>
-          <Cell className="font-mono text-xs whitespace-nowrap text-soft">{snapshot.id}</Cell>
           <Cell className="text-right whitespace-nowrap">
             <Acts snapshot={snapshot} />
           </Cell>

@@ -2,7 +2,7 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { type QueryKey, type UseQueryOptions, useQuery } from "@tanstack/react-query";
 import { type GraphSpec, Graphs } from "./graphs.tsx";
-import { useWindowSeconds } from "./window.tsx";
+import { useWindowSeconds, WindowChoice } from "./window.tsx";
 
 interface Answer<Sample> {
   readonly samples: readonly Sample[];
@@ -20,10 +20,9 @@ export function Measured<
   Own extends Answer<Sample>,
   Key extends QueryKey,
 >({ read, graphs }: Props<Sample, Own, Key>) {
-  const { seconds, choice } = useWindowSeconds();
-  const { data } = useQuery(read(seconds));
+  const { data } = useQuery(read(useWindowSeconds()));
   if (data === undefined) return <div className="h-80 rounded-lg border border-line bg-surface" />;
-  return <Graphs title="Measured" aside={choice} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
+  return <Graphs title="Measured" aside={<WindowChoice />} samples={data.samples} since={data.since} until={data.until} graphs={graphs} />;
 }
 
 /** A rate, in the words of its amount. */

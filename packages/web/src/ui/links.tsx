@@ -57,6 +57,12 @@ export function SubjectLink({ subject, text }: { subject: string; text?: string 
   // A run is the cause of what it makes with the step's name behind it.
   if (noun === "runbook-run" && id !== "")
     return <RunLink id={rest[0] ?? ""}>{text ?? (rest[1] === undefined ? undefined : `runbook: ${rest[1]}`)}</RunLink>;
+  if (noun === "pool" && id !== "")
+    return (
+      <Link to="/risk" search={{ subject }} className={look}>
+        {text ?? id}
+      </Link>
+    );
   const to = placesOfIds[noun];
   if (to === undefined || id === "") return <span className="wrap-anywhere">{text ?? subject}</span>;
   return (

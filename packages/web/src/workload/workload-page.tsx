@@ -3,8 +3,11 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { useState } from "react";
 import { api } from "../api/clients.ts";
+import { marketQueries } from "../api/market.ts";
+import { policyQueries } from "../api/policies.ts";
 import { queries } from "../api/queries.ts";
 import { snapshotApi, snapshotQueries } from "../api/snapshots.ts";
+import { telemetryQueries } from "../api/telemetry.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { CertificatePanel } from "../certificate/panel.tsx";
@@ -16,11 +19,13 @@ import { SettingsInForce } from "../policy/in-force.tsx";
 import { selectorText } from "../policy/settings.ts";
 import { RiskOf } from "../risk/of-node.tsx";
 import { SnapshotTable } from "../snapshot/table.tsx";
+import { useWindowSeconds } from "../telemetry/window.tsx";
 import { WorkloadTelemetry } from "../telemetry/workload-telemetry.tsx";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts, Stat } from "../ui/facts.tsx";
+import { useKnown } from "../ui/known.ts";
 import { MigrationLink, NodeLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -81,9 +86,19 @@ export function WorkloadPage() {
 function Now({ workload }: { workload: Workload }) {
   const { spec, usage, nodeId, epoch } = workload;
   const name = spec?.name ?? "";
-  const { data: oracles = [] } = useQuery(queries.oracles());
+  const oracles = useQuery(queries.oracles());
   const { data: migrations = [] } = useQuery(queries.migrations(name));
-  const clients = oracles.filter((oracle) => oracle.workload === name);
+  const subject = `node/${nodeId}`;
+  const isKnown = useKnown([
+    oracles,
+    useQuery(queries.certificate(name)),
+    useQuery(telemetryQueries.workload(name, useWindowSeconds())),
+    useQuery(policyQueries.ofWorkload(name)),
+    useQuery(marketQueries.explainRisk(subject)),
+    useQuery(marketQueries.riskHistory(subject)),
+  ]);
+  const clients = (oracles.data ?? []).filter((oracle) => oracle.workload === name);
+  if (!isKnown) return <div className="min-h-dvh" />;
   return (
     <div className="grid gap-4">
       <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
