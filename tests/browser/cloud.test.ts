@@ -173,7 +173,7 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
     ];
     const take = async (path: string, theme: string, width: string) => {
       await page.goto(path);
-      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.locator("main section").first().waitFor();
       // Graphs come a moment after their page.
       await page.waitForTimeout(kept === undefined ? 250 : 2_000);
       const name =
@@ -195,6 +195,7 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
       }
     }
     await page.setViewportSize({ width: 375, height: 812 });
+    await page.emulateMedia({ colorScheme: "dark" });
     for (const path of ["/", "/nodes", "/drills", "/risk", "/policies", more[0], more[1], "/nodes/n1", "/workloads/demo"])
       if (path) await take(path, "dark", "-narrow");
   }, 180_000);

@@ -507,7 +507,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     }
   }, 240_000);
 
-  it("needs at most 170 kB of script for the first view, compressed: the bar is 200", async () => {
+  it("needs at most 175 kB of script for the first view, compressed: the bar is 200", async () => {
     const { page } = await open();
     const sizes: number[] = [];
     page.on("response", (answer) => {
@@ -521,6 +521,6 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await page.waitForTimeout(500);
     const total = sizes.reduce((sum, size) => sum + size, 0);
     expect(total).toBeGreaterThan(50_000);
-    expect(total).toBeLessThan(170_000);
+    expect(total).toBeLessThan(175_000);
   });
 });

@@ -126,8 +126,8 @@ function Calibration({ certificate: { calibration } }: { certificate: Certificat
   return (
     <details className="border-t border-line">
       <summary className="min-h-9 px-4 py-2 text-soft">
-        Foretold and measured in {plural(calibration.moveCount, "move")}: freezes took {Number(calibration.freezeRatioMedian.toFixed(2))}{" "}
-        times what was foretold (median)
+        Foretold and measured in {plural(calibration.moveCount, "move")}: freezes took {calibration.freezeRatioMedian.toFixed(2)} × what was
+        foretold (median)
       </summary>
       <Table label="Calibration" head={["move", "freeze foretold", "measured", "to safe foretold", "measured"]}>
         {calibration.points.map((point) => (

@@ -4,6 +4,7 @@ import { queries } from "../api/queries.ts";
 import { words } from "../format/units.ts";
 import { GuardPanel } from "../guard/panel.tsx";
 import { Badge } from "../ui/badge.tsx";
+import { useKnown } from "../ui/known.ts";
 import { NodeLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -13,19 +14,22 @@ import { Time } from "../ui/time.tsx";
 import { DecisionTable } from "./table.tsx";
 
 export function DecisionsPage() {
-  const { data: decisions, error, refetch } = useQuery(queries.decisions());
-  const { data: signals = [] } = useQuery(queries.signals());
+  const all = useQuery(queries.decisions());
+  const heard = useQuery(queries.signals());
+  const { data: decisions, error, refetch } = all;
+  const { data: signals = [] } = heard;
+  const isKnown = useKnown([all, heard, useQuery(queries.guards())]);
   return (
     <Page title="Decisions" about="What was heard, what was done about it and why, and why it was not. Kept for ever.">
       <div className="grid gap-4">
         {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
-        {decisions !== undefined && (
+        {isKnown && decisions !== undefined && (
           <Panel title="Decisions" isFlush>
             <DecisionTable decisions={decisions} />
           </Panel>
         )}
-        <GuardPanel />
-        {signals.length > 0 && (
+        {isKnown && <GuardPanel />}
+        {isKnown && signals.length > 0 && (
           <Panel title="Signals, as they were heard" isFlush>
             <Table label="Signals" head={["received", "signal", "node", "from", "takes effect", "action"]}>
               {signals.map((signal) => (

@@ -14,6 +14,7 @@ import { ClientGraph } from "../oracle/client-graph.tsx";
 import { Badge, type Tone } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Stat } from "../ui/facts.tsx";
+import { useKnown } from "../ui/known.ts";
 import { MigrationLink, NodeLink, SubjectLink, WorkloadLink } from "../ui/links.tsx";
 import { useNow } from "../ui/now.ts";
 import { Page } from "../ui/page.tsx";
@@ -197,7 +198,8 @@ const measured = (ms: number): string => (ms > 0 ? duration(ms) : "—");
 
 function Moved({ id }: { id: string }) {
   const { data: migration } = useQuery(queries.migration(id));
-  if (migration === undefined) return null;
+  const isKnown = useKnown([useQuery(queries.events(`migration/${id}`)), useQuery(queries.oracles())]);
+  if (migration === undefined || !isKnown) return null;
   return (
     <section className="grid gap-3" aria-label={`Move of ${migration.workload}`}>
       <h2 className="font-semibold">

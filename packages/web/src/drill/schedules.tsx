@@ -37,7 +37,7 @@ export default function Schedules() {
                 No drill begins by itself. One a week keeps what the certificates foretell true.
               </Empty>
             ) : (
-              <Table label="Schedules" head={["name", "drill", "when", "next", "last time", ""]}>
+              <Table label="Schedules" head={["name", "drill", "when", "last time", ""]}>
                 {data.map((schedule) => (
                   <ScheduleRow key={schedule.id} schedule={schedule} />
                 ))}
@@ -74,9 +74,19 @@ function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
       <Cell>
         {kindTitle(kind)} {nodeId === "" ? <span className="text-soft">for the busiest node</span> : <NodeLink id={nodeId} />}
       </Cell>
-      <Cell className="nums">{timing(schedule)}</Cell>
-      <Cell>{isPaused ? <Badge>paused</Badge> : <Time at={nextAt} />}</Cell>
-      <Cell className="min-w-40">
+      <Cell className="whitespace-nowrap">
+        <span className="nums">{timing(schedule)}</span>
+        <span className="block text-xs text-soft">
+          {isPaused ? (
+            <Badge>paused</Badge>
+          ) : (
+            <>
+              next <Time at={nextAt} />
+            </>
+          )}
+        </span>
+      </Cell>
+      <Cell className="min-w-24">
         {lastOutcome === "" ? (
           <span className="text-soft">not yet</span>
         ) : (
@@ -96,7 +106,7 @@ function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
       </Cell>
       <Cell>
         <For as="operator">
-          <span className="flex justify-end gap-2">
+          <span className="flex flex-wrap justify-end gap-2">
             <Button onClick={() => pause.mutate(undefined)} isBusy={pause.isPending}>
               {isPaused ? "Resume" : "Pause"}
             </Button>

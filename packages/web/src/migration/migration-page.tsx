@@ -9,6 +9,7 @@ import { useMay } from "../app/caller.tsx";
 import { Button } from "../ui/button.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
+import { useKnown } from "../ui/known.ts";
 import { NodeLink, SubjectLink, WorkloadLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -25,8 +26,10 @@ import { Steps } from "./steps.tsx";
 
 export function MigrationPage() {
   const { id } = useParams({ from: "/migrations/$id" });
-  const { data: migration, error, refetch } = useQuery(queries.migration(id));
-  if (migration === undefined) {
+  const whole = useQuery(queries.migration(id));
+  const { data: migration, error, refetch } = whole;
+  const isKnown = useKnown([whole, useQuery(queries.events(`migration/${id}`)), useQuery(queries.oracles())]);
+  if (migration === undefined || !isKnown) {
     return <Page title="Migration">{error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}</Page>;
   }
   return <Shown migration={migration} />;

@@ -142,7 +142,7 @@ function Choice({ label, value, options, onChange }: ChoiceProps) {
 }
 
 const grid =
-  "grid grid-cols-[minmax(5rem,1.4fr)_minmax(5.5rem,1fr)_minmax(3.5rem,1.4fr)_1.75rem] lg:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(6rem,1.3fr)_minmax(8rem,1.6fr)_4rem_5rem_1.75rem] xl:grid-cols-[minmax(5rem,1.2fr)_minmax(6rem,0.9fr)_minmax(9.25rem,1.2fr)_minmax(8rem,1.5fr)_3.25rem_4.75rem_4rem_4.5rem_4rem_4.25rem_1.75rem] items-center gap-x-2 px-3 sm:px-4";
+  "grid grid-cols-[minmax(3.75rem,1fr)_minmax(5.25rem,1fr)_minmax(6.25rem,1.6fr)_1.75rem] lg:grid-cols-[minmax(6rem,1.4fr)_minmax(6rem,1fr)_minmax(6rem,1.3fr)_minmax(8rem,1.6fr)_4rem_5rem_1.75rem] xl:grid-cols-[minmax(5rem,1.2fr)_minmax(6rem,0.9fr)_minmax(9.25rem,1.2fr)_minmax(8rem,1.5fr)_3.25rem_4.75rem_4rem_4.5rem_4rem_4.25rem_1.75rem] items-center gap-x-2 px-3 sm:px-4";
 /** From which width of the window on a column is there. */
 const from = { always: "", wide: "hidden lg:block", widest: "hidden xl:block" } as const;
 const rowHeight = 40;

@@ -102,7 +102,7 @@ function Versions({ name, versions, shown }: { name: string; versions: readonly 
                 {each.version}
               </Link>
             </Cell>
-            <Cell className="min-w-48 wrap-anywhere">
+            <Cell className="min-w-48 align-top wrap-anywhere">
               <Selector policy={each} />, rank {each.rank}: {settingsInWords(each.settings).join("; ") || "nothing is set"}
             </Cell>
             <Cell className="align-top text-soft">

@@ -39,7 +39,7 @@ export function RiskPage() {
               <Table label="Assessments" head={["subject", "within an hour", "within a day", "main reason", "not known", "assessed"]}>
                 {assessments.slice(0, 100).map((each) => (
                   <Row key={each.subject}>
-                    <Cell>
+                    <Cell className="min-w-44">
                       <Link
                         to="/risk"
                         search={{ subject: each.subject }}

@@ -49,14 +49,18 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
           </Cell>
           <Cell className="nums whitespace-nowrap">
             {snapshot.freezeMs > 0 ? duration(snapshot.freezeMs) : "—"}
-            {snapshot.maxFreezeMs > 0 && <span className="block text-xs text-soft">of at most {duration(snapshot.maxFreezeMs)}</span>}
+            {snapshot.maxFreezeMs > 0 && (
+              <span className={`block text-xs ${snapshot.freezeMs > snapshot.maxFreezeMs ? "text-warn" : "text-soft"}`}>
+                of at most {duration(snapshot.maxFreezeMs)}
+              </span>
+            )}
             {snapshot.freezeBytes > 0n && <span className="block text-xs text-soft">{bytes(snapshot.freezeBytes)} read meanwhile</span>}
           </Cell>
           <Cell>
             <NodeLink id={snapshot.nodeId} />
             <span className="nums block text-xs whitespace-nowrap text-soft">epoch {String(snapshot.epoch)}</span>
           </Cell>
-          <Cell className="text-right whitespace-nowrap">
+          <Cell>
             <Acts snapshot={snapshot} />
           </Cell>
         </Row>
@@ -93,7 +97,7 @@ function Acts({ snapshot: { id, spec, state, createdAt, isPinned } }: { snapshot
   });
   return (
     <For as="operator">
-      <span className="inline-flex gap-1">
+      <span className="flex min-w-60 flex-wrap justify-end gap-1">
         {state === SnapshotState.READY && (
           <>
             <Button
