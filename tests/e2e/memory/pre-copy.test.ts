@@ -150,6 +150,25 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     },
   );
 
+  it.each([
+    ["private memory that is mapped, moved and given back", "", 1],
+    ["shared memory", "memfd", 0],
+  ])("a chain of snapshots of %s is read and stored by what was written, and comes back whole", async (_kind, shared, churn) => {
+    env = shared === "" ? {} : { SHARED: shared };
+    await start(hosts.a, 64, 4, 3, churn);
+    for (const [at, id] of ["chain-1", "chain-2", "chain-3"].entries()) {
+      const made = await hosts.a.call("snapshot", "self", `${id}${shared}`);
+      expect(made.sinceSnapshotId).toBe(at === 0 ? "" : `chain-${at}${shared}`);
+      expect(made.freezeBytes).toBeLessThan(24 << 20);
+      expect(made.manifest.memoryBytes).toBeGreaterThan(60 << 20);
+      if (at > 0 && shared === "") expect(made.readBytes).toBeLessThan(made.manifest.memoryBytes / 2);
+      await expectWhole(hosts.a, 3); // it goes on as before, and writes
+    }
+    await hosts.a.call("remove", "self");
+    await hosts.b.call("restoreSnapshot", `chain-3${shared}`, spec(64, 4, 3, churn), 2);
+    await expectWhole(hosts.b, 3);
+  });
+
   it("a workload with a seccomp filter of its own is copied ahead by a criu with our patches, otherwise moved by another, its connection kept", async () => {
     env = { FILTER: "1", PATH: "/usr/bin:/bin" };
     epoch = 1;
