@@ -141,7 +141,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       return false;
     }
     resumed = await insist(target, "resume", ref);
-    if (mode === "post-copy") await insist(target, "drainPages", ref);
+    if (mode !== "stop-and-copy") await insist(target, "drainPages", ref);
     epoch++;
     await insist(source, "release", ref);
     at = { source: target, target: source };
@@ -184,7 +184,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       if (tables !== "") found.push(`nft on ${host.id}: ${tables}`);
       if (filters !== "") found.push(`tc on ${host.id}: ${filters}`);
       if (/\bxdp/.test(link)) found.push(`xdp on ${host.id}: ${link}`);
-      const pipes = await run("find", [join(hosts.dir, host.id), "-type", "p"], { deadlineMs: 5000 });
+      const pipes = await run("find", [join(hosts.dir, host.id), "-xdev", "-type", "p"], { deadlineMs: 5000 });
       if (host !== at.source && pipes.stdout !== "") found.push(`pipes: ${pipes.stdout.trim()}`);
       for (const name of readdirSync(host.memoryDir))
         if (!["run", "hidden", "empty"].includes(name)) found.push(join(host.memoryDir, name));

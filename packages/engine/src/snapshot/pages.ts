@@ -2,7 +2,7 @@
 //
 // Pages are cut at addresses, not at offsets, so that a page that comes or goes changes one chunk and not all that follow. Of pages that were not written
 // since the snapshot before, only their place in its chunks is known: they are named there again. What was written lies together in chunks of its own.
-// A stretch of memory that lies in too many pieces is put together anew, so that a restore does not read a chunk for every page.
+// A stretch of memory that has come to lie in too many of them is put together anew, so that a restore does not read a chunk for every page.
 import { readFile } from "node:fs/promises";
 import { fieldsOf, messagesOf, numberOf } from "../checkpoint/image-file.ts";
 import type { ChunkRef } from "./manifest.ts";
@@ -11,8 +11,9 @@ export const pageBytes = 4096;
 /** Pages of a chunk lie within one aligned stretch of this many bytes of the process's memory. */
 export const stretchBytes = 256 << 10;
 const stretchPages = stretchBytes / pageBytes;
-/** A stretch lies in so many pieces at most. */
-const mostPieces = 8;
+/** A stretch lies in so many chunks at most, which a restore reads, and so many pieces, which the manifest names and the next snapshot remembers. */
+const mostChunks = 8;
+const mostPieces = 48;
 /** images/pagemap.proto: the pages are in the image (older images, without flags, have all of them). */
 const present = 1 << 2;
 
@@ -112,8 +113,9 @@ export function planPages(runs: readonly PageRun[], holes: readonly (readonly [n
   };
 
   for (const stretch of stretchesOf(segmentsOf(runs, holes, before))) {
-    const storedCount = stretch.filter(({ stored }) => stored !== undefined).length;
-    if (storedCount === 0 || (storedCount < stretch.length && stretch.length > mostPieces)) together(stretch);
+    const chunksOf = new Set(stretch.flatMap(({ stored }) => (stored === undefined ? [] : [stored.chunk])));
+    const isMixed = chunksOf.size > 0 && stretch.some(({ stored }) => stored === undefined);
+    if (chunksOf.size === 0 || (isMixed && (chunksOf.size >= mostChunks || stretch.length > mostPieces))) together(stretch);
     else
       for (const segment of stretch) {
         const { address, pages, stored } = segment;

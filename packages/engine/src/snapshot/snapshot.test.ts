@@ -131,7 +131,7 @@ describe("pages", () => {
     await expect(writeContent(store, older, join(dir, "back-2"), signal)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
   });
 
-  it("of a stretch that lies in too many pieces are put together anew, from what is stored", async () => {
+  it("of a stretch that lies in too many chunks are put together anew, from what is stored", async () => {
     const image = join(dir, "pages-1.img");
     const runs = [{ address: 0, pages: 64 }];
     await writeFile(image, Buffer.concat(Array.from({ length: 64 }, (_, i) => page(i))));
@@ -143,7 +143,7 @@ describe("pages", () => {
       const holes = [...(at > 0 ? [[0, at] as const] : []), [at + 1, 63 - at] as const];
       const put = await createChunkWriter(store, new Map(), signal).putPages(image, planPages(runs, holes, stored));
       stored = put.runs;
-      expect(stored.length).toBeLessThanOrEqual(8);
+      expect(new Set(stored.map(({ chunk }) => chunk.id)).size).toBeLessThanOrEqual(8);
       await rm(join(dir, "back"), { force: true });
       await writeContent(store, put.content, join(dir, "back"), signal);
     }
