@@ -22,6 +22,9 @@ interface Condition {
   find(looking: Looking, inputs: Inputs): Promise<Found>;
 }
 
+/** What a check waits for comes about in seconds, and may be looked for in a whole fleet. */
+const lookMs = 1_000;
+
 const verdicts: Readonly<Record<number, string>> = { [Verdict.GREEN]: "green", [Verdict.AMBER]: "amber", [Verdict.RED]: "red" };
 
 async function nodeOf({ ask }: Looking, { node = "" }: Inputs): Promise<Node> {
@@ -72,7 +75,8 @@ const conditions = {
   certificates: {
     means: "each workload that runs has a certificate of at_least this verdict",
     async find({ ask }, inputs) {
-      const [workloads, certificates] = [(await workloadsOf(ask, inputs)).filter(isAlive), await certificatesOf(ask)];
+      const workloads = (await workloadsOf(ask, inputs)).filter(isAlive);
+      const certificates = await certificatesOf(ask, workloads.map(nameOf));
       const worst = inputs.at_least === "amber" ? Verdict.AMBER : Verdict.GREEN;
       const problems = workloads.map(nameOf).flatMap((name) => {
         const certificate = certificates.get(name);
@@ -192,6 +196,6 @@ export const check: Act = {
     if (isSo) return { is: "done", detail };
     if (doing.isOverdue || doing.nowMs >= doing.startedAtMs + numberOf(inputs, "wait_seconds") * 1000)
       return { is: "failed", error: fault("CHECK_FAILED", detail) };
-    return { is: "going", detail };
+    return { is: "going", detail, wakeAtMs: doing.nowMs + lookMs };
   },
 };

@@ -6,7 +6,7 @@ import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { type Workload, WorkloadService, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Act, type Ask, counted, type Doing, type InputSpec, type Inputs, listed, numberOf } from "./act.ts";
 import { cordon } from "./nodes.ts";
-import { allCausedBy, certificatesOf, isAlive, movesCausedBy, nameOf, workloadsOf } from "./scope.ts";
+import { certificatesOf, isAlive, movesOf, nameOf, workloadsOf } from "./scope.ts";
 
 const modes: Readonly<Record<string, MigrationMode>> = {
   auto: MigrationMode.AUTO,
@@ -33,7 +33,7 @@ const attemptsInput: InputSpec = {
 const hasEnded = ({ endedAt }: Migration) => endedAt !== undefined;
 const made = (moves: readonly Migration[]) => moves.map(({ id }) => `migration/${id}`);
 
-type Mover = Pick<Doing, "ask" | "cause" | "isOverdue">;
+type Mover = Pick<Doing, "ask" | "isOverdue">;
 
 interface Moving {
   readonly moves: readonly Migration[];
@@ -43,10 +43,9 @@ interface Moving {
   readonly error?: Fault;
 }
 
-/** Brings one workload away from where it is, with as many tries as are left. */
-async function moveAway(doing: Mover, workload: Workload, inputs: Inputs, to: string): Promise<Moving> {
+/** Brings one workload away from where it is, with as many tries as are left. @param moves the step's own of it, the oldest first. */
+async function moveAway(doing: Mover, workload: Workload, moves: readonly Migration[], inputs: Inputs, to: string): Promise<Moving> {
   const name = nameOf(workload);
-  const moves = await movesCausedBy(doing.ask, name, doing.cause);
   const last = moves.at(-1);
   if (last?.state === MigrationState.DONE) return { moves, is: "gone", why: `${name} is on ${last.targetNodeId}` };
   if (last?.state === MigrationState.NEEDS_OPERATOR)
@@ -93,7 +92,7 @@ async function moveAway(doing: Mover, workload: Workload, inputs: Inputs, to: st
 }
 
 const foretold = async (ask: Ask, names: readonly string[]) => {
-  const certificates = await certificatesOf(ask);
+  const certificates = await certificatesOf(ask, names);
   const effects: string[] = [];
   const problems: string[] = [];
   for (const name of names) {
@@ -137,9 +136,10 @@ export const migrate: Act = {
     const { workload = "", to = "" } = inputs;
     const { workload: found } = await doing.ask(WorkloadService.method.getWorkload, { name: workload });
     if (found === undefined) throw fault("WORKLOAD_NOT_FOUND", `there is no workload ${workload}`, { field: "workload" });
+    const own = (await movesOf(doing)).get(workload) ?? [];
     if (to !== "" && found.nodeId === to && found.migrationId === "")
-      return { is: "done", detail: `${workload} is on ${to}`, made: made(await movesCausedBy(doing.ask, workload, doing.cause)) };
-    const { is, why, error, moves } = await moveAway(doing, found, inputs, to);
+      return { is: "done", detail: `${workload} is on ${to}`, made: made(own) };
+    const { is, why, error, moves } = await moveAway(doing, found, own, inputs, to);
     if (is === "gone") return { is: "done", detail: why, made: made(moves) };
     if (error !== undefined) return { is: "failed", error, made: made(moves) };
     return { is: "going", detail: why, made: made(moves) };
@@ -163,10 +163,11 @@ export const drain: Act = {
   async look(doing, inputs, before) {
     await cordon.look(doing, { ...inputs, reason: "" }, before);
     const there = (await workloadsOf(doing.ask, { node: inputs.node ?? "" })).filter(isAlive);
+    const own = await movesOf(doing);
     const seen: Moving[] = [];
     for (const workload of there) {
       seen.push(
-        await moveAway(doing, workload, inputs, "").catch((caught: unknown): Moving => {
+        await moveAway(doing, workload, own.get(nameOf(workload)) ?? [], inputs, "").catch((caught: unknown): Moving => {
           // One that cannot go holds no other up. What may pass is tried again at the next look.
           const error = Fault.from(caught);
           if (error.row.retry !== "never") return { moves: [], is: "waiting", why: `${nameOf(workload)}: ${error.message}` };
@@ -174,19 +175,21 @@ export const drain: Act = {
         }),
       );
     }
-    // Of those that have left as well.
-    const begun = async () => made(await allCausedBy(doing.ask, doing.cause));
+    // Also of those that have left.
+    const begun = made([
+      ...new Map([...own.values().toArray().flat(), ...seen.flatMap(({ moves }) => moves)].map((each) => [each.id, each])).values(),
+    ]);
     const under = seen.filter(({ is }) => is !== "failed" && is !== "gone");
     const failed = seen.filter(({ is }) => is === "failed");
-    if (there.length === 0) return { is: "done", detail: `${inputs.node} is empty and takes no new workload`, made: await begun() };
-    if (under.length === 0 && failed.length > 0) return { is: "failed", error: joined(failed), made: await begun() };
+    if (there.length === 0) return { is: "done", detail: `${inputs.node} is empty and takes no new workload`, made: begun };
+    if (under.length === 0 && failed.length > 0) return { is: "failed", error: joined(failed), made: begun };
     return {
       is: "going",
       detail: `${counted(there.length, "workload")} left: ${listed(
         seen.map(({ why }) => why),
         3,
       )}`,
-      made: made(seen.flatMap(({ moves }) => moves)),
+      made: begun,
     };
   },
   undo: async (looking, inputs, before) => cordon.undo?.(looking, inputs, before),

@@ -1,11 +1,12 @@
 // Which workloads a step is about: one by name, those of a node, or all.
 
-import { fault } from "@aether/contract";
+import { Fault, fault, makeId } from "@aether/contract";
 import { type Certificate, CertificateService } from "@aether/contract/gen/aether/v2/certificate_pb";
 import { type Migration, MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
+import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { type Snapshot, SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import { type Workload, WorkloadService, WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
-import type { Ask, InputSpec, Inputs } from "./act.ts";
+import type { Ask, Doing, InputSpec, Inputs } from "./act.ts";
 
 export const scopeInputs: readonly InputSpec[] = [
   { name: "node", type: "node", description: "the workloads of this node", defaultValue: "" },
@@ -39,12 +40,24 @@ export async function workloadsOf(ask: Ask, { node = "", workload = "" }: Inputs
     const { workload: one } = await ask(WorkloadService.method.getWorkload, { name: workload });
     return one === undefined ? [] : [one];
   }
-  const all = await everyPage(
+  // Of a large fleet a node has few.
+  if (node !== "") {
+    const { node: found } = await ask(NodeService.method.getNode, { id: node });
+    const each = (found?.workloads ?? []).map((name) => orNone(ask(WorkloadService.method.getWorkload, { name })));
+    return (await Promise.all(each)).flatMap((answer) => answer?.workload ?? []).filter(({ nodeId }) => nodeId === node);
+  }
+  return everyPage(
     (page) => ask(WorkloadService.method.listWorkloads, { page }),
     ({ workloads }) => workloads,
   );
-  return node === "" ? all : all.filter(({ nodeId }) => nodeId === node);
 }
+
+/** What is gone meanwhile is not there. */
+const orNone = <Answer>(asked: Promise<Answer>): Promise<Answer | undefined> =>
+  asked.catch((caught: unknown) => {
+    if (Fault.from(caught).code === "WORKLOAD_NOT_FOUND") return undefined;
+    throw caught;
+  });
 
 /** It is somewhere, or should be: what was stopped, or has ended, is nobody's concern. */
 export const isAlive = ({ state }: Workload): boolean =>
@@ -52,24 +65,68 @@ export const isAlive = ({ state }: Workload): boolean =>
 
 export const nameOf = ({ spec }: Workload): string => spec?.name ?? "";
 
-export async function certificatesOf(ask: Ask): Promise<Map<string, Certificate>> {
-  const all = await everyPage(
+/** Of these workloads, where they have one. */
+export async function certificatesOf(ask: Ask, names: readonly string[]): Promise<Map<string, Certificate>> {
+  const one = async (workload: string) => (await orNone(ask(CertificateService.method.getCertificate, { workload })))?.certificate;
+  const found = names.length > fewNames ? await allCertificates(ask) : await Promise.all(names.map(one));
+  return new Map(found.flatMap((certificate) => (certificate === undefined ? [] : [[certificate.workload, certificate]])));
+}
+
+/** So many are asked for one by one. */
+const fewNames = 50;
+
+const allCertificates = (ask: Ask): Promise<Certificate[]> =>
+  everyPage(
     (page) => ask(CertificateService.method.listCertificates, { page }),
     ({ certificates }) => certificates,
   );
-  return new Map(all.map((each) => [each.workload, each]));
+
+/** Of a list with the newest first, those whose id is of since then: ids begin with the time at which a control plane made them. */
+async function since<Item extends { readonly id: string }>(
+  first: string,
+  read: (page: { pageSize: number; pageToken: string }) => Promise<{ items: readonly Item[]; nextPageToken: string }>,
+): Promise<Item[]> {
+  const found: Item[] = [];
+  for (let pageToken = ""; ; ) {
+    const { items, nextPageToken } = await read({ pageSize: 50, pageToken });
+    const fresh = items.filter(({ id }) => id >= first);
+    found.push(...fresh);
+    if (fresh.length < items.length || nextPageToken === "") return found;
+    pageToken = nextPageToken;
+  }
 }
 
-/** Moves of the workload that bear this cause, the oldest first. */
-export async function movesCausedBy(ask: Ask, workload: string, cause: string): Promise<Migration[]> {
-  const { migrations } = await ask(MigrationService.method.listMigrations, { workload, page: { pageSize: 50 } });
-  return migrations.filter((each) => each.cause === cause).reverse();
+/** The clocks of two control planes, where one takes over in the middle of a step, may differ by so much. */
+const clockMs = 60_000;
+const firstId = (prefix: "mig" | "snap", startedAtMs: number) => makeId(prefix, startedAtMs - clockMs, new Uint8Array(5));
+
+/** Moves that bear the step's cause, by workload, the oldest first. */
+export async function movesOf({
+  ask,
+  cause,
+  startedAtMs,
+}: Pick<Doing, "ask" | "cause" | "startedAtMs">): Promise<Map<string, Migration[]>> {
+  const moves = await since(firstId("mig", startedAtMs), async (page) => {
+    const { migrations, nextPageToken } = await ask(MigrationService.method.listMigrations, { page });
+    return { items: migrations, nextPageToken };
+  });
+  return Map.groupBy(moves.filter((each) => each.cause === cause).reverse(), ({ workload }) => workload);
 }
 
-/** Moves of whatever workload that bear this cause, the oldest first: of the newest 300. */
-export async function allCausedBy(ask: Ask, cause: string): Promise<Migration[]> {
-  const { migrations } = await ask(MigrationService.method.listMigrations, { page: { pageSize: 300 } });
-  return migrations.filter((each) => each.cause === cause).reverse();
+/** Snapshots that bear the step's cause, by workload, the newest first. */
+export async function snapshotsMade({
+  ask,
+  cause,
+  startedAtMs,
+}: Pick<Doing, "ask" | "cause" | "startedAtMs">): Promise<Map<string, Snapshot[]>> {
+  const snapshots = await since(firstId("snap", startedAtMs), async (page) => {
+    const { snapshots: items, nextPageToken } = await ask(SnapshotService.method.listSnapshots, { page });
+    return { items, nextPageToken };
+  });
+  return Map.groupBy(
+    snapshots.filter((each) => each.cause === cause),
+    ({ spec }) => spec?.name ?? "",
+  );
 }
 
 /** The newest snapshots of the workload. */

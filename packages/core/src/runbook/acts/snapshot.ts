@@ -1,11 +1,12 @@
 // snapshot: one of each workload, one after the other.
 import { Fault, fault } from "@aether/contract";
-import { type Snapshot, SnapshotService, SnapshotState } from "@aether/contract/gen/aether/v2/snapshot_pb";
+import { SnapshotService, SnapshotState } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import { WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Act, counted, listed, numberOf } from "./act.ts";
-import { checkScope, nameOf, scopeInputs, scopeText, snapshotsOf, workloadsOf } from "./scope.ts";
+import { checkScope, nameOf, scopeInputs, scopeText, snapshotsMade, workloadsOf } from "./scope.ts";
 
-const madeBy = (snapshots: readonly Snapshot[], cause: string) => snapshots.filter((each) => each.cause === cause);
+/** So many are made before the step says how far it is. */
+const atOnce = 10;
 
 export const snapshot: Act = {
   name: "snapshot",
@@ -26,11 +27,13 @@ export const snapshot: Act = {
     const running = (await workloadsOf(doing.ask, inputs)).filter(
       ({ state }) => state === WorkloadState.RUNNING || state === WorkloadState.MIGRATING,
     );
+    const own = await snapshotsMade(doing);
     const made: string[] = [];
     const failed: string[] = [];
     let readyCount = 0;
+    let madeCount = 0;
     for (const name of running.map(nameOf)) {
-      const mine = madeBy(await snapshotsOf(doing.ask, name), doing.cause);
+      const mine = own.get(name) ?? [];
       made.push(...mine.map(({ id }) => `snapshot/${id}`));
       if (mine.some(({ state }) => state === SnapshotState.READY)) readyCount++;
       else if (mine.some(({ state }) => state === SnapshotState.CREATING))
@@ -45,12 +48,11 @@ export const snapshot: Act = {
         } catch (caught) {
           // Where it came so far as to be on record, the next look counts it.
           const problem = Fault.from(caught);
-          const isOnRecord = madeBy(await snapshotsOf(doing.ask, name), doing.cause).length > mine.length;
+          const isOnRecord = ((await snapshotsMade(doing)).get(name) ?? []).length > mine.length;
           if (!isOnRecord && problem.row.retry === "never") throw problem;
           return { is: "going", detail: `${name}: ${problem.message}`, made };
         }
-        // What is done so far is on record before the next one begins.
-        if (readyCount + failed.length < running.length)
+        if (++madeCount === atOnce && readyCount + failed.length < running.length)
           return { is: "going", detail: `${readyCount} of ${running.length} are made`, made };
       }
     }
