@@ -416,7 +416,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await page.setViewportSize({ width: 375, height: 800 });
     expect(await page.evaluate(tooWide)).toBe("");
     await dialog.getByRole("button", { name: "Run it" }).click();
-    await page.getByText("waits for a person").waitFor();
+    await page.getByText("waits for a person").first().waitFor();
     expect(page.url()).toMatch(/\/runbooks\/runs\/run-[a-z0-9]+$/);
     expect(await page.evaluate(tooWide)).toBe("");
     await expectAccessible(page);

@@ -118,7 +118,7 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
       told.push({
         type: `risk.${is}`,
         subject: each.subject,
-        message: `${each.subject}: ${(100 * hourOf(each)).toFixed(1)} % within an hour, ${was} before${first ? `; first reason: ${first.words}` : ""}`,
+        message: `the risk of ${each.subject.replace(/^(node|pool)\//, "")} is ${is}, ${was} before: an interruption within an hour is ${(100 * hourOf(each)).toFixed(0)} % likely${first ? `, first for ${first.words}` : ""}`,
         data: { assessmentId: each.id, probability: hourOf(each), was },
       });
     }

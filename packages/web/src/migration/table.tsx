@@ -42,7 +42,7 @@ export function MigrationTable({ migrations, workload }: { migrations: readonly 
           <Cell className="nums whitespace-nowrap">{took(each)}</Cell>
           <Cell className="whitespace-nowrap text-soft">{modeWord(each.mode)}</Cell>
           <Cell className="text-soft">
-            <SubjectLink subject={each.cause} />
+            <SubjectLink subject={each.cause} {...causeWords(each.cause)} />
           </Cell>
         </Row>
       ))}
@@ -54,3 +54,6 @@ function took({ createdAt, endedAt }: Migration): string {
   const [from, to] = [msOf(createdAt), msOf(endedAt)];
   return from === undefined || to === undefined ? "under way" : duration(to - from);
 }
+
+/** An id says nothing in a list: the noun does, and leads to it. */
+const causeWords = (cause: string): { text?: string } => (/^(decision|drill)\//.test(cause) ? { text: `a ${cause.split("/")[0]}` } : {});

@@ -133,13 +133,15 @@ function Now({ node }: { node: Node }) {
                   : criu?.reason || "not tried yet",
               ],
               ["runc", capabilities?.runcVersion || "none"],
-              ["kernel", `${capabilities?.kernelVersion ?? ""} ${capabilities?.arch ?? ""}`],
-              ["written memory", trackers[capabilities?.dirtyTracking ?? ""] ?? capabilities?.dirtyTracking ?? "not known"],
+              ["kernel", `${capabilities?.kernelVersion ?? ""} ${capabilities?.arch ?? ""}`.trim() || "not known"],
+              ["written memory", trackers[capabilities?.dirtyTracking ?? ""] ?? (capabilities?.dirtyTracking || "not known")],
               [
                 "packets",
-                capabilities?.packetHold === "none"
-                  ? "not held during a freeze"
-                  : `held during a freeze (${words(capabilities?.packetHold)})`,
+                !capabilities?.packetHold
+                  ? "not known"
+                  : capabilities.packetHold === "none"
+                    ? "not held during a freeze"
+                    : `held during a freeze (${words(capabilities.packetHold)})`,
               ],
               ["post-copy", capabilities?.lazyPages ? "yes" : "no"],
               ["eBPF", capabilities?.ebpf ? "yes" : "no"],
@@ -174,10 +176,13 @@ function Now({ node }: { node: Node }) {
                   ? bytes(facts?.memoryBytes ?? 0n)
                   : `${bytes(usage.memoryAvailableBytes)} free of ${bytes(facts?.memoryBytes ?? 0n)}`,
               ],
-              ["agent", `${facts?.agentVersion || "—"}${usage === undefined ? "" : `, ${bytes(usage.agentResidentBytes)} resident`}`],
+              [
+                "agent",
+                `${facts?.agentVersion || "—"}${usage === undefined || usage.agentResidentBytes === 0n ? "" : `, ${bytes(usage.agentResidentBytes)} resident`}`,
+              ],
               cloud !== undefined && ["instance", `${cloud.instanceId || "—"} ${cloud.instanceType} ${cloud.lifecycle}`],
               cloud !== undefined && ["zone", `${cloud.zone || "—"} ${cloud.zoneId}`],
-              ["link", `${facts?.linkAddress ?? ""}:${facts?.linkPort ?? ""}`],
+              ["link", facts === undefined || facts.linkAddress === "" ? "—" : `${facts.linkAddress}:${facts.linkPort}`],
               ["joined", <Time at={node.registeredAt} />],
               ["last heard", <Time at={node.seenAt} isAgo />],
             ]}

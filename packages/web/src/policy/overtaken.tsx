@@ -38,7 +38,7 @@ export function OvertakenNote({ began, mine, theirs, onGoOn, onClose }: Props) {
         {theirs.changedBy} has set version {theirs.version} at <Time at={theirs.changedAt} />, while you wrote. Nothing of yours is set, and
         nothing is lost.
       </p>
-      <div className="-mx-5 mt-3 border-y border-line">
+      <div className="-mx-5 mt-3 border-y border-line [&_:is(td,th):first-child]:pl-5">
         <Table label="Both versions" head={["", "theirs, in force", "yours"]}>
           {keys.map((key) => (
             <Row key={key}>

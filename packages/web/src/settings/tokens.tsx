@@ -25,7 +25,7 @@ export default function Tokens() {
   return (
     <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_20rem]">
       <Panel title="Tokens of programs and nodes" isFlush>
-        <Table label="Tokens" head={["name", "role", "state", "made", "last used", "ends", ""]}>
+        <Table label="Tokens" head={["name", "role", "state", "last used", "ends", ""]}>
           {tokens.map((token) => (
             <TokenRow key={token.id} token={token} />
           ))}
@@ -61,13 +61,15 @@ function TokenRow({ token }: { token: Token }) {
   const isValid = !token.isRevoked && !isUsedUp && !isOver;
   return (
     <Row>
-      <Cell className="min-w-32 font-medium wrap-anywhere">{token.name}</Cell>
+      <Cell className="min-w-32 wrap-anywhere">
+        <span className="font-medium">{token.name}</span>
+        <span className="block text-xs text-soft">
+          made <Time at={token.createdAt} />
+        </span>
+      </Cell>
       <Cell>{words(Role[token.role])}</Cell>
       <Cell>
         {isValid ? <Badge tone="good">valid</Badge> : <Badge>{token.isRevoked ? "revoked" : isUsedUp ? "used" : "expired"}</Badge>}
-      </Cell>
-      <Cell>
-        <Time at={token.createdAt} />
       </Cell>
       <Cell>{token.usedAt === undefined ? <span className="text-soft">never</span> : <Time at={token.usedAt} isAgo />}</Cell>
       <Cell>
