@@ -100,7 +100,7 @@ describe("images on the wire", () => {
     const received = receiveImages(link.b, new LinkReader(link.b), to, () => undefined, undefined, untilArrived);
     const sender = createImageSender(link.a, new LinkReader(link.a), from);
     let isSaid = false;
-    const arrived = sender.arrived(4, AbortSignal.timeout(5000)).then(() => {
+    const arrived = sender.arrived(4, 5000, AbortSignal.timeout(10_000)).then(() => {
       isSaid = true;
     });
     while (asked.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
@@ -108,6 +108,7 @@ describe("images on the wire", () => {
     expect([asked, isSaid]).toEqual([[4], false]);
     here.resolve();
     await arrived;
+    await sender.arrived(5, 0, AbortSignal.timeout(10_000)); // no patience: at once, whatever has arrived
     await sender.finish();
     expect((await received).areEqual).toBe(true);
     link.close();

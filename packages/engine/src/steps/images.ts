@@ -34,7 +34,12 @@ const facts = announced.extend({
 const message = z.union([
   z.object({ name, bytes: z.number().int().nonnegative() }),
   z.object({ name, sha256: z.string() }),
-  z.object({ ping: z.literal(true), coming: announced.optional(), arrivedPass: z.number().int().nonnegative().optional() }),
+  z.object({
+    ping: z.literal(true),
+    coming: announced.optional(),
+    arrivedPass: z.number().int().nonnegative().optional(),
+    patienceMs: z.number().nonnegative().max(60_000).default(0),
+  }),
   z.object({ facts }),
   z.object({ end: z.literal(true) }),
 ]);
@@ -71,14 +76,12 @@ const isImage = (file: string) => file.endsWith(".img") || file === outputTailNa
 const isPages = (file: string) => /^pages-\d+\.img$/.test(file);
 
 const partBytes = 1 << 20;
-/** A freeze begins all the same after this: then what is on its way arrives in it. */
-const arrivalPatienceMs = 3000;
 
 export interface ImageSender {
   /** Before the workload is stopped. An older target answers, and passes over what it says. */
   announce(coming: Announced): Promise<void>;
-  /** Waits until the target has all memory that was sent up to the end of this pass, but not longer than it has patience. */
-  arrived(pass: number, signal: AbortSignal): Promise<void>;
+  /** Waits until the target has all memory that was sent up to the end of this pass, `patienceMs` (60 s at most) at the longest. */
+  arrived(pass: number, patienceMs: number, signal: AbortSignal): Promise<void>;
   /** First word: the files are final, and this is what else the target must know. */
   begin(facts: SourceFacts): Promise<void>;
   /** Sends pages while criu writes them, until `writing` is settled. Throws TRANSFER_FAILED; how `writing` ends is its owner's affair. */
@@ -118,9 +121,9 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
       await writeLine(socket, { ping: true, coming });
       pong.parse(await reader.line());
     },
-    async arrived(pass, signal) {
-      await writeLine(socket, { ping: true, arrivedPass: pass });
-      await withDeadline("the memory that was sent to arrive", 3 * arrivalPatienceMs, async () => pong.parse(await reader.line()), signal);
+    async arrived(pass, patienceMs, signal) {
+      await writeLine(socket, { ping: true, arrivedPass: pass, patienceMs });
+      await withDeadline("the memory that was sent to arrive", patienceMs + 10_000, async () => pong.parse(await reader.line()), signal);
     },
     begin: (said) => writeLine(socket, { facts: said }),
     async follow(writing) {
@@ -204,7 +207,7 @@ export async function receiveImages(
       const next = message.parse(await reader.line());
       if ("ping" in next) {
         if (next.coming !== undefined) onAnnounced(next.coming);
-        if (next.arrivedPass !== undefined) await Promise.race([untilArrived(next.arrivedPass), sleep(arrivalPatienceMs)]);
+        if (next.arrivedPass !== undefined) await Promise.race([untilArrived(next.arrivedPass), sleep(next.patienceMs)]);
         await writeLine(socket, { nowMs: performance.timeOrigin + performance.now() });
       } else if ("facts" in next) onFacts(next.facts);
       else if ("bytes" in next) {

@@ -188,7 +188,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
         // What was written while all this was made ready; a tracker that ends here is heard right below.
-        if (tracker !== undefined) await catchUp(tracker, sender, signal);
+        const { dirtyBytesPerSecond = 0 } = session.ahead?.report.forecast ?? {};
+        if (tracker !== undefined) await catchUp(tracker, sender, dirtyBytesPerSecond, signal);
         const cutAtMs = performance.timeOrigin + performance.now();
         await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
@@ -363,15 +364,22 @@ async function acceptAll(pid: number): Promise<void> {
   for (let i = 0; i < 15 && (await tcpTable(pid)).waitingToBeAccepted > 0; i++) await sleep(2);
 }
 
+const catchUpMs = 3000;
+/** What may be written while we wait for what was sent before: about what the buffers of both hosts hold. */
+const writtenMeanwhileBytes = 16 << 20;
+
 /**
  * What the passes have sent is still on its way for a while (tens of megabytes, in the buffers of both hosts), and what the freeze sends would have to wait behind it.
- * So the last passes begin when the one before has arrived, for as long as they become smaller, and the freeze when the last one has.
+ * So the last passes begin when the one before has arrived, for as long as they become smaller, and the freeze when the last one has. A wait in which more would be written
+ * than it spares is not worth it: then what is on its way arrives inside the freeze.
  */
-async function catchUp(tracker: Tracker, sender: ImageSender, signal: AbortSignal): Promise<void> {
-  for (let pass = 0, before = Number.POSITIVE_INFINITY; pass < 4; pass++) {
+async function catchUp(tracker: Tracker, sender: ImageSender, dirtyBytesPerSecond: number, signal: AbortSignal): Promise<void> {
+  const untilMs = performance.now() + catchUpMs;
+  const worthMs = (writtenMeanwhileBytes / Math.max(dirtyBytesPerSecond, 1)) * 1000;
+  for (let pass = 0, before = Number.POSITIVE_INFINITY; pass < 4 && performance.now() < untilMs; pass++) {
     const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
     if (last === undefined) return;
-    await sender.arrived(last.number, signal);
+    await sender.arrived(last.number, Math.max(0, Math.min(worthMs, untilMs - performance.now())), signal);
     if (last.sentBytes < 1 << 20 || last.sentBytes > before * 0.7) return;
     before = last.sentBytes;
   }
