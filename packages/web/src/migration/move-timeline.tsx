@@ -10,10 +10,10 @@ import { Badge } from "../ui/badge.tsx";
 import { useSteadyNow } from "../ui/now.ts";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Table } from "../ui/table.tsx";
+import { factText } from "./fact-text.ts";
 import { type Layout, layoutOf } from "./layout.ts";
 import { type LoggedPhase, stepLogOf } from "./step-log.ts";
 import { Timeline } from "./timeline.tsx";
-import { factText } from "./value.tsx";
 
 /** The picture and, for whoever reads, the same as a table. */
 export default function MoveTimeline({ migration, isShort = false }: { migration: Migration; isShort?: boolean }) {

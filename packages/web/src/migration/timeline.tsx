@@ -3,8 +3,8 @@ import { useEffect, useState } from "react";
 import { duration } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { useWidth } from "../ui/width.ts";
+import { factText } from "./fact-text.ts";
 import { at, type Lane, type LaneKind, type Layout, type Span, ticksOf } from "./layout.ts";
-import { factText } from "./value.tsx";
 
 const rowHeight = 22;
 const rowGap = 3;

@@ -1,23 +1,7 @@
-// Values of a move as programs write them, as people read them.
-import { bytes, count } from "../format/units.ts";
+import { shortened } from "./fact-text.ts";
 
-/** A fact of a phase: "bytes 2848505" is "2.72 MiB", "sent false" is "not sent", "detail …" is said by itself. */
-export function factText(name: string, value: string): string {
-  const words = name.replaceAll("_", " ");
-  if (name === "detail") return value;
-  if (value === "true") return words;
-  if (value === "false") return `not ${words}`;
-  if (/^\d+$/.test(value)) {
-    if (name === "bytes") return bytes(Number(value));
-    return /bytes$/i.test(name) ? `${words} ${bytes(Number(value))}` : `${words} ${count(Number(value))}`;
-  }
-  return `${words} ${value}`;
-}
-
-/** A digest is told by its beginning; pointing at it, and the download, say all of it. */
+/** What one side of a comparison says; pointing at it, and the download, say all of it. */
 export function Evidenced({ text }: { text: string }) {
-  const short = text
-    .replace(/\b([0-9a-f]{12})[0-9a-f]{20,}\b/g, "$1…")
-    .replace(/^\d{4,}$|\b\d{4,}(?= bytes)/g, (digits) => count(Number(digits)));
+  const short = shortened(text);
   return <span title={short === text ? undefined : text}>{short}</span>;
 }
