@@ -1,6 +1,7 @@
 // What a helper of ours says: one JSON object a line, each with the name of an event.
 import type { ChildProcess } from "node:child_process";
 import { fault } from "@aether/contract";
+import { killGroup } from "@aether/kit";
 
 export interface HelperLine {
   readonly event: string;
@@ -10,6 +11,15 @@ export interface HelperLine {
 export interface HelperEvents {
   /** The next line with this event, also one that has come already. Rejects when the helper has ended without it. */
   next(event: string): Promise<HelperLine>;
+}
+
+function parse(text: string): HelperLine | undefined {
+  try {
+    const line: unknown = JSON.parse(text);
+    return typeof line === "object" && line !== null && "event" in line ? (line as HelperLine) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @param what the helper's name for people */
@@ -24,14 +34,20 @@ export function readEvents(child: ChildProcess, what: string): HelperEvents {
     const lines = pending.split("\n");
     pending = lines.pop() ?? "";
     for (const text of lines) {
-      const line = JSON.parse(text) as HelperLine;
+      const line = parse(text);
+      if (line === undefined) {
+        // Whatever it is, it is not what we started: an agent must not end for it.
+        end(fault("TOOL_FAILED", `the ${what} said ${JSON.stringify(text.slice(0, 100))}`));
+        killGroup(child);
+        return;
+      }
       const index = waiting.findIndex((one) => one.event === line.event);
       if (index < 0) seen.push(line);
       else waiting.splice(index, 1)[0]?.resolve(line);
     }
   });
   const end = (cause: unknown) => {
-    ended = cause;
+    ended ??= cause;
     for (const one of waiting.splice(0)) one.reject(cause);
   };
   child.once("error", (cause) => end(fault("TOOL_MISSING", `${what}: ${cause.message}`, { cause })));
