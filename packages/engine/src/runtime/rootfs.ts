@@ -53,7 +53,8 @@ export async function prepareRootfs(host: Host, spec: WorkloadSpec): Promise<voi
   for (const dir of Object.values(paths)) await mkdir(dir, { recursive: true });
   if (spec.rootfs !== "host") return;
   const { stateDir, snapshotDir, hiddenPaths = [] } = host.options;
-  const all = [stateDir, snapshotDir, ...hiddenPaths].map((path) => resolve(path));
+  // Where they really are: a link in their way would lead past what hides them.
+  const all = await Promise.all([stateDir, snapshotDir, ...hiddenPaths].map((path) => realpath(path).catch(() => resolve(path))));
   for (const path of all.sort((a, b) => a.length - b.length)) await hide(paths.hidden, path); // the outer ones first
 }
 
@@ -66,7 +67,7 @@ async function hide(layer: string, path: string): Promise<void> {
     if (there?.isCharacterDevice()) return; // a parent is hidden already
     if (there !== undefined) continue;
     const original = await statIfThere(parent);
-    if (!original?.isDirectory()) return; // there is nothing to hide, or a link leads to it: then it is hidden where it is
+    if (!original?.isDirectory()) return; // there is nothing to hide
     await mkdir(join(layer, parent));
     await chmod(join(layer, parent), original.mode & 0o7777);
     await chown(join(layer, parent), original.uid, original.gid);
