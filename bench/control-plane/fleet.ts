@@ -31,6 +31,8 @@ export interface BenchCore {
   readonly residentBytesAlone: number;
   /** Core's CPU while they came. */
   readonly connectCpuSeconds: number;
+  /** Connections that failed and were tried again. */
+  readonly refused: number;
   stop(): Promise<void>;
 }
 
@@ -84,22 +86,37 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, connect
   const alone = usageOf(child.pid ?? 0);
   // One key for all of them: making ten thousand would be most of the simulator's work, and core cannot tell.
   const { csrPem, privateKeyPem } = await createIdentityRequest();
-  const agents: WireAgent[] = [];
   const untilMs = performance.now() + (connectMs ?? Number.POSITIVE_INFINITY);
-  let next = 0;
+  // Those with a workload and those without in turns: whoever has no turn in the end is of both kinds.
+  const half = Math.ceil(names.length / 2);
+  const order = Array.from({ length: half }, (_, i) => [i, i + half])
+    .flat()
+    .filter((n) => n < names.length);
+  const connected: (WireAgent | undefined)[] = [];
+  let refused = 0;
   const connectSome = async () => {
-    while (next < names.length && performance.now() < untilMs) {
-      const n = next++;
+    for (let n = order.shift(); n !== undefined && performance.now() < untilMs; n = order.shift()) {
       const nodeId = names[n] ?? "";
       const spiffeId = nodeSpiffeId(trustDomain, nodeId);
       const identity = { spiffeId, privateKeyPem, ...(await authority.issue(csrPem, spiffeId, 86_400_000)) };
       const workloads = n < workloadCount ? [{ name: `w${n}`, epoch: 1 }] : [];
       const agent = createWireAgent({ address: `127.0.0.1:${agentsPort}`, identity, nodeId, workloads, stepMs });
-      await agent.connect();
-      agents[n] = agent;
+      try {
+        await agent.connect();
+        connected[n] = agent;
+      } catch (caught) {
+        // As an agent does: it tries again, when it has its turn again.
+        agent.close();
+        order.push(n);
+        if (++refused > names.length / 10) throw caught;
+      }
     }
   };
-  await Promise.all(Array.from({ length: connectAtOnce }, connectSome));
+  await Promise.all(Array.from({ length: connectAtOnce }, connectSome)).catch((caught: unknown) => {
+    child.kill("SIGKILL");
+    throw caught;
+  });
+  const agents = connected.filter((agent) => agent !== undefined);
   const connectCpuSeconds = usageOf(child.pid ?? 0).cpuSeconds - alone.cpuSeconds;
   return {
     agents,
@@ -109,6 +126,7 @@ export async function startBenchCore({ nodeCount, workloadCount, stepMs, connect
     usage: () => usageOf(child.pid ?? 0),
     residentBytesAlone: alone.residentBytes,
     connectCpuSeconds,
+    refused,
     async stop() {
       for (const agent of agents) agent.close();
       const ended = new Promise((resolve) => child.once("exit", resolve));

@@ -27,7 +27,7 @@ const wanted = Number(values.agents);
 const seconds = Number(values.seconds);
 const heartbeatMs = 5_000;
 const telemetryMs = 1_000;
-const warmUpMs = 15_000;
+const warmUpMs = 20_000;
 /** Notices in a second: enough for a percentile. */
 const noticesEach = 5;
 /** The fleet's heartbeats are spread over this many moments: a timer for each agent would be most of the simulator's work. */
@@ -111,8 +111,9 @@ async function atRest(core: BenchCore, databaseSeconds: () => number) {
   });
   const before = await look();
   // Of nodes without workloads: what is timed is the way of a signal through a busy core.
+  const empty = agents.filter(({ workloadCount }) => workloadCount === 0);
   let given = 0;
-  const notices = setInterval(() => agents[agents.length - 1 - given++]?.notice(Date.now() + 120_000), 1_000 / noticesEach);
+  const notices = setInterval(() => empty[given++]?.notice(Date.now() + 120_000), 1_000 / noticesEach);
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   clearInterval(notices);
   const after = await look();
@@ -139,7 +140,7 @@ async function atRest(core: BenchCore, databaseSeconds: () => number) {
     samplesLostPerSecond: Math.round(rate("lost")),
     /** How late the simulator itself was with heartbeats, at the most. */
     simulatorLateMs,
-    noticesGiven: given,
+    noticesGiven: Math.min(given, empty.length),
     noticesDecided: own.length,
     signalToDecisionP50Ms: percentile(since, 0.5),
     signalToDecisionP99Ms: percentile(since, 0.99),
@@ -148,6 +149,7 @@ async function atRest(core: BenchCore, databaseSeconds: () => number) {
     databaseCpus: rate("database"),
     simulatorCpus: (after.own.user + after.own.system - before.own.user - before.own.system) / 1e6 / span,
     coreResidentMiB: Math.round(after.residentBytes / 1_048_576),
+    connectionsRefused: core.refused,
     connectCpuSeconds: core.connectCpuSeconds,
     coreResidentAloneMiB: Math.round(core.residentBytesAlone / 1_048_576),
     machine: `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`,

@@ -84,6 +84,9 @@ async function runOnce(
       return core;
     },
     outer,
-  );
+  ).catch((caught: unknown) => {
+    // The reason to end is what counts: one that lost its lead and has thousands of sessions to close must stand by and not end.
+    if (died === undefined || options.signal?.aborted) throw caught;
+  });
   return died;
 }

@@ -95,8 +95,13 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
 /** A connection whose other end is gone without a word answers no ping. */
 function ping(session: http2.ServerHttp2Session): void {
   if (session.closed || session.destroyed) return;
-  const timer = setTimeout(() => session.destroy(), pingEveryMs);
-  session.ping(() => clearTimeout(timer));
+  let isAnswered = false;
+  // After one more look at what has arrived: in a process that stood still for so long, the answers wait behind its timers.
+  const timer = setTimeout(() => setImmediate(() => isAnswered || session.destroy()), pingEveryMs);
+  session.ping(() => {
+    isAnswered = true;
+    clearTimeout(timer);
+  });
 }
 
 /** The ID of a peer whose certificate is valid but for its age. Throws IDENTITY_REJECTED. */

@@ -118,17 +118,22 @@ async function attempt({ db, owner, leaseMs, address, authorityPin }: Leadership
   });
 }
 
-/** Answers why it is over, or undefined when it was stopped. By the monotonic clock of this process it ends no later than the row's time. */
+/**
+ * Answers why it is over, or undefined when it was stopped. By the monotonic clock of this process it ends no later than the row's time; but one that
+ * stood still beyond that has a third of the lease to ask. What it writes meanwhile carries its term, which the database refuses once there is another.
+ */
 async function renew({ db, owner, leaseMs, log }: LeadershipParts, term: number, signal: AbortSignal): Promise<Fault | undefined> {
   let provenMs = performance.now();
   while (!signal.aborted) {
     await sleep(leaseMs / 6, signal).catch(() => undefined);
     if (signal.aborted) return undefined;
     const askedMs = performance.now();
-    const overdue = AbortSignal.timeout(Math.ceil(Math.max(1, leaseMs - (askedMs - provenMs))));
+    const leftMs = leaseMs - (askedMs - provenMs);
+    // A process that itself stood still for longer than its lease asks before it gives up: as long as nobody took another term, nobody else led.
+    const overdue = AbortSignal.timeout(Math.ceil(leftMs > 0 ? leftMs : leaseMs / 3));
     const result = await Promise.race([
       sql<{ term: string }>`update leadership set until = clock_timestamp() + make_interval(secs => ${leaseMs / 1000})
-        where owner = ${owner} and term = ${term} and until > clock_timestamp() returning term`
+        where owner = ${owner} and term = ${term} returning term`
         .execute(db)
         .then(({ rows }) => (rows.length === 1 ? ("held" as const) : ("over" as const)))
         .catch((caught: unknown) => {

@@ -15,5 +15,5 @@ export interface Load {
 export function nextIntervalMs(nowMs: number, usualMs: number, { lost, filled, busy }: Load): number {
   if (lost > 0 || filled > 0.5 || busy > 0.97) return Math.max(usualMs, Math.min(slowestMs, nowMs * 2));
   // Only where twice as many would still leave room.
-  return filled < 0.15 && busy < 0.8 ? Math.max(usualMs, nowMs / 2) : nowMs;
+  return filled < 0.15 && busy < 0.9 ? Math.max(usualMs, nowMs / 2) : nowMs;
 }

@@ -25,6 +25,7 @@ type Up = NonNullable<MessageInitShape<typeof SessionRequestSchema>["message"]>;
 
 export interface WireAgent {
   readonly nodeId: string;
+  readonly workloadCount: number;
   /** Resolves at the Welcome. */
   connect(): Promise<void>;
   /**
@@ -112,6 +113,7 @@ export function createWireAgent({ address, identity, nodeId, workloads, stepMs }
 
   return {
     nodeId,
+    workloadCount: workloads.length,
     get acknowledged() {
       return acknowledged;
     },
