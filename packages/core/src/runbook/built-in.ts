@@ -69,7 +69,7 @@ const books: readonly MessageInitShape<typeof RunbookSchema>[] = [
       "A node is not heard any more. Only a person can know that it is dead and not cut off: with that word its workloads come back elsewhere, as their policies say.",
     parameters: [node("the node that is not heard")],
     steps: [
-      { name: "silent", act: "check", inputs: { condition: "node-silent", node: "$node" } },
+      { name: "silent", act: "check", inputs: { condition: "node-silent", node: "$node", wait_seconds: "60" } },
       {
         name: "dead",
         act: "confirm",

@@ -34,6 +34,8 @@ export interface Runner {
 
 /** After a failure that is none of the act's, e.g. of the database. */
 const againMs = 1_000;
+/** Agents find a control plane that has started again well within this. */
+const comeBackMs = 15_000;
 /** How often taking back is tried where what failed may pass. */
 const undoTries = 5;
 
@@ -56,10 +58,10 @@ export function createRunner(options: RunnerOptions): Runner {
   const timers = new Map<string, NodeJS.Timeout>();
   const changed = new Set<(id: string) => void>();
   const undoAttempts = new Map<string, number>();
-  let hasStarted = false;
+  let startedAtMs: number | undefined;
 
   function wake(id: string): void {
-    if (!hasStarted || stopping.signal.aborted) return;
+    if (startedAtMs === undefined || stopping.signal.aborted) return;
     clearTimeout(timers.get(id));
     timers.delete(id);
     const now = running.get(id);
@@ -228,6 +230,7 @@ export function createRunner(options: RunnerOptions): Runner {
       nowMs: nowMs(),
       startedAtMs: step.started_at?.getTime() ?? nowMs(),
       isOverdue: nowMs() >= deadlineMs,
+      isJustStarted: nowMs() < (startedAtMs ?? 0) + comeBackMs,
       word: wordOf(step),
     };
     try {
@@ -355,7 +358,7 @@ export function createRunner(options: RunnerOptions): Runner {
       return () => changed.delete(listener);
     },
     async start(signal) {
-      hasStarted = true;
+      startedAtMs = nowMs();
       signal.addEventListener("abort", () => stopping.abort(signal.reason), { once: true });
       const open = await db.selectFrom("runbook_runs").select("id").where("ended_at", "is", null).orderBy("started_at").execute();
       for (const { id } of open) wake(id);

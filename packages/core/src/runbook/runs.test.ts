@@ -11,7 +11,7 @@ const call: MovingCloud["core"]["call"] = (...asked) => cloud.core.call(...asked
 const armed: (() => void)[] = [];
 
 beforeAll(async () => {
-  cloud = await startMovingCloud({ stepMs: 5 });
+  cloud = await startMovingCloud({ stepMs: 5, config: { heartbeat: { lostAfterMs: 3_000 } } });
   for (const name of ["db", "web"])
     await call("POST", "/api/v2/workloads", {
       spec: { name, rootfs: "host", argv: ["/bin/true"], memoryLimitBytes: String(64 << 20) },

@@ -37,6 +37,8 @@ export interface Doing extends Looking {
   readonly startedAtMs: number;
   /** Its time is over: what has begun may have come to its end, but nothing new begins. */
   readonly isOverdue: boolean;
+  /** Agents have not all come back yet to a control plane that has just started: who is away may only be late. */
+  readonly isJustStarted: boolean;
   /** What a person has said; undefined: nothing yet. */
   readonly word: Word | undefined;
 }

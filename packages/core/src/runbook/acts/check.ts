@@ -12,6 +12,8 @@ import { certificatesOf, checkScope, isAlive, movesUnderWay, nameOf, scopeInputs
 
 interface Found {
   readonly isSo: boolean;
+  /** Waiting is of no use: it is the other way round. */
+  readonly isHopeless?: boolean;
   readonly detail: string;
 }
 
@@ -19,6 +21,8 @@ interface Condition {
   /** For the reference. */
   readonly means: string;
   readonly needsNode?: true;
+  /** It hangs on what agents say, who are late where the control plane has just started. */
+  readonly asksAgents?: true;
   find(looking: Looking, inputs: Inputs): Promise<Found>;
 }
 
@@ -43,6 +47,7 @@ const conditions = {
   "node-ready": {
     means: "the node is heard, can do everything, and no interruption of it is announced",
     needsNode: true,
+    asksAgents: true,
     async find(looking, inputs) {
       const { id, isConnected, state, facts } = await nodeOf(looking, inputs);
       const missing = facts?.capabilities?.missing ?? [];
@@ -55,11 +60,14 @@ const conditions = {
     },
   },
   "node-silent": {
-    means: "the node has no session with the control plane",
+    means: "the node is missed: for long enough nothing was heard of it",
     needsNode: true,
     async find(looking, inputs) {
-      const { id, isConnected } = await nodeOf(looking, inputs);
-      return { isSo: !isConnected, detail: isConnected ? `${id} is heard` : `${id} is not heard` };
+      // Without a session alone it may be core that has just started.
+      const { id, isConnected, state } = await nodeOf(looking, inputs);
+      if (isConnected) return { isSo: false, isHopeless: true, detail: `${id} is heard` };
+      const isMissed = state === NodeState.LOST;
+      return { isSo: isMissed, detail: isMissed ? `${id} is missed` : `${id} is not heard, and not missed yet` };
     },
   },
   "node-empty": {
@@ -74,6 +82,7 @@ const conditions = {
   },
   certificates: {
     means: "each workload that runs has a certificate of at_least this verdict",
+    asksAgents: true,
     async find({ ask }, inputs) {
       const workloads = (await workloadsOf(ask, inputs)).filter(isAlive);
       const certificates = await certificatesOf(ask, workloads.map(nameOf));
@@ -92,6 +101,7 @@ const conditions = {
   },
   "workloads-healthy": {
     means: "each workload that should run does, and no health check of them fails",
+    asksAgents: true,
     async find({ ask }, inputs) {
       const workloads = (await workloadsOf(ask, inputs)).filter(isAlive);
       const problems = workloads.flatMap((each) => {
@@ -192,9 +202,10 @@ export const check: Act = {
     };
   },
   async look(doing, inputs) {
-    const { isSo, detail } = await conditionOf(inputs).find(doing, inputs);
+    const { isSo, isHopeless = false, detail } = await conditionOf(inputs).find(doing, inputs);
     if (isSo) return { is: "done", detail };
-    if (doing.isOverdue || doing.nowMs >= doing.startedAtMs + numberOf(inputs, "wait_seconds") * 1000)
+    const isWaitedFor = doing.isJustStarted && conditionOf(inputs).asksAgents === true && !doing.isOverdue;
+    if (!isWaitedFor && (isHopeless || doing.isOverdue || doing.nowMs >= doing.startedAtMs + numberOf(inputs, "wait_seconds") * 1000))
       return { is: "failed", error: fault("CHECK_FAILED", detail) };
     return { is: "going", detail, wakeAtMs: doing.nowMs + lookMs };
   },

@@ -33,7 +33,7 @@ const attemptsInput: InputSpec = {
 const hasEnded = ({ endedAt }: Migration) => endedAt !== undefined;
 const made = (moves: readonly Migration[]) => moves.map(({ id }) => `migration/${id}`);
 
-type Mover = Pick<Doing, "ask" | "isOverdue">;
+type Mover = Pick<Doing, "ask" | "isOverdue" | "isJustStarted">;
 
 interface Moving {
   readonly moves: readonly Migration[];
@@ -79,16 +79,19 @@ async function moveAway(doing: Mover, workload: Workload, moves: readonly Migrat
   // A node that is not heard, as all are for a moment after a restart, is not asked again and again: each refusal would be on the audit.
   const { node } = await doing.ask(NodeService.method.getNode, { id: workload.nodeId });
   if (node?.isConnected !== true) return { moves, is: "waiting", why: `${name} waits until ${workload.nodeId} is heard` };
-  const { migration } = await doing.ask(MigrationService.method.startMigration, {
-    workload: name,
-    targetNodeId: to,
-    mode: modes[inputs.mode ?? "auto"] ?? MigrationMode.AUTO,
-  });
-  return {
-    moves: migration === undefined ? moves : [...moves, migration],
-    is: "moving",
-    why: `${name} moves to ${migration?.targetNodeId}`,
-  };
+  try {
+    const { migration } = await doing.ask(MigrationService.method.startMigration, {
+      workload: name,
+      targetNodeId: to,
+      mode: modes[inputs.mode ?? "auto"] ?? MigrationMode.AUTO,
+    });
+    const all = migration === undefined ? moves : [...moves, migration];
+    return { moves: all, is: "moving", why: `${name} moves to ${migration?.targetNodeId}` };
+  } catch (caught) {
+    const problem = Fault.from(caught);
+    if (problem.code !== "NO_TARGET" || !doing.isJustStarted) throw problem;
+    return { moves, is: "waiting", why: `${name} waits for nodes to be heard: ${problem.message}` };
+  }
 }
 
 const foretold = async (ask: Ask, names: readonly string[]) => {
