@@ -275,4 +275,27 @@ describe("a run", () => {
     expect([done.state, done.error?.message]).toEqual(["RUN_STATE_DONE", undefined]);
     expect(await placed("kept")).not.toBe("n3");
   });
+
+  it("moves one workload and rehearses an interruption where it is now, once each", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "aether-faults-"));
+    vi.stubEnv("AETHER_FAULTS_DIR", dir);
+    for (const act of ["migrate", "drill"]) armed.push(armFaultpoint(`core.runbook.${act}.looked`, { kind: "error" }));
+    const to = (await placed("kept")) === "n1" ? "n2" : "n1";
+    await set("rehearsal", [
+      { name: "move", act: "migrate", inputs: { workload: "kept", to } },
+      { name: "rehearse", act: "drill", inputs: { node: to, window_seconds: "60" } },
+    ]);
+    const telling = setInterval(() => void cloud.report("kept"), 200);
+    const { run } = (await start("rehearsal")).body;
+    const done = await ended(run.id);
+    clearInterval(telling);
+    expect([done.state, done.error?.message]).toEqual(["RUN_STATE_DONE", undefined]);
+    expect(done.steps.map(({ made }) => made.map((each) => each.split("/")[0]))).toEqual([["migration"], ["drill"]]);
+    const { drills } = (await call("GET", "/api/v2/drills")).body;
+    expect(drills.map(({ cause, state }: { cause: string; state: string }) => [cause, state])).toEqual([
+      [`runbook-run/${run.id}/rehearse`, "DRILL_STATE_PASSED"],
+    ]);
+    expect((await readdir(dir)).length).toBe(2);
+    await rm(dir, { recursive: true });
+  });
 });
