@@ -175,7 +175,7 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
       await page.goto(path);
       await page.locator("main section").first().waitFor();
       // Graphs come a moment after their page.
-      await page.waitForTimeout(kept === undefined ? 250 : 2_000);
+      await page.waitForTimeout(kept === undefined ? 250 : 1_200);
       const name =
         path
           .replace(/^\//, "")

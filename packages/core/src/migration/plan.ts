@@ -148,11 +148,13 @@ const parts: readonly [Part, Part, Part, Part, Part] = [
   ],
 ];
 
+const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
+
 function describe(need: WorkloadNeed, node: NodeView): string[] {
   return [
-    `${mebibytes(node.memoryAvailableBytes - need.memoryBytes)} MiB stay free`,
+    `${gibibytes(node.memoryAvailableBytes - need.memoryBytes)} GiB stay free`,
     `processors ${Math.round(clamp(node.cpuFraction) * 100)} % busy`,
-    `${node.workloadCount} workloads there`,
+    `${node.workloadCount === 1 ? "1 workload" : `${node.workloadCount} workloads`} there`,
     ...(node.riskPerHour === undefined ? [] : [`${(node.riskPerHour * 100).toFixed(1)} % an hour to be interrupted`]),
     ...(node.usdPerHour === undefined ? [] : [`${node.usdPerHour.toFixed(4)} USD an hour`]),
   ];
