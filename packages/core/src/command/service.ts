@@ -1,7 +1,7 @@
 // CommandService: what the agents were told, and one low-level way to ask for an act. Whatever is asked goes the way that it always goes: this is a
 // door, not another path.
 import { fault, parseWorkloadName } from "@aether/contract";
-import { CommandResultSchema, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import { type CommandResult, CommandResultSchema, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import {
   type CommandRecord,
   CommandRecordSchema,
@@ -14,12 +14,14 @@ import {
 import { MigrationService } from "@aether/contract/gen/aether/v2/migration_pb";
 import { SnapshotService } from "@aether/contract/gen/aether/v2/snapshot_pb";
 import { WorkloadService } from "@aether/contract/gen/aether/v2/workload_pb";
-import { create } from "@bufbuild/protobuf";
+import { sleep } from "@aether/kit";
+import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import type { Db } from "../db/database.ts";
 import { fromColumn, fromColumnOrNone, stamp } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
+import { outcomeOf } from "../fleet/command-store.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { callerOf } from "../http/caller.ts";
 import type { OwnCall } from "../http/own-call.ts";
@@ -77,7 +79,9 @@ export function commandRoutes(options: CommandOptions): (router: ConnectRouter) 
     else {
       if (!sessions.isConnected(nodeId)) throw fault("NODE_NOT_CONNECTED", `${nodeId}, which has the command, has no session`);
       sessions.cancel(nodeId, id);
-      await sessions.query(nodeId, id, AbortSignal.any([context.signal, AbortSignal.timeout(cancelMs)])).catch(() => undefined); // as it is on record
+      const signal = AbortSignal.any([context.signal, AbortSignal.timeout(cancelMs)]);
+      const result = await ended(sessions, nodeId, id, signal).catch(() => undefined); // then it is told as it is on record
+      return { command: toRecord(withResult(await read(id), result)) };
     }
     return { command: toRecord(await read(id)) };
   }
@@ -110,13 +114,29 @@ export function commandRoutes(options: CommandOptions): (router: ConnectRouter) 
         const { traceparent } = callerOf(context);
         const what = { case: "preflight" as const, value: {} };
         const command = { id, workload, epoch: BigInt(epoch), traceparent, validFor: durationFromMs(preflightMs), action: what };
-        await sessions.send(nodeId, command, AbortSignal.any([context.signal, AbortSignal.timeout(preflightMs)]));
-        return create(QueueCommandResponseSchema, { command: toRecord(await read(id)) });
+        const result = await sessions.send(nodeId, command, AbortSignal.any([context.signal, AbortSignal.timeout(preflightMs)]));
+        return create(QueueCommandResponseSchema, { command: toRecord(withResult(await read(id), result)) });
       }
       default:
         throw fault("INVALID_ARGUMENT", "action must be MIGRATE, SNAPSHOT, STOP or PREFLIGHT", { field: "action" });
     }
   }
+}
+
+/** Asks until it is over: RUNNING is an answer too. */
+async function ended(sessions: AgentSessions, nodeId: string, id: string, signal: AbortSignal): Promise<CommandResult> {
+  for (;;) {
+    const result = await sessions.query(nodeId, id, signal);
+    if (outcomeOf(result) !== undefined) return result;
+    await sleep(100, signal);
+  }
+}
+
+/** An answer is told before it is on record. */
+function withResult(row: Row<"commands">, result: CommandResult | undefined): Row<"commands"> {
+  const outcome = result && outcomeOf(result);
+  if (row.outcome !== null || result === undefined || outcome === undefined) return row;
+  return { ...row, outcome, result: toJson(CommandResultSchema, result) as JsonValue, finished_at: new Date() };
 }
 
 function toRecord(row: Row<"commands">): CommandRecord {

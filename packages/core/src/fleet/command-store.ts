@@ -22,8 +22,9 @@ const finalOutcomes: Partial<Record<CommandOutcome, CommandOutcomeText>> = {
 
 const endedAtOnce = 64;
 
-/** RUNNING and UNKNOWN are answers to a question, not ends. */
-export const isFinal = (result: CommandResult): boolean => finalOutcomes[result.outcome] !== undefined;
+/** As it is put on record; undefined: RUNNING and UNKNOWN are answers to a question, not ends. */
+export const outcomeOf = (result: CommandResult): CommandOutcomeText | undefined => finalOutcomes[result.outcome];
+export const isFinal = (result: CommandResult): boolean => outcomeOf(result) !== undefined;
 
 export interface CommandStore {
   /** Answers true if it was not on record yet. */

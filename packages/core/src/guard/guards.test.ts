@@ -5,6 +5,7 @@ import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
 import { sleep, until } from "@aether/kit";
 import { timestampFromMs, timestampNow } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connectAgent, enrol } from "../testing/core-under-test.ts";
 import { type MovingCloud, startMovingCloud } from "../testing/moving-cloud.ts";
 
 let cloud: MovingCloud;
@@ -142,11 +143,27 @@ describe("guard rails", () => {
     expect(begun).toHaveLength(2);
   }, 40_000);
 
-  it("a command that waits can be taken back; one that has ended cannot", async () => {
-    const queued = await call("POST", "/api/v2/commands/queue", { workload: "a", action: "QUEUED_ACTION_PREFLIGHT" });
-    const { id } = queued.body.command;
+  it("a command that waits is taken back; one that has ended is not", async () => {
+    const agent = await connectAgent(cloud.core, await enrol(cloud.core, "n4"), ({ action }) =>
+      action.case === "preflight" ? undefined : { outcome: CommandOutcome.OK },
+    );
+    const spec = { name: "e", rootfs: "host", argv: ["/bin/true"] };
+    expect((await call("POST", "/api/v2/workloads", { spec, nodeId: "n4" })).status).toBe(200);
+    const queued = call("POST", "/api/v2/commands/queue", { workload: "e", action: "QUEUED_ACTION_PREFLIGHT" });
+    const { id } = await until("the preflight to be on record", 20, 5_000, async () => {
+      const { commands } = (await call("GET", "/api/v2/commands?workload=e")).body;
+      return commands.find((each: { action: string; outcome: string }) => each.action === "preflight" && each.outcome === "waiting");
+    });
+    const cancelled = call("POST", `/api/v2/commands/${id}:cancel`, {});
+    const heard = await agent.hears((message) => message.case === "cancelCommandId");
+    expect(heard.message.value).toBe(id);
+    const error = { code: "CANCELLED", message: "it was taken back" };
+    agent.say({ case: "result", value: { commandId: id, outcome: CommandOutcome.REFUSED, error } });
+    expect((await queued).body.command).toMatchObject({ id, outcome: "refused", error: { code: "CANCELLED" } });
+    expect((await cancelled).status).toBe(200);
     const late = await call("POST", `/api/v2/commands/${id}:cancel`, {});
     expect([late.status, late.body.error.code]).toEqual([400, "COMMAND_ENDED"]);
     expect((await call("POST", "/api/v2/commands/none:cancel", {})).body.error.code).toBe("COMMAND_NOT_FOUND");
+    await agent.disconnect();
   });
 });
