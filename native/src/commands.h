@@ -13,6 +13,8 @@ int unmount_command(int argc, char **argv);
 int mend_sockets_command(int argc, char **argv);
 int socket_sequences_command(int argc, char **argv);
 int dirty_rate_command(int argc, char **argv);
+int hand_over_command(int argc, char **argv);
+int features_command(int argc, char **argv);
 int memory_source_command(int argc, char **argv);
 int memory_target_command(int argc, char **argv);
 int memory_keep_command(int argc, char **argv);

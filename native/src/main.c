@@ -3,8 +3,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "commands.h"
+#include "memory/tls.h"
+#include "options.h"
 #include "report.h"
 
 static const char help[] =
@@ -77,6 +80,17 @@ static const char help[] =
     "    DIR: images as criu alone would have written them, with holes for what an earlier merge had and nobody has written since.\n"
     "      {\"event\":\"ready\"} {\"event\":\"space\",...} {\"event\":\"sealed\",...} {\"event\":\"merged\",\"pages\":n}\n"
     "\n"
+    "    --handed 1 (memory-source): the frames go over a TCP connection that a hand-over sends through descriptor N, with TLS of our own; behind it on\n"
+    "    the same descriptor: five texts, each with its length (32 bits, little endian) before it: the peer's SPIFFE ID, the secret of this move, our\n"
+    "    certificate chain, our private key and the trust bundle (PEM). memory-target and memory-keep take both ways, and say how it went:\n"
+    "      {\"event\":\"connection\"} {\"event\":\"connection\",\"reason\":\"the peer is not the node of this move\"}\n"
+    "\n"
+    "aether-native hand-over\n"
+    "    Sends the connection on its descriptor 3 to the helper at the other end of its descriptor 4, and ends.\n"
+    "\n"
+    "aether-native features\n"
+    "    What this program was built with: {\"tls\":\"3.0.17\"} (OpenSSL's version), or {\"tls\":null}: then the agents carry the pages.\n"
+    "\n"
     "aether-native xattr get|set\n"
     "    get: paths on standard input, each ended by a NUL; prints INDEX NAME HEX for every extended attribute of each.\n"
     "    set: records PATH NUL NAME NUL HEX NUL on standard input. Symbolic links are not followed.\n"
@@ -86,6 +100,14 @@ static const char help[] =
     "      {\"event\":\"rate\",\"bytesPerSecond\":n,\"mappedBytes\":n,\"lookedAtBytes\":n,\"stoppedMs\":n,...}\n"
     "\n"
     "Errors: one line {\"error\":...} on standard error. Exit codes: 0 done, 1 failed, 2 wrong usage; shim: that of COMMAND.\n";
+
+int features_command(int argc, char **argv) {
+  parse_options("features", argc, argv, NULL, 0);
+  const char *tls = tls_version();
+  if (tls) say(STDOUT_FILENO, "{\"tls\":\"%s\"}", tls);
+  else say(STDOUT_FILENO, "{\"tls\":null}");
+  return 0;
+}
 
 int main(int argc, char **argv) {
   // A reader that is gone must not end us: what we hold or copy matters more than being heard.
@@ -107,6 +129,8 @@ int main(int argc, char **argv) {
   if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-keep") == 0) return memory_keep_command(argc - 2, argv + 2);
+  if (strcmp(name, "hand-over") == 0) return hand_over_command(argc - 2, argv + 2);
+  if (strcmp(name, "features") == 0) return features_command(argc - 2, argv + 2);
   if (strcmp(name, "xattr") == 0) return xattr_command(argc - 2, argv + 2);
   usage_error(*name ? "unknown command \"%s\"; see --help" : "no command; see --help%s", name);
 }

@@ -20,6 +20,11 @@ const SYSTEM_PACKAGES = [
   { name: "rsync", command: "rsync", why: "carries the container's writable layer", service: "rsync" },
   { name: "gcc", command: "gcc", why: "compiles the native program" },
   { name: "libc6-dev", command: "/usr/include/stdio.h", why: "compiles the native program" },
+  {
+    name: "libssl-dev",
+    command: "/usr/include/openssl/ssl.h",
+    why: "lets the native program carry memory from node to node itself, at a third of the processor time",
+  },
   { name: "make", command: "make", why: "compiles the native program" },
   {
     name: "redis-server",

@@ -1,6 +1,6 @@
 // dirty-rate: how much memory a workload writes, from one short window. A part of its memory is write-protected asynchronously, and what was written
 // after the window is counted. Bounded in cost, whatever the workload's size: of a large one only some blocks are looked at, spread evenly from a random
-// one on (a huge page that is written while it is protected is split), and the count is scaled up.
+// one on (a huge page that is written while it is protected is split), and the count is scaled up. Shared memory leaves no marks (object.c): a smaller sample of it is compared.
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "object.h"
 #include "options.h"
 #include "report.h"
 #include "space.h"
@@ -18,6 +19,7 @@
 enum { most_spaces = 256, most_regions = 4096 };
 #define BLOCK_BYTES (BLOCK_PAGES * PAGE_BYTES)
 #define SAMPLE_BYTES (128ull << 20)
+#define SHARED_SAMPLE_BYTES (32ull << 20) // 8 ms of CPU for each of the two looks
 
 static struct space *spaces[most_spaces];
 static int space_count, refused_count;
@@ -83,7 +85,7 @@ int dirty_rate_command(int argc, char **argv) {
   while (fgets(line, sizeof line, file) && space_count < most_spaces) {
     struct space *space = space_open((pid_t)atoi(line), &reason, &stopped_us);
     if (stopped_us > longest_us) longest_us = stopped_us;
-    if (space && space_read_maps(space, 1, 0) == 0) spaces[space_count++] = space;
+    if (space && space_read_maps(space, 1, 1) == 0) spaces[space_count++] = space;
     else refused_count++;
   }
   fclose(file);
@@ -92,13 +94,20 @@ int dirty_rate_command(int argc, char **argv) {
     for (size_t k = 0; k < spaces[i]->tracked.count; k++) mapped += spaces[i]->tracked.items[k].end - spaces[i]->tracked.items[k].start;
   uint64_t stride = mapped / SAMPLE_BYTES + 1, first = 0, looked_at = 0, ignored;
   if (getrandom(&first, sizeof first, 0) != sizeof first) first = 0;
+  struct hash_key key;
+  uint64_t shared = 0, compared = 0;
+  hash_key_make(&key);
+  objects_look(&key, 0, 0, 1, &compared, &shared);
+  uint64_t shared_stride = shared / SHARED_SAMPLE_BYTES + 1;
+  objects_look(&key, shared_stride, first % shared_stride, 1, &compared, &shared);
   scan_sample(stride, first % stride, SCAN_PROTECT | SCAN_CHECK_ASYNC, &ignored);
   double began = now_ms();
   usleep((useconds_t)window_ms * 1000);
   uint64_t written = scan_sample(stride, first % stride, SCAN_CHECK_ASYNC, &looked_at);
-  double took = now_ms() - began, scale = looked_at > 0 ? (double)mapped / (double)looked_at : 0;
+  uint64_t changed = objects_look(&key, shared_stride, first % shared_stride, 0, &compared, &shared);
+  double took = now_ms() - began, scale = looked_at > 0 ? (double)mapped / (double)looked_at : 0, shared_scale = compared > 0 ? (double)shared / (double)compared : 0;
   say(STDOUT_FILENO,
-      "{\"event\":\"rate\",\"bytesPerSecond\":%.0f,\"writtenPages\":%" PRIu64 ",\"lookedAtBytes\":%" PRIu64 ",\"mappedBytes\":%" PRIu64 ",\"ms\":%.1f,\"spaces\":%d,\"refused\":%d,\"stoppedMs\":%.3f}",
-      (double)(written * PAGE_BYTES) * scale / took * 1e3, written, looked_at, mapped, took, space_count, refused_count, (double)longest_us / 1e3);
+      "{\"event\":\"rate\",\"bytesPerSecond\":%.0f,\"writtenPages\":%" PRIu64 ",\"lookedAtBytes\":%" PRIu64 ",\"mappedBytes\":%" PRIu64 ",\"sharedPages\":%" PRIu64 ",\"sharedBytes\":%" PRIu64 ",\"ms\":%.1f,\"spaces\":%d,\"refused\":%d,\"stoppedMs\":%.3f}",
+      ((double)(written * PAGE_BYTES) * scale + (double)(changed * PAGE_BYTES) * shared_scale) / took * 1e3, written, looked_at, mapped, changed, shared, took, space_count, refused_count, (double)longest_us / 1e3);
   return 0;
 }

@@ -18,6 +18,7 @@
 #include "pagemap.h"
 #include "report.h"
 #include "store.h"
+#include "wire.h"
 
 enum { max_spaces = 4096, flag_present = 1 << 2, flag_parent = 1 << 0 };
 
@@ -257,9 +258,11 @@ int memory_keep_command(int argc, char **argv) {
   fcntl((int)fd, F_SETFD, FD_CLOEXEC);
   store_init(&store);
   say(STDOUT_FILENO, "{\"event\":\"ready\"}");
+  struct wire wire;
+  if (wire_accept(&wire, (int)fd, &reason) < 0) fail(0, "memory: %s", reason);
   for (;;) {
     sealed_count = 0;
-    if (store_receive(&store, (int)fd, on_sealed, &reason) < 0) fail(0, "memory: %s", reason);
+    if (store_receive(&store, &wire, on_sealed, &reason) < 0) fail(0, "memory: %s", reason);
     say(STDOUT_FILENO, "{\"event\":\"sealed\",\"receivedPages\":%" PRIu64 ",\"keptPages\":%" PRIu64 "}", store.received_pages, store.kept_pages);
     char line[4200];
     if (!fgets(line, sizeof line, stdin)) return 0; // nobody wants it any more

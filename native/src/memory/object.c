@@ -89,7 +89,7 @@ void objects_end(const struct stream *stream) {
     if (object->pass == pass) continue;
     struct frame frame = {.kind = FRAME_FORGET, .space = object->sent.id};
     struct iovec part = {&frame, sizeof frame};
-    if (writev_exactly(stream->fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+    if (wire_write(stream->wire, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
     close(object->fd);
     space_clear(&object->sent);
     free(object);
@@ -125,6 +125,43 @@ static void live(struct object *object, const struct stream *stream, struct roun
     }
     if (at < end) return;
   }
+}
+
+static uint64_t look(struct object *object, const struct hash_key *key, uint64_t at, uint64_t end, int is_first) {
+  uint64_t changed = 0;
+  while (at < end) {
+    uint64_t wanted = end - at < sizeof buffer ? end - at : sizeof buffer;
+    ssize_t got = pread(object->fd, buffer, wanted, (off_t)at);
+    if (got < (ssize_t)PAGE_BYTES) break;
+    for (char *page = buffer; page + PAGE_BYTES <= buffer + got; page += PAGE_BYTES, at += PAGE_BYTES) {
+      struct sent_block *block = space_block(&object->sent, at, 1);
+      unsigned index = (unsigned)(at / PAGE_BYTES % BLOCK_PAGES);
+      int is_zero;
+      hash_t hash = hash_page(key, page, &is_zero);
+      changed += !is_first && (block->state[index] == SENT_NOT || block->hash[index] != hash);
+      block->state[index] = SENT_BYTES;
+      block->hash[index] = hash;
+    }
+  }
+  return changed;
+}
+
+uint64_t objects_look(const struct hash_key *key, uint64_t stride, uint64_t first, int is_first, uint64_t *looked_at, uint64_t *whole) {
+  const uint64_t block_bytes = BLOCK_PAGES * PAGE_BYTES;
+  uint64_t changed = 0;
+  *looked_at = *whole = 0;
+  for (size_t i = 0; i < object_count; i++)
+    for (uint64_t at = 0, end; next_data(objects[i], &at, &end);) {
+      *whole += end - at;
+      for (uint64_t to; at < end; at = to) {
+        to = (at / block_bytes + 1) * block_bytes;
+        if (to > end) to = end;
+        if (stride == 0 || (at / block_bytes + first) % stride != 0) continue;
+        changed += look(objects[i], key, at, to, is_first);
+        *looked_at += to - at;
+      }
+    }
+  return changed;
 }
 
 int objects_known(void) { return object_count > 0; }
@@ -182,7 +219,7 @@ static int frozen(struct object *object, const struct stream *stream, struct rou
   if (view == MAP_FAILED) return -1;
   struct frame head = {.kind = FRAME_OBJECT, .space = object->sent.id, .address = object->at, .pages = size / PAGE_BYTES, .extra = (uint64_t)object->inode << 32 | object->pid};
   struct iovec part = {&head, sizeof head};
-  if (writev_exactly(stream->fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+  if (wire_write(stream->wire, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
   *kept = 0, *digest = 0;
   object->sent.kept.count = 0;
   for (uint64_t at = 0, end; next_data(object, &at, &end); at = end) {

@@ -46,6 +46,10 @@ void objects_write_hidden(FILE *file);
 // After objects_frozen, where more passes follow: what was not kept counts as not sent.
 void objects_go_on(void);
 
+// For a sample of how much is written: of every `stride`-th block (BLOCK_PAGES) from `first` on, the pages that differ from the look before; the first look finds none.
+// `*looked_at` and `*whole`: bytes that were compared, and all that the objects hold.
+uint64_t objects_look(const struct hash_key *key, uint64_t stride, uint64_t first, int is_first, uint64_t *looked_at, uint64_t *whole);
+
 // Is this descriptor's object hidden from criu?
 int object_is_hidden(dev_t device, ino_t inode);
 

@@ -19,7 +19,7 @@ static struct scan_region regions[scan_regions];
 static void say_frame(const struct stream *stream, enum frame_kind kind, const struct space *space, uint64_t address, uint64_t pages) {
   struct frame frame = {.kind = kind, .space = space->id, .address = address, .pages = pages};
   struct iovec part = {&frame, sizeof frame};
-  if (writev_exactly(stream->fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+  if (wire_write(stream->wire, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
 }
 
 // Frames of like pages: what is worth sending of the pages from `address` on, which lie at `bytes`.
@@ -57,7 +57,7 @@ void round_send(struct space *space, const struct stream *stream, uint64_t addre
     next = at + PAGE_BYTES;
   }
   for (int i = 0; i < part_count; i++) counts->bytes += parts[i].iov_len;
-  if (part_count > 0 && writev_exactly(stream->fd, parts, part_count) < 0) fail(errno, "memory: the stream of pages broke");
+  if (part_count > 0 && wire_write(stream->wire, parts, part_count) < 0) fail(errno, "memory: the stream of pages broke");
 }
 
 // A page that was written and cannot be read (unmapped meanwhile): what the target has of it is worth nothing.
@@ -311,5 +311,5 @@ void round_keep(struct space *space, const struct stream *stream, struct range r
 int round_seal(const struct space *space, const struct stream *stream, hash_t digest, uint64_t kept) {
   struct frame seal = {.kind = FRAME_SEAL, .space = space->id, .address = (uint64_t)digest, .pages = kept, .extra = (uint64_t)(digest >> 64)};
   struct iovec part = {&seal, sizeof seal};
-  return writev_exactly(stream->fd, &part, 1);
+  return wire_write(stream->wire, &part, 1);
 }

@@ -6,7 +6,7 @@
 #include "wire.h"
 
 struct stream {
-  int fd;
+  struct wire *wire;
   const struct hash_key *key;
   // A test: one bit of one page of each block is wrong, after it was hashed.
   int is_flipping;

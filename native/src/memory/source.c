@@ -24,6 +24,7 @@ static int space_count;
 static pid_t refused[max_spaces];
 static int refused_count;
 static struct hash_key key;
+static struct wire wire;
 static struct stream stream;
 static const char *procs_path, *held_path;
 // Between two snapshots what was written is remembered, and the next one sends only that.
@@ -56,7 +57,7 @@ static const struct space *find_space(pid_t pid) {
 static void say_forget_all(const struct space *space) {
   struct frame frame = {.kind = FRAME_FORGET, .space = space->id};
   struct iovec part = {&frame, sizeof frame};
-  if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+  if (wire_write(stream.wire, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
 }
 
 static void drop_space(int index) {
@@ -117,6 +118,7 @@ static void live_round(int is_fresh) {
   told_ms = (long long)began;
   refresh_spaces();
   double refreshed = now_ms();
+  if (wire_is_over(&wire)) fail(EPIPE, "memory: the target's end of the stream is gone");
   size_t tracked = 0;
   uint64_t mapped = 0;
   // First what takes long: what is tracked is then as fresh as can be when the pass ends. The first pass does not know them yet.
@@ -135,12 +137,13 @@ static void live_round(int is_fresh) {
   if (!is_known && objects_known()) compare_objects();
   struct frame mark = {.kind = FRAME_MARK, .address = (uint64_t)round_number};
   struct iovec part = {&mark, sizeof mark};
-  if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
+  if (wire_write(stream.wire, &part, 1) < 0 || wire_flush(&wire) < 0) fail(errno, "memory: the stream of pages broke");
   say(STDOUT_FILENO,
       "{\"event\":\"round\",\"number\":%lld,\"ms\":%.3f,\"attachMs\":%.3f,\"writtenPages\":%" PRIu64 ",\"sentPages\":%" PRIu64 ",\"zeroPages\":%" PRIu64 ",\"unchangedPages\":%" PRIu64
-      ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64 ",\"refused\":%d,\"comparedPages\":%" PRIu64 ",\"stoppedMs\":%.3f}",
-      round_number++, now_ms() - began, refreshed - began, counts.written, counts.sent, counts.zero, counts.unchanged, counts.lost, counts.bytes, space_count, tracked, mapped,
-      refused_count, counts.compared, (double)stopped_us_max / 1e3);
+      ",\"lostPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"wireBytes\":%" PRIu64 ",\"linkMs\":%.3f,\"spaces\":%d,\"mappings\":%zu,\"mappedBytes\":%" PRIu64
+      ",\"refused\":%d,\"comparedPages\":%" PRIu64 ",\"stoppedMs\":%.3f}",
+      round_number++, now_ms() - began, refreshed - began, counts.written, counts.sent, counts.zero, counts.unchanged, counts.lost, counts.bytes, wire_bytes(&wire),
+      wire_link_ms(&wire), space_count, tracked, mapped, refused_count, counts.compared, (double)stopped_us_max / 1e3);
 }
 
 enum { look_ms = 200 };
@@ -205,10 +208,13 @@ static void final_round(void) {
   all_kept += shared_pages;
   struct frame end = {.kind = FRAME_END, .pages = sealed};
   struct iovec part = {&end, sizeof end};
-  if (writev_exactly(stream.fd, &part, 1) < 0) fail(errno, "memory: the stream of pages broke");
-  if (!is_standing) close(stream.fd);
-  say(STDOUT_FILENO, "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"sharedPages\":%" PRIu64 ",\"comparedPages\":%" PRIu64 "}", now_ms() - began,
-      all_kept, counts.written, counts.bytes, shared_pages, counts.compared);
+  if (wire_write(stream.wire, &part, 1) < 0 || wire_flush(&wire) < 0) fail(errno, "memory: the stream of pages broke");
+  uint64_t on_wire = wire_bytes(&wire);
+  if (!is_standing) wire_close(&wire);
+  say(STDOUT_FILENO,
+      "{\"event\":\"sealed\",\"ms\":%.3f,\"keptPages\":%" PRIu64 ",\"lastPages\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"wireBytes\":%" PRIu64 ",\"sharedPages\":%" PRIu64
+      ",\"comparedPages\":%" PRIu64 "}",
+      now_ms() - began, all_kept, counts.written, counts.bytes, on_wire, shared_pages, counts.compared);
 }
 
 // A limit of the workload's CPU that our caller may change while we run. It dies: we end, and leave it as it was.
@@ -230,7 +236,7 @@ static void keep_quota(void) {
 }
 
 int memory_source_command(int argc, char **argv) {
-  long long data_fd = -1, is_sharing = 0, standing = 0;
+  long long data_fd = -1, is_sharing = 0, is_handed = 0, standing = 0;
   const char *answers = NULL;
   const struct option_spec specs[] = {
       {.name = "procs", .text = &procs_path, .is_required = 1},
@@ -239,18 +245,20 @@ int memory_source_command(int argc, char **argv) {
       {.name = "cpu-quota", .text = &quota_path},
       {.name = "shared", .number = &is_sharing, .min = 0, .max = 1},
       {.name = "standing", .number = &standing, .min = 0, .max = 1},
+      {.name = "handed", .number = &is_handed, .min = 0, .max = 1},
       {.name = "data-fd", .number = &data_fd, .min = 3, .max = 1023, .is_required = 1},
   };
   parse_options("memory-source", argc, argv, specs, sizeof specs / sizeof *specs);
   if (sysconf(_SC_PAGESIZE) != PAGE_BYTES) fail(0, "memory-source: this kernel's pages have %ld bytes, not %llu", sysconf(_SC_PAGESIZE), PAGE_BYTES);
   is_standing = (int)standing;
   fcntl((int)data_fd, F_SETFD, FD_CLOEXEC);
-  wire_widen((int)data_fd);
+  const char *reason;
+  if (wire_open(&wire, (int)data_fd, (int)is_handed, &reason) < 0) fail(0, "memory-source: %s", reason);
   hash_key_make(&key);
-  stream = (struct stream){.fd = (int)data_fd, .key = &key, .tick = tick, .is_flipping = fault_is_armed("memory.flip"), .is_sharing = (int)is_sharing};
+  stream = (struct stream){.wire = &wire, .key = &key, .tick = tick, .is_flipping = fault_is_armed("memory.flip"), .is_sharing = (int)is_sharing};
   struct frame first = {.kind = FRAME_KEY, .address = WIRE_VERSION, .pages = HASH_KEY_WORDS};
   struct iovec parts[] = {{&first, sizeof first}, {key.words, sizeof key.words}};
-  if (writev_exactly(stream.fd, parts, 2) < 0) fail(errno, "memory-source: --data-fd");
+  if (wire_write(stream.wire, parts, 2) < 0) fail(errno, "memory-source: --data-fd");
   hide_listen(answers, find_space);
   if (quota_path) keep_quota();
   refresh_spaces();

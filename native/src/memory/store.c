@@ -109,19 +109,20 @@ static void forget(struct store *store, struct frame frame) {
   }
 }
 
-static int take_pages(struct store *store, struct frame frame, int fd) {
+// `wire` NULL: they are zero.
+static int take_pages(struct store *store, struct frame frame, struct wire *wire) {
   struct piece piece;
   int is_zero;
   while (next_piece(&frame, &piece)) {
     struct store_block *block = store_find(store, frame.space, piece.address);
     if (!block) block = make_block(store, frame.space, piece.address);
-    if (fd < 0) {
+    if (!wire) {
       memset(block->state + piece.first, COPY_ZERO, piece.pages);
       continue;
     }
     // Not valid while it is half written.
     memset(block->state + piece.first, COPY_NONE, piece.pages);
-    if (read_exactly(fd, block->bytes + piece.first * PAGE_BYTES, piece.pages * PAGE_BYTES) < 0) return -1;
+    if (wire_read(wire, block->bytes + piece.first * PAGE_BYTES, piece.pages * PAGE_BYTES) < 0) return -1;
     for (unsigned k = piece.first; k < piece.first + piece.pages; k++) block->hash[k] = hash_page(&store->key, block->bytes + k * PAGE_BYTES, &is_zero);
     memset(block->state + piece.first, COPY_BYTES, piece.pages);
     block->heat += piece.pages;
@@ -169,7 +170,7 @@ static int keep(struct store *store, struct frame frame, struct sum *sum, hash_t
   return 0;
 }
 
-int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, uint64_t pages, hash_t digest), const char **reason) {
+int store_receive(struct store *store, struct wire *wire, void (*sealed)(uint32_t space, uint64_t pages, hash_t digest), const char **reason) {
   struct frame frame;
   struct sum sum = {0};
   uint64_t seals = 0;
@@ -177,7 +178,7 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
   int is_zero;
   *reason = "the stream of pages broke";
   if (store->is_keyed) zero_hash = hash_page(&store->key, zeros, &is_zero);
-  while (read_exactly(fd, &frame, sizeof frame) == 0) {
+  while (wire_read(wire, &frame, sizeof frame) == 0) {
     uint64_t end = frame.address + frame.pages * PAGE_BYTES;
     int is_range = (frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING) || frame.kind == FRAME_OBJECT;
     if (is_range && (frame.pages > USER_END / PAGE_BYTES || frame.address > USER_END || frame.address % PAGE_BYTES != 0 || end > USER_END)) frame.kind = 0;
@@ -185,16 +186,16 @@ int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, ui
     switch (frame.kind) {
     case FRAME_KEY:
       *reason = "the source speaks another version of the page stream";
-      if (frame.address != WIRE_VERSION || frame.pages != HASH_KEY_WORDS || read_exactly(fd, store->key.words, sizeof store->key.words) < 0) return -1;
+      if (frame.address != WIRE_VERSION || frame.pages != HASH_KEY_WORDS || wire_read(wire, store->key.words, sizeof store->key.words) < 0) return -1;
       *reason = "the stream of pages broke";
       zero_hash = hash_page(&store->key, zeros, &is_zero);
       store->is_keyed = 1;
       break;
     case FRAME_PAGES:
-      if (take_pages(store, frame, fd) < 0) return -1;
+      if (take_pages(store, frame, wire) < 0) return -1;
       break;
     case FRAME_ZERO:
-      if (take_pages(store, frame, -1) < 0) return -1;
+      if (take_pages(store, frame, NULL) < 0) return -1;
       break;
     case FRAME_FORGET:
       forget(store, frame);

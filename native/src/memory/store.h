@@ -56,7 +56,9 @@ void store_put_away(struct store *store);
 
 struct store_block *store_find(const struct store *store, uint32_t space, uint64_t address);
 
-// Reads frames from `fd` until FRAME_END, calling `sealed` for each space. 0; or -1 and `*reason` where the stream broke or a digest differs.
-int store_receive(struct store *store, int fd, void (*sealed)(uint32_t space, uint64_t pages, hash_t digest), const char **reason);
+struct wire;
+
+// Reads frames until FRAME_END, calling `sealed` for each space. 0; or -1 and `*reason` where the stream broke or a digest differs.
+int store_receive(struct store *store, struct wire *wire, void (*sealed)(uint32_t space, uint64_t pages, hash_t digest), const char **reason);
 
 #endif

@@ -84,9 +84,10 @@ static void say_mark(uint64_t pass) { say(STDOUT_FILENO, "{\"event\":\"mark\",\"
 
 static void *receive(void *argument) {
   const char *reason;
+  struct wire wire;
   (void)argument;
-  if (store_receive(&store, data_fd, say_sealed, &reason) < 0) give_up(reason);
-  close(data_fd);
+  if (wire_accept(&wire, data_fd, &reason) < 0 || store_receive(&store, &wire, say_sealed, &reason) < 0) give_up(reason);
+  wire_close(&wire);
   say(STDOUT_FILENO, "{\"event\":\"sealed\",\"receivedPages\":%" PRIu64 ",\"keptPages\":%" PRIu64 ",\"blocks\":%" PRIu64 "}", store.received_pages, store.kept_pages, store.count);
   if (eventfd_write(sealed_event, 1) < 0) give_up("eventfd");
   return NULL;
@@ -240,7 +241,6 @@ int memory_target_command(int argc, char **argv) {
   if (chdir(images) < 0) fail(errno, "memory-target: --images %s", images);
   data_fd = (int)fd;
   fcntl(data_fd, F_SETFD, FD_CLOEXEC);
-  wire_widen(data_fd);
   sealed_event = eventfd(0, EFD_CLOEXEC);
   unlink(status_path);
   store_init(&store);

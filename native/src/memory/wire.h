@@ -1,5 +1,5 @@
 // The stream of pages from a source to a target: frames of 32 bytes, little endian, some with pages behind them. It travels inside an authenticated
-// channel; the target checks every length anyway.
+// channel (of the two agents, or of the two helpers themselves); the target checks every length anyway.
 #ifndef AETHER_WIRE_H
 #define AETHER_WIRE_H
 
@@ -28,11 +28,34 @@ struct frame {
 
 #define WIRE_VERSION 3
 
-// More may be on its way to the reader: fewer turns on a busy processor.
-void wire_widen(int fd);
+// One end of a stream.
+struct wire {
+  int data; // leads to our caller: the frames themselves, or the connection on which they are
+  struct tls *tls;
+  int connection; // with TLS
+};
 
-// All or nothing: 0, or -1 with errno (EPIPE at the end of the stream).
+// What comes first on `data` says how: a descriptor is a connection for TLS, whose offer follows; anything else is the stream itself. An offer that fails is told
+// ("connection" with its reason), and the next one is awaited. -1 and `*reason` where the caller went away.
+int wire_accept(struct wire *wire, int data, const char **reason);
+
+// The other end: frames go to `data` itself, or over a connection that is handed through it. -1 and `*reason`.
+int wire_open(struct wire *wire, int data, int is_handed, const char **reason);
+
+// All or nothing: 0, or -1 with errno (EPIPE at the end of the stream). What is written may wait for `wire_flush`.
+int wire_read(struct wire *wire, void *bytes, size_t length);
+int wire_write(struct wire *wire, struct iovec *parts, int count);
+int wire_flush(struct wire *wire);
+
+// Has the reader gone away? A writer that has nothing to send would not notice. 0 where our caller would tell.
+int wire_is_over(const struct wire *wire);
+
+// That went over a connection of our own; 0 where our caller carries the frames.
+uint64_t wire_bytes(const struct wire *wire);
+
+void wire_close(struct wire *wire);
+
+// The same from a plain descriptor.
 int read_exactly(int fd, void *bytes, size_t length);
-int writev_exactly(int fd, struct iovec *parts, int count);
 
 #endif

@@ -16,6 +16,7 @@ import { probeKernel } from "./kernel/probe.ts";
 import { openLink } from "./link/link.ts";
 import { probe } from "./link/probe.ts";
 import { createDirtyRate } from "./memory/dirty-rate.ts";
+import { helperTls } from "./memory/hand-over.ts";
 import { noAbilities } from "./memory/mode.ts";
 import { liftThrottle } from "./memory/throttle.ts";
 import { endHold } from "./network/hold.ts";
@@ -47,6 +48,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     memoryDir: isTmpfsThere ? `/dev/shm/aether-${options.hostId}-${own}` : join(options.stateDir, "memory"),
     helper: createKernelHelper(options.tools.bpf, options.log),
     ...(await criuAbilities(options.tools.criu)),
+    helperTls: await helperTls(options.tools),
   };
   for (const dir of [options.stateDir, options.snapshotDir]) await mkdir(dir, { recursive: true, mode: 0o700 });
   await makePrivateDir(host.memoryDir);

@@ -13,6 +13,8 @@ export interface Host {
   readonly criuWaits: boolean;
   /** criu reads from a file which pages to leave out (`--pages-held`): then nothing stands between it and the kernel. Others are answered through seccomp. */
   readonly criuReadsHeld: boolean;
+  /** OpenSSL's version in our native program: pages go from helper to helper. Undefined: the agents carry them. */
+  readonly helperTls: string | undefined;
 }
 
 export const workloadsDir = (host: Host): string => join(host.options.stateDir, "workloads");

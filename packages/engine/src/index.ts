@@ -4,5 +4,6 @@ export { type ContainerVerdict, containerVerdicts } from "./containers/verdict.t
 export { createEngine } from "./create-engine.ts";
 export * from "./engine.ts";
 export { probeMachineKernel } from "./kernel/probe.ts";
+export { helperTls } from "./memory/hand-over.ts";
 export { holdMethods } from "./network/hold.ts";
 export { hostFacts, parseCpuFeatures } from "./preflight/host-facts.ts";

@@ -2,7 +2,7 @@
 import type { KnownNeeds, KnownNode } from "@aether/contract";
 import type { KernelFacts } from "./kernel/facts.ts";
 import type { CopyEnd, Forecast, Round } from "./memory/rounds.ts";
-import type { Transport } from "./memory/transport.ts";
+import type { PageTransport } from "./memory/transport.ts";
 import type { HoldMethod } from "./network/hold.ts";
 
 export interface Volume {
@@ -87,7 +87,7 @@ export interface CopyReport {
   /** Before the first pass. */
   readonly predicted?: Forecast;
   /** How pages travelled, and what that made of them. */
-  readonly transport?: Transport;
+  readonly transport?: PageTransport;
   readonly wireBytes?: number;
   /** What the workload's CPU was held down to while memory was copied, percent of one processor. */
   readonly throttledToPercent?: number;

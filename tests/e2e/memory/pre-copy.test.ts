@@ -120,6 +120,10 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     for (let i = 0; i < 3; i++) {
       const done = await move(spec(48, 20, 3, 1), from, to);
       expect(["converged", "no-gain"]).toContain(done.copied.memory.end);
+      const sentBytes = done.copied.memory.rounds.reduce((sum: number, round: any) => sum + round.sentBytes, 0);
+      expect(done.copied.memory.transport).toBe("direct");
+      expect(done.copied.memory.wireBytes).toBeGreaterThan(sentBytes); // records, a handshake
+      expect(done.copied.memory.wireBytes).toBeLessThan(sentBytes * 1.02 + 20_000);
       expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
       expect(done.freeze.manifest.images.filter((image: any) => image.name.startsWith("memory-")).length).toBeGreaterThanOrEqual(3);
       expect(done.freeze.memory.keptPages).toBeGreaterThan(3 * 48 * 256 * 0.9);

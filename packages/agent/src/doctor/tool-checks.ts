@@ -2,7 +2,7 @@
 
 import { release } from "node:os";
 import { Fault } from "@aether/contract";
-import { criuAbilities, type Tools } from "@aether/engine";
+import { criuAbilities, helperTls, type Tools } from "@aether/engine";
 import { type Check, type CheckResult, run } from "@aether/kit";
 import { isAtLeast } from "../host/dirty-tracking.ts";
 import { versionArguments, versionOf } from "../host/machine.ts";
@@ -67,6 +67,20 @@ export function toolChecks(tools: Tools): readonly Check[] {
       title: "CRIU",
       why: "it checkpoints and restores processes; one that does not fit the kernel fails in the middle of a move",
       run: (signal) => checkCriu(tools.criu, signal),
+    },
+    {
+      name: "page-tls",
+      title: "TLS for memory",
+      why: "with it pages go from helper to helper, which takes a third of the processor time",
+      async run() {
+        const version = await helperTls(tools);
+        if (version !== undefined) return { status: "ok", detail: `OpenSSL ${version} in aether-native: pages go from helper to helper` };
+        return {
+          status: "warn",
+          detail: "aether-native was built without OpenSSL: pages go through the agents",
+          mend: "apt-get install libssl-dev, then make -C native, or reinstall",
+        };
+      },
     },
     ...rows.map(
       (row): Check => ({

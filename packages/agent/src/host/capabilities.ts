@@ -2,7 +2,7 @@
 // the canary has run the node says so, and takes no move. What is missing is named with its reason and the way to mend it.
 import { access, constants } from "node:fs/promises";
 import type { CloudFacts, NodeCapabilitiesSchema, NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
-import { type CanaryResult, type HoldMethod, holdMethods, type KernelProbe, type Tools } from "@aether/engine";
+import { type CanaryResult, type HoldMethod, helperTls, holdMethods, type KernelProbe, type Tools } from "@aether/engine";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { InstanceFacts } from "../imds/client.ts";
 import { probeDirtyTracking } from "./dirty-tracking.ts";
@@ -17,6 +17,8 @@ export interface Probes {
   readonly hasUserfaultfd: boolean;
   readonly dirtyTracking: "wp_async" | "soft_dirty" | "none";
   readonly canary: CanaryResult | undefined;
+  /** OpenSSL's version in our native program; undefined: pages travel through the agents. */
+  readonly helperTls?: string | undefined;
   /** Ways of holding packets and watching workloads, by doing; undefined until that was done. */
   readonly kernel: KernelProbe | undefined;
 }
@@ -34,6 +36,7 @@ export async function probeHost(machine: Machine, tools: Tools, signal: AbortSig
   return {
     versions,
     hasUserfaultfd,
+    helperTls: await helperTls(tools),
     dirtyTracking: await probeDirtyTracking(machine.kernelVersion, hasUserfaultfd),
     canary: undefined,
     kernel: undefined,
@@ -100,6 +103,13 @@ function missingOf(probes: Probes, canaryReason: string) {
       what: "checkpoint and restore",
       why: canaryReason,
       mend: "run `aether doctor --target agent` on this node: it names the cause",
+    });
+  }
+  if (probes.versions.native !== undefined && probes.helperTls === undefined) {
+    missing.push({
+      what: "TLS in aether-native",
+      why: "memory travels through the agents, which takes about three times the processor time",
+      mend: "apt-get install libssl-dev, then make -C native, or reinstall",
     });
   }
   const noQueue = probes.kernel?.holds.queue;

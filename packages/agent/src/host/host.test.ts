@@ -70,7 +70,7 @@ describe("capabilities", () => {
   const versions = { criu: "4.2.1", runc: "1.1.5", ip: "6.1", nft: "1.0", rsync: "3.2", native: "0.1", bpf: "0.1" };
   const works = { queue: undefined, xdp_icmp: undefined, tc_drop: undefined, nft_drop: undefined };
   const kernel = { holds: works, watch: undefined };
-  const probes: Probes = { versions, hasUserfaultfd: true, dirtyTracking: "wp_async", canary: undefined, kernel };
+  const probes: Probes = { versions, hasUserfaultfd: true, helperTls: "3.0.17", dirtyTracking: "wp_async", canary: undefined, kernel };
   const canary = { isAvailable: true, criuVersion: "4.2.1", dumpMs: 30, restoreMs: 10, lazyPages: true, noTracking: "", reason: "" };
 
   it("promise nothing before the canary has run, and what it did afterwards", () => {
@@ -93,10 +93,17 @@ describe("capabilities", () => {
     const { missing, packetHold } = capabilitiesOf(machine, {
       ...probes,
       versions: without,
+      helperTls: undefined,
       kernel: { holds: { ...works, queue: "no tun", xdp_icmp: "no" }, watch: "no BTF" },
       canary: failed,
     });
-    expect(missing?.map(({ what }) => what)).toEqual(["rsync", "checkpoint and restore", "packet queue", "programs in the kernel"]);
+    expect(missing?.map(({ what }) => what)).toEqual([
+      "rsync",
+      "checkpoint and restore",
+      "TLS in aether-native",
+      "packet queue",
+      "programs in the kernel",
+    ]);
     expect(missing?.every(({ why, mend }) => why !== "" && mend !== "")).toBe(true);
     expect(missing?.[1]?.why).toBe("vdso: unexpected bounds");
     expect(packetHold).toBe("tc_drop");

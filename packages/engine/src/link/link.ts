@@ -1,5 +1,6 @@
 // The direct way between two engines: TLS 1.3 with both SVIDs. Each connection says with its first line which migration and which channel it is for;
 // it is let in only if the peer is the node that `prepare` (on the target) or the migration's own record (on the source) named.
+import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { Fault, fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
@@ -8,11 +9,12 @@ import { z } from "zod";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { LinkReader, writeLine } from "./frames.ts";
+import { connectToDoor, createPageDoor, type ExpectedConnection } from "./page-door.ts";
 import { createProbeAnswerer, probeId } from "./probe.ts";
 
 const header = z.object({
   migrationId: z.string().max(64),
-  channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "shared", "probe"]),
+  channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "connection", "shared", "probe"]),
   tree: z.string().max(40).optional(),
   transport: z.enum(["plain", "zstd"]).optional(),
 });
@@ -27,6 +29,10 @@ export interface Link {
   admit(migrationId: string, nodeId: string, handler: LinkHandler): () => void;
   /** Opens a channel to a peer that has admitted us. Throws TRANSFER_FAILED, IDENTITY_REJECTED. */
   connect(peer: Peer, header: LinkHeader, signal: AbortSignal): Promise<{ socket: TLSSocket; reader: LinkReader }>;
+  /** For one connection between helpers, which is told to the peer over the link. */
+  expectConnection(): ExpectedConnection;
+  /** The other end of it; unread, and without TLS yet. */
+  connectHelper(peer: Peer, ticket: string, signal: AbortSignal): Promise<Socket>;
   stop(): Promise<void>;
 }
 
@@ -35,6 +41,7 @@ const alpn = ["aether-link/1"];
 export async function openLink(host: Host): Promise<Link> {
   const { identity, log, linkAddress, linkPort } = host.options;
   const answerProbe = createProbeAnswerer();
+  const pageDoor = createPageDoor(log);
   const doors = new Map<string, { nodeId: string; handler: LinkHandler }>();
 
   async function serve(socket: TLSSocket, peer: string): Promise<void> {
@@ -55,6 +62,7 @@ export async function openLink(host: Host): Promise<Link> {
     identity,
     alpn,
     log,
+    onPlain: pageDoor.take,
     onConnection(socket, peer) {
       socket.on("error", () => socket.destroy());
       serve(socket, peer ?? "").catch((caught: unknown) => {
@@ -92,6 +100,8 @@ export async function openLink(host: Host): Promise<Link> {
       }
       return { socket, reader };
     },
+    expectConnection: pageDoor.expect,
+    connectHelper: connectToDoor,
     stop: () => server.stop(),
   };
 }

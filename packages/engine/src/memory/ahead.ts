@@ -84,11 +84,11 @@ export async function copyAhead(
   if (pinned !== undefined) return without("failed", pinned);
   let tracker: Tracker | undefined;
   try {
-    const transport = chooseTransport(last?.wire ?? known.linkBytesPerSecond);
-    tracker = await startTracker(host, link, ref, peer, transport, quota, signal);
+    const started = await startTracker(host, link, ref, peer, chooseTransport(last?.wire ?? known.linkBytesPerSecond), quota, signal);
+    tracker = started.tracker;
     const copied = await copyMemory(tracker, plan, progress, signal);
     const wireBytes = tracker.wireBytes();
-    const report = { ...copied, predicted: expected, transport, wireBytes };
+    const report = { ...copied, predicted: expected, transport: started.transport, wireBytes };
     const rate = linkRate(report.rounds);
     const sentBytes = report.rounds.reduce((sum, round) => sum + round.sentBytes, 0);
     if (rate !== undefined) rates.set(peer.nodeId, { memory: rate, wire: (rate * wireBytes) / sentBytes });

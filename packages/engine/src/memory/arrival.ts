@@ -7,8 +7,10 @@ import { readTextIfThere, until, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import { type Host, migrationDir } from "../host.ts";
 import type { LinkReader } from "../link/frames.ts";
+import type { Link, LinkHandler } from "../link/link.ts";
 import { cgroupDirs, freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
+import { inviteHelper } from "./carrier.ts";
 import { startHelper } from "./helper.ts";
 import { type Transport, takePages } from "./transport.ts";
 
@@ -38,6 +40,8 @@ export interface Arrival {
   take(reader: LinkReader, transport: Transport): Promise<void>;
   /** All that the source sent up to the end of this pass is here. Also when it has ended: who needs it learns that by itself. */
   arrived(pass: number): Promise<void>;
+  /** Lets the source's helper send to ours, without this process. Throws where ours refused it: the source then comes with `take`. */
+  invite(link: Link, sourceNodeId: string, connection: Pick<Parameters<LinkHandler>[0], "socket">): Promise<void>;
   /** All is here, and its digest is the source's. Rejects with the reason where not. */
   sealed(signal: AbortSignal): Promise<{ readonly keptPages: number; readonly spaces: readonly z.infer<typeof spaceLine>[] }>;
   /** criu has handed its processes over, every mapping can take its pages, and shared memory is in place. */
@@ -85,6 +89,7 @@ export async function openArrival(
     pid: helper.pid,
     arrived: (pass) => new Promise((resolve) => (pass <= herePass ? resolve() : void awaited.push({ pass, resolve }))),
     take: async (reader, transport) => takePages(await reader.detach(), helper.data, transport),
+    invite: (link, sourceNodeId, connection) => inviteHelper(host, link, helper, sourceNodeId, connection),
     async sealed(waiting) {
       const line = await withDeadline("the last pages to arrive", 60_000, () => helper.next("sealed"), waiting);
       return { keptPages: sealedLine.parse(line).keptPages, spaces: helper.take("space").map((space) => spaceLine.parse(space)) };

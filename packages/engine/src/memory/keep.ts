@@ -8,6 +8,7 @@ import type { CopyReport, Progress } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
 import { residentBytes, statOf } from "../runtime/process.ts";
+import { throughAgent } from "./carrier.ts";
 import { memoryClasses } from "./classes.ts";
 import { copyMemory } from "./copy-memory.ts";
 import { startHelper } from "./helper.ts";
@@ -58,7 +59,8 @@ export async function startKeeping(host: Host, workload: string, signal: AbortSi
   const keeper = startHelper(host, ["memory-keep", "--data-fd", "3"]);
   const tracker = await (async () => {
     await withDeadline("the keeper of memory to be ready", 10_000, () => keeper.next("ready"), signal);
-    return trackInto(host, `standing-${workload}`, workload, keeper.data, () => undefined, signal, { isStanding: true, isSharing: true });
+    const carrier = throughAgent(keeper.data, "plain");
+    return trackInto(host, `standing-${workload}`, workload, carrier, signal, { isStanding: true, isSharing: true });
   })().catch((caught: unknown) => {
     keeper.kill();
     throw caught;

@@ -1,8 +1,7 @@
 // Source: the memory of a workload is copied to the target while it runs, and tracked until it is frozen (native/src/memory/source.c).
 import { rmSync } from "node:fs";
 import { join } from "node:path";
-import type { Duplex } from "node:stream";
-import { fault } from "@aether/contract";
+import { Fault, fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
 import { z } from "zod";
 import type { HeldPages } from "../checkpoint/criu.ts";
@@ -10,9 +9,10 @@ import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import type { Link } from "../link/link.ts";
 import { freezerDir } from "../runtime/cgroup.ts";
+import { type Carrier, helperToHelper, throughAgent } from "./carrier.ts";
 import { startHelper } from "./helper.ts";
 import type { Round } from "./rounds.ts";
-import { sendPages, type Transport } from "./transport.ts";
+import type { PageTransport, Transport } from "./transport.ts";
 
 const count = z.number().nonnegative();
 const roundLine = z.object({
@@ -30,6 +30,7 @@ const frozenLine = z.object({ keptPages: count, lastPages: count });
 const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count, sharedPages: count, comparedPages: count });
 const progressLine = z.object({ bytes: count });
 const rateLine = z.object({ bytesPerSecond: count });
+const wireLine = z.object({ wireBytes: count.default(0) });
 const refusedLine = z.object({ pid: count, reason: z.string() });
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 
@@ -53,7 +54,7 @@ export interface Tracker {
   /** Standing trackers alone: how fast the workload writes its memory, bytes a second. */
   look(signal: AbortSignal): Promise<number>;
   problem(): string | undefined;
-  /** That went over the link so far. */
+  /** That went over the link, up to the last pass. */
   wireBytes(): number;
   close(): void;
 }
@@ -71,19 +72,28 @@ export async function startTracker(
   transport: Transport,
   quota: string | undefined,
   signal: AbortSignal,
-): Promise<Tracker> {
+): Promise<{ readonly tracker: Tracker; readonly transport: PageTransport }> {
+  const options = { quota, isSharing: true };
+  if (transport === "plain" && host.helperTls !== undefined) {
+    try {
+      const carrier = helperToHelper(host, link, ref.migrationId, peer, signal);
+      return { tracker: await trackInto(host, ref.migrationId, ref.workload, carrier, signal, options), transport: "direct" };
+    } catch (caught) {
+      signal.throwIfAborted();
+      host.options.log.warn({ peer: peer.nodeId, reason: Fault.from(caught).message }, "memory.through_agents");
+    }
+  }
   const gone = new AbortController();
   const { socket } = await link.connect(
     peer,
     { migrationId: ref.migrationId, channel: "memory", transport },
     AbortSignal.any([signal, gone.signal]),
   );
-  return trackInto(host, ref.migrationId, ref.workload, socket, () => gone.abort(), signal, { transport, quota, isSharing: true });
+  const carrier = throughAgent(socket, transport, () => gone.abort());
+  return { tracker: await trackInto(host, ref.migrationId, ref.workload, carrier, signal, options), transport };
 }
 
 export interface TrackOptions {
-  /** Default: as they are. */
-  readonly transport?: Transport;
   /** A file that the tracker leaves as it found it, whatever becomes of us. */
   readonly quota?: string | undefined;
   /** Shared memory as well: only for a reader that puts it in place, since criu's images then lack it. */
@@ -93,43 +103,43 @@ export interface TrackOptions {
 }
 
 /**
- * The same with any reader of the pages, which is destroyed with the tracker.
+ * The same with any carrier, which is closed with the tracker.
  * @param id names the tracker among those of this host
  */
 export async function trackInto(
   host: Host,
   id: string,
   workload: string,
-  socket: Duplex,
-  onClose: () => void,
+  carrier: Carrier,
   signal: AbortSignal,
-  { transport = "plain", quota, isSharing = false, isStanding = false }: TrackOptions = {},
+  { quota, isSharing = false, isStanding = false }: TrackOptions = {},
 ): Promise<Tracker> {
   const held: HeldPages = { socket: join(host.memoryDir, `${id}.answers`), file: join(host.memoryDir, `${id}.held`) };
   const procs = join(await freezerDir(host, workload), "cgroup.procs");
   const helper = startHelper(host, [
     ...["memory-source", "--procs", procs, "--answers", held.socket, "--held", held.file, "--data-fd", "3"],
+    ...carrier.options,
     ...(isSharing ? ["--shared", "1"] : []),
     ...(isStanding ? ["--standing", "1"] : []),
     ...(quota === undefined ? [] : ["--cpu-quota", quota]),
   ]);
   const refused: z.infer<typeof refusedLine>[] = [];
   let heardMs = performance.now();
+  let wireBytes = 0;
   let onProgress: ((bytes: number) => void) | undefined;
   helper.onLine((line) => {
     heardMs = performance.now();
     if (line.event === "refused") refused.push(refusedLine.parse(line));
     if (line.event === "progress") onProgress?.(progressLine.parse(line).bytes);
+    if (line.event === "round" || line.event === "sealed") ({ wireBytes } = wireLine.parse(line));
   });
-  const sending = sendPages(helper.data, socket, transport);
-  sending.catch(() => helper.kill()); // nobody takes its pages any more
   const close = () => {
     helper.kill();
-    onClose();
-    socket.destroy();
+    carrier.close();
     for (const path of [held.socket, held.file]) rmSync(path, { force: true });
   };
   try {
+    await carrier.start(helper);
     await withDeadline("the tracker of memory to be ready", 10_000, () => helper.next("ready"), signal);
   } catch (caught) {
     close();
@@ -168,7 +178,7 @@ export async function trackInto(
     async sealed() {
       const line = await withDeadline("the last pages to leave", 60_000, () => helper.next("sealed"));
       if (!isStanding)
-        await sending.catch((cause: unknown) => {
+        await carrier.sent().catch((cause: unknown) => {
           throw fault("TRANSFER_FAILED", "the link broke while the last pages were sent", { cause });
         });
       return { ...sealedLine.parse(line), spaces: helper.take("space").map((space) => spaceLine.parse(space)) };
@@ -178,7 +188,7 @@ export async function trackInto(
       return rateLine.parse(await withDeadline("the tracker's look", 10_000, () => helper.next("rate"), lookSignal)).bytesPerSecond;
     },
     refused: () => refused,
-    wireBytes: () => (socket as { bytesWritten?: number }).bytesWritten ?? 0,
+    wireBytes: () => carrier.wireBytes() ?? wireBytes,
     problem: helper.problem,
     close,
   };

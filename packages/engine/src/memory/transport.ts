@@ -6,6 +6,9 @@ import { pump } from "./pump.ts";
 
 export type Transport = "plain" | "zstd";
 
+/** How the pages of a move travelled: as one of these through the agents, or as they are over a connection of the helpers' own. */
+export type PageTransport = Transport | "direct";
+
 /** 1 Gbit/s: what a link carries at most for compressing to pay, bytes a second. */
 const worthBelow = 130_000_000;
 

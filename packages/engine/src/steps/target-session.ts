@@ -100,6 +100,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
           return receiveImage(host, spec, socket, reader, door, gone.signal);
         }
         if (header.channel === "shared") return answerSharedVolumes(host, spec.volumes, socket, reader);
+        if (header.channel === "connection" && session.arrival !== undefined) return session.arrival.invite(link, sourceNodeId, { socket });
         if (header.channel === "memory" && session.arrival !== undefined) return session.arrival.take(reader, header.transport ?? "plain");
         if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
         try {

@@ -2,7 +2,7 @@
 // URI in the certificate says who it is; host names mean nothing. Certificates rotate under open connections: a server takes the new one
 // for its next handshake, a client for its next connection, and what is open goes on.
 import { constants, X509Certificate } from "node:crypto";
-import type { Socket } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import tls from "node:tls";
 import { Fault, fault } from "@aether/contract";
 import type { Stoppable } from "../lifecycle.ts";
@@ -84,6 +84,8 @@ export interface MutualTlsServerOptions {
   /** Default 10 s. */
   readonly handshakeMs?: number;
   readonly log?: Logger;
+  /** Takes connections that do not begin as TLS does, unread; nobody is known of them. Default: they fail the handshake. */
+  readonly onPlain?: (socket: Socket) => void;
 }
 
 export interface MutualTlsServer extends Stoppable {
@@ -105,7 +107,8 @@ export function createMutualTlsServer(options: MutualTlsServerOptions): MutualTl
   });
   const unfollow = followRotation(server, identity);
   const open = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
+  const front: Server = options.onPlain === undefined ? server : sortByFirstByte(server, options.onPlain, options.handshakeMs ?? 10_000);
+  front.on("connection", (socket: Socket) => {
     open.add(socket);
     socket.once("close", () => open.delete(socket));
   });
@@ -127,21 +130,45 @@ export function createMutualTlsServer(options: MutualTlsServerOptions): MutualTl
   return {
     listen: (port, host) =>
       new Promise((resolve, reject) => {
-        server.once("error", (cause) => reject(fault("UNAVAILABLE", `cannot listen on ${host}:${port}: ${cause.message}`, { cause })));
-        server.listen(port, host, () => {
-          const bound = server.address();
+        front.once("error", (cause) => reject(fault("UNAVAILABLE", `cannot listen on ${host}:${port}: ${cause.message}`, { cause })));
+        front.listen(port, host, () => {
+          const bound = front.address();
           if (bound === null || typeof bound === "string") return reject(fault("INTERNAL", "a TCP server without an address"));
           resolve({ address: bound.address, port: bound.port });
         });
       }),
     async stop() {
       unfollow();
-      if (!server.listening) return;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      if (!front.listening) return;
+      const closed = new Promise<void>((resolve) => front.close(() => resolve()));
       for (const socket of open) socket.destroy();
       await closed;
     },
   };
+}
+
+/** The content type of a handshake record (RFC 8446, section 5.1), with which each TLS connection begins. */
+const handshakeRecord = 22;
+
+/** Listens in front of a TLS server: gives it what begins as TLS does, and `onPlain` the rest. */
+function sortByFirstByte(server: tls.Server, onPlain: (socket: Socket) => void, deadlineMs: number): Server {
+  return createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    const drop = () => socket.destroy();
+    const timer = setTimeout(drop, deadlineMs);
+    const look = () => {
+      const first: Buffer | null = socket.read();
+      if (first === null) return void (socket.readableEnded && drop());
+      clearTimeout(timer);
+      socket.off("readable", look);
+      socket.off("error", drop);
+      socket.unshift(first);
+      if (first[0] === handshakeRecord) server.emit("connection", socket);
+      else onPlain(socket);
+    };
+    socket.on("error", drop);
+    socket.on("readable", look);
+    socket.once("close", () => clearTimeout(timer));
+  });
 }
 
 export interface ConnectOptions {

@@ -266,7 +266,7 @@ export type MemoryCopy = Message<"aether.v2.MemoryCopy"> & {
   predicted?: MoveForecast | undefined;
 
   /**
-   * How the pages travelled: "plain" or "zstd", and what that made of them.
+   * How the pages travelled: "direct" (from helper to helper), or through the agents as "plain" or "zstd"; and the bytes that went over the link.
    *
    * @generated from field: string transport = 12;
    */
