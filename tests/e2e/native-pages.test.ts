@@ -35,7 +35,8 @@ function frame(kind: number, address: number, pages: number): Buffer {
   return bytes;
 }
 /** A whole stream of a source that has nothing to send (wire.h): the key of its hashes, which has 520 words, and the end. */
-const emptyStream = Buffer.concat([frame(1, 2, 520), Buffer.alloc(520 * 8, 1), frame(8, 0, 0)]);
+const version = Number(/#define WIRE_VERSION (\d+)/.exec(readFileSync(join(import.meta.dirname, "../../native/src/memory/wire.h"), "utf8"))?.[1]);
+const emptyStream = Buffer.concat([frame(1, version, 520), Buffer.alloc(520 * 8, 1), frame(8, 0, 0)]);
 
 interface Running {
   readonly child: ChildProcess;
@@ -88,7 +89,7 @@ describe.skipIf(missing !== undefined)(`pages from helper to helper${missing ? `
     running.push(one);
     return one;
   }
-  const keep = () => start("memory-keep", "--images", dir);
+  const keep = () => start("memory-keep");
   const source = () => start("memory-source", "--procs", join(dir, "none"), "--answers", join(dir, "answers"), "--handed", "1");
   const line = (helper: Running, event: string) =>
     until(`the line ${event}`, 5, 5000, async () => helper.lines.find((each) => each.event === event));

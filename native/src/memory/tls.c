@@ -18,6 +18,7 @@ int tls_write(struct tls *tls, const void *bytes, size_t length) { return (void)
 int tls_flush(struct tls *tls) { return (void)tls, errno = ENOSYS, -1; }
 void tls_be_patient(struct tls *tls) { (void)tls; }
 uint64_t tls_wire_bytes(const struct tls *tls) { return (void)tls, 0; }
+double tls_link_ms(const struct tls *tls) { return (void)tls, 0; }
 void tls_close(struct tls *tls) { (void)tls; }
 
 #else
@@ -25,7 +26,7 @@ void tls_close(struct tls *tls) { (void)tls; }
 #include <fcntl.h>
 #include <malloc.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <linux/tcp.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -305,6 +306,14 @@ int tls_flush(struct tls *tls) {
 void tls_be_patient(struct tls *tls) { tls->until_ms = 0; }
 
 uint64_t tls_wire_bytes(const struct tls *tls) { return BIO_number_written(tls->bottom); }
+
+double tls_link_ms(const struct tls *tls) {
+  struct tcp_info about = {0};
+  socklen_t length = sizeof about;
+  if (getsockopt(tls->fd, IPPROTO_TCP, TCP_INFO, &about, &length) < 0) return 0;
+  double others = (double)about.tcpi_rwnd_limited + (double)about.tcpi_sndbuf_limited;
+  return (double)about.tcpi_busy_time > others ? ((double)about.tcpi_busy_time - others) / 1e3 : 0;
+}
 
 void tls_close(struct tls *tls) {
   int fd = tls->fd;

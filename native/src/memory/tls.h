@@ -34,6 +34,9 @@ void tls_be_patient(struct tls *tls);
 // That went out over the connection so far.
 uint64_t tls_wire_bytes(const struct tls *tls);
 
+// How long it waited for the link itself so far, ms: not for this program to have something to send, nor for the peer to take it.
+double tls_link_ms(const struct tls *tls);
+
 // Tells the peer that this is the end, and closes.
 void tls_close(struct tls *tls);
 

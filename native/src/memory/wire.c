@@ -161,6 +161,8 @@ int wire_is_over(const struct wire *wire) {
 
 uint64_t wire_bytes(const struct wire *wire) { return wire->tls ? tls_wire_bytes(wire->tls) : 0; }
 
+double wire_link_ms(const struct wire *wire) { return wire->tls ? tls_link_ms(wire->tls) : 0; }
+
 void wire_close(struct wire *wire) {
   if (wire->tls) tls_close(wire->tls);
   close(wire->data);

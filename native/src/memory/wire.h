@@ -53,6 +53,9 @@ int wire_is_over(const struct wire *wire);
 // That went over a connection of our own; 0 where our caller carries the frames.
 uint64_t wire_bytes(const struct wire *wire);
 
+// How long such a connection waited for the link itself, ms (tls_link_ms).
+double wire_link_ms(const struct wire *wire);
+
 void wire_close(struct wire *wire);
 
 // The same from a plain descriptor.

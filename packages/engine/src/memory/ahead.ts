@@ -23,10 +23,12 @@ export interface Ahead {
   close(): void;
 }
 
-/** What a link to a node carried in the last move, bytes a second: of memory, and of what it became on the way. */
+/** Of the last move to a node, bytes a second. */
 export interface LinkRates {
+  /** Memory that travelled, whatever limited it. */
   readonly memory: number;
-  readonly wire: number;
+  /** What the link itself carries; undefined where the agents carried the pages: that says as much of their processors. */
+  readonly wire: number | undefined;
 }
 
 const assumedLinkRate = 400 * 2 ** 20;
@@ -87,11 +89,9 @@ export async function copyAhead(
     const started = await startTracker(host, link, ref, peer, chooseTransport(last?.wire ?? known.linkBytesPerSecond), quota, signal);
     tracker = started.tracker;
     const copied = await copyMemory(tracker, plan, progress, signal);
-    const wireBytes = tracker.wireBytes();
-    const report = { ...copied, predicted: expected, transport: started.transport, wireBytes };
+    const report = { ...copied, predicted: expected, transport: started.transport, wireBytes: tracker.wireBytes() };
     const rate = linkRate(report.rounds);
-    const sentBytes = report.rounds.reduce((sum, round) => sum + round.sentBytes, 0);
-    if (rate !== undefined) rates.set(peer.nodeId, { memory: rate, wire: (rate * wireBytes) / sentBytes });
+    if (rate !== undefined) rates.set(peer.nodeId, { memory: rate, wire: tracker.linkBytesPerSecond() });
     return ahead(host, ref, tracker, report, limits, throttle);
   } catch (caught) {
     tracker?.close();

@@ -40,6 +40,7 @@ function trackerOf(sizes: number[], stalls = false): Tracker {
     sealed: () => Promise.reject(new Error("not frozen")),
     refused: () => [],
     wireBytes: () => 0,
+    linkBytesPerSecond: () => undefined,
     problem: () => undefined,
     close: () => undefined,
   };

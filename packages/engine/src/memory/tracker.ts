@@ -30,7 +30,7 @@ const frozenLine = z.object({ keptPages: count, lastPages: count });
 const sealedLine = z.object({ keptPages: count, lastPages: count, bytes: count, sharedPages: count, comparedPages: count });
 const progressLine = z.object({ bytes: count });
 const rateLine = z.object({ bytesPerSecond: count });
-const wireLine = z.object({ wireBytes: count.default(0) });
+const wireLine = z.object({ wireBytes: count.default(0), linkMs: count.optional() });
 const refusedLine = z.object({ pid: count, reason: z.string() });
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 
@@ -56,6 +56,8 @@ export interface Tracker {
   problem(): string | undefined;
   /** That went over the link, up to the last pass. */
   wireBytes(): number;
+  /** What the link carries, bytes a second: by how long the kernel waited for it, not for either side's processors. Undefined where nothing tells. */
+  linkBytesPerSecond(): number | undefined;
   close(): void;
 }
 
@@ -126,12 +128,16 @@ export async function trackInto(
   const refused: z.infer<typeof refusedLine>[] = [];
   let heardMs = performance.now();
   let wireBytes = 0;
+  let linkBytesPerSecond: number | undefined;
   let onProgress: ((bytes: number) => void) | undefined;
   helper.onLine((line) => {
     heardMs = performance.now();
     if (line.event === "refused") refused.push(refusedLine.parse(line));
     if (line.event === "progress") onProgress?.(progressLine.parse(line).bytes);
-    if (line.event === "round" || line.event === "sealed") ({ wireBytes } = wireLine.parse(line));
+    if (line.event !== "round" && line.event !== "sealed") return;
+    const wire = wireLine.parse(line);
+    wireBytes = wire.wireBytes;
+    if (wire.linkMs !== undefined && wire.linkMs > 0) linkBytesPerSecond = (wireBytes / wire.linkMs) * 1000;
   });
   const close = () => {
     helper.kill();
@@ -189,6 +195,7 @@ export async function trackInto(
     },
     refused: () => refused,
     wireBytes: () => carrier.wireBytes() ?? wireBytes,
+    linkBytesPerSecond: () => linkBytesPerSecond,
     problem: helper.problem,
     close,
   };
