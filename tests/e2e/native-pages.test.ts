@@ -35,7 +35,9 @@ function frame(kind: number, address: number, pages: number): Buffer {
   return bytes;
 }
 /** A whole stream of a source that has nothing to send (wire.h): the key of its hashes, which has 520 words, and the end. */
-const version = Number(/#define WIRE_VERSION (\d+)/.exec(readFileSync(join(import.meta.dirname, "../../native/src/memory/wire.h"), "utf8"))?.[1]);
+const version = Number(
+  /#define WIRE_VERSION (\d+)/.exec(readFileSync(join(import.meta.dirname, "../../native/src/memory/wire.h"), "utf8"))?.[1],
+);
 const emptyStream = Buffer.concat([frame(1, version, 520), Buffer.alloc(520 * 8, 1), frame(8, 0, 0)]);
 
 interface Running {

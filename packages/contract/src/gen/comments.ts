@@ -385,7 +385,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.MemoryCopy.predicted": "Before the first pass: what the move was begun with, to be held against what was measured.",
   "aether.v2.MemoryCopy.shared_pages": "Of shared objects, in pages: compared equal or sent, and put in place inside the freeze.",
   "aether.v2.MemoryCopy.throttled_to_percent": "The least that the workload's CPU was held to while memory was copied, in percent of one processor; 0: never.",
-  "aether.v2.MemoryCopy.transport": "How the pages travelled: \"plain\" or \"zstd\", and what that made of them.",
+  "aether.v2.MemoryCopy.transport": "How the pages travelled: \"direct\" (from helper to helper), or through the agents as \"plain\" or \"zstd\"; and the bytes that went over the link.",
   "aether.v2.Migration.cause": "Why it was started: \"operator\", \"decision/…\", \"runbook-run/ID/STEP\".",
   "aether.v2.Migration.clocks": "How the clocks of both hosts stood to the control plane's: with them the phases of both are on one clock. Only where one move is asked for.",
   "aether.v2.Migration.memory": "Grows while the memory is copied: one more round at a time, with a new forecast. Absent where no memory travels before the freeze.",
