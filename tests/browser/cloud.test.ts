@@ -173,7 +173,7 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
     ];
     const take = async (path: string, theme: string, width: string) => {
       await page.goto(path);
-      await page.locator("main section").first().waitFor();
+      await page.locator('main :is(section, [role="table"])').first().waitFor();
       // Graphs come a moment after their page.
       await page.waitForTimeout(kept === undefined ? 250 : 1_200);
       const name =
