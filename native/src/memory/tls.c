@@ -318,7 +318,7 @@ double tls_link_ms(const struct tls *tls) {
 void tls_close(struct tls *tls) {
   int fd = tls->fd;
   SSL_shutdown(tls->ssl); // one try: a peer that has all its frames needs no goodbye
-  BIO_flush(SSL_get_wbio(tls->ssl));
+  (void)BIO_flush(SSL_get_wbio(tls->ssl));
   free_tls(tls);
   close(fd);
 }
