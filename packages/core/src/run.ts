@@ -75,6 +75,8 @@ async function runOnce(
       if (isDatabaseAway) await untilDatabaseAnswers(config, signal, log);
       const core = await runCore(config, signal, log, options);
       core.died.then((reason) => {
+        // Being stopped already: closing thousands of sessions may take longer than the lease.
+        if (signal.aborted) return;
         died = reason;
         if (reason.code !== "LEADERSHIP_LOST") log.fatal({ err: reason }, "core cannot go on");
         ending.abort(reason);

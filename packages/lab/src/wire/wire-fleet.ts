@@ -29,8 +29,8 @@ export interface WireAgent {
   /** Resolves at the Welcome. */
   connect(): Promise<void>;
   /**
-   * With all that was measured since the one before, as often as core asks for: a sample of the node and of each of its workloads. An agent that
-   * measures no more often than it says that it is there sends none.
+   * With all that was measured since the one before, as often as core asks for: a sample of the node and of each of its workloads. (An agent that
+   * measures less often than it says that it is there sends them by themselves.)
    */
   heartbeat(): void;
   notice(effectiveAtMs: number): void;
@@ -154,8 +154,7 @@ export function createWireAgent({ address, identity, nodeId, workloads, stepMs }
     },
     heartbeat() {
       const { heartbeatIntervalMs, telemetryIntervalMs } = config;
-      const isWith = telemetryIntervalMs < heartbeatIntervalMs;
-      due = isWith ? due + heartbeatIntervalMs / telemetryIntervalMs : 0;
+      due += telemetryIntervalMs > 0 ? heartbeatIntervalMs / telemetryIntervalMs : 0;
       const samples = Math.floor(due);
       due -= samples;
       sampleCount += samples * (1 + workloads.length);
