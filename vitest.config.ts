@@ -44,6 +44,7 @@ const wholeServices = [
 const onBothEngines = [
   "packages/core/src/core.test.ts",
   "packages/core/src/db/ledger.test.ts",
+  "packages/core/src/db/vacuum.test.ts",
   "packages/core/src/decision/decisions.test.ts",
   "packages/core/src/fleet/monitor.test.ts",
   "packages/core/src/migration/reconcile.test.ts",

@@ -231,6 +231,7 @@ async function assemble(
   const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, policy, nowMs, log });
   const retention = createRetention({
     db,
+    needsVacuum: database.engine === "embedded",
     commands,
     keep: () => ({ days: rules.value("eventsDays"), count: rules.value("eventsCount") }),
     nowMs,

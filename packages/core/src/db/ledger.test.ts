@@ -69,7 +69,7 @@ describe("events", () => {
     const { db } = open;
     const events = createEvents(db, open.notices);
     await events.append(db, ...Array.from({ length: 20 }, (_, i) => ({ type: "t", subject: "core", message: String(i) })));
-    const parts = { db, commands: createCommandStore(db), nowMs: () => Date.now(), log: silentLogger };
+    const parts = { db, needsVacuum: false, commands: createCommandStore(db), nowMs: () => Date.now(), log: silentLogger };
     await createRetention({ ...parts, keep: () => ({ days: 1, count: 5 }) }).cut();
     const left = await events.list({ after: 0, limit: 100 });
     expect(left.map(({ message }) => message)).toEqual(["15", "16", "17", "18", "19"]);

@@ -1,11 +1,14 @@
 // Keeps the tables that only grow within bounds. The audit, the journal of migrations, decisions and signals are never cut.
 import { type Logger, type Stoppable, sleep } from "@aether/kit";
 import type { Db } from "../db/database.ts";
+import { vacuumAll } from "../db/vacuum.ts";
 import type { CommandStore } from "../fleet/command-store.ts";
 import { keepMs as keepKeysMs } from "../http/idempotency.ts";
 
 export interface RetentionOptions {
   readonly db: Db;
+  /** The database makes no room by itself: the embedded one. */
+  readonly needsVacuum: boolean;
   readonly commands: CommandStore;
   /** Asked at each cut. */
   readonly keep: () => { readonly days: number; readonly count: number };
@@ -18,7 +21,7 @@ const everyMs = 600_000;
 const keepCommandsMs = 7 * 86_400_000;
 const keepOracleSamplesMs = 3_600_000;
 
-export function createRetention({ db, commands, keep, nowMs, log }: RetentionOptions): Stoppable & {
+export function createRetention({ db, needsVacuum, commands, keep, nowMs, log }: RetentionOptions): Stoppable & {
   start(signal: AbortSignal): Promise<void>;
   cut(): Promise<void>;
 } {
@@ -58,6 +61,8 @@ export function createRetention({ db, commands, keep, nowMs, log }: RetentionOpt
         while (!signal.aborted) {
           await sleep(everyMs, signal).catch(() => undefined);
           if (!signal.aborted) await cut().catch((caught: unknown) => log.error({ err: caught }, "cutting old rows failed"));
+          if (needsVacuum && !signal.aborted)
+            await vacuumAll(db, signal).catch((caught: unknown) => log.error({ err: caught }, "making room in the database failed"));
         }
       })();
     },
