@@ -97,7 +97,7 @@ function Acts({ snapshot: { id, spec, state, createdAt, isPinned } }: { snapshot
   });
   return (
     <For as="operator">
-      <span className="flex min-w-60 flex-wrap justify-end gap-1">
+      <span className="flex min-w-44 flex-wrap justify-end gap-1">
         {state === SnapshotState.READY && (
           <>
             <Button
