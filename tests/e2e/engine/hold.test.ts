@@ -94,11 +94,11 @@ describe.skipIf(missing !== undefined)(`holding packets${missing ? ` (skipped: $
     const there = here === "a" ? "b" : "a";
     await move(here, there, async () => {
       await ip("neigh", "replace", address, "lladdr", await hardwareAddress(there), "dev", "aehbr", "nud", "permanent");
-      await client.answers(20);
-      await ip("neigh", "del", address, "dev", "aehbr");
+      await client.answers(20).finally(() => ip("neigh", "del", address, "dev", "aehbr"));
     });
     await client.answers(20);
     expect([client.wrong(), client.error()]).toEqual([0, undefined]);
+    await move(there, here);
   });
 
   it("a workload that starts where its address was not before is found at once", async () => {

@@ -281,7 +281,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     await start(hosts.a, 48, 10, 2, 0);
     const done = await move(spec(48, 10, 2, 0), hosts.a, hosts.b, async () => {
       for (const pid of helpers(command, hosts[where])) process.kill(pid, "SIGKILL");
-      await pause(500); // until the other host has heard of it: a death that nobody has noticed when the freeze begins rolls the move back
+      await pause(1500); // until the other host has heard of it: a death that nobody has noticed when the freeze begins rolls the move back
     });
     expect(done.freeze.memory).toMatchObject({ end: "failed", endDetail: expect.stringMatching(/./) });
     expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);

@@ -27,6 +27,7 @@ export async function openQueue(host: HoldHost, workload: string, address: strin
     method: "queue",
     route: `${address}/32 dev ${device}`,
     pid: child.pid,
+    begin: async () => undefined, // its route is what leads packets to it
     async release() {
       const released = withDeadline("the packet hold to release", 5000, () => events.next("released"));
       child.stdin.write("release\n");

@@ -34,6 +34,8 @@ export interface Hold {
   readonly route: string;
   /** Of the process that keeps the packets; undefined where the kernel alone holds. */
   readonly pid: number | undefined;
+  /** From now on packets are held: not before the freeze is near, since a neighbour may take this host for the workload's while that still runs elsewhere. */
+  begin(): Promise<void>;
   /** Call after the route has been changed to the workload: kept packets are sent on, in order. */
   release(): Promise<Held>;
   /** Its deadline begins anew: the freeze begins only now. Where that fails the former deadline stands; never throws. */
@@ -67,16 +69,19 @@ const makers: Readonly<Record<HoldMethod, Maker>> = {
 };
 
 async function openKernelRule(host: HoldHost, address: string, method: "xdp_icmp" | "tc_drop"): Promise<Hold> {
-  const hold = () => host.helper.ask(["hold", address, 0, host.options.hostInterface, method, holdDeadlineMs]);
-  await hold();
+  const hold = async () => void (await host.helper.ask(["hold", address, 0, host.options.hostInterface, method, holdDeadlineMs]));
   const release = async () => {
     const { dropped } = await host.helper.ask(["release", address, 0]);
     return { held: 0, replayed: 0, dropped: Number(dropped) };
   };
+  // Whether it works is known by doing it once.
+  await hold();
+  await release();
   return {
     method,
     route: `blackhole ${address}/32`,
     pid: undefined,
+    begin: hold,
     release,
     extend: () => void hold().catch((caught: unknown) => cannotExtend(host, caught)),
     quit: () => void release().catch(() => undefined),
@@ -86,6 +91,7 @@ async function openKernelRule(host: HoldHost, address: string, method: "xdp_icmp
 /** The element of the set has the deadline: the kernel takes it out by itself. */
 async function openNftRule(host: HoldHost, workload: string, address: string): Promise<Hold> {
   const table = nftTable(host, workload);
+  const change = (input: string) => run(host.options.tools.nft, ["-f", "-"], { deadlineMs: 5000, input });
   const element = `{ ${address} timeout ${holdDeadlineMs / 1000}s }`;
   await removeNftRule(host, workload);
   const ruleset = [
@@ -93,13 +99,13 @@ async function openNftRule(host: HoldHost, workload: string, address: string): P
     `add set ip ${table} held { type ipv4_addr; flags timeout; }`,
     `add chain ip ${table} arriving { type filter hook prerouting priority raw; policy accept; }`,
     `add rule ip ${table} arriving ip daddr @held counter drop`,
-    `add element ip ${table} held ${element}`,
   ];
-  await run(host.options.tools.nft, ["-f", "-"], { deadlineMs: 5000, input: `${ruleset.join("\n")}\n` });
+  await change(`${ruleset.join("\n")}\n`);
   return {
     method: "nft_drop",
     route: `blackhole ${address}/32`,
     pid: undefined,
+    begin: async () => void (await change(`add element ip ${table} held ${element}\n`)),
     async release() {
       const { stdout } = await run(host.options.tools.nft, ["list", "chain", "ip", table, "arriving"], { deadlineMs: 5000 });
       await removeNftRule(host, workload);
@@ -108,7 +114,7 @@ async function openNftRule(host: HoldHost, workload: string, address: string): P
     extend() {
       // One transaction: a packet in between finds one of the two. An element that is there keeps its time, so it goes first.
       const input = `add element ip ${table} held ${element}\ndelete element ip ${table} held { ${address} }\nadd element ip ${table} held ${element}\n`;
-      run(host.options.tools.nft, ["-f", "-"], { deadlineMs: 5000, input }).catch((caught: unknown) => cannotExtend(host, caught));
+      change(input).catch((caught: unknown) => cannotExtend(host, caught));
     },
     quit: () => void removeNftRule(host, workload).catch(() => undefined),
   };

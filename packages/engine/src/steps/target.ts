@@ -60,7 +60,10 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         const session = sessions.open(ref, plain(spec), sourceNodeId);
         session.hold = await openHold(host, ref.workload, spec.address, signal);
         const holdMethod = session.hold?.method ?? "none";
-        session.beginHold = () => leadToHold(host, session.hold?.route ?? `blackhole ${spec.address}/32`);
+        session.beginHold = async () => {
+          await session.hold?.begin();
+          await leadToHold(host, session.hold?.route ?? `blackhole ${spec.address}/32`);
+        };
         await behindPrivateRun(host);
         if (mode === "pre-copy") {
           const images = imagesDir(host, ref.migrationId);
