@@ -1,6 +1,6 @@
 // One core and a fleet of agents at rest: heartbeats every 5 s, a sample a second each. How much does it take, what does it cost, and how long from a
 // notice to its decision meanwhile? Both engines, one after the other, each with its own baselines in the same run.
-//   npm run build && npx node bench/control-plane/run.ts [--agents 10000] [--seconds 30] [--connect 75] [--engines embedded,postgres] [--report FILE]
+//   npm run build && npx node bench/control-plane/run.ts [--agents 10000] [--seconds 30] [--connect 95] [--engines embedded,postgres] [--report FILE]
 // Agents are simulated at the wire (real mutual TLS, real gRPC) by this process. As many take part as are connected after --connect seconds: the
 // report says how many that were. They measure as often as core asks them to, as agents do. Baselines, on the same kind of database:
 //   limit  a bare loop that inserts rows of the same size into a table of the same shape, 500 rows a statement
@@ -18,7 +18,7 @@ const { values } = parseArgs({
   options: {
     agents: { type: "string", default: "10000" },
     seconds: { type: "string", default: "30" },
-    connect: { type: "string", default: "75" },
+    connect: { type: "string", default: "95" },
     engines: { type: "string", default: "embedded,postgres" },
     report: { type: "string" },
   },
