@@ -18,6 +18,8 @@ int features_command(int argc, char **argv);
 int memory_source_command(int argc, char **argv);
 int memory_target_command(int argc, char **argv);
 int memory_keep_command(int argc, char **argv);
+int pages_serve_command(int argc, char **argv);
+int pages_fetch_command(int argc, char **argv);
 int xattr_command(int argc, char **argv);
 
 #endif

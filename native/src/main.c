@@ -85,6 +85,17 @@ static const char help[] =
     "    certificate chain, our private key and the trust bundle (PEM). memory-target and memory-keep take both ways, and say how it went:\n"
     "      {\"event\":\"connection\"} {\"event\":\"connection\",\"reason\":\"the peer is not the node of this move\"}\n"
     "\n"
+    "aether-native pages-serve --port N --criu PID --data-fd N\n"
+    "    Post-copy, on the source: joins a connection that a hand-over sends through descriptor N (as above) to criu's page server on port N of the loopback, from the first\n"
+    "    question on. Ends with the connection or with criu, process PID; without a connection with descriptor N.\n"
+    "      {\"event\":\"connection\"}\n"
+    "\n"
+    "aether-native pages-fetch --status FILE --procs FILE --data-fd N -- COMMAND ARG...\n"
+    "    Post-copy, on the target: takes a connection as above, waits for a word on standard input, runs COMMAND (criu lazy-pages; an ARG @PORT becomes a port of the loopback),\n"
+    "    and joins its connection there to the source. Ends with its standard input until COMMAND has connected; afterwards with COMMAND, and FILE says how that went. When the\n"
+    "    source goes first, COMMAND is kept, so that nobody finds zeros where pages are missing, until no process is left in --procs (a cgroup's cgroup.procs).\n"
+    "      {\"event\":\"connection\"} {\"event\":\"fetching\"} {\"event\":\"fetched\"} {\"event\":\"failed\",\"reason\":...}\n"
+    "\n"
     "aether-native hand-over\n"
     "    Sends the connection on its descriptor 3 to the helper at the other end of its descriptor 4, and ends.\n"
     "\n"
@@ -129,6 +140,8 @@ int main(int argc, char **argv) {
   if (strcmp(name, "memory-source") == 0) return memory_source_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-target") == 0) return memory_target_command(argc - 2, argv + 2);
   if (strcmp(name, "memory-keep") == 0) return memory_keep_command(argc - 2, argv + 2);
+  if (strcmp(name, "pages-serve") == 0) return pages_serve_command(argc - 2, argv + 2);
+  if (strcmp(name, "pages-fetch") == 0) return pages_fetch_command(argc - 2, argv + 2);
   if (strcmp(name, "hand-over") == 0) return hand_over_command(argc - 2, argv + 2);
   if (strcmp(name, "features") == 0) return features_command(argc - 2, argv + 2);
   if (strcmp(name, "xattr") == 0) return xattr_command(argc - 2, argv + 2);

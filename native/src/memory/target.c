@@ -22,6 +22,7 @@
 #include "faults.h"
 #include "fill.h"
 #include "options.h"
+#include "outlive.h"
 #include "pagemap.h"
 #include "place.h"
 #include "report.h"
@@ -57,21 +58,10 @@ static void release_block(const struct fill *fill, uint64_t number) {
   if (to_keeper >= 0 && write_all(to_keeper, &block, sizeof block) < 0) to_keeper = -1;
 }
 
-// What became of us, for whoever asks after our caller is gone.
-static void write_status(const char *text) {
-  char beside[4096];
-  snprintf(beside, sizeof beside, "%s.new", status_path);
-  int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return;
-  int is_written = write_all(fd, text, strlen(text)) == 0 && fsync(fd) == 0;
-  close(fd);
-  if (is_written) rename(beside, status_path);
-}
-
 static _Noreturn void give_up(const char *reason) {
   char text[512];
   snprintf(text, sizeof text, "{\"event\":\"failed\",\"reason\":\"%s\"}\n", reason);
-  write_status(text);
+  write_status(status_path, text);
   say(STDOUT_FILENO, "{\"event\":\"failed\",\"reason\":\"%s\"}", reason);
   _exit(1);
 }
@@ -184,16 +174,9 @@ static void while_running(void) {
   snprintf(text, sizeof text,
            "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"faultMs\":%.3f,\"worstFaultMs\":%.3f}\n",
            now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.fault_ms, fill_counts.worst_fault_ms);
-  write_status(text);
+  write_status(status_path, text);
   text[strlen(text) - 1] = '\0';
   say(STDOUT_FILENO, "%s", text);
-}
-
-static void protect_from_oom(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  if (write_all(fd, "-999", 4) < 0) say(STDOUT_FILENO, "{\"event\":\"note\",\"reason\":\"this process may be chosen when memory runs out\"}");
-  close(fd);
 }
 
 // The worker may be killed: then the keeper, who has all that it had, makes another one.

@@ -16,6 +16,10 @@ struct tls *tls_open(int fd, int life, struct tls_identity *identity, int is_ser
 int tls_read(struct tls *tls, void *bytes, size_t length) { return (void)tls, (void)bytes, (void)length, errno = ENOSYS, -1; }
 int tls_write(struct tls *tls, const void *bytes, size_t length) { return (void)tls, (void)bytes, (void)length, errno = ENOSYS, -1; }
 int tls_flush(struct tls *tls) { return (void)tls, errno = ENOSYS, -1; }
+ssize_t tls_read_some(struct tls *tls, void *bytes, size_t length) { return (void)tls, (void)bytes, (void)length, errno = ENOSYS, -1; }
+ssize_t tls_write_some(struct tls *tls, const void *bytes, size_t length) { return (void)tls, (void)bytes, (void)length, errno = ENOSYS, -1; }
+int tls_flush_some(struct tls *tls) { return (void)tls, errno = ENOSYS, -1; }
+void tls_say_end(struct tls *tls) { (void)tls; }
 void tls_be_patient(struct tls *tls) { (void)tls; }
 uint64_t tls_wire_bytes(const struct tls *tls) { return (void)tls, 0; }
 double tls_link_ms(const struct tls *tls) { return (void)tls, 0; }
@@ -52,6 +56,7 @@ struct tls {
   int fd, life;
   double until_ms; // 0: without end
   size_t staged;
+  int is_write_open; // a record could not be written whole
   uint64_t since_key;
   char stage[record_bytes];
 };
@@ -301,6 +306,44 @@ int tls_flush(struct tls *tls) {
     if (at[1].revents) return errno = ECANCELED, -1;
   }
   return 0;
+}
+
+static int cannot_yet(struct tls *tls, int result) {
+  int wants = SSL_get_error(tls->ssl, result);
+  return wants == SSL_ERROR_WANT_READ || wants == SSL_ERROR_WANT_WRITE;
+}
+
+ssize_t tls_read_some(struct tls *tls, void *bytes, size_t length) {
+  size_t got;
+  int result = SSL_read_ex(tls->ssl, bytes, length, &got);
+  if (result == 1) return (ssize_t)got;
+  if (SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN) return 0;
+  return errno = cannot_yet(tls, result) ? EAGAIN : EPIPE, -1;
+}
+
+ssize_t tls_write_some(struct tls *tls, const void *bytes, size_t length) {
+  // Not while a record waits to be written again: the new key would be for the next one.
+  if (tls->since_key > bytes_a_key && !tls->is_write_open) {
+    if (SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1) return errno = EPROTO, -1;
+    tls->since_key = 0;
+  }
+  size_t put_bytes;
+  int result = SSL_write_ex(tls->ssl, bytes, length, &put_bytes);
+  tls->is_write_open = result != 1;
+  if (result != 1) return errno = cannot_yet(tls, result) ? EAGAIN : EPIPE, -1;
+  tls->since_key += put_bytes;
+  return (ssize_t)put_bytes;
+}
+
+int tls_flush_some(struct tls *tls) {
+  BIO *out = SSL_get_wbio(tls->ssl);
+  if (BIO_flush(out) > 0) return 0;
+  return errno = BIO_should_retry(out) ? EAGAIN : EPIPE, -1;
+}
+
+void tls_say_end(struct tls *tls) {
+  SSL_shutdown(tls->ssl);
+  (void)BIO_flush(SSL_get_wbio(tls->ssl));
 }
 
 void tls_be_patient(struct tls *tls) { tls->until_ms = 0; }

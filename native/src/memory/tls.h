@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 // Of one handshake. PEM, each ended by a NUL. The key is wiped by `tls_open`, whatever comes of it.
 struct tls_identity {
@@ -27,6 +28,15 @@ struct tls *tls_open(int fd, int life, struct tls_identity *identity, int is_ser
 int tls_read(struct tls *tls, void *bytes, size_t length);
 int tls_write(struct tls *tls, const void *bytes, size_t length);
 int tls_flush(struct tls *tls);
+
+// The same without waiting: what can be read or written at once. -1 with errno, EAGAIN where it is nothing for now; a reader gets 0 at the peer's goodbye. After EAGAIN
+// of a write the same bytes must come again. 0 of `tls_flush_some`: all is with the kernel.
+ssize_t tls_read_some(struct tls *tls, void *bytes, size_t length);
+ssize_t tls_write_some(struct tls *tls, const void *bytes, size_t length);
+int tls_flush_some(struct tls *tls);
+
+// Nothing more will be written.
+void tls_say_end(struct tls *tls);
 
 // The greeting is over: from now on a reader waits for as long as it takes.
 void tls_be_patient(struct tls *tls);

@@ -29,6 +29,7 @@ import { layerSize } from "./runtime/rootfs.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
+import { isFetching } from "./steps/page-fetch.ts";
 import { createSourceSide, recoverSources } from "./steps/source.ts";
 import { createTargetSide } from "./steps/target.ts";
 
@@ -121,7 +122,9 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
     link: { address: link.address, port: link.port },
     probe: (peer, signal) => probe(link, peer, signal),
     async recover(signal) {
-      await endOrphanedCriu(host);
+      // Post-copy: their pages are on the source until the target has drained them, whatever becomes of either agent.
+      const needed = (await listMigrations(host)).filter(({ stage }) => ["frozen", "restored", "resumed"].includes(stage));
+      await endOrphanedCriu(host, { needed: needed.map((one) => one.migrationId) });
       await recoverSources(host);
       await snapshots.recover();
       await removeLeftProbes(host);
@@ -131,9 +134,11 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
         if (migration.side === "target" && ["preparing", "prepared", "restoring"].includes(migration.stage))
           await writeMigration(host, { ...migration, stage: "aborted" });
       }
-      const open = new Set(
-        (await listMigrations(host)).filter((one) => one.stage === "frozen" || one.stage === "restored").map((one) => one.migrationId),
-      );
+      const open = new Set<string>();
+      for (const { stage, migrationId, pagesPid } of await listMigrations(host)) {
+        const isFetched = stage === "resumed" && pagesPid !== undefined && (await isFetching(host, migrationId, pagesPid));
+        if (stage === "frozen" || stage === "restored" || isFetched) open.add(migrationId);
+      }
       const records = await listRecords(host);
       const images = records.flatMap(({ image }) => (image === undefined ? [] : [image.chainId]));
       await tidyImages(host, new Set(images), Date.now());

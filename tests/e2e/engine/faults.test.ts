@@ -1,16 +1,20 @@
 // Every named fault point of the engine, on both sides, and what a network and a memory can do beside it. Whatever happens in a move, in the end
 // exactly one instance runs, its client's one connection has seen no wrong answer, and nothing is left behind on either host.
 // A part of the cases by default; all of them, and each mode, with AETHER_CHAOS_ENGINE=all (npm run test:chaos:engine).
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { helperTls } from "@aether/engine";
 import { run, sleep, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { native } from "../native-program.ts";
 import { type CounterClient, openCounterClient } from "./counter-client.ts";
 import { missingForEngine } from "./requirements.ts";
 import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
 
 const missing = missingForEngine();
+const hasTls = missing !== undefined || (await helperTls({ native })) !== undefined;
+const noTls = hasTls ? undefined : "the native program was built without OpenSSL (libssl-dev)";
 const isWhole = process.env.AETHER_CHAOS_ENGINE === "all";
 const address = "10.219.1.1";
 const spec = specOf("hit", address, ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]);
@@ -114,10 +118,10 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
   }
 
   /**
-   * One move, driven as the control plane does: commits when both sides have answered, rolls back otherwise. `meanwhile` runs while the two wait.
-   * Answers whether it was committed.
+   * One move, driven as the control plane does: commits when both sides have answered, rolls back otherwise. `meanwhile` runs while the two wait,
+   * `resumed` before anybody asks for the last pages. Answers whether it was committed.
    */
-  async function move(mode: string, meanwhile: () => Promise<void> = async () => undefined): Promise<boolean> {
+  async function move(mode: string, meanwhile = async () => {}, onResumed = async () => {}): Promise<boolean> {
     const { source, target } = at;
     const ref = { migrationId: `mig-${++moves}`, workload: "hit", epoch };
     const isReady = async () => {
@@ -141,6 +145,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       return false;
     }
     resumed = await insist(target, "resume", ref);
+    await onResumed();
     if (mode !== "stop-and-copy") await insist(target, "drainPages", ref);
     epoch++;
     await insist(source, "release", ref);
@@ -202,10 +207,11 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       const words = textOf(`/proc/${pid}/cmdline`).split("\0");
       if (words[1] === "shim") continue; // of the workload that runs: its command line tells how it was restored
       const isHelper =
-        ["guard", "hold", "launch", "memory-source", "memory-target", "memory-keep"].includes(words[1] ?? "") ||
+        ["guard", "hold", "launch", "memory-source", "memory-target", "memory-keep", "pages-fetch"].includes(words[1] ?? "") ||
         words.some((word) => word.endsWith("/criu"));
       if (isHelper && words.some((word) => word.includes("aex") || word === address)) found.push(words.slice(0, 4).join(" "));
     }
+    for (const host of [hosts.a, hosts.b]) for (const pid of helpersOf(host, "pages-serve")) found.push(`pages-serve ${pid}`);
     return found;
   }
 
@@ -307,7 +313,77 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       await isWell();
     },
   );
+
+  // Its memory is larger than what has arrived when it runs again: from here on it needs the source.
+  describe.skipIf(noTls !== undefined)(`post-copy, while pages are still on the source${noTls ? ` (skipped: ${noTls})` : ""}`, () => {
+    const lua = (script: string) => run("redis-cli", ["-h", address, "eval", script, "0"], { deadlineMs: 60_000 });
+    const value = "string.rep(i .. '-', 20000)";
+    const wrongValues = async () => {
+      const script = `local n = 0 for i = 1000, 2999 do if redis.call('get', 'v' .. i) ~= ${value} then n = n + 1 end end return n`;
+      return Number((await lua(script)).stdout);
+    };
+    const slowly = async (work: () => Promise<void>) => {
+      const { cable } = at.target;
+      const rate = ["rate", "600mbit", "burst", "256k", "latency", "50ms"];
+      await run("tc", ["qdisc", "add", "dev", cable, "root", "tbf", ...rate], { deadlineMs: 5000 });
+      await work().finally(() => run("tc", ["qdisc", "del", "dev", cable, "root"], { deadlineMs: 5000 }));
+    };
+
+    beforeAll(async () => {
+      await lua(`for i = 1000, 2999 do redis.call('set', 'v' .. i, ${value}) end return 1`); // 200 MB
+    });
+
+    const kills: Record<string, Role[]> = { target: ["target"], source: ["source"], "both agents": ["source", "target"] };
+    it.each(Object.keys(kills).filter((who) => isWhole || who === "both agents"))("kill of %s", async (who) => {
+      const killed = (kills[who] ?? []).map((role) => at[role]);
+      const { source, target } = at;
+      await slowly(async () => {
+        const isCommitted = await move("post-copy", undefined, async () => {
+          await Promise.all(killed.map((host) => host.kill()));
+          await client.answers(3); // before anybody has brought an agent back
+          await Promise.all(killed.map((host) => host.restart()));
+          expect([helpersOf(target, "pages-fetch").length, helpersOf(source, "pages-serve").length], "pages are missing").toEqual([1, 1]);
+        });
+        expect(isCommitted).toBe(true);
+      });
+      expect(await wrongValues()).toBe(0);
+      await isWell();
+    });
+
+    // The last one: its client's connection does not outlive it.
+    it.runIf(isWhole)("pages that are lost are said, also after a restart, and nobody finds zeros in their place", async () => {
+      const { source, target } = at;
+      const ref = { migrationId: `mig-${moves + 1}`, workload: "hit", epoch };
+      await slowly(async () => {
+        const lost = move("post-copy", undefined, async () => {
+          for (const pid of helpersOf(source, "pages-serve")) process.kill(pid, "SIGKILL");
+          await expect(target.call("drainPages", ref)).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
+          await target.kill();
+          await target.restart();
+        });
+        await expect(lost).rejects.toThrow("pages are missing");
+      });
+      expect(await within(1500, wrongValues()), "who needs a missing page waits").toMatchObject({ reason: tooLong });
+      // A person decides for the copy on the source.
+      await target.call("remove", "hit");
+      await source.call("thaw", ref);
+      expect(await wrongValues()).toBe(0);
+      await until("nothing to be fetched", 50, 4000, async () => (helpersOf(target, "pages-fetch").length === 0 ? true : undefined));
+    });
+  });
 });
+
+/** Pids of our native program with this command, in the host's network. */
+function helpersOf(host: EngineHost, command: string): number[] {
+  const { ino } = statSync(`/run/netns/${host.namespace}`);
+  const isThere = (pid: string) => {
+    if (textOf(`/proc/${pid}/cmdline`).split("\0")[1] !== command) return false;
+    return statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino === ino;
+  };
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && isThere(name))
+    .map(Number);
+}
 
 const tooLong = new Error("no answer in time");
 

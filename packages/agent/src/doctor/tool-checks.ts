@@ -71,7 +71,7 @@ export function toolChecks(tools: Tools): readonly Check[] {
     {
       name: "page-tls",
       title: "TLS for memory",
-      why: "with it pages go from helper to helper, which takes a third of the processor time",
+      why: "with it pages go from helper to helper, which takes a third of the processor time and, in post-copy, outlives the agents",
       async run() {
         const version = await helperTls(tools);
         if (version !== undefined) return { status: "ok", detail: `OpenSSL ${version} in aether-native: pages go from helper to helper` };

@@ -30,12 +30,16 @@ function freePort(): Promise<number> {
 }
 
 /** Makes it ready. `go` returns when the images are written and the page server listens; throws CHECKPOINT_FAILED. */
-export async function readyLazyDump(host: Host, record: WorkloadRecord, images: string): Promise<Ready<LazyDump>> {
+export async function readyLazyDump(
+  host: Host,
+  record: WorkloadRecord,
+  images: string,
+): Promise<Ready<LazyDump> & { readonly port: number }> {
   await mkdir(images, { recursive: true, mode: 0o700 });
   const port = await freePort();
   const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits: await hasOtherUsers(host, record.spec.name) });
   const args = [...before, ...(await dumpArguments(host, record, images, { port })), ...waiting(host, 0)];
-  const child = spawn(file, args, { stdio: ["pipe", "ignore", "pipe", "pipe"], detached: true });
+  const child = spawn(file, args, { stdio: ["pipe", "ignore", "ignore", "pipe"], detached: true });
   const [gate, , , status] = child.stdio;
   gate?.on("error", () => gate.destroy()); // it may have ended
   const ended = new Promise<boolean>((resolve) => {
@@ -50,6 +54,7 @@ export async function readyLazyDump(host: Host, record: WorkloadRecord, images: 
   let hasBegun = false;
   return {
     pid: child.pid,
+    port,
     async go(signal) {
       signal.throwIfAborted();
       hasBegun = true;

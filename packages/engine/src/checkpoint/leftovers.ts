@@ -11,14 +11,16 @@ import { imagesDir } from "../steps/journal.ts";
 import { dumpDeadlineMs } from "./criu.ts";
 
 /**
- * Ends every criu that works on this migration's images (or, without one, on any of this host's). A dump is given its time, since a criu that is killed at
- * the wrong moment kills the task that it works on; one that has written everything and only serves pages is not waited for.
+ * Ends every criu that works on a migration's images, or on any of this host's but of those whose pages may still be needed; and whoever fetches pages for it. A dump is given its time,
+ * since a criu that is killed at the wrong moment kills the task that it works on; one that has written everything and only serves pages is not waited for.
  */
-export async function endOrphanedCriu(host: Host, migrationId?: string): Promise<void> {
-  const images = migrationId === undefined ? host.memoryDir : imagesDir(host, migrationId);
+export async function endOrphanedCriu(host: Host, which: string | { readonly needed: readonly string[] }): Promise<void> {
+  const images = typeof which === "string" ? imagesDir(host, which) : host.memoryDir;
+  const spared = typeof which === "string" ? [] : which.needed.map((id) => imagesDir(host, id));
   const endMs = performance.now() + dumpDeadlineMs(host, 0);
   for (;;) {
-    const dumps = (await findCriu(images)).filter(({ pid, words }) => {
+    const found = (await findCriu(images)).filter(({ words }) => !words.some((word) => spared.includes(word)));
+    const dumps = found.filter(({ pid, words }) => {
       const isDumping = words.includes("dump") && !existsSync(join(words[words.indexOf("-D") + 1] ?? "", "inventory.img"));
       if (!isDumping || performance.now() > endMs) signalPid(pid, "SIGKILL");
       return isDumping;

@@ -36,6 +36,8 @@ const migrationRecord = z.object({
   holdMethod: z.enum([...holdMethods, "none"]).optional(),
   /** Target, pre-copy: who puts the memory in place. */
   memoryPid: z.number().optional(),
+  /** Target, where pages follow after the resume: who fetches them. */
+  pagesPid: z.number().optional(),
   /** Source: who lets the workload run again when we die in the freeze. */
   guardPid: z.number().optional(),
   /** Target: when the source cut the workload off, on this host's clock, and how wrong that may be. */

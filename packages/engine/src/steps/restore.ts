@@ -20,7 +20,8 @@ import { mountRootfs, unmountRootfs } from "../runtime/rootfs.ts";
 import { shimFiles } from "../runtime/shim.ts";
 import { type Announced, outputTailName } from "./images.ts";
 import { imagesDir, type MigrationRecord, phase, readMigration, writeMigration } from "./journal.ts";
-import { settleFiles, startLazyPages, type TargetSession, type TargetSessions } from "./target-session.ts";
+import { openPageFetch, type PageFetch } from "./page-fetch.ts";
+import { settleFiles, type TargetSession, type TargetSessions } from "./target-session.ts";
 
 const freezeDeadlineMs = 120_000;
 const imagesDeadlineMs = 120_000;
@@ -49,6 +50,7 @@ export async function restoreWorkload(
   const imagesHere = imagesDir(host, ref.migrationId);
   const place = createPlace(host, session, watch, spec, known.image, imagesHere);
   session.giveWay = place.clear;
+  let fetching: Promise<PageFetch> | undefined;
   try {
     const facts = await phase(progress, "restore.wait", () =>
       withDeadline("the source to freeze", freezeDeadlineMs, () => untilFrozen(session, place), signal),
@@ -63,6 +65,9 @@ export async function restoreWorkload(
       delete session.arrival;
       await rm(join(imagesHere, "lazy-pages.socket"), { force: true }); // criu's own daemon makes it anew
     }
+    const source = { nodeId: known.sourceNodeId ?? "", address: facts.linkAddress, port: facts.linkPort };
+    if (facts.isLazy) fetching = openPageFetch(host, link, ref, source, signal);
+    fetching?.catch(() => undefined); // heard below
     const { arrival } = session;
     if (facts.isPreCopied && arrival === undefined)
       throw fault("STEP_INTERRUPTED", "the memory that was copied ahead is not on this node any more");
@@ -89,14 +94,16 @@ export async function restoreWorkload(
     await intent;
     await faultpoint("restore.before");
     const launched = await phase(progress, "restore.criu", async (done) => {
-      const source = { nodeId: known.sourceNodeId ?? "", address: facts.linkAddress, port: facts.linkPort };
-      if (facts.isLazy) session.lazy = await startLazyPages(host, link, ref, source, signal);
+      if (fetching !== undefined) session.lazy = await fetching;
+      await session.lazy?.listen(signal);
       // The shim has the log open already and appends, so this stays its beginning.
-      const [made, , memory] = await Promise.all([
+      const handingOver = Promise.all([
         criu.go(signal),
         copyFile(join(imagesHere, outputTailName), shimFiles(host, ref.workload).log),
         arrival?.restored(signal),
+        session.lazy?.begun(signal),
       ]);
+      const [made, , memory] = await (session.lazy?.unlessLost(handingOver) ?? handingOver);
       if (memory !== undefined && memory.sharedPages > 0)
         Object.assign(done, { sharedPages: String(memory.sharedPages), sharedMs: memory.sharedMs.toFixed(1) });
       return made;
@@ -125,10 +132,15 @@ export async function restoreWorkload(
     });
     await recorded;
     await faultpoint("restore.after");
-    await writeMigration(host, { ...restoring, stage: "restored", result });
+    const pagesPid = session.lazy === undefined ? {} : { pagesPid: session.lazy.pid() };
+    await writeMigration(host, { ...restoring, ...pagesPid, stage: "restored", result });
     return result;
   } catch (caught) {
     place.drop();
+    fetching?.then(
+      (opened) => opened.kill(),
+      () => undefined,
+    );
     throw caught;
   } finally {
     delete session.giveWay;

@@ -86,7 +86,7 @@ export async function resumeWorkload(
   await writeRecord(host, { ...rest, phase: "running", epoch: ref.epoch + 1 });
   await writeMigration(host, { ...known, stage: "resumed", result });
   session?.hold?.quit();
-  if (session?.lazy === undefined && session?.arrival === undefined) {
+  if (known.pagesPid === undefined && session?.arrival === undefined) {
     sessions.close(ref);
     await dropImages(host, ref.migrationId);
   }

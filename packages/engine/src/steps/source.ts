@@ -21,6 +21,7 @@ import type { Link } from "../link/link.ts";
 import { type Ahead, copyAhead, type LinkRates } from "../memory/ahead.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
+import { type PageServer, startPageServer } from "../memory/page-server.ts";
 import { servePages } from "../memory/page-tunnel.ts";
 import type { Tracker } from "../memory/tracker.ts";
 import { tcpTable } from "../network/tcp-table.ts";
@@ -44,6 +45,8 @@ interface Session {
   /** State of the trees before the last copy began: equal at the freeze means that nothing has to be sent. */
   stamp?: string;
   lazy?: LazyDump;
+  /** Post-copy: who carries its pages. */
+  pages?: PageServer | undefined;
   ahead?: Ahead;
   shut(): void;
 }
@@ -59,7 +62,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
     const existing = sessions.get(ref.migrationId);
     if (existing !== undefined) return existing;
     const shut = link.admit(ref.migrationId, peerNode, async ({ socket, reader, header }) => {
-      const lazy = sessions.get(ref.migrationId)?.lazy;
+      const { pages, lazy } = sessions.get(ref.migrationId) ?? {};
+      if (header.channel === "connection" && pages !== undefined) return pages.invite({ socket });
       if (header.channel !== "pages" || lazy === undefined) throw fault("TRANSFER_FAILED", "the source serves pages only");
       await servePages(socket, reader, lazy.port);
     });
@@ -73,6 +77,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
     dirty.speak(ref.workload);
     const session = sessions.get(ref.migrationId);
     session?.lazy?.kill();
+    session?.pages?.kill();
     session?.ahead?.close();
     session?.shut();
     sessions.delete(ref.migrationId);
@@ -175,6 +180,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const [lazyDump, wholeDump] = isLazy
         ? [await readyLazyDump(host, record, images), undefined]
         : [undefined, await readyDump(host, record, images, tracker?.held)];
+      if (lazyDump !== undefined) session.pages = startPageServer(host, link, lazyDump, peer.nodeId);
       await renewNetwork(host, ref.workload, record.spec.address);
       const [arriving, leaving] = [readyRoutes(host), readyRoutes(host)];
       let dumping: Promise<void> | undefined;
@@ -297,6 +303,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         // First the tasks, then a criu that may still hold them: never the other way round.
         await destroy(host, ref.workload, record.spec.address, signal);
         endSession(ref);
+        await endOrphanedCriu(host, ref.migrationId); // a page server of an earlier life of ours
         await forgetRecord(host, ref.workload);
         await removeWorkloadDir(host, ref.workload);
         await writeMigration(host, { ...refOf(ref, "source"), stage: "released", mode: "stop-and-copy" });

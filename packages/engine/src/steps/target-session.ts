@@ -1,25 +1,21 @@
 // What a target knows of a move while its process lives, and the door through which the source's data comes in.
-import { type ChildProcess, spawn } from "node:child_process";
-import { access, mkdir } from "node:fs/promises";
-import { join } from "node:path";
-import { Fault, fault } from "@aether/contract";
-import { killGroup, run, type StandBy, until } from "@aether/kit";
-import { behindPrivateRun } from "../checkpoint/criu.ts";
-import type { MigrationRef, Peer } from "../engine.ts";
+import { fault } from "@aether/contract";
+import { run, type StandBy } from "@aether/kit";
+import type { MigrationRef } from "../engine.ts";
 import { answerSharedVolumes } from "../files/shared.ts";
 import { receiveTree, type Tree, travellingTrees } from "../files/sync.ts";
 import { createTreeHasher, type TreeDigest, type TreeHasher } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
-import { type Host, migrationDir } from "../host.ts";
+import type { Host } from "../host.ts";
 import type { ImagePin } from "../image/images.ts";
 import { receiveImage } from "../image/travel.ts";
 import type { Link } from "../link/link.ts";
 import type { Arrival } from "../memory/arrival.ts";
-import { openPageTunnel, type PageTunnel } from "../memory/page-tunnel.ts";
 import type { Hold } from "../network/hold.ts";
 import type { EvidenceLeaves } from "../receipt/evidence.ts";
 import { type Announced, type ReceivedImages, receiveImages, type SourceFacts } from "./images.ts";
 import { imagesDir, type MigrationRecord, readMigration, writeMigration } from "./journal.ts";
+import type { PageFetch } from "./page-fetch.ts";
 
 /** After a restart a prepared move is aborted; a restored one can still be resumed. */
 export interface TargetSession {
@@ -42,7 +38,8 @@ export interface TargetSession {
   sequences?: StandBy;
   /** Pre-copy: what keeps the memory, and puts it in place. */
   arrival?: Arrival;
-  lazy?: { daemon: ChildProcess; tunnel: PageTunnel; ended: Promise<number> };
+  /** Post-copy: what fetches the memory after the resume. */
+  lazy?: PageFetch;
   /** Of what was restored; lost with this process, and then the receipt has the roots alone. */
   leaves?: EvidenceLeaves;
   shut(): void;
@@ -136,10 +133,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
       session?.routes?.drop();
       session?.sequences?.drop();
       session?.arrival?.kill();
-      if (session?.lazy !== undefined) {
-        killGroup(session.lazy.daemon);
-        session.lazy.tunnel.close();
-      }
+      session?.lazy?.kill();
       sessions.delete(ref.migrationId);
     },
   };
@@ -152,50 +146,4 @@ export async function settleFiles(session: TargetSession, trees: readonly Tree[]
   if (digest.count > trees.length) for (const { path } of trees) await run("sync", ["-f", path], { deadlineMs: 60_000, signal });
   session.settled = digest;
   return digest;
-}
-
-/** Starts criu's own daemon, whose pages come from the source. */
-export async function startLazyPages(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal) {
-  const tunnel = await openPageTunnel(link, peer, ref.migrationId, AbortSignal.timeout(900_000));
-  const images = imagesDir(host, ref.migrationId);
-  await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
-  const [file, ...before] = await behindPrivateRun(host);
-  const args = [
-    ...before,
-    "lazy-pages",
-    "-D",
-    images,
-    "-v2",
-    "-o",
-    "lazy-pages.log",
-    "--page-server",
-    "--address",
-    "127.0.0.1",
-    "--port",
-    String(tunnel.port),
-  ];
-  const daemon = spawn(file, args, { stdio: "ignore", detached: true });
-  const ended = new Promise<number>((resolve) => {
-    daemon.once("error", () => resolve(127));
-    daemon.once("exit", (code) => resolve(code ?? 137));
-  });
-  try {
-    await until(
-      "the lazy-pages daemon to listen",
-      2,
-      10_000,
-      () =>
-        access(join(images, "lazy-pages.socket")).then(
-          () => true,
-          () => undefined,
-        ),
-      signal,
-    );
-  } catch (caught) {
-    killGroup(daemon);
-    tunnel.close();
-    throw Fault.from(caught);
-  }
-  daemon.unref();
-  return { daemon, tunnel, ended };
 }

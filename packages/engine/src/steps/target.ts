@@ -1,8 +1,9 @@
 // The host that the workload comes to. Promise: until `resume`, no instruction of it has run here and no packet has left; `abort` takes all away again.
 import { access, mkdir, rm } from "node:fs/promises";
 import { fault } from "@aether/contract";
-import { faultpoint, withDeadline } from "@aether/kit";
+import { faultpoint } from "@aether/kit";
 import { behindPrivateRun } from "../checkpoint/criu.ts";
+import { endOrphanedCriu } from "../checkpoint/leftovers.ts";
 import type { TargetSide } from "../engine.ts";
 import { requireReplaceable } from "../files/sync.ts";
 import type { Host } from "../host.ts";
@@ -16,6 +17,7 @@ import { makeCgroups, signalPid } from "../runtime/cgroup.ts";
 import { prepareRootfs, rootfsPaths } from "../runtime/rootfs.ts";
 import { destroy, plain } from "../runtime/runtime.ts";
 import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
+import { awaitFetched } from "./page-fetch.ts";
 import { restoreWorkload } from "./restore.ts";
 import { resumeWorkload } from "./resume.ts";
 import { createTargetSessions } from "./target-session.ts";
@@ -82,8 +84,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
 
     async drainPages(ref, progress, signal) {
       const session = sessions.get(ref);
-      const lazy = session?.lazy;
-      const memoryPid = (await readMigration(host, ref.migrationId))?.memoryPid;
+      const { memoryPid, pagesPid } = (await readMigration(host, ref.migrationId)) ?? {};
       if (memoryPid !== undefined) {
         await phase(progress, "drain.pages", async (facts) => {
           const { ms, faults, faultMs, worstFaultMs } = await (session?.arrival?.filled(signal) ??
@@ -99,11 +100,8 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         await dropImages(host, ref.migrationId);
         return;
       }
-      if (lazy === undefined) return;
-      await phase(progress, "drain.pages", async () => {
-        const code = await withDeadline("every page to arrive", 600_000, () => lazy.ended, signal);
-        if (code !== 0) throw fault("TRANSFER_FAILED", `pages are missing: criu lazy-pages ended with code ${code}`);
-      });
+      if (pagesPid === undefined) return;
+      await phase(progress, "drain.pages", () => awaitFetched(host, ref.migrationId, pagesPid, signal));
       sessions.close(ref);
       await dropImages(host, ref.migrationId);
     },
@@ -116,6 +114,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       if (isOurs && record.phase === "running") throw fault("MIGRATION_PAST_COMMIT", `${ref.workload} runs on this node`);
       await phase(progress, "abort.target", async () => {
         sessions.close(ref);
+        await endOrphanedCriu(host, ref.migrationId); // who fetches pages may be of an earlier life of ours
         watch.drop(ref.workload);
         if (known !== undefined) await endHold(host, ref.workload, known);
         if (known?.memoryPid !== undefined) for (const one of await arrivalPids(host, ref.migrationId)) signalPid(one, "SIGKILL");

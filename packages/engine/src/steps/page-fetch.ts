@@ -1,0 +1,158 @@
+// Post-copy, target: criu's lazy-pages daemon, and the way of its pages from the source. From the resume on the workload needs both, so they are processes that outlive this one
+// (native/src/memory/fetch.c) and leave in a file what became of it. Where a native program has no TLS, or the source is older, pages go through the agents.
+import { type ChildProcess, spawn } from "node:child_process";
+import { access, mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Fault, fault } from "@aether/contract";
+import { killGroup, readTextIfThere, until, withDeadline, writeFileAtomic } from "@aether/kit";
+import { z } from "zod";
+import { behindPrivateRun } from "../checkpoint/criu.ts";
+import type { MigrationRef, Peer } from "../engine.ts";
+import { type Host, migrationDir } from "../host.ts";
+import type { Link } from "../link/link.ts";
+import { helperToHelper } from "../memory/carrier.ts";
+import { startHelper } from "../memory/helper.ts";
+import { openPageTunnel } from "../memory/page-tunnel.ts";
+import { freezerDir } from "../runtime/cgroup.ts";
+import { readProc } from "../runtime/process.ts";
+import { imagesDir } from "./journal.ts";
+
+const statusFile = z.union([z.object({ event: z.literal("fetched") }), z.object({ event: z.literal("failed"), reason: z.string() })]);
+
+const fetchedDeadlineMs = 600_000;
+const handedOverDeadlineMs = 60_000;
+const lookEveryMs = 20;
+/** Where an agent leaves the word, it does so a moment after the daemon's end. */
+const wordWithinLooks = 25;
+
+export interface PageFetch {
+  /** Resolves when the daemon waits for criu restore. The images must be there. Once. */
+  listen(signal: AbortSignal): Promise<void>;
+  /** Every process was handed over: from now on it goes on without us. Rejects with TRANSFER_FAILED where it has ended. */
+  begun(signal: AbortSignal): Promise<void>;
+  /** The same, but rejects with TRANSFER_FAILED as soon as the source is lost: criu restore may need a page, and would wait for it to its own deadline. */
+  unlessLost<T>(work: Promise<T>): Promise<T>;
+  /** After `listen`: who goes on. */
+  pid(): number;
+  /** The workload must not need it any more. */
+  kill(): void;
+}
+
+const statusPath = (host: Host, migrationId: string) => join(migrationDir(host, migrationId), "pages.json");
+
+/** Opens the way to the source: best as soon as its address is known, since that takes some milliseconds. */
+export async function openPageFetch(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal): Promise<PageFetch> {
+  await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
+  await rm(statusPath(host, ref.migrationId), { force: true });
+  if (host.helperTls !== undefined) {
+    try {
+      return await throughHelpers(host, link, ref, peer, signal);
+    } catch (caught) {
+      signal.throwIfAborted();
+      host.options.log.warn({ peer: peer.nodeId, reason: Fault.from(caught).message }, "pages.through_agents");
+    }
+  }
+  return throughAgents(host, link, ref, peer);
+}
+
+async function throughHelpers(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal): Promise<PageFetch> {
+  const procs = join(await freezerDir(host, ref.workload), "cgroup.procs");
+  const helper = startHelper(host, [
+    ...["pages-fetch", "--status", statusPath(host, ref.migrationId), "--procs", procs, "--data-fd", "3", "--"],
+    ...(await daemonCommand(host, ref, "@PORT")),
+  ]);
+  try {
+    await helperToHelper(host, link, ref.migrationId, peer, signal).start(helper);
+  } catch (caught) {
+    helper.kill();
+    throw caught;
+  }
+  helper.letGo();
+  return {
+    async listen(waiting) {
+      helper.send("go");
+      await untilListening(host, ref, waiting);
+    },
+    async begun(waiting) {
+      await withDeadline("criu restore to hand its processes over", handedOverDeadlineMs, () => helper.next("fetching"), waiting);
+    },
+    unlessLost: (work) => new Promise((resolve, reject) => [work.then(resolve, reject), helper.next("fetched").catch(reject)]),
+    pid: () => helper.pid,
+    kill: helper.kill,
+  };
+}
+
+async function throughAgents(host: Host, link: Link, ref: MigrationRef, peer: Peer): Promise<PageFetch> {
+  const tunnel = await openPageTunnel(link, peer, ref.migrationId, AbortSignal.timeout(fetchedDeadlineMs + 300_000));
+  let daemon: ChildProcess | undefined;
+  const kill = () => {
+    if (daemon !== undefined) killGroup(daemon);
+    tunnel.close();
+  };
+  const leaveWord = (code: number) => {
+    const word = code === 0 ? { event: "fetched" } : { event: "failed", reason: `criu lazy-pages ended with code ${code}` };
+    writeFileAtomic(statusPath(host, ref.migrationId), JSON.stringify(word)).catch((caught: unknown) =>
+      host.options.log.error({ err: caught }, "pages.status"),
+    );
+  };
+  return {
+    async listen(waiting) {
+      const [file = "", ...args] = await daemonCommand(host, ref, String(tunnel.port));
+      daemon = spawn(file, args, { stdio: "ignore", detached: true });
+      daemon.once("error", () => leaveWord(127));
+      daemon.once("exit", (code) => leaveWord(code ?? 137));
+      try {
+        await untilListening(host, ref, waiting);
+      } catch (caught) {
+        kill();
+        throw Fault.from(caught);
+      }
+      daemon.unref();
+    },
+    begun: async () => undefined,
+    unlessLost: (work) => work, // its daemon ends then, and whoever waits goes on
+    pid: () => daemon?.pid ?? 0,
+    kill,
+  };
+}
+
+async function daemonCommand(host: Host, ref: MigrationRef, port: string): Promise<string[]> {
+  const images = imagesDir(host, ref.migrationId);
+  const server = ["--page-server", "--address", "127.0.0.1", "--port", port];
+  return [...(await behindPrivateRun(host)), "lazy-pages", "-D", images, "-v2", "-o", "lazy-pages.log", ...server];
+}
+
+async function untilListening(host: Host, ref: MigrationRef, signal: AbortSignal): Promise<void> {
+  const socket = join(imagesDir(host, ref.migrationId), "lazy-pages.socket");
+  const isThere = () =>
+    access(socket).then(
+      () => true,
+      () => undefined,
+    );
+  await until("the lazy-pages daemon to listen", 2, 10_000, isThere, signal);
+}
+
+/** Does this process still fetch pages of this migration? Another one that has its number by now does not name the migration's folder. */
+export async function isFetching(host: Host, migrationId: string, pid: number): Promise<boolean> {
+  const words = ((await readProc(pid, "cmdline")) ?? "").split("\0");
+  return words.includes("lazy-pages") && words.includes(imagesDir(host, migrationId));
+}
+
+/** Until every page is here, whoever began it. Throws TRANSFER_FAILED where some are missing for ever. */
+export async function awaitFetched(host: Host, migrationId: string, pid: number, signal: AbortSignal): Promise<void> {
+  let looksLeft = wordWithinLooks;
+  const done = await until(
+    "every page to arrive",
+    lookEveryMs,
+    fetchedDeadlineMs,
+    async () => {
+      const isGoing = await isFetching(host, migrationId, pid);
+      const text = await readTextIfThere(statusPath(host, migrationId));
+      if (text !== undefined) return statusFile.parse(JSON.parse(text));
+      if (isGoing || looksLeft-- > 0) return undefined;
+      return { event: "failed", reason: "who fetched them has ended without a word" } as const;
+    },
+    signal,
+  );
+  if (done.event === "failed") throw fault("TRANSFER_FAILED", `pages are missing: ${done.reason}`);
+}
