@@ -88,7 +88,11 @@ export async function openArrival(
   return {
     pid: helper.pid,
     arrived: (pass) => new Promise((resolve) => (pass <= herePass ? resolve() : void awaited.push({ pass, resolve }))),
-    take: async (reader, transport) => takePages(await reader.detach(), helper.data, transport),
+    async take(reader, transport) {
+      const socket = await reader.detach();
+      helper.ended.then(() => socket.destroy()); // the source hears of it at once, not with its next page
+      await takePages(socket, helper.data, transport);
+    },
     invite: (link, sourceNodeId, connection) => inviteHelper(host, link, helper, sourceNodeId, connection),
     async sealed(waiting) {
       const line = await withDeadline("the last pages to arrive", 60_000, () => helper.next("sealed"), waiting);
