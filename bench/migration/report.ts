@@ -39,6 +39,11 @@ export function report(
     "Medians of phases of `aether-pre-copy`, ms; those of the target go on beside those of the source.",
     "",
     ...freezes(cells, samples),
+    "",
+    "## What the slowest freezes were made of",
+    "Of each cell the slowest move of `aether-pre-copy`: the phases that took longer than their median in that cell by 3 ms and more, ms over it.",
+    "",
+    ...slowest(cells, samples),
     ...(notes.length === 0 ? [] : ["", "## Not measured", ...notes.map((note) => `- ${note}`)]),
     "",
   ].join("\n");
@@ -101,12 +106,35 @@ function targets(cells: readonly Cell[], samples: readonly Sample[]): string[] {
   return lines;
 }
 
+/** Phases that a client waits for; of those that run beside others the table above tells too. */
+const isInside = (name: string) =>
+  /^(freeze|transfer|restore|commit|resume)\./.test(name) && name !== "resume.health" && name !== "restore.wait";
+
+function slowest(cells: readonly Cell[], samples: readonly Sample[]): string[] {
+  return cells.flatMap((cell) => {
+    const of = good(samples.filter(isOf(cell, "aether-pre-copy")));
+    const last = [...of].sort((a, b) => Number(a.freeze_ms) - Number(b.freeze_ms)).at(-1);
+    if (last === undefined || of.length < 3) return [];
+    const medianOf = (name: string) =>
+      percentile(
+        of.flatMap((sample) => phasesOf(sample).get(name) ?? []),
+        0.5,
+      );
+    const longer = [...phasesOf(last)]
+      .filter(([name]) => isInside(name))
+      .map(([name, ms]) => [name, ms - medianOf(name)] as const)
+      .filter(([, over]) => over >= 3)
+      .sort(([, a], [, b]) => b - a)
+      .map(([name, over]) => `${name} +${whole(over)}`);
+    const median = percentile(column(of, "freeze_ms"), 0.5);
+    return `- ${nameOf(cell)}: ${whole(Number(last.freeze_ms))} against ${whole(median)}: ${longer.join(", ") || "no phase by itself"}`;
+  });
+}
+
 function freezes(cells: readonly Cell[], samples: readonly Sample[]): string[] {
   const measured = cells
     .map((cell) => ({ cell, of: good(samples.filter(isOf(cell, "aether-pre-copy"))).map(phasesOf) }))
     .filter(({ of }) => of.length > 0);
-  const isInside = (name: string) =>
-    /^(freeze|transfer|restore|commit|resume)\./.test(name) && name !== "resume.health" && name !== "restore.wait";
   const names = [...new Set(measured.flatMap(({ of }) => of.flatMap((phases) => [...phases.keys()])))].filter(isInside);
   const values = (of: readonly Map<string, number>[], name: string) => of.flatMap((phases) => phases.get(name) ?? []);
   return [
