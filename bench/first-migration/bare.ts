@@ -54,9 +54,14 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, 
       "/dev/null",
     ];
     const [enter, ...enterArgs] = hosts.in("sourcePod");
-    holder = spawn(enter ?? "", [...enterArgs, "unshare", "--pid", "--fork", "setsid", ...redis], { stdio: "ignore", detached: true });
-    await sleep(700);
-    const pid = Number((await run("pgrep", ["-P", String(holder.pid)], { deadlineMs: 5000 })).stdout.trim());
+    let pid = 0;
+    // The redis of the sample before may still be giving back its memory, and have the port till then: the new one ends at once.
+    for (let attempt = 0; pid === 0 && attempt < 10; attempt++) {
+      holder = spawn(enter ?? "", [...enterArgs, "unshare", "--pid", "--fork", "setsid", ...redis], { stdio: "ignore", detached: true });
+      await sleep(700);
+      pid = Number((await run("pgrep", ["-P", String(holder.pid)], { deadlineMs: 5000, okCodes: [0, 1] })).stdout.trim());
+    }
+    if (pid === 0) throw new Error("redis-server does not start");
     pids.push(pid);
     await fill(hosts, memoryMb);
     const load = options.beside?.(hosts.in("client"), workloadAddress);

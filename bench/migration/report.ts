@@ -28,6 +28,7 @@ export function report(
     "# Moves over a grid of memory and writes",
     `Made by \`npm run bench:migration\`; every move is a line of [migration.csv](migration.csv). Machine: ${machine}.`,
     "One redis, one client in a closed loop of 1 ms on one connection, a writer of so many MB/s beside it, two hosts that are network namespaces of one machine.",
+    "criu's script and podman leave their images on the one machine: a link's rate is nothing to them; criu-lazy fetches its pages over loopback.",
     "*Freeze*: from the network cut to the resume. *Gap*: the client's longest wait. *Safe*: from the request to the resume. Medians / 99th percentiles (/ largest), ms.",
     "",
     ...table(cells, methods, samples),

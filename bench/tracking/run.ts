@@ -38,7 +38,9 @@ const folder = mkdtempSync(join(tmpdir(), "aether-bench-tracking-"));
 const program = join(folder, "writer");
 try {
   execFileSync("gcc", ["-O2", "-o", program, join(import.meta.dirname, "writer.c")]);
-  console.log("| memory | writes | look, CPU ms | of a core, one look a minute | said, MB/s | a written page, ns: alone | looked at all the time |");
+  console.log(
+    "| memory | writes | look, CPU ms | of a core, one look a minute | said, MB/s | a written page, ns: alone | looked at all the time |",
+  );
   console.log("|---|---|---|---|---|---|---|");
   for (const memory of values.memory.split(",").map(Number))
     for (const dirty of values.dirty.split(",").map(Number)) console.log(await row(memory, dirty));
@@ -57,7 +59,9 @@ async function row(memoryMib: number, dirtyMb: number): Promise<string> {
   try {
     const lines = createInterface({ input: writer.stdout })[Symbol.asyncIterator]();
     const told = async (): Promise<Told> => {
-      const [us = 0, pages = 0] = String((await lines.next()).value).split(" ").map(Number);
+      const [us = 0, pages = 0] = String((await lines.next()).value)
+        .split(" ")
+        .map(Number);
       return [us, pages];
     };
     const procs = join(folder, "procs");
