@@ -106,6 +106,9 @@ export function byteSize(text: string): bigint {
   return BigInt(match[1]) * 1024n ** BigInt(power);
 }
 
+/** A number of processes and threads, or "none": -1, as the contract has it. */
+export const pidsLimit = (text: string): number => (text === "none" ? -1 : wholeNumber(16, 4_194_304)(text));
+
 /** 300ms, 2s, 1.5m; in milliseconds. */
 export function durationMs(text: string): number {
   const match = /^(\d{1,9}(?:\.\d{1,3})?)(ms|s|m)$/.exec(text);

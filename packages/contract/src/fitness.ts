@@ -63,6 +63,13 @@ export function targetMisfits(needs: KnownNeeds, node: KnownNode): { blockers: M
       `it has ${needs.threadCount} threads, and the target allows ${pidLimit} in all`,
       "Raise kernel.pid_max on the target.",
     );
+  else if (pidLimit > 0 && (needs.pidsLimit ?? 0) > pidLimit)
+    say(
+      warnings,
+      "PIDS_LIMIT",
+      `it may have ${needs.pidsLimit} processes and threads, and the target allows ${pidLimit} in all`,
+      "Raise kernel.pid_max on the target: there it may be refused new threads before its own limit is reached.",
+    );
   const [needed, free] = [needs.memoryBytes ?? 0n, node.memoryAvailableBytes ?? 0n];
   if (free > 0n && needed + spareBytes > free)
     say(

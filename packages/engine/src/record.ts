@@ -16,6 +16,7 @@ export const workloadSpec = z.object({
   address: z.ipv4(),
   volumes: z.array(z.object({ source: z.string(), destination: z.string(), mode: z.enum(["shared", "sync"]) })),
   memoryLimitBytes: z.number().nonnegative(),
+  pidsLimit: z.int().positive().exactOptional(),
   user: z.string().exactOptional(),
 });
 

@@ -25,6 +25,8 @@ export interface WorkloadSpec {
   readonly volumes: readonly Volume[];
   /** 0: none. */
   readonly memoryLimitBytes: number;
+  /** Processes and threads at once; undefined: no limit. */
+  readonly pidsLimit?: number;
   /** "USER" or "USER:GROUP", names or numbers; empty: the image's, else root. */
   readonly user?: string;
 }

@@ -1,5 +1,6 @@
 // One workload between two hosts, with real runc and criu: what must arrive, and what must happen when something breaks on the way.
-import { chmod, open, readFile, stat, utimes, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { chmod, open, readdir, readFile, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -131,6 +132,23 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
     const listed = await hosts.b.call("exec", "tree", ["sh", "-c", "cat /proc/1/environ | tr '\\0' '\\n' | grep WHO"]);
     expect(listed.stdout.trim()).toBe("WHO=tree");
     await hosts.b.call("remove", "tree");
+  });
+
+  it("a bound on its processes travels with it, also when it has as many as it may have", async () => {
+    const spec = specOf("bound", "10.211.1.8", ["sh", "-c", "for i in $(seq 23); do sleep 600 & done; wait"], { pidsLimit: 24 });
+    const bounds = async () => {
+      const root = existsSync("/sys/fs/cgroup/pids/aether") ? "/sys/fs/cgroup/pids/aether" : "/sys/fs/cgroup/aether";
+      const names = (await readdir(root)).filter((name) => name.endsWith("-bound"));
+      return Promise.all(names.map(async (name) => (await readFile(join(root, name, "pids.max"), "utf8")).trim()));
+    };
+    await hosts.a.call("start", spec, 1);
+    await expect.poll(async () => (await hosts.a.call("usage", "bound")).processCount).toBe(24);
+    expect(await hosts.a.call("exec", "bound", ["sh", "-c", "true & wait"])).toMatchObject({ stderr: expect.stringContaining("fork") });
+    expect(await bounds()).toEqual(["24"]);
+    const done = await move(spec, hosts.a, hosts.b);
+    expect(done.restored.manifest.processCount).toBe(24);
+    expect(await bounds()).toEqual(["24"]);
+    await hosts.b.call("remove", "bound");
   });
 
   it("a process that appends with fsync loses no line and writes none twice", async () => {

@@ -72,6 +72,7 @@ export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
       throw fault("VOLUME_INVALID", `${source}:${destination}: the mode must be shared or sync`, { field });
     }),
     memoryLimitBytes: Number(spec.memoryLimitBytes),
+    ...(spec.pidsLimit > 0 ? { pidsLimit: spec.pidsLimit } : {}),
     ...(spec.user === "" ? {} : { user: spec.user }),
   };
 }

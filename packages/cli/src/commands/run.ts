@@ -1,6 +1,6 @@
 // aether run NAME [options] -- COMMAND [ARG…]
 import { type Command, Option } from "commander";
-import { action, byteSize, collect, durationMs, durationSeconds, wholeNumber, withCommon } from "../options.ts";
+import { action, byteSize, collect, durationMs, durationSeconds, pidsLimit, wholeNumber, withCommon } from "../options.ts";
 
 interface RunFlags {
   readonly rootfs: string;
@@ -8,6 +8,7 @@ interface RunFlags {
   readonly health?: string;
   readonly volume: readonly string[];
   readonly memory?: bigint;
+  readonly pids?: number;
   readonly env: readonly string[];
   readonly workdir?: string;
   readonly user?: string;
@@ -30,6 +31,7 @@ export function registerRun(program: Command): void {
     .option("--health <check>", "tcp:PORT, http:URL or exec:COMMAND")
     .addOption(new Option("--volume <volume>", "SRC:DST:shared or SRC:DST:sync; may be repeated").argParser(collect).default([], "none"))
     .option("--memory <size>", "limit, e.g. 512M", byteSize)
+    .option("--pids <number>", "processes and threads at once, or none; by default 4096", pidsLimit)
     .addOption(new Option("--env <variable>", "NAME=VALUE; may be repeated").argParser(collect).default([], "none"))
     .option("--workdir <dir>", "working directory inside; by default the image's, else /")
     .option("--user <user>", "USER or USER:GROUP, names or numbers; by default the image's, else root")
@@ -93,6 +95,7 @@ Examples:
           ...(flags.health === undefined ? {} : { health: parseHealth(flags.health) }),
           volumes: flags.volume.map(parseVolume),
           memoryLimitBytes: flags.memory ?? 0n,
+          pidsLimit: flags.pids ?? 0,
           env: parseEnvironment(flags.env),
           workingDirectory: flags.workdir ?? "",
           user: flags.user ?? "",

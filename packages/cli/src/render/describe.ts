@@ -33,6 +33,7 @@ export function describeWorkload(workload: Workload, preflight: PreflightReport 
     ["volumes", spec?.volumes.map((v) => `${v.source}:${v.destination}:${word(VolumeMode, v.mode)}`).join(" ")],
     ["memory limit", spec && spec.memoryLimitBytes > 0n ? bytes(spec.memoryLimitBytes) : ""],
     ["memory", usage?.measuredAt && bytes(usage.memoryBytes)],
+    ["process limit", spec && spec.pidsLimit > 0 ? String(spec.pidsLimit) : ""],
     ["processes", usage?.measuredAt && String(usage.processCount)],
     ["connections", usage?.measuredAt && String(usage.tcpEstablished)],
     ["started", instant(workload.startedAt)],

@@ -28,6 +28,7 @@ export function parseSpec(spec: WorkloadSpec | undefined, pool: AddressPool): Wo
     ...parseHealth(spec.health),
     volumes: parseVolumes(spec.volumes),
     memoryLimitBytes: parseMemoryLimit(spec.memoryLimitBytes),
+    pidsLimit: parsePidsLimit(spec.pidsLimit),
     env: parseEnv(spec.env),
     workingDirectory: parseWorkingDirectory(spec.workingDirectory),
     user: parseUser(spec.user),
@@ -113,6 +114,17 @@ function parseMemoryLimit(bytes: bigint): bigint {
   // Less than this does not start a process under runc.
   if (bytes === 0n || (bytes >= 4n << 20n && bytes <= 1n << 50n)) return bytes;
   throw invalid("spec.memory_limit_bytes", "must be 0 (none) or at least 4 MiB");
+}
+
+/** Far above what servers have, far below what a node can bear (kernel.pid_max is 32768 on the smallest). */
+const defaultPidsLimit = 4096;
+
+/** What is stored says it: a workload from before there was a limit has 0 there, and stays without one. */
+function parsePidsLimit(limit: number): number {
+  if (limit === 0) return defaultPidsLimit;
+  // runc itself has up to a dozen threads in there while it starts; the kernel's own numbers end at 2^22.
+  if (limit === -1 || (limit >= 16 && limit <= 4_194_304)) return limit;
+  throw invalid("spec.pids_limit", "must be 0 (4096), -1 (no limit) or 16 to 4194304");
 }
 
 function parseEnv(env: Readonly<Record<string, string>>): Record<string, string> {

@@ -62,7 +62,14 @@ describe("a spec", () => {
     expect(parseSpec(create(WorkloadSpecSchema, { name: "db", argv: ["redis-server"] }), pool)).toMatchObject({
       rootfs: "host",
       address: "",
+      pidsLimit: 4096,
     });
+  });
+
+  it("has no limit of processes only where that is asked for", () => {
+    const limitOf = (pidsLimit: number) => parseSpec(create(WorkloadSpecSchema, { name: "db", argv: ["x"], pidsLimit }), pool).pidsLimit;
+    expect([limitOf(-1), limitOf(16), limitOf(4_194_304)]).toEqual([-1, 16, 4_194_304]);
+    expect(() => limitOf(4_194_305)).toThrow(expect.objectContaining({ field: "spec.pids_limit" }));
   });
 });
 

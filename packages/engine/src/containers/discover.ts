@@ -27,6 +27,8 @@ export interface Container {
     readonly isReadOnly: boolean;
   }[];
   readonly memoryLimitBytes: number;
+  /** 0: none. */
+  readonly pidsLimit: number;
   readonly isHostNetwork: boolean;
   readonly isHostPid: boolean;
   readonly isHostIpc: boolean;
@@ -61,6 +63,7 @@ const inspected = z.array(
       IpcMode: text,
       Privileged: z.boolean().nullish(),
       Memory: z.number().nullish(),
+      PidsLimit: z.number().nullish(),
     }),
     Mounts: z
       .array(z.object({ Type: text, Source: text, Destination: z.string(), RW: z.boolean().nullish() }))
@@ -98,6 +101,7 @@ export function parseInspected(runtime: ContainerRuntime, json: string): Contain
           isReadOnly: RW === false,
         })),
         memoryLimitBytes: one.HostConfig.Memory ?? 0,
+        pidsLimit: Math.max(0, one.HostConfig.PidsLimit ?? 0),
         isHostNetwork: one.HostConfig.NetworkMode === "host",
         isHostPid: one.HostConfig.PidMode === "host",
         isHostIpc: one.HostConfig.IpcMode === "host",

@@ -157,6 +157,7 @@ export function workloadArguments(container: Container): string[] {
     rootfs || `oci:${layoutOf(container)}`,
     ...volumes,
     ...(container.memoryLimitBytes > 0 ? ["--memory", `${Math.ceil(container.memoryLimitBytes / 2 ** 20)}M`] : []),
+    ...(container.pidsLimit > 0 ? ["--pids", String(container.pidsLimit)] : []),
     ...(rootfs === "" ? [] : settings),
   ];
 }

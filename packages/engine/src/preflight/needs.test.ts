@@ -48,6 +48,7 @@ describe("a target", () => {
     timeNamespace: true,
     memoryBytes: 500n << 20n,
     memoryLimitBytes: 1n << 30n,
+    pidsLimit: 4096,
   };
   const node = {
     arch: "x86_64",
@@ -72,6 +73,7 @@ describe("a target", () => {
     ["CRIU_OLDER", { criuVersion: "4.1.1" }],
     ["KERNEL_OLDER", { kernelVersion: "6.1.99" }],
     ["PID_LIMIT", { pidLimit: 10n }],
+    ["PIDS_LIMIT", { pidLimit: 4095n }],
     ["MEMORY_SHORT", { memoryAvailableBytes: 500n << 20n }],
     ["MEMORY_LIMIT", { memoryAvailableBytes: 700n << 20n }],
     ["CGROUP_VERSION", { cgroupVersion: 1 }],

@@ -45,6 +45,7 @@ export async function preflight(
     memoryBytes: BigInt(memoryBytes),
     criuVersion: here.criuVersion,
     memoryLimitBytes: BigInt(record.spec.memoryLimitBytes),
+    pidsLimit: record.spec.pidsLimit ?? 0,
     places: placesOf(record),
   };
   const misfits = targetMisfits(needs, target);
@@ -66,6 +67,15 @@ export async function preflight(
   );
   if (record.spec.volumes.some((volume) => volume.mode === "sync"))
     warnings.push({ code: "SYNC_VOLUME", message: "a sync volume is copied to the same path on the target", mend: "", subject: workload });
+  const { pidsLimit = 0 } = record.spec;
+  const tasks = inspected.needs.threadCount ?? 0;
+  if (pidsLimit > 0 && tasks > pidsLimit * 0.9)
+    warnings.push({
+      code: "PIDS_NEARLY_USED",
+      message: `it has ${tasks} of the ${pidsLimit} processes and threads that it may have`,
+      mend: "Beyond them it is refused new ones. If it needs more, start it anew with a higher --pids.",
+      subject: workload,
+    });
   const { bytes, count } = await layer();
   if (count > mostFiles)
     blockers.push({

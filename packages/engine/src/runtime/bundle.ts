@@ -76,6 +76,7 @@ export async function writeBundle(host: Host, spec: WorkloadSpec, process: Proce
       resources: {
         devices: [{ allow: false, access: "rwm" }],
         ...(spec.memoryLimitBytes > 0 ? { memory: { limit: spec.memoryLimitBytes } } : {}),
+        ...(spec.pidsLimit === undefined ? {} : { pids: { limit: spec.pidsLimit } }),
       },
       namespaces: [
         { type: "pid" },

@@ -43,6 +43,17 @@ export async function makeCgroups(host: Host, workload: string, memoryLimitBytes
   return dirs;
 }
 
+/**
+ * Bounds how many processes and threads the workload may have; undefined: none. For a restore only when criu has left: it works from within these
+ * cgroups, and what it starts beside the workload's own tasks must not fail at the workload's limit.
+ */
+export async function limitPids(host: Host, workload: string, limit: number | undefined): Promise<void> {
+  if (limit === undefined) return;
+  const files = (await cgroupDirs(host, workload)).map((dir) => join(dir, "pids.max")).filter(isThere);
+  for (const file of files) writeFileSync(file, String(limit));
+  if (files.length === 0) host.options.log.warn({ workload, limit }, "cgroup.no_pids_controller");
+}
+
 /** A v1 cpuset takes no task before its sets are filled, parents first. */
 function inherit(dir: string, name: string): void {
   for (const at of [join(dir, ".."), dir]) {

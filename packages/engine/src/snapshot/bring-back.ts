@@ -11,7 +11,7 @@ import { attributeReader } from "../files/xattrs.ts";
 import type { Host } from "../host.ts";
 import { announce, leadHere, makeNetwork } from "../network/workload-network.ts";
 import { writeRecord } from "../record.ts";
-import { makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
+import { limitPids, makeCgroups, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
 import { mountRootfs, prepareRootfs } from "../runtime/rootfs.ts";
 import { destroy, plain, statusOf } from "../runtime/runtime.ts";
@@ -77,6 +77,7 @@ export async function bringBack(
       ...(body.image === undefined ? {} : { image: body.image }),
     };
     await writeRecord(host, record);
+    await limitPids(host, spec.name, spec.pidsLimit);
     for (const pid of await pidsOf(host, spec.name)) signalPid(pid, "SIGCONT");
     await leadHere(host, spec.name, spec.address);
     // Neighbours may still send to the node that had it.

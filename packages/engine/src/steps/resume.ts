@@ -12,7 +12,7 @@ import { announce, leadHere, tcpCounters } from "../network/workload-network.ts"
 import type { EvidenceLeaves } from "../receipt/evidence.ts";
 import { signStatement, statementFacts } from "../receipt/sign.ts";
 import { requireRecord, writeRecord } from "../record.ts";
-import { pidsOf, signalPid } from "../runtime/cgroup.ts";
+import { limitPids, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
 import { dropImages, type MigrationRecord, phase, readMigration, writeMigration } from "./journal.ts";
 import type { TargetSessions } from "./target-session.ts";
@@ -41,6 +41,7 @@ export async function resumeWorkload(
   leading.catch(() => undefined); // heard below
   await writeRecord(host, { ...record, phase: "running" });
   await leading;
+  await limitPids(host, ref.workload, record.spec.pidsLimit);
   await faultpoint("resume.before_continue");
   const resumedAtMs = await phase(progress, "resume.continue", async () => {
     await continueAll(host, ref.workload);

@@ -22,6 +22,7 @@ const byName: Readonly<Record<string, JsonValue>> = {
   window_seconds: 120,
   grace_seconds: 10,
   memory_limit_bytes: "1073741824",
+  pids_limit: 512,
   address: "10.77.1.20",
   tcp_port: 6379,
   spot_price_history: [0.031, 0.031, 0.034],

@@ -13,7 +13,7 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
  * Describes the file aether/v2/options.proto.
  */
 export const file_aether_v2_options: GenFile = /*@__PURE__*/
-  fileDesc("ChdhZXRoZXIvdjIvb3B0aW9ucy5wcm90bxIJYWV0aGVyLnYyKm8KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfTk9ORRABEg8KC1JPTEVfVklFV0VSEAISEQoNUk9MRV9PUEVSQVRPUhADEg4KClJPTEVfQURNSU4QBBIOCgpST0xFX0FHRU5UEAU6VgoNcmVxdWlyZWRfcm9sZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKA4yDy5hZXRoZXIudjIuUm9sZVIMcmVxdWlyZWRSb2xlOkMKDHJhd19yZXNwb25zZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKAhSC3Jhd1Jlc3BvbnNlOkEKC3Jhd19yZXF1ZXN0Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoCFIKcmF3UmVxdWVzdDpKChByYXdfY29udGVudF90eXBlEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY1IYDIAEoCVIOcmF3Q29udGVudFR5cGU6OwoIb2JzZXJ2ZWQSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNGGAyABKAhSCG9ic2VydmVkYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("ChdhZXRoZXIvdjIvb3B0aW9ucy5wcm90bxIJYWV0aGVyLnYyKm8KBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg0KCVJPTEVfTk9ORRABEg8KC1JPTEVfVklFV0VSEAISEQoNUk9MRV9PUEVSQVRPUhADEg4KClJPTEVfQURNSU4QBBIOCgpST0xFX0FHRU5UEAU6VgoNcmVxdWlyZWRfcm9sZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNGGAyABKA4yDy5hZXRoZXIudjIuUm9sZVIMcmVxdWlyZWRSb2xlOkMKDHJhd19yZXNwb25zZRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKAhSC3Jhd1Jlc3BvbnNlOkEKC3Jhd19yZXF1ZXN0Eh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoCFIKcmF3UmVxdWVzdDpKChByYXdfY29udGVudF90eXBlEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY1IYDIAEoCVIOcmF3Q29udGVudFR5cGU6OwoIb2JzZXJ2ZWQSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNGGAyABKAhSCG9ic2VydmVkOjkKB2NvdmVyZWQSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGNKGAyABKAhSB2NvdmVyZWRiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call. Roles are ordered: an admin may do what an operator may, an operator what a viewer may. AGENT stands apart.
@@ -99,4 +99,12 @@ export const raw_content_type: GenExtension<MethodOptions, string> = /*@__PURE__
  */
 export const observed: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
   extDesc(file_aether_v2_options, 4);
+
+/**
+ * Of a map: its values are often secrets. Whoever may only look reads *** in their place; the names stay.
+ *
+ * @generated from extension: bool covered = 50002;
+ */
+export const covered: GenExtension<FieldOptions, boolean> = /*@__PURE__*/
+  extDesc(file_aether_v2_options, 5);
 

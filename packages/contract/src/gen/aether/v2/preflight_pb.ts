@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/preflight.proto.
  */
 export const file_aether_v2_preflight: GenFile = /*@__PURE__*/
-  fileDesc("ChlhZXRoZXIvdjIvcHJlZmxpZ2h0LnByb3RvEglhZXRoZXIudjIiuQEKEVdvcmtsb2FkUHJlZmxpZ2h0EioKBnJlcG9ydBgBIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRSZXBvcnQSJwoFbmVlZHMYAiABKAsyGC5hZXRoZXIudjIuV29ya2xvYWROZWVkcxIuCgpjaGVja2VkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0b29rX21zGAQgASgBEg4KBmNwdV9tcxgFIAEoASKaAgoNV29ya2xvYWROZWVkcxIMCgRhcmNoGAEgASgJEhQKDGNwdV9mZWF0dXJlcxgCIAMoCRIYChB4c2F2ZV9jb21wb25lbnRzGAMgAygJEhYKDmtlcm5lbF92ZXJzaW9uGAQgASgJEhQKDGNyaXVfdmVyc2lvbhgFIAEoCRIWCg5jZ3JvdXBfdmVyc2lvbhgGIAEoDRIUCgxtZW1vcnlfYnl0ZXMYByABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAggASgEEhUKDXByb2Nlc3NfY291bnQYCSABKA0SFAoMdGhyZWFkX2NvdW50GAogASgNEhYKDnRpbWVfbmFtZXNwYWNlGAsgASgIEg4KBnBsYWNlcxgMIAMoCWIGcHJvdG8z", [file_aether_v2_migration, file_google_protobuf_timestamp]);
+  fileDesc("ChlhZXRoZXIvdjIvcHJlZmxpZ2h0LnByb3RvEglhZXRoZXIudjIiuQEKEVdvcmtsb2FkUHJlZmxpZ2h0EioKBnJlcG9ydBgBIAEoCzIaLmFldGhlci52Mi5QcmVmbGlnaHRSZXBvcnQSJwoFbmVlZHMYAiABKAsyGC5hZXRoZXIudjIuV29ya2xvYWROZWVkcxIuCgpjaGVja2VkX2F0GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd0b29rX21zGAQgASgBEg4KBmNwdV9tcxgFIAEoASKuAgoNV29ya2xvYWROZWVkcxIMCgRhcmNoGAEgASgJEhQKDGNwdV9mZWF0dXJlcxgCIAMoCRIYChB4c2F2ZV9jb21wb25lbnRzGAMgAygJEhYKDmtlcm5lbF92ZXJzaW9uGAQgASgJEhQKDGNyaXVfdmVyc2lvbhgFIAEoCRIWCg5jZ3JvdXBfdmVyc2lvbhgGIAEoDRIUCgxtZW1vcnlfYnl0ZXMYByABKAQSGgoSbWVtb3J5X2xpbWl0X2J5dGVzGAggASgEEhUKDXByb2Nlc3NfY291bnQYCSABKA0SFAoMdGhyZWFkX2NvdW50GAogASgNEhYKDnRpbWVfbmFtZXNwYWNlGAsgASgIEg4KBnBsYWNlcxgMIAMoCRISCgpwaWRzX2xpbWl0GA0gASgNYgZwcm90bzM", [file_aether_v2_migration, file_google_protobuf_timestamp]);
 
 /**
  * @generated from message aether.v2.WorkloadPreflight
@@ -135,6 +135,13 @@ export type WorkloadNeeds = Message<"aether.v2.WorkloadNeeds"> & {
    * @generated from field: repeated string places = 12;
    */
   places: string[];
+
+  /**
+   * Processes and threads that it may have at once (0: no limit).
+   *
+   * @generated from field: uint32 pids_limit = 13;
+   */
+  pidsLimit: number;
 };
 
 /**
