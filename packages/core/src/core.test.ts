@@ -293,10 +293,18 @@ describe("a workload", () => {
         ? { outcome: CommandOutcome.OK, facts: { case: "snapshot", value: { bytes: 42n, freezeMs: 7, manifest: { pageCount: 3n } } } }
         : { outcome: CommandOutcome.OK },
     );
-    await core.call("POST", "/api/v2/workloads", { spec: spec("saved"), nodeId: "w5" });
+    await core.call("POST", "/api/v2/workloads", { spec: spec("saved", { env: { PASSWORD: "hidden" } }), nodeId: "w5" });
     const made = await core.call("POST", "/api/v2/snapshots", { workload: "saved" });
     expect(made.body.snapshot).toMatchObject({ state: "SNAPSHOT_STATE_READY", bytes: "42" });
     const { id } = made.body.snapshot;
+    // Values of the environment are for those who may run workloads.
+    const { secret } = (await core.call("POST", "/api/v2/tokens", { name: "onlooker", role: "ROLE_VIEWER" })).body;
+    for (const path of ["workloads", "workloads/saved", "snapshots", `snapshots/${id}`]) {
+      const looked = await core.call("GET", `/api/v2/${path}`, undefined, { authorization: `Bearer ${secret}` });
+      expect(JSON.stringify(looked.body), path).toContain('"PASSWORD":"***"');
+      expect(JSON.stringify(looked.body), path).not.toContain("hidden");
+      expect(JSON.stringify((await core.call("GET", `/api/v2/${path}`)).body), path).toContain('"PASSWORD":"hidden"');
+    }
     expect((await core.call("POST", `/api/v2/snapshots/${id}:restore`, {})).body.error.code).toBe("WORKLOAD_RUNNING");
     await core.call("DELETE", "/api/v2/workloads/saved?force=true");
     const back = await core.call("POST", `/api/v2/snapshots/${id}:restore`, { nodeId: "w5" });
@@ -321,6 +329,7 @@ describe("a workload", () => {
       [{ name: "a", argv: ["/x"], env: { "A B": "x" } }, "INVALID_ARGUMENT", "spec.env"],
       [{ name: "a", argv: ["/x"], health: { tcpPort: 70000 } }, "INVALID_ARGUMENT", "spec.health.tcpPort"],
       [{ name: "a", argv: ["/x"], memoryLimitBytes: "12" }, "INVALID_ARGUMENT", "spec.memoryLimitBytes"],
+      [{ name: "a", argv: ["/x"], pidsLimit: -2 }, "INVALID_ARGUMENT", "spec.pidsLimit"],
     ];
     for (const [wrong, code, field] of bad) {
       const { status, body } = await core.call("POST", "/api/v2/workloads", { spec: wrong });

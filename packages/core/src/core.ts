@@ -54,6 +54,7 @@ import { createWorkloadReports } from "./fleet/workload-reports.ts";
 import { createGuards } from "./guard/guards.ts";
 import { railLimits } from "./guard/rails.ts";
 import { createAgentsServer } from "./http/agents-server.ts";
+import { coverInterceptor } from "./http/cover.ts";
 import { faultInterceptor } from "./http/fault-interceptor.ts";
 import { healthRoutes } from "./http/health.ts";
 import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
@@ -406,6 +407,7 @@ async function assemble(
     interceptors: [
       faultInterceptor(log, counter.count),
       plainTextInterceptor,
+      coverInterceptor,
       streamLimitInterceptor(config.rateLimit.streamsPerToken),
       idempotencyInterceptor(db, nowMs),
       entityTagInterceptor(resources),
