@@ -20,6 +20,13 @@ export interface Streams {
   readonly stderr: { write(chunk: string | Uint8Array): unknown };
 }
 
+/**
+ * What came from a workload, a node or another person may hold what a terminal takes for a command (a title, a clipboard, a cursor): it is shown, not sent.
+ * The bytes of a workload's own output (`logs`, `exec`) go out as they are, as from any program.
+ */
+export const printable = (text: string): string =>
+  text.replaceAll(/(?![\n\t])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 export function createOutput(isJson: boolean, streams: Streams = process): Output {
   return {
     isJson,
@@ -27,12 +34,12 @@ export function createOutput(isJson: boolean, streams: Streams = process): Outpu
     result(json, human) {
       if (isJson) streams.stdout.write(`${JSON.stringify(json, bigintAsText, 2)}\n`);
       else {
-        const text = human();
+        const text = printable(human());
         if (text !== "") streams.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
       }
     },
-    say: (text) => void streams.stderr.write(`${text}\n`),
-    stream: (chunk) => void streams.stdout.write(chunk),
+    say: (text) => void streams.stderr.write(`${printable(text)}\n`),
+    stream: (chunk) => void streams.stdout.write(typeof chunk === "string" && !isJson ? printable(chunk) : chunk),
     streamError: (chunk) => void streams.stderr.write(chunk),
   };
 }

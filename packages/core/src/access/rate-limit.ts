@@ -1,9 +1,10 @@
 // Token buckets: a burst at once, then a steady rate. Per token and per address, in memory: a restart forgives.
+import { isIPv6 } from "node:net";
 import { type Fault, fault } from "@aether/contract";
 
 export interface RateLimit {
-  /** Takes one; answers 0 when it was there, else the seconds until it will be. */
-  take(key: string): number;
+  /** Takes one of a token's or an address's; answers 0 when it was there, else the seconds until it will be. */
+  take(who: string): number;
 }
 
 interface Bucket {
@@ -11,23 +12,37 @@ interface Bucket {
   atMs: number;
 }
 
+/** So many are remembered; who comes from ever new addresses must not fill the memory, nor make each look a long one. */
+const mostBuckets = 10_000;
+
 export function createRateLimit(perSecond: number, burst: number, monotonicMs: () => number): RateLimit {
+  /** In the order of their last use. */
   const buckets = new Map<string, Bucket>();
-  const refilled = (bucket: Bucket, now: number) => Math.min(burst, bucket.left + ((now - bucket.atMs) / 1000) * perSecond);
   return {
-    take(key) {
+    take(who) {
       const now = monotonicMs();
-      // A full bucket says nothing that a missing one does not.
-      if (buckets.size > 10_000) for (const [name, bucket] of buckets) if (refilled(bucket, now) >= burst) buckets.delete(name);
+      const key = subscriberOf(who);
       const bucket = buckets.get(key) ?? { left: burst, atMs: now };
-      bucket.left = refilled(bucket, now);
+      bucket.left = Math.min(burst, bucket.left + ((now - bucket.atMs) / 1000) * perSecond);
       bucket.atMs = now;
+      buckets.delete(key);
       buckets.set(key, bucket);
+      const [oldest] = buckets.keys();
+      if (buckets.size > mostBuckets && oldest !== undefined) buckets.delete(oldest);
       if (bucket.left < 1) return Math.max(1, Math.ceil((1 - bucket.left) / perSecond));
       bucket.left -= 1;
       return 0;
     },
   };
+}
+
+/** Of IPv6 a subscriber has at least a whole /64 (RFC 6177), and could come from another address each time. */
+function subscriberOf(who: string): string {
+  if (!isIPv6(who)) return who;
+  const [before = "", behind] = who.split("::");
+  const first = before.split(":").filter(Boolean);
+  const left = behind === undefined ? 0 : 8 - first.length - behind.split(":").filter(Boolean).length;
+  return [...first, ...Array<string>(left).fill("0"), ...(behind ?? "").split(":")].slice(0, 4).join(":");
 }
 
 /** What is said to who asks too often; becomes 429 with Retry-After. */

@@ -52,6 +52,15 @@ describe("the rate limit", () => {
     now = 500;
     expect([limit.take("a"), limit.take("a")]).toEqual([0, 1]);
   });
+
+  it("takes the addresses of one IPv6 network for one, and remembers no more than a number of them", () => {
+    const limit = createRateLimit(1, 1, () => 0);
+    expect(["2001:db8::1", "2001:db8:0:0:9::2", "2001:db8::a:b:c:d"].map((address) => limit.take(address))).toEqual([0, 1, 1]);
+    expect(["2001:db8:0:1::1", "2001:db8:1::1", "::1", "10.0.0.1"].map((address) => limit.take(address))).toEqual([0, 0, 0, 0]);
+    for (let i = 0; i < 10_000; i++) limit.take(`10.1.${i >> 8}.${i & 255}`);
+    expect(limit.take("10.1.39.15"), "the last one is remembered").toBe(1);
+    expect(limit.take("10.0.0.1"), "one of long ago is not").toBe(0);
+  });
 });
 
 describe("an account that a provider vouches for", () => {

@@ -8,6 +8,7 @@ import { fault } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import { followRotation, type IdentitySource, peerSpiffeId, secureServerOptions } from "@aether/kit/identity";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { endIdleSessions } from "./idle-sessions.ts";
 import { mendMalformed } from "./malformed.ts";
 import type { OnePort } from "./one-port.ts";
 import { originOf, valuesWith } from "./origin.ts";
@@ -34,6 +35,7 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
     {
       ...secureServerOptions(identity, "optional"),
       settings: { maxConcurrentStreams: 100 },
+      handshakeTimeout: 10_000,
     },
     connectNodeAdapter({
       routes: mendMalformed(routes),
@@ -52,6 +54,7 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
         ),
     }),
   );
+  endIdleSessions(server);
   const unfollow = followRotation(server, identity);
   const sessions = new Set<http2.ServerHttp2Session>();
   server.on("session", (session) => {

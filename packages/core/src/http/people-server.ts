@@ -8,6 +8,7 @@ import { fastifyConnectPlugin } from "@connectrpc/connect-fastify";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import fastify, { type FastifyInstance, type FastifyRequest } from "fastify";
 import { errorBody, faultOf } from "./error-body.ts";
+import { endIdleSessions } from "./idle-sessions.ts";
 import { mendMalformed } from "./malformed.ts";
 import { createOnePort, type OnePort } from "./one-port.ts";
 import { originOf, valuesWith } from "./origin.ts";
@@ -78,6 +79,7 @@ export async function createPeopleServer(options: PeopleServerOptions): Promise<
       },
     }),
   );
+  endIdleSessions(grpc);
   grpc.on("sessionError", (error) => log.debug({ err: error }, "an HTTP/2 session failed"));
   const port = createOnePort(app.server, grpc);
   return {

@@ -1,5 +1,7 @@
+import { CommandProgressSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { MigrationMode } from "@aether/contract/gen/aether/v2/migration_pb";
 import { armFaultpoint, type Logger, silentLogger, sleep, until } from "@aether/kit";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { Row } from "../db/schema.ts";
 import { openScratchDatabase } from "../db/scratch-database.ts";
@@ -30,11 +32,18 @@ afterAll(() => database.close());
 const life = new AbortController();
 let onError = () => {};
 const log: Logger = Object.assign(Object.create(silentLogger) as Logger, { error: () => onError() });
+let tellProgress: (nodeId: string, progress: MessageInitShape<typeof CommandProgressSchema>) => void = () => {};
 const makeReconciler = () =>
   createReconciler({
     db: database.db,
     events: createEvents(database.db, database.notices),
-    sessions: fleet.gateway,
+    sessions: {
+      ...fleet.gateway,
+      onProgress(listener) {
+        tellProgress = (nodeId, progress) => listener(nodeId, create(CommandProgressSchema, progress));
+        return fleet.gateway.onProgress(listener);
+      },
+    },
     limits,
     log,
     nowMs,
@@ -158,6 +167,24 @@ describe("reconcile", () => {
     expect(events.map((event) => event.type)).toEqual(
       expect.arrayContaining(["migration.planned", "migration.committed", "migration.step.done", "migration.done"]),
     );
+  });
+
+  it("hears how far a move is from its own nodes alone, each for itself", async () => {
+    const name = await begin();
+    const id = await start(name);
+    let told: string[] = [];
+    const source = fleet.nodes.get("n1")!;
+    source.script = (action) => {
+      if (action !== "freeze") return "ok";
+      const commandId = source.begun.at(-1)!.id;
+      tellProgress("n3", { commandId, phase: { name: "forged", nodeId: "n1", outcome: "ok" } });
+      tellProgress("n2", { commandId, phase: { name: "own", nodeId: "n1", outcome: "ok" } });
+      told = reconciler.livePhases(id).map((phase) => `${phase.name} of ${phase.nodeId}`);
+      return "ok";
+    };
+    reconciler.wake(id);
+    await checkEnd(name, await ended(id));
+    expect(told).toEqual(["own of n2"]);
   });
 
   it("refuses a second move of a moving workload and names the first", async () => {

@@ -62,6 +62,8 @@ export interface Reconciler {
 const takenAtOnce = 100;
 /** Agents find a control plane that has started again within this. */
 const comeBackMs = 8_000;
+/** Of a move, while its command runs: some twenty. */
+const mostLivePhases = 200;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { db, events, sessions, log, nowMs, limits, sweepMs = 1_000 } = options;
@@ -354,9 +356,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
         }),
         sessions.onProgress((nodeId, { commandId, phase, memory }) => {
           const held = [...helds.values()].find(({ flights }) => flights.has(commandId));
-          if (held === undefined) return;
+          // A node speaks for itself alone, and of a move that it is part of.
+          if (held === undefined || (nodeId !== held.record.sourceNodeId && nodeId !== held.record.targetNodeId)) return;
           if (memory !== undefined) held.liveMemory = memory;
-          else if (phase !== undefined && phase.outcome !== "") held.livePhases.push(phase.nodeId === "" ? { ...phase, nodeId } : phase);
+          else if (phase !== undefined && phase.outcome !== "" && held.livePhases.length < mostLivePhases)
+            held.livePhases.push({ ...phase, nodeId });
           else return;
           for (const listener of changed) listener(held.record.id);
         }),

@@ -108,7 +108,7 @@ export function createUnpacker(root: string, native: string, limits: UnpackLimit
           for await (const chunk of body) {
             total.bytes += chunk.length;
             if (total.bytes > limits.maxBytes) throw refuse(`the image holds more than ${limits.maxBytes} bytes`);
-            await file.write(chunk);
+            await file.writeFile(chunk);
           }
         } finally {
           await file.close();

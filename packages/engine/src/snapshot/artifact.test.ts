@@ -61,6 +61,23 @@ describe("a snapshot as a stream", () => {
     await expect(exportSnapshot(here, "snap-9").next()).rejects.toMatchObject({ code: "SNAPSHOT_NOT_FOUND" });
   });
 
+  it("whose manifest names a file of the node for a chunk is refused, wherever that file is", async () => {
+    const chunk = { id: "../../../../../etc/passwd", key: "", plain: "", bytes: 1 };
+    const body: SnapshotBody = {
+      workload: "db",
+      stdio: { stdout: 0, stderr: 0 },
+      images: [{ name: "core-1.img", bytes: 1, sha256: "", chunks: [chunk] }],
+      trees: [],
+      filesDigest: "",
+    };
+    const { bytes } = writeManifest("snap-3", 0, body, { id: "k", key: new Uint8Array(32) });
+    const head = { format: "aether-artifact/1", snapshotId: "snap-3", manifestBytes: bytes.length, chunks: 0 };
+    await expect(take(Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), bytes]), 1_000, "snap-3")).rejects.toMatchObject({
+      message: expect.stringContaining("its manifest cannot be read"),
+    });
+    expect(await there.getManifest("snap-3")).toBeUndefined();
+  });
+
   it("comes as it was, whatever the pieces, and twice", async () => {
     for (const size of [7_777, 1 << 20]) {
       await take(stream, size);

@@ -178,7 +178,7 @@ export async function writeContent(store: SnapshotStore, content: Content, path:
       if (chunk === undefined) throw fault("SNAPSHOT_CORRUPT", `${path.toString()} names a chunk that its snapshot has not`);
       const bytes = (await read(chunk)).subarray(from, from + length);
       whole.update(slices === undefined ? bytes : `${chunk.plain} ${from} ${bytes.length}\n`);
-      await file.write(bytes);
+      await file.writeFile(bytes); // all of it: `write` may take a part, as on a disk that fills up
     }
   } finally {
     await file.close();

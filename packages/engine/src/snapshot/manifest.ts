@@ -8,9 +8,12 @@ import type { SnapshotKey } from "../engine.ts";
 import { imagePin } from "../image/images.ts";
 import { newKey, seal, unseal } from "./sealed.ts";
 
+/** sha256 of the stored bytes, in hexadecimal: it becomes the name of a file, also out of a manifest that somebody has uploaded. */
+const chunkId = z.string().regex(/^[0-9a-f]{64}$/);
+
 const chunk = z.object({
-  /** sha256 of the stored bytes: its name in the store. */
-  id: z.string(),
+  /** Its name in the store. */
+  id: chunkId,
   /** base64. */
   key: z.string(),
   /** sha256 of the content, by which the next snapshot finds it again. */
@@ -70,7 +73,7 @@ const head = z.object({
   /** The data key, wrapped; base64. */
   wrappedKey: z.string(),
   /** Every chunk that it needs, sorted. */
-  chunks: z.array(z.string()),
+  chunks: z.array(chunkId),
   /** Of the sealed body. */
   bodySha256: z.string(),
 });

@@ -65,12 +65,12 @@ describe("the seal", () => {
     const body = {
       workload: "db",
       stdio: { stdout: 1, stderr: 2 },
-      images: [{ name: "core-1.img", bytes: 5, sha256: "aa", chunks: [{ id: "c2", key: "a2V5", plain: "p", bytes: 5 }] }],
+      images: [{ name: "core-1.img", bytes: 5, sha256: "aa", chunks: [{ id: "c2".repeat(32), key: "a2V5", plain: "p", bytes: 5 }] }],
       trees: [],
       filesDigest: "ff",
     };
     const { bytes } = writeManifest("snap-1", 7, body, key);
-    expect(readHead("snap-1", bytes).head).toMatchObject({ workload: "db", chunks: ["c2"], keyId: "k1" });
+    expect(readHead("snap-1", bytes).head).toMatchObject({ workload: "db", chunks: ["c2".repeat(32)], keyId: "k1" });
     expect(bytes.includes("core-1")).toBe(false);
     expect(readBody("snap-1", bytes, key)).toEqual(body);
     expect(() => readBody("snap-1", bytes, { ...key, key: new Uint8Array(32) })).toThrow(/cannot be decrypted/);
