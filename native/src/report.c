@@ -87,7 +87,7 @@ _Noreturn void fail(int error, const char *format, ...) {
 }
 
 void say(int fd, const char *format, ...) {
-  static char line[32768];
+  static _Thread_local char line[32768]; // memory-target has a thread that says what it receives
   va_list arguments;
   va_start(arguments, format);
   int length = vsnprintf(line, sizeof line - 1, format, arguments);

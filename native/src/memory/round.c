@@ -114,22 +114,26 @@ static void copy_range(struct space *space, const struct stream *stream, uint64_
   }
 }
 
+// The next regions of written pages of a mapping; their number, or -1 where it is not tracked as we registered it. `at` goes on behind them.
+static int next_written(const struct space *space, uint64_t *at, uint64_t end, struct scan_request scan) {
+  scan.size = sizeof scan;
+  scan.start = *at;
+  scan.end = end;
+  scan.vec = (uint64_t)regions;
+  scan.vec_len = scan_regions;
+  scan.category_mask |= PAGE_WRITTEN;
+  scan.return_mask = PAGE_WRITTEN;
+  int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+  if (count >= 0) *at = scan_next(&scan, regions, count);
+  return count;
+}
+
 void round_look(struct space *space) {
+  const struct scan_request protecting = {.flags = SCAN_PROTECT | SCAN_CHECK_ASYNC, .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED};
   if (space_read_maps(space, 1, 0) < 0) return; // the next pass sees it
-  for (size_t i = 0; i < space->tracked.count; i++) {
-    struct scan_request scan = {
-        .size = sizeof scan,
-        .flags = SCAN_PROTECT | SCAN_CHECK_ASYNC,
-        .start = space->tracked.items[i].start,
-        .end = space->tracked.items[i].end,
-        .vec = (uint64_t)regions,
-        .vec_len = scan_regions,
-        .category_mask = PAGE_WRITTEN,
-        .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
-        .return_mask = PAGE_WRITTEN,
-    };
-    while (scan.start < scan.end) {
-      int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+  for (size_t i = 0; i < space->tracked.count; i++)
+    for (uint64_t from = space->tracked.items[i].start, end = space->tracked.items[i].end; from < end;) {
+      int count = next_written(space, &from, end, protecting);
       if (count < 0) break;
       for (int j = 0; j < count; j++) {
         range_add(&space->stale, regions[j].start, regions[j].end);
@@ -138,31 +142,18 @@ void round_look(struct space *space) {
           if (block) block->state[at / PAGE_BYTES % BLOCK_PAGES] = SENT_NOT;
         }
       }
-      scan.start = scan_next(&scan, regions, count);
     }
-  }
 }
 
 uint64_t round_written(const struct space *space) {
+  const struct scan_request looking = {.flags = SCAN_CHECK_ASYNC};
   uint64_t pages = 0;
-  for (size_t i = 0; i < space->tracked.count; i++) {
-    struct scan_request scan = {
-        .size = sizeof scan,
-        .flags = SCAN_CHECK_ASYNC,
-        .start = space->tracked.items[i].start,
-        .end = space->tracked.items[i].end,
-        .vec = (uint64_t)regions,
-        .vec_len = scan_regions,
-        .category_mask = PAGE_WRITTEN,
-        .return_mask = PAGE_WRITTEN,
-    };
-    while (scan.start < scan.end) {
-      int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+  for (size_t i = 0; i < space->tracked.count; i++)
+    for (uint64_t from = space->tracked.items[i].start, end = space->tracked.items[i].end; from < end;) {
+      int count = next_written(space, &from, end, looking);
       if (count < 0) break;
       for (int j = 0; j < count; j++) pages += (regions[j].end - regions[j].start) / PAGE_BYTES;
-      scan.start = scan_next(&scan, regions, count);
     }
-  }
   return pages;
 }
 
@@ -171,30 +162,22 @@ int round_live(struct space *space, const struct stream *stream, struct round_co
   for (size_t i = 0; i < space->stale.count; i++) copy_range(space, stream, space->stale.items[i].start, space->stale.items[i].end, counts);
   flush_pending(space, stream, counts);
   space->stale.count = 0;
-  for (size_t i = 0; i < space->tracked.count; i++) {
-    struct scan_request scan = {
-        .size = sizeof scan,
-        .flags = SCAN_PROTECT | SCAN_CHECK_ASYNC,
-        .start = space->tracked.items[i].start,
-        .end = space->tracked.items[i].end,
-        .vec = (uint64_t)regions,
-        .vec_len = scan_regions,
-        .max_pages = 16384, // protects only what is copied soon
-        // A page of zeros that nobody wrote has no frame of its own: criu leaves it out as well.
-        .category_inverted = PAGE_ZERO_FRAME,
-        .category_mask = PAGE_WRITTEN | PAGE_ZERO_FRAME,
-        .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
-        .return_mask = PAGE_WRITTEN,
-    };
-    while (scan.start < scan.end) {
-      int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+  const struct scan_request protecting = {
+      .flags = SCAN_PROTECT | SCAN_CHECK_ASYNC,
+      .max_pages = 16384, // protects only what is copied soon
+      // A page of zeros that nobody wrote has no frame of its own: criu leaves it out as well.
+      .category_inverted = PAGE_ZERO_FRAME,
+      .category_mask = PAGE_ZERO_FRAME,
+      .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
+  };
+  for (size_t i = 0; i < space->tracked.count; i++)
+    for (uint64_t from = space->tracked.items[i].start, end = space->tracked.items[i].end; from < end;) {
+      int count = next_written(space, &from, end, protecting);
       // EPERM: not (any more) tracked as we registered it, because it was mapped anew: the next pass registers it, and all of it counts as written.
       if (count < 0) break;
       for (int j = 0; j < count; j++) copy_range(space, stream, regions[j].start, regions[j].end, counts);
       flush_pending(space, stream, counts);
-      scan.start = scan_next(&scan, regions, count);
     }
-  }
   return 0;
 }
 

@@ -182,6 +182,7 @@ int store_receive(struct store *store, struct wire *wire, void (*sealed)(uint32_
     uint64_t end = frame.address + frame.pages * PAGE_BYTES;
     int is_range = (frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING) || frame.kind == FRAME_OBJECT;
     if (is_range && (frame.pages > USER_END / PAGE_BYTES || frame.address > USER_END || frame.address % PAGE_BYTES != 0 || end > USER_END)) frame.kind = 0;
+    if ((frame.kind == FRAME_PAGES || frame.kind == FRAME_ZERO) && frame.pages > FRAME_MOST_PAGES) frame.kind = 0;
     if (!store->is_keyed && frame.kind != FRAME_KEY) frame.kind = 0;
     switch (frame.kind) {
     case FRAME_KEY:

@@ -90,12 +90,10 @@ static double now_ms(void) {
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-// Waits for what a call that returned `result` lacks. 0: try again; -1 with errno: it will never do.
-static int settle(struct tls *tls, int result) {
-  int wants = SSL_get_error(tls->ssl, result);
-  if (wants != SSL_ERROR_WANT_READ && wants != SSL_ERROR_WANT_WRITE) return errno = EPIPE, -1;
+// Until the connection may be read or written. -1 with errno: that is not to be waited for any longer.
+static int await(struct tls *tls, short events) {
   for (;;) {
-    struct pollfd at[2] = {{.fd = tls->fd, .events = wants == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT}, {.fd = tls->life, .events = POLLIN}};
+    struct pollfd at[2] = {{.fd = tls->fd, .events = events}, {.fd = tls->life, .events = POLLIN}};
     double left = tls->until_ms > 0 ? tls->until_ms - now_ms() : -1;
     if (tls->until_ms > 0 && left <= 0) return errno = ETIMEDOUT, -1;
     int ready = poll(at, 2, tls->until_ms > 0 ? (int)left + 1 : -1);
@@ -103,6 +101,13 @@ static int settle(struct tls *tls, int result) {
     if (ready > 0 && at[1].revents) return errno = ECANCELED, -1;
     if (ready > 0) return 0;
   }
+}
+
+// Waits for what a call that returned `result` lacks. 0: try again; -1 with errno: it will never do.
+static int settle(struct tls *tls, int result) {
+  int wants = SSL_get_error(tls->ssl, result);
+  if (wants != SSL_ERROR_WANT_READ && wants != SSL_ERROR_WANT_WRITE) return errno = EPIPE, -1;
+  return await(tls, wants == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT);
 }
 
 // SPIFFE X509-SVID: exactly one URI, and no authority's certificate may stand for a workload. The chain, its dates and its purpose were verified in the handshake.
@@ -230,6 +235,7 @@ struct tls *tls_open(int fd, int life, struct tls_identity *identity, int is_ser
   if (!in || !out) return refuse(tls, reason, "no memory");
   SSL_set_bio(tls->ssl, in, out);
   tls->until_ms = now_ms() + handshake_ms;
+  ERR_clear_error(); // SSL_get_error takes an old one for one of the handshake's
   for (int result; (result = is_server ? SSL_accept(tls->ssl) : SSL_connect(tls->ssl)) != 1;)
     if (settle(tls, result) < 0) return refuse(tls, reason, errno == ETIMEDOUT ? "the peer did not finish the handshake" : "the handshake failed");
   const unsigned char *chosen = NULL;
@@ -300,10 +306,8 @@ int tls_flush(struct tls *tls) {
   if (tls->staged > 0 && put_stage(tls) < 0) return -1;
   BIO *out = SSL_get_wbio(tls->ssl);
   while (BIO_flush(out) <= 0) {
-    struct pollfd at[2] = {{.fd = tls->fd, .events = POLLOUT}, {.fd = tls->life, .events = POLLIN}};
     if (!BIO_should_retry(out)) return errno = EPIPE, -1;
-    if (poll(at, 2, -1) < 0 && errno != EINTR) return -1;
-    if (at[1].revents) return errno = ECANCELED, -1;
+    if (await(tls, POLLOUT) < 0) return -1;
   }
   return 0;
 }

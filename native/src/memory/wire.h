@@ -27,6 +27,7 @@ struct frame {
 };
 
 #define WIRE_VERSION 3
+#define FRAME_MOST_PAGES 4096 // of FRAME_PAGES and FRAME_ZERO, sixteen times what a source sends: a short frame cannot ask for much memory
 
 // One end of a stream.
 struct wire {
