@@ -1,6 +1,6 @@
 // The distribution's own Chromium, headless, driven over its protocol. Whatever the page complains about in its console fails the test.
 import { accessSync, constants } from "node:fs";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { expect } from "vitest";
 
 const places = [process.env.AETHER_CHROMIUM ?? "", "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -39,15 +39,26 @@ interface TabOptions {
   readonly theme?: "dark" | "light";
   readonly width?: number;
   readonly height?: number;
+  /** Touched, with scrollbars that take no room. */
+  readonly isTelephone?: boolean;
+  /** Signed in as that one. */
+  readonly storageState?: BrowserContextOptions["storageState"];
 }
 
 /** A tab with cookies of its own. */
 export async function openTab(
   browser: Browser,
   url: string,
-  { theme = "dark", width = 1280, height = 900 }: TabOptions = {},
+  { theme = "dark", width = 1280, height = 900, isTelephone = false, storageState }: TabOptions = {},
 ): Promise<Tab> {
-  const context: BrowserContext = await browser.newContext({ viewport: { width, height }, colorScheme: theme, baseURL: url });
+  const context: BrowserContext = await browser.newContext({
+    viewport: { width, height },
+    colorScheme: theme,
+    baseURL: url,
+    isMobile: isTelephone,
+    hasTouch: isTelephone,
+    ...(storageState === undefined ? {} : { storageState }),
+  });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   await page.addInitScript(`

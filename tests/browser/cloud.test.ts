@@ -2,7 +2,7 @@
 // CRIU. Pictures of each page in both themes are left in .cache/screens, for people; with AETHER_SCREENS=DIR, small ones there, as docs/screens has them.
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -127,79 +127,147 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
     expect(complaints).toEqual([]);
   });
 
-  it("looks the same in both themes, on a telephone too, and does not jump: pictures for people", async () => {
-    mkdirSync(screens, { recursive: true });
-    await aether(
-      "policy",
-      "set",
-      "databases",
-      "--max-freeze",
-      "500ms",
-      "--priority",
-      "90",
-      "--description",
-      "What clients wait for at most",
-    );
-    await aether(
-      "policy",
-      "set",
-      "databases",
-      "--max-freeze",
-      "250ms",
-      "--priority",
-      "90",
-      "--description",
-      "What clients wait for at most",
-    );
-    await aether("drill", "schedule", "create", "weekly", "--cron", "0 3 * * mon");
-    await aether("checkpoint", "demo");
-    const paths = await page.evaluate(`[...document.querySelectorAll("#places nav a")].map((link) => link.getAttribute("href"))`);
-    const first = async (list: string) => {
-      await page.goto(list);
-      return page.locator(`main a[href^="${list}/"]`).first().getAttribute("href");
-    };
-    const more = [
-      await first("/migrations"),
-      await first("/drills"),
-      await first("/decisions"),
-      "/nodes/n1",
-      "/workloads/demo",
-      "/workloads/demo?tab=snapshots",
-      "/policies/databases",
-      "/drills?tab=schedules",
-      "/runbooks?start=retire-node",
-      "/runbooks?tab=runs",
-      ...["accounts", "tokens", "retention", "config", "diagnostics"].map((tab) => `/settings?tab=${tab}`),
-    ];
-    const take = async (path: string, theme: string, width: string) => {
-      await page.goto(path);
-      await page.locator('main :is(section, [role="table"])').first().waitFor();
-      // Graphs come a moment after their page.
-      await page.waitForTimeout(kept === undefined ? 250 : 1_200);
-      const name =
-        path
-          .replace(/^\//, "")
-          .replaceAll(/[^a-z0-9]+/g, "-")
-          .replace(/-(mig|drl|dec)-.*$/, "-one") || "overview";
-      const file = join(screens, `${name}${width}-${theme}`);
-      if (kept === undefined) await page.screenshot({ path: `${file}.png`, fullPage: true });
-      else await page.screenshot({ path: `${file}.jpg`, type: "jpeg", quality: 70 });
-    };
-    for (const theme of ["dark", "light"] as const) {
-      await page.emulateMedia({ colorScheme: theme });
-      for (const path of [...(paths as string[]), ...more]) {
-        if (path === null) continue;
-        await take(path, theme, "");
-        if (theme === "dark") await expectNoJump(page);
-        if (theme === "dark" && more.includes(path)) await expectAccessible(page);
+  it(
+    "looks the same in both themes, on a telephone too, and does not jump: pictures for people",
+    async () => {
+      mkdirSync(screens, { recursive: true });
+      const policy = (freeze: string) =>
+        aether("policy", "set", "databases", "--max-freeze", freeze, "--priority", "90", "--description", "What clients wait for at most");
+      await policy("500ms");
+      await policy("250ms");
+      await aether("drill", "schedule", "create", "weekly", "--cron", "0 3 * * mon");
+      const { id: snapshot } = JSON.parse(await aether("checkpoint", "demo", "--json")) as { id: string };
+      const file = join(dir, "keep-and-tell.yaml");
+      await writeFile(file, runbook("hello"));
+      await aether("runbook", "add", file);
+      await writeFile(file, runbook("$workload is kept"));
+      await aether("runbook", "add", file);
+      await aether("runbook", "run", "return-node", "node=n1", "--wait");
+      await aether("runbook", "run", "keep-and-tell");
+      const entries = (await page.evaluate(async () => (await (await fetch("/api/v2/audit")).json()) as unknown)) as {
+        entries: { sequence: string; action: string }[];
+      };
+      const runs = (await page.evaluate(async () => (await (await fetch("/api/v2/runbook-runs")).json()) as unknown)) as {
+        runs: { id: string }[];
+      };
+      const paths = (await page.evaluate(
+        `[...document.querySelectorAll("#places nav a")].map((link) => link.getAttribute("href"))`,
+      )) as string[];
+      const first = async (list: string) => {
+        await page.goto(list);
+        return (await page.locator(`main a[href^="${list}/"]`).first().getAttribute("href")) ?? list;
+      };
+      const more = [
+        await first("/migrations"),
+        await first("/drills"),
+        // The older one has moved something.
+        await (async () => {
+          await page.goto("/decisions");
+          return (
+            (await page
+              .getByRole("row", { name: /migrate/ })
+              .getByRole("link")
+              .first()
+              .getAttribute("href")) ?? "/decisions"
+          );
+        })(),
+        "/nodes/n1",
+        "/nodes/n1?tab=moves",
+        "/workloads/demo",
+        "/workloads/demo?tab=snapshots",
+        `/snapshots?open=${snapshot}`,
+        `/audit?open=${entries.entries.find(({ action }) => action === "policy.set")?.sequence}`,
+        "/policies/databases",
+        "/drills?tab=schedules",
+        "/runbooks/keep-and-tell",
+        `/runbooks/runs/${runs.runs[0]?.id}`,
+        "/runbooks?start=retire-node&node=n1",
+        "/runbooks?tab=runs",
+        ...["accounts", "tokens", "retention", "config", "diagnostics"].map((tab) => `/settings?tab=${tab}`),
+      ];
+      const take = async (from: Page, path: string, ending: string) => {
+        await from.goto(path);
+        await from.locator('main :is(section, [role="table"])').first().waitFor();
+        await shoot(from, path, ending);
+      };
+      const shoot = async (from: Page, path: string, ending: string) => {
+        // Graphs come a moment after their page.
+        await from.waitForTimeout(kept === undefined ? 250 : 1_000);
+        const name = nameOf(path);
+        if (kept === undefined) await from.screenshot({ path: join(screens, `${name}-${ending}.png`), fullPage: true });
+        else await from.screenshot({ path: join(screens, `${name}-${ending}.jpg`), type: "jpeg", quality: 62 });
+      };
+      /** What is only there after somebody has pressed something. */
+      const pressed: readonly (readonly [name: string, press: (from: Page) => Promise<unknown>])[] = [
+        ["/palette", (from) => from.goto("/nodes").then(() => from.keyboard.press("Control+k"))],
+        [
+          "/runbooks-change",
+          (from) =>
+            from.goto("/runbooks/keep-and-tell").then(async () => {
+              await from.getByRole("button", { name: "Change" }).click();
+              await from.getByRole("textbox").fill(runbook("$workload is kept, and this is new"));
+              await from.getByRole("button", { name: "Check it" }).click();
+              await from.getByText("Whoever runs it needs the role").waitFor();
+            }),
+        ],
+        ["/move", (from) => from.goto("/workloads/demo").then(() => from.getByRole("button", { name: "Move", exact: true }).click())],
+      ];
+      await page.setViewportSize({ width: 1440, height: 900 });
+      for (const theme of ["dark", "light"] as const) {
+        await page.emulateMedia({ colorScheme: theme });
+        for (const path of [...paths, ...more]) {
+          await take(page, path, theme);
+          if (theme === "dark") await expectNoJump(page);
+          if (theme === "dark" && more.includes(path)) await expectAccessible(page);
+        }
+        for (const [name, press] of pressed) {
+          await press(page);
+          await page.getByRole("dialog").waitFor();
+          await shoot(page, name, theme);
+          if (theme === "dark") await expectAccessible(page);
+        }
       }
-    }
-    await page.setViewportSize({ width: 375, height: 812 });
-    await page.emulateMedia({ colorScheme: "dark" });
-    for (const path of ["/", "/nodes", "/drills", "/risk", "/policies", more[0], more[1], "/nodes/n1", "/workloads/demo"])
-      if (path) await take(path, "dark", "-narrow");
-  }, 180_000);
+      // A telephone, with its own way to scroll: every page for people, the main ones in each run.
+      const telephone = await openTab(browser, url, {
+        width: 375,
+        height: 812,
+        isTelephone: true,
+        storageState: await page.context().storageState(),
+      });
+      for (const path of kept === undefined ? ["/", "/nodes", "/drills", "/nodes/n1", "/workloads/demo"] : [...paths, ...more])
+        await take(telephone.page, path, "narrow-dark");
+      expect(telephone.complaints).toEqual([]);
+      await telephone.close();
+    },
+    kept === undefined ? 180_000 : 300_000,
+  );
 });
+
+const runbook = (message: string) => `name: keep-and-tell
+description: A workload is kept before somebody works on it, and everybody is told.
+parameters:
+  - name: workload
+    type: workload
+    default: demo
+steps:
+  - name: kept
+    act: snapshot
+    inputs: { workload: $workload }
+  - name: sure
+    act: confirm
+    inputs: { message: "Has everybody been told about $workload?" }
+  - name: tell
+    act: notify
+    inputs: { message: "${message}" }
+`;
+
+/** "/migrations/mig-01m8…" is migrations-one. */
+const nameOf = (path: string): string =>
+  path
+    .replace(/^\//, "")
+    .replace(/open=.*/, "open")
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .replace(/-(mig|drl|dec|run)-[0-9a-z]{10,}.*$/, "-one") || "overview";
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {

@@ -122,6 +122,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     });
     expect(runbook.status, JSON.stringify(runbook.body)).toBe(200);
     const { run } = (await core.call("POST", "/api/v2/runbooks/words:run", {})).body;
+    const { entries } = (await core.call("GET", "/api/v2/audit")).body as { entries: { sequence: string; action: string }[] };
     const now = Date.now();
     const report = {
       workload: "hostile",
@@ -149,7 +150,9 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/policies",
       "/runbooks?start=words",
       "/runbooks?tab=runs",
+      "/runbooks/words",
       `/runbooks/runs/${(run as { id: string }).id}`,
+      `/audit?open=${String(entries.find(({ action }) => action === "node.cordon")?.sequence)}`,
       `/nodes/${encodeURIComponent(hostile)}`,
     ]) {
       await page.goto(path);
@@ -194,6 +197,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/policies",
       "/runbooks?start=retire-node",
       "/runbooks?tab=runs",
+      "/runbooks/words",
     ]) {
       await viewer.page.goto(path);
       await viewer.page.getByRole("heading", { level: 1 }).waitFor();
@@ -402,6 +406,12 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     const agent = await connectAgent(core, await enrol(core, "gated"));
     const { page, complaints } = await open();
     await enter(page, await linkFor(core.call, "otto", "ROLE_OPERATOR"));
+    await page.goto("/nodes/gated");
+    await page.getByRole("link", { name: "Retire…" }).click();
+    await page.getByRole("dialog", { name: "Run retire-node" }).waitFor();
+    expect(await page.getByRole("dialog").getByLabel("node").inputValue()).toBe("gated");
+    await page.keyboard.press("Escape");
+    await page.getByRole("dialog").waitFor({ state: "detached" });
     await page.keyboard.press("g");
     await page.keyboard.press("b");
     await page.getByRole("link", { name: "Run gate" }).click();
@@ -435,6 +445,107 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     expect(complaints.filter((text) => !/40[04]/.test(text))).toEqual([]);
     await agent.disconnect();
   }, 60_000);
+
+  it("lets an admin write a runbook: what is wrong has its line, what differs is seen before, and two who write at once lose nothing", async () => {
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.keyboard.press("Control+k");
+    await page.getByRole("combobox").fill("new runb");
+    await page.getByRole("option", { name: "New runbook…" }).waitFor();
+    await page.keyboard.press("Enter");
+    const dialog = page.getByRole("dialog", { name: "New runbook" });
+    const text = dialog.getByRole("textbox", { name: "The runbook, as YAML" });
+    const said = (seconds: string, message = "hello") =>
+      `name: mine\ndescription: what it is for\nsteps:\n  - name: rest\n    act: wait\n    inputs:\n      seconds: ${seconds}\n  - name: tell\n    act: notify\n    inputs:\n      message: ${message}\n`;
+    await text.fill("name: [");
+    await dialog.getByRole("button", { name: "Check it" }).click();
+    await dialog.getByRole("alert").getByText("neither YAML nor JSON").waitFor();
+    await text.fill(said("soon"));
+    await dialog.getByRole("button", { name: "Check it" }).click();
+    await dialog.getByRole("alert").getByText("Line 7: ").waitFor();
+    // What is wrong is selected, to be written over.
+    await page.keyboard.type("1");
+    expect(await text.inputValue()).toBe(said("1"));
+    await dialog.locator("summary", { hasText: "notify" }).click();
+    await dialog.getByText("message").first().waitFor();
+    await expectAccessible(page);
+    // Neither Escape nor a click beside it throws away what one has written.
+    for (let presses = 0; presses < 2; presses++) await page.keyboard.press("Escape");
+    await dialog.getByText("What you wrote is not set.").waitFor();
+    await dialog.getByRole("button", { name: "Go on writing" }).click();
+    await page.setViewportSize({ width: 375, height: 800 });
+    await expectAccessible(page, ["target-size"]);
+    expect(await page.evaluate(tooWide)).toBe("");
+    await dialog.getByRole("button", { name: "Check it" }).click();
+    await dialog.getByText("Whoever runs it needs the role operator.").waitFor();
+    await dialog.getByRole("button", { name: "Set it" }).click();
+    await page.getByText("version 1 in force").waitFor();
+    expect(page.url()).toBe(`${core.url}/runbooks/mine`);
+    expect(await page.evaluate(tooWide)).toBe("");
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await expectAccessible(page);
+
+    await page.getByRole("button", { name: "Change" }).click();
+    const change = page.getByRole("dialog");
+    await change.getByRole("textbox").fill(said("1", "good morning"));
+    await change.getByRole("button", { name: "Check it" }).click();
+    const lines = change.getByRole("region", { name: "Changed lines" });
+    for (const line of ["removed: message: hello", "added: message: good morning"]) await lines.getByText(line).waitFor();
+    await expectAccessible(page);
+    // Somebody else is faster.
+    const { body } = await core.call("GET", "/api/v2/runbooks/mine");
+    await core.call("PUT", "/api/v2/runbooks/mine", { ...(body.runbook as object), description: "said meanwhile" });
+    await change.getByRole("button", { name: "Set it" }).click();
+    const both = page.getByRole("dialog", { name: "mine was changed meanwhile" });
+    await both.getByRole("region", { name: "theirs, in force" }).getByText("said meanwhile").waitFor();
+    await both.getByRole("region", { name: "yours" }).getByText("good morning").waitFor();
+    await expectAccessible(page);
+    await both.getByRole("button", { name: "Put mine onto theirs" }).click();
+    await change.getByRole("button", { name: "Check it" }).click();
+    await change.getByRole("button", { name: "Set it" }).click();
+    await page.getByText("version 3 in force").waitFor();
+    expect((await core.call("GET", "/api/v2/runbooks/mine")).body.runbook).toMatchObject({
+      version: 3,
+      description: "said meanwhile",
+      steps: [{ inputs: { seconds: "1" } }, { inputs: { message: "good morning" } }],
+    });
+    await page.getByRole("link", { name: "1", exact: true }).click();
+    await page.getByText("This is version 1, which is not in force").waitFor();
+
+    await page.getByRole("button", { name: "Delete" }).click();
+    await page.getByRole("button", { name: "Delete it" }).click();
+    await page.getByText("The runbook mine is gone").waitFor();
+    await page.goto("/runbooks/mine");
+    await page.getByText("the runbook was deleted").waitFor();
+    // What the control plane brings along is copied, not changed.
+    await page.goto("/runbooks/retire-node");
+    await page.getByRole("button", { name: "Copy", exact: true }).click();
+    expect(await page.getByRole("dialog").getByRole("textbox").inputValue()).toMatch(/^name: my-retire-node\n/);
+    expect(await page.getByRole("button", { name: "Change" }).count()).toBe(0);
+    expect(complaints.filter((each) => !/40[04]/.test(each))).toEqual([]);
+  }, 60_000);
+
+  it("shows what an act has changed, by keyboard too, at an address of its own", async () => {
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.goto("/audit");
+    const row = page.getByRole("row", { name: /runbook\.set/ }).first();
+    await row.getByRole("button").focus();
+    await page.keyboard.press("Enter");
+    const changed = page.getByRole("region", { name: "What it has changed" });
+    await changed.getByRole("row", { name: /description what it is for said meanwhile|steps .*good morning/ }).waitFor();
+    expect(page.url()).toMatch(/\/audit\?open=\d+$/);
+    await expectAccessible(page);
+    await page.setViewportSize({ width: 375, height: 800 });
+    expect(await page.evaluate(tooWide)).toBe("");
+    await page.reload();
+    await changed.waitFor();
+    await page.getByRole("button", { name: /^More of entry/, expanded: true }).focus();
+    await page.keyboard.press("Space");
+    await changed.waitFor({ state: "detached" });
+    expect(page.url()).toBe(`${core.url}/audit`);
+    expect(complaints).toEqual([]);
+  }, 30_000);
 
   it("asks for nothing while nothing happens: the stream says when something did", async () => {
     const { page } = await open();
@@ -490,6 +601,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
       "/policies",
       "/runbooks",
       "/runbooks?tab=runs",
+      "/runbooks/retire-node",
     ]) {
       await page.setViewportSize({ width: 1280, height: 900 });
       await page.goto(path);

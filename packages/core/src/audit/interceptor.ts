@@ -66,6 +66,9 @@ const keptFields = [
   "undo",
 ];
 
+/** A drill that is begun has no id yet: it is about its node. */
+const nounOf = (field: string): string | undefined => (field === "workload" ? "workload" : field === "nodeId" ? "node" : undefined);
+
 function describe(action: string, message: Message): { subject: string; data: { [key: string]: JsonValue } } {
   const facts = new Map<string, JsonValue>();
   // The request itself says what it is about, or the one resource in it does.
@@ -85,7 +88,7 @@ function describe(action: string, message: Message): { subject: string; data: { 
   const key = subjectFields.find((field) => typeof facts.get(field) === "string");
   const noun = action.split(".")[0] ?? "";
   return {
-    subject: key === undefined ? noun : `${key === "workload" ? "workload" : noun}/${String(facts.get(key))}`,
+    subject: key === undefined ? noun : `${nounOf(key) ?? noun}/${String(facts.get(key))}`,
     data: Object.fromEntries(facts),
   };
 }

@@ -52,12 +52,13 @@ export function withMoves(
     : signal.kind === "risk"
       ? `moving away from ${signal.nodeId} is expected to pay`
       : `a rebalance is recommended for ${signal.nodeId}, and healthy targets exist`;
-  const rest = `${kept.length === 0 ? "" : `, ${kept.length} are kept in snapshots first`}${left === 0 ? "" : `, ${left} cannot`}`;
+  const moving = moves.length === 1 && moved.length === 1 ? "its workload moves" : `${moved.length} of ${moves.length} workloads move`;
+  const rest = `${kept.length === 0 ? "" : `, ${kept.length} ${kept.length === 1 ? "is" : "are"} kept in snapshots first`}${left === 0 ? "" : `, ${left} cannot`}`;
   return {
     ...common,
     action: "migrate",
     rule: ruleOf(signal, "move"),
-    reason: `${why}: ${moved.length} of ${moves.length} workloads move${rest}`,
+    reason: `${why}: ${moving}${rest}`,
     alternatives,
   };
 }

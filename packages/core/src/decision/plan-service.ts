@@ -22,6 +22,8 @@ export interface PlanServiceOptions {
 
 const mostNodes = 1_000;
 
+const said = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`;
+
 export function createPlanService({ db, sessions, limits, nowMs }: PlanServiceOptions): Part {
   /** The named nodes, and those of the named pools. Throws NODE_NOT_FOUND, INVALID_ARGUMENT. */
   async function resolve(nodeIds: readonly string[], pools: readonly string[]): Promise<string[]> {
@@ -89,7 +91,7 @@ export function createPlanService({ db, sessions, limits, nowMs }: PlanServiceOp
       summary:
         moves.length === 0
           ? `nothing runs on ${nodeIds.join(", ")}`
-          : `of ${moves.length} workloads ${count("move")} move, the last safe after ${(last / 1000).toFixed(1)} s; ${count("snapshot")} are kept in snapshots first; ${count("stay")} stay and are lost`,
+          : `of ${moves.length} workload${moves.length === 1 ? "" : "s"} ${said(count("move"), "moves", "move")}, the last safe after ${(last / 1000).toFixed(1)} s; ${said(count("snapshot"), "is", "are")} kept in snapshots first; ${said(count("stay"), "stays and is", "stay and are")} lost`,
     });
   }
 

@@ -134,7 +134,9 @@ class Tally {
       ...sums,
       migrations: moves.count,
       frozenMs: moves.frozenMs,
-      unknown: [...this.#unknown].map(([what, hours]) => `${what} for ${hours.toFixed(1)} h`).sort(),
+      unknown: [...this.#unknown]
+        .map(([what, hours]) => `${what} for ${hours < 1 ? `${Math.max(1, Math.round(hours * 60))} min` : `${hours.toFixed(1)} h`}`)
+        .sort(),
     });
   }
 }

@@ -7,7 +7,7 @@ import {
   UpdateRetentionResponseSchema,
 } from "@aether/contract/gen/aether/v2/ops_pb";
 import { createClient } from "@connectrpc/connect";
-import { queryOptions } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { changeUnlessOvertaken } from "./if-match.ts";
 import { transport } from "./transport.ts";
 
@@ -22,6 +22,7 @@ export const opsQueries = {
       queryKey: ["diagnostics", includeSnapshots],
       queryFn: ({ signal }) => opsApi.getDiagnosticsManifest({ includeSnapshots }, { signal }),
       staleTime: 0,
+      placeholderData: keepPreviousData,
     }),
 };
 

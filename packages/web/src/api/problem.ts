@@ -20,7 +20,7 @@ export function problemOf(caught: unknown): Problem {
   const isAway = !isOurs && (error.cause instanceof TypeError || error.code === Code.Unavailable || error.code === Code.Unknown);
   if (isAway) {
     const message = "The control plane does not answer.";
-    return { code: "UNREACHABLE", message, hint: "It is tried again by itself.", isSignedOut: false, isAway, isNotServed: false };
+    return { code: "UNREACHABLE", message, hint: "", isSignedOut: false, isAway, isNotServed: false };
   }
   // The headers are those that the contract's Fault travels in; the whole error table is not needed to read them.
   const code = error.metadata.get("aether-code") ?? "";

@@ -1,11 +1,12 @@
 // What the views read, each under a key whose first word is the noun that live events name (live/invalidate.ts).
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api } from "./clients.ts";
 import { everyPage } from "./lists.ts";
 
 /** More nodes than this are not shown, and the page says so. */
 export const mostNodes = 20_000;
-const recent = 100;
+/** How many of what comes and goes are listed at once. */
+export const mostRecent = 100;
 
 export const queries = {
   caller: () =>
@@ -60,7 +61,29 @@ export const queries = {
   migrations: (workload = "") =>
     queryOptions({
       queryKey: ["migration", "list", workload],
-      queryFn: async ({ signal }) => (await api.migrations.listMigrations({ workload, page: { pageSize: recent } }, { signal })).migrations,
+      queryFn: async ({ signal }) =>
+        (await api.migrations.listMigrations({ workload, page: { pageSize: mostRecent } }, { signal })).migrations,
+    }),
+  /** Page by page, the newest first. */
+  migrationPages: (activeOnly = false) =>
+    infiniteQueryOptions({
+      queryKey: ["migration", "list", "pages", activeOnly],
+      queryFn: ({ pageParam, signal }) =>
+        api.migrations.listMigrations({ activeOnly, page: { pageSize: mostRecent, pageToken: pageParam } }, { signal }),
+      initialPageParam: "",
+      getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined,
+      select: ({ pages }) => pages.flatMap(({ migrations }) => migrations),
+    }),
+  /** However many moves came after them. */
+  movesUnderWay: () =>
+    queryOptions({
+      queryKey: ["migration", "list", "under-way"],
+      queryFn: ({ signal }) =>
+        everyPage(
+          (page) => api.migrations.listMigrations({ activeOnly: true, page }, { signal }),
+          ({ migrations }) => migrations,
+          mostNodes,
+        ),
     }),
   migration: (id: string) =>
     queryOptions({
@@ -70,7 +93,7 @@ export const queries = {
   drills: () =>
     queryOptions({
       queryKey: ["drill"],
-      queryFn: async ({ signal }) => (await api.drills.listDrills({ page: { pageSize: recent } }, { signal })).drills,
+      queryFn: async ({ signal }) => (await api.drills.listDrills({ page: { pageSize: mostRecent } }, { signal })).drills,
     }),
   drill: (id: string) =>
     queryOptions({
@@ -85,7 +108,15 @@ export const queries = {
   decisions: (nodeId = "") =>
     queryOptions({
       queryKey: ["decision", "list", nodeId],
-      queryFn: async ({ signal }) => (await api.decisions.listDecisions({ nodeId, page: { pageSize: recent } }, { signal })).decisions,
+      queryFn: async ({ signal }) => (await api.decisions.listDecisions({ nodeId, page: { pageSize: mostRecent } }, { signal })).decisions,
+    }),
+  decisionPages: () =>
+    infiniteQueryOptions({
+      queryKey: ["decision", "list", "pages"],
+      queryFn: ({ pageParam, signal }) => api.decisions.listDecisions({ page: { pageSize: mostRecent, pageToken: pageParam } }, { signal }),
+      initialPageParam: "",
+      getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined,
+      select: ({ pages }) => pages.flatMap(({ decisions }) => decisions),
     }),
   decision: (id: string) =>
     queryOptions({
@@ -95,7 +126,7 @@ export const queries = {
   signals: (nodeId = "") =>
     queryOptions({
       queryKey: ["signal", nodeId],
-      queryFn: async ({ signal }) => (await api.signals.listSignals({ nodeId, page: { pageSize: recent } }, { signal })).signals,
+      queryFn: async ({ signal }) => (await api.signals.listSignals({ nodeId, page: { pageSize: mostRecent } }, { signal })).signals,
     }),
   events: (subject: string) =>
     queryOptions({
@@ -110,8 +141,17 @@ export const queries = {
   recentEvents: (subject = "") =>
     queryOptions({
       queryKey: ["recent-events", subject],
-      queryFn: async ({ signal }) =>
-        (await api.events.listEvents({ subject, newestFirst: true, page: { pageSize: recent } }, { signal })).events,
+      queryFn: ({ signal }) => api.events.listEvents({ subject, newestFirst: true, page: { pageSize: mostRecent } }, { signal }),
+    }),
+  /** @param after where the newest ended */
+  olderEvents: (after: string) =>
+    infiniteQueryOptions({
+      queryKey: ["older-events", after],
+      queryFn: ({ pageParam, signal }) =>
+        api.events.listEvents({ newestFirst: true, page: { pageSize: mostRecent, pageToken: pageParam } }, { signal }),
+      initialPageParam: after,
+      getNextPageParam: ({ nextPageToken }) => nextPageToken || undefined,
+      staleTime: Number.POSITIVE_INFINITY,
     }),
   certificates: () =>
     queryOptions({

@@ -13,4 +13,10 @@ export const snapshotQueries = {
       queryKey: ["snapshot", workload],
       queryFn: async ({ signal }) => (await snapshotApi.listSnapshots({ workload, page: { pageSize: recent } }, { signal })).snapshots,
     }),
+  one: (id: string) =>
+    queryOptions({
+      queryKey: ["snapshot", "one", id],
+      queryFn: async ({ signal }) => (await snapshotApi.getSnapshot({ id }, { signal })).snapshot ?? null,
+      retry: false,
+    }),
 };

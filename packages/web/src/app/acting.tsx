@@ -8,11 +8,12 @@ import { JoinDialog } from "../node/join.tsx";
 import { MoveDialog } from "../workload/move.tsx";
 
 const PolicyEditor = lazy(() => import("../policy/editor.tsx"));
+const RunbookEditor = lazy(() => import("../runbook/editor.tsx"));
 
 export type Act =
   | { readonly kind: "move"; readonly workload: Workload }
   | { readonly kind: "interrupt" | "drain"; readonly node: Node }
-  | { readonly kind: "join" | "policy" };
+  | { readonly kind: "join" | "policy" | "runbook" };
 
 export default function Acting({ act, onClose }: { act: Act; onClose: () => void }) {
   switch (act.kind) {
@@ -26,5 +27,7 @@ export default function Acting({ act, onClose }: { act: Act; onClose: () => void
       return <JoinDialog onClose={onClose} />;
     case "policy":
       return <PolicyEditor policy={undefined} taken={[]} onClose={onClose} />;
+    case "runbook":
+      return <RunbookEditor runbook={undefined} onClose={onClose} />;
   }
 }

@@ -3,7 +3,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useEffect } from "react";
 import { places } from "./places.ts";
 
-const pairMs = 1_500;
+const pairMs = 2_000;
 
 export function useShortcuts({ onPalette }: { onPalette: () => void }): void {
   const navigate = useNavigate();

@@ -32,8 +32,8 @@ export function NoticesProvider({ children }: { children: ReactNode }) {
     return {
       say: (text) => add({ text, hint: "", isBad: false }),
       refuse(error) {
-        const { message, hint } = problemOf(error);
-        add({ text: message, hint, isBad: true });
+        const { message, hint, isAway } = problemOf(error);
+        add({ text: message, hint: isAway ? "Whether it was done is not known: look before you try again." : hint, isBad: true });
       },
     };
   }, [drop]);

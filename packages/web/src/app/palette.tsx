@@ -6,6 +6,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useId, useMemo, useState } from "react";
 import { policyQueries } from "../api/policies.ts";
 import { queries } from "../api/queries.ts";
+import { runbookQueries } from "../api/runbooks.ts";
 import { Dialog } from "../ui/dialog.tsx";
 import { inputLook } from "../ui/fields.tsx";
 import type { Act } from "./acting.tsx";
@@ -108,6 +109,8 @@ interface Verb {
 /** What an operator can begin. Each says in a dialog what it will do. */
 function useVerbs(onAct: (act: Act) => void): readonly Verb[] {
   const may = useMay("operator");
+  const navigate = useNavigate();
+  const { data: runbooks = [] } = useQuery(runbookQueries.list());
   const { data: nodes = [] } = useQuery(queries.nodes());
   const { data: workloads = [] } = useQuery(queries.workloads());
   return useMemo(() => {
@@ -134,8 +137,19 @@ function useVerbs(onAct: (act: Act) => void): readonly Verb[] {
         text: "Drain a node…",
         choices: ofNodes("drain", ({ isConnected, workloads: here }) => isConnected && here.length > 0),
       },
+      {
+        verb: "run",
+        text: "Run a runbook…",
+        choices: () =>
+          runbooks.map(({ name }) => ({
+            id: name,
+            kind: "runbook",
+            text: name,
+            run: () => void navigate({ to: "/runbooks", search: { start: name } }),
+          })),
+      },
     ];
-  }, [may, nodes, workloads, onAct]);
+  }, [may, nodes, workloads, runbooks, navigate, onAct]);
 }
 
 /** Places, then what can be begun, then things by their names. */
@@ -147,6 +161,7 @@ function useThings(onAct: (act: Act) => void): readonly Choice[] {
   const { data: workloads = [] } = useQuery(queries.workloads());
   const { data: migrations = [] } = useQuery(queries.migrations());
   const { data: policies = [] } = useQuery(policyQueries.list());
+  const { data: runbooks = [] } = useQuery(runbookQueries.list());
   return useMemo(
     () => [
       ...places.map(({ to, title, go }) => ({ id: to, kind: `g ${go}`, text: title, run: () => void navigate({ to }) })),
@@ -155,6 +170,7 @@ function useThings(onAct: (act: Act) => void): readonly Choice[] {
         ? [
             { id: "do/join", kind: "do", text: "Add a node…", run: () => onAct({ kind: "join" }) },
             { id: "do/policy", kind: "do", text: "New policy…", run: () => onAct({ kind: "policy" }) },
+            { id: "do/runbook", kind: "do", text: "New runbook…", run: () => onAct({ kind: "runbook" }) },
           ]
         : []),
       { id: "theme", kind: "do", text: "Switch between dark and light", run: toggleTheme },
@@ -169,6 +185,12 @@ function useThings(onAct: (act: Act) => void): readonly Choice[] {
         text: name,
         run: () => void navigate({ to: "/policies/$name", params: { name } }),
       })),
+      ...runbooks.map(({ name }) => ({
+        id: `r/${name}`,
+        kind: "runbook",
+        text: name,
+        run: () => void navigate({ to: "/runbooks/$name", params: { name } }),
+      })),
       ...migrations.map(({ id, workload, sourceNodeId, targetNodeId }) => ({
         id,
         kind: "migration",
@@ -176,6 +198,6 @@ function useThings(onAct: (act: Act) => void): readonly Choice[] {
         run: () => void navigate({ to: "/migrations/$id", params: { id } }),
       })),
     ],
-    [navigate, mayAdmin, verbs, nodes, workloads, migrations, policies, onAct],
+    [navigate, mayAdmin, verbs, nodes, workloads, migrations, policies, runbooks, onAct],
   );
 }

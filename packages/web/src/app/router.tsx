@@ -34,8 +34,10 @@ const words = {
 };
 
 const tab = (search: Search): { tab?: string } => optional({ tab: text(search, "tab") });
-const tabAndWindow = (search: Search): { tab?: string; window?: string } =>
-  optional({ tab: text(search, "tab"), window: text(search, "window") });
+const tabAndWindow = (search: Search): { tab?: string; window?: string; open?: string } =>
+  optional({ tab: text(search, "tab"), window: text(search, "window"), open: text(search, "open") });
+/** Which row of the table is unfolded. */
+const opened = (search: Search): { open?: string } => optional({ open: text(search, "open") });
 
 /** Leaves out what is undefined, so that URLs stay short. */
 function optional<Value extends Record<string, unknown>>(value: Value): { [Key in keyof Value]?: NonNullable<Value[Key]> } {
@@ -71,6 +73,7 @@ const routes = [
   }),
   createRoute({
     ...page("/migrations"),
+    validateSearch: (search: Search) => optional({ q: text(search, "q"), state: text(search, "state") }),
     component: lazyRouteComponent(() => import("../migration/migrations-page.tsx"), "MigrationsPage"),
   }),
   createRoute({
@@ -103,6 +106,7 @@ const routes = [
   }),
   createRoute({
     ...page("/snapshots"),
+    validateSearch: opened,
     component: lazyRouteComponent(() => import("../snapshot/snapshots-page.tsx"), "SnapshotsPage"),
   }),
   createRoute({
@@ -110,7 +114,11 @@ const routes = [
     validateSearch: (search: Search) => optional({ subject: text(search, "subject") }),
     component: lazyRouteComponent(() => import("../event/events-page.tsx"), "EventsPage"),
   }),
-  createRoute({ ...page("/audit"), component: lazyRouteComponent(() => import("../audit/audit-page.tsx"), "AuditPage") }),
+  createRoute({
+    ...page("/audit"),
+    validateSearch: opened,
+    component: lazyRouteComponent(() => import("../audit/audit-page.tsx"), "AuditPage"),
+  }),
   createRoute({ ...page("/policies"), component: lazyRouteComponent(() => import("../policy/policies-page.tsx"), "PoliciesPage") }),
   createRoute({
     ...page("/policies/$name"),
@@ -121,6 +129,11 @@ const routes = [
     ...page("/runbooks"),
     validateSearch: (search: Search) => optional({ tab: text(search, "tab"), start: text(search, "start"), node: text(search, "node") }),
     component: lazyRouteComponent(() => import("../runbook/runbooks-page.tsx"), "RunbooksPage"),
+  }),
+  createRoute({
+    ...page("/runbooks/$name"),
+    validateSearch: (search: Search) => optional({ version: text(search, "version") }),
+    component: lazyRouteComponent(() => import("../runbook/runbook-page.tsx"), "RunbookPage"),
   }),
   createRoute({ ...page("/runbooks/runs/$id"), component: lazyRouteComponent(() => import("../runbook/run-page.tsx"), "RunPage") }),
   createRoute({

@@ -1,18 +1,29 @@
+// Who did what, newest first; each entry unfolds to what it has changed.
+import type { AuditEntry } from "@aether/contract/gen/aether/v2/signal_pb";
 import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { api } from "../api/clients.ts";
+import { msOf, utcTime } from "../format/time.ts";
 import { plural } from "../format/units.ts";
 import { Badge, type Tone } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
+import { Facts } from "../ui/facts.tsx";
 import { SubjectLink } from "../ui/links.tsx";
+import { Older } from "../ui/older.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
+import { TraceLink } from "../ui/trace.tsx";
+import { UnfoldRow, useUnfolded } from "../ui/unfold.tsx";
+import { detailsOf } from "./details.ts";
 
 const tones: Readonly<Record<string, Tone>> = { ok: "good", denied: "bad", failed: "warn" };
 
+const head = ["", "#", "at", "who", "did", "to", "outcome", "from"];
+
 export function AuditPage() {
+  const [open, toggle] = useUnfolded();
   const log = useInfiniteQuery({
     queryKey: ["audit"],
     queryFn: ({ pageParam, signal }) => api.audit.listAudit({ page: { pageSize: 100, pageToken: pageParam } }, { signal }),
@@ -43,40 +54,69 @@ export function AuditPage() {
         {(log.error ?? verify.error) !== null && <ProblemNote error={log.error ?? verify.error} onRetry={() => void log.refetch()} />}
         {log.data !== undefined && (
           <Panel title="Newest first" isFlush>
-            <Table label="Audit log" head={["#", "at", "who", "did", "to", "outcome", "from", "hash"]}>
-              {entries.map((entry) => (
-                <Row key={String(entry.sequence)}>
-                  <Cell className="nums text-soft">{String(entry.sequence)}</Cell>
-                  <Cell>
-                    <Time at={entry.at} />
-                  </Cell>
-                  <Cell className="break-all">{entry.actor}</Cell>
-                  <Cell className="whitespace-nowrap" title={entry.dataJson}>
-                    {entry.action}
-                  </Cell>
-                  <Cell>
-                    <SubjectLink subject={entry.subject} />
-                  </Cell>
-                  <Cell>
-                    <Badge tone={tones[entry.outcome] ?? "plain"}>{entry.outcome}</Badge>
-                  </Cell>
-                  <Cell className="font-mono text-xs text-soft">{entry.sourceAddress}</Cell>
-                  <Cell className="font-mono text-xs text-soft" title={entry.hash}>
-                    {entry.hash.slice(0, 10)}
-                  </Cell>
-                </Row>
-              ))}
+            <Table label="Audit log" head={head}>
+              {entries.map((entry) => {
+                const id = String(entry.sequence);
+                return (
+                  <UnfoldRow
+                    key={id}
+                    label={`More of entry ${id}`}
+                    isOpen={open === id}
+                    onToggle={() => toggle(id)}
+                    columns={head.length}
+                    more={<More entry={entry} />}
+                  >
+                    <Cell className="nums !pl-1 text-soft">{id}</Cell>
+                    <Cell>
+                      <Time at={entry.at} />
+                    </Cell>
+                    <Cell className="break-all">{entry.actor}</Cell>
+                    <Cell className="whitespace-nowrap">{entry.action}</Cell>
+                    <Cell>
+                      <SubjectLink subject={entry.subject} />
+                    </Cell>
+                    <Cell>
+                      <Badge tone={tones[entry.outcome] ?? "plain"}>{entry.outcome}</Badge>
+                    </Cell>
+                    <Cell className="font-mono text-xs text-soft">{entry.sourceAddress || "—"}</Cell>
+                  </UnfoldRow>
+                );
+              })}
             </Table>
-            {log.hasNextPage && (
-              <div className="border-t border-line p-3 text-center">
-                <Button onClick={() => void log.fetchNextPage()} isBusy={log.isFetchingNextPage}>
-                  Older entries
-                </Button>
-              </div>
-            )}
+            <Older list={log} text="Older entries" />
           </Panel>
         )}
       </div>
     </Page>
+  );
+}
+
+function More({ entry: { dataJson, hash, traceId, at } }: { entry: AuditEntry }) {
+  const { changes, said } = detailsOf(dataJson);
+  const none = <span className="text-soft">not set</span>;
+  return (
+    <div className="grid max-w-4xl gap-3">
+      {changes.length > 0 && (
+        <div className="rounded-md border border-line bg-surface">
+          <Table label="What it has changed" head={["what it has changed", "before", "after"]}>
+            {changes.map(({ path, before, after }) => (
+              <Row key={path}>
+                <Cell className="font-mono text-xs wrap-anywhere">{path}</Cell>
+                <Cell className="min-w-32 wrap-anywhere text-soft">{before ?? none}</Cell>
+                <Cell className="min-w-32 font-medium wrap-anywhere">{after ?? none}</Cell>
+              </Row>
+            ))}
+          </Table>
+        </div>
+      )}
+      <Facts
+        facts={[
+          ...said.map(([name, value]) => [name.replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`), value] as const),
+          at !== undefined && ["in UTC", utcTime(msOf(at) ?? 0)],
+          ["hash", <code className="font-mono text-xs break-all">{hash}</code>],
+          traceId !== "" && ["trace", <TraceLink id={traceId} />],
+        ]}
+      />
+    </div>
   );
 }

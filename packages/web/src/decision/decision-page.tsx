@@ -7,14 +7,14 @@ import { duration } from "../format/units.ts";
 import { GuardNotes } from "../guard/notes.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Facts } from "../ui/facts.tsx";
-import { MigrationLink, NodeLink, WorkloadLink } from "../ui/links.tsx";
+import { MigrationLink, NodeLink, SubjectLink, WorkloadLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { TraceLink } from "../ui/trace.tsx";
 import { ActionBadge } from "./table.tsx";
+import { TargetTable } from "./targets.tsx";
 
 export function DecisionPage() {
   const { id } = useParams({ from: "/decisions/$id" });
@@ -91,7 +91,6 @@ function Why({ decision }: { decision: Decision }) {
 }
 
 function Alternatives({ move }: { move: DecisionMove }) {
-  const candidates = [...move.candidates].sort((a, b) => Number(b.isEligible) - Number(a.isEligible) || b.score - a.score);
   return (
     <Panel
       title={
@@ -108,6 +107,7 @@ function Alternatives({ move }: { move: DecisionMove }) {
       aside={
         <>
           {move.migrationId !== "" && <MigrationLink id={move.migrationId}>see the move</MigrationLink>}
+          {move.snapshotId !== "" && <SubjectLink subject={`snapshot/${move.snapshotId}`} text="see the snapshot" />}
           {move.refusal !== "" && <Badge tone="bad">not moved</Badge>}
         </>
       }
@@ -125,28 +125,7 @@ function Alternatives({ move }: { move: DecisionMove }) {
           <GuardNotes notes={move.guards} />
         </div>
       )}
-      {candidates.length > 0 && (
-        <Table label={`Targets for ${move.workload}`} head={["target", "", "score", "reasons"]}>
-          {candidates.map((candidate) => (
-            <Row key={candidate.nodeId}>
-              <Cell>
-                <NodeLink id={candidate.nodeId} />
-              </Cell>
-              <Cell>
-                {candidate.nodeId === move.targetNodeId ? (
-                  <Badge tone="good">chosen</Badge>
-                ) : candidate.isEligible ? (
-                  <Badge>possible</Badge>
-                ) : (
-                  <Badge tone="bad">not possible</Badge>
-                )}
-              </Cell>
-              <Cell className="nums">{candidate.isEligible ? Number(candidate.score.toFixed(2)) : "—"}</Cell>
-              <Cell className="break-words text-soft">{candidate.reasons.join(" · ")}</Cell>
-            </Row>
-          ))}
-        </Table>
-      )}
+      <TargetTable workload={move.workload} candidates={move.candidates} chosen={move.targetNodeId} />
     </Panel>
   );
 }

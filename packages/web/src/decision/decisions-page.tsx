@@ -1,11 +1,12 @@
 import { SignalKind } from "@aether/contract/gen/aether/v2/signal_pb";
-import { useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { queries } from "../api/queries.ts";
 import { words } from "../format/units.ts";
 import { GuardPanel } from "../guard/panel.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { useKnown } from "../ui/known.ts";
 import { NodeLink } from "../ui/links.tsx";
+import { Older } from "../ui/older.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
@@ -14,7 +15,7 @@ import { Time } from "../ui/time.tsx";
 import { DecisionTable } from "./table.tsx";
 
 export function DecisionsPage() {
-  const all = useQuery(queries.decisions());
+  const all = useInfiniteQuery(queries.decisionPages());
   const heard = useQuery(queries.signals());
   const { data: decisions, error, refetch } = all;
   const { data: signals = [] } = heard;
@@ -26,6 +27,7 @@ export function DecisionsPage() {
         {isKnown && decisions !== undefined && (
           <Panel title="Decisions" isFlush>
             <DecisionTable decisions={decisions} />
+            <Older list={all} text="Older decisions" />
           </Panel>
         )}
         {isKnown && <GuardPanel />}

@@ -48,12 +48,24 @@ export function DrillPage() {
         {isRunning && <Clients />}
         {drill.checks.length > 0 && (
           <Panel title="Checks" isFlush>
-            <Table label="Checks" head={["check", "", "what was seen"]}>
+            <Table
+              label="Checks"
+              head={[
+                "check",
+                "",
+                <span key="seen" className="hidden sm:inline">
+                  what was seen
+                </span>,
+              ]}
+            >
               {drill.checks.map((check) => (
                 <Row key={check.name}>
-                  <Cell className="whitespace-nowrap">{check.name}</Cell>
+                  <Cell className="sm:whitespace-nowrap">
+                    {check.name}
+                    <span className="block text-xs wrap-anywhere text-soft sm:hidden">{check.detail}</span>
+                  </Cell>
                   <Cell>{check.isPassed ? <Badge tone="good">passed</Badge> : <Badge tone="bad">failed</Badge>}</Cell>
-                  <Cell className="break-words text-soft">{check.detail}</Cell>
+                  <Cell className="hidden break-words text-soft sm:table-cell">{check.detail}</Cell>
                 </Row>
               ))}
             </Table>

@@ -8,14 +8,14 @@ import { useLive } from "../live/live.tsx";
 export function useRecentEvents(
   fits: (event: Event) => boolean = () => true,
   subject = "",
-): { events: readonly Event[]; isPending: boolean } {
+): { events: readonly Event[]; isPending: boolean /** Where older ones begin; empty: there are none. */; older: string } {
   const { recent } = useLive();
   const { data, isPending } = useQuery(queries.recentEvents(subject));
   const events = useMemo(() => {
     const known = new Map<bigint, Event>();
-    for (const event of [...recent, ...(data ?? [])])
+    for (const event of [...recent, ...(data?.events ?? [])])
       if ((subject === "" || event.subject === subject) && fits(event)) known.set(event.sequence, event);
     return [...known.values()].sort((a, b) => Number(b.sequence - a.sequence));
   }, [recent, data, fits, subject]);
-  return { events, isPending };
+  return { events, isPending, older: data?.nextPageToken ?? "" };
 }

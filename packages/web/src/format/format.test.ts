@@ -1,8 +1,9 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { describe, expect, it } from "vitest";
 import { rank } from "../app/rank.ts";
+import { poolName } from "./pool.ts";
 import { msOf, utcTime } from "./time.ts";
-import { ago, bytes, duration, percent, plural, words } from "./units.ts";
+import { ago, bytes, duration, hours, percent, plural, words } from "./units.ts";
 
 describe("numbers for people", () => {
   it.each([
@@ -34,6 +35,20 @@ describe("numbers for people", () => {
     [0.034, "3.4 %"],
     [0.5, "50 %"],
   ])("%s is %s", (fraction, text) => expect(percent(fraction)).toBe(text));
+
+  it.each([
+    [0, "0 min"],
+    [0.01, "1 min"],
+    [0.5, "30 min"],
+    [2, "2 h"],
+    [12_345.67, "12,345.7 h"],
+  ])("%s hours are %s", (value, text) => expect(hours(value)).toBe(text));
+
+  it.each([
+    ["us-east-1/us-east-1a/m6i.large", "m6i.large/us-east-1a"],
+    ["us-east-1/m6i.large", "us-east-1/m6i.large"],
+    ["a/b/c", "a/b/c"],
+  ])("the pool %s is called %s", (pool, name) => expect(poolName(pool)).toBe(name));
 
   it("tell how long ago, and how long until", () => {
     expect([ago(0, 500), ago(0, 12_000), ago(0, 300_000), ago(0, 3 * 86_400_000), ago(90_000, 0)]).toEqual([

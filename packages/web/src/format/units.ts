@@ -31,6 +31,10 @@ export function duration(ms: number): string {
 const pair = (much: number, unit: string, rest: number, small: string) =>
   rest === 0 ? `${much} ${unit}` : `${much} ${unit} ${rest} ${small}`;
 
+/** Hours that something ran, as they are paid for: "12 min", "3.5 h", "1,234 h". */
+export const hours = (value: number): string =>
+  value > 0 && value < 1 ? `${Math.max(1, Math.round(value * 60))} min` : value === 0 ? "0 min" : `${count(Math.round(value * 10) / 10)} h`;
+
 /** "3 %", "0.4 %", "<0.1 %". */
 export function percent(fraction: number): string {
   const value = fraction * 100;

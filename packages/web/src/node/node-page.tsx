@@ -1,8 +1,9 @@
 import { type Node, NodeState } from "@aether/contract/gen/aether/v2/node_pb";
 import { useQuery } from "@tanstack/react-query";
-import { useParams, useSearch } from "@tanstack/react-router";
+import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { marketQueries } from "../api/market.ts";
 import { queries } from "../api/queries.ts";
+import { snapshotQueries } from "../api/snapshots.ts";
 import { telemetryQueries } from "../api/telemetry.ts";
 import { For } from "../app/caller.tsx";
 import { DecisionTable } from "../decision/table.tsx";
@@ -12,9 +13,11 @@ import { bytes, duration, plural, words } from "../format/units.ts";
 import { useFleetLive } from "../live/live.tsx";
 import { MigrationTable } from "../migration/table.tsx";
 import { RiskOf } from "../risk/of-node.tsx";
+import { SnapshotTable } from "../snapshot/table.tsx";
 import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
 import { useWindowSeconds } from "../telemetry/window.tsx";
 import { Badge } from "../ui/badge.tsx";
+import { buttonLook, plainLook } from "../ui/button.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { useKnown } from "../ui/known.ts";
@@ -32,6 +35,7 @@ import { Drain } from "./drain.tsx";
 const tabs = [
   { id: "now", title: "Now" },
   { id: "moves", title: "Moves and decisions" },
+  { id: "snapshots", title: "Snapshots" },
   { id: "events", title: "Events" },
 ];
 
@@ -81,6 +85,7 @@ export function NodePage() {
       <Tabs tabs={tabs} current={tab} />
       {tab === "now" && <Now node={node} />}
       {tab === "moves" && <Moves id={id} />}
+      {tab === "snapshots" && <Snapshots id={id} />}
       {tab === "events" && <Happened id={id} />}
     </Page>
   );
@@ -93,7 +98,17 @@ function Acts({ node }: { node: Node }) {
       <Drain node={node} />
       <Interrupt node={node} />
       <DeclareDead node={node} />
+      {node.isConnected && <RunbookFor name="retire-node" node={node.id} text="Retire…" />}
     </For>
+  );
+}
+
+/** A runbook that is about this node: what it would do is shown before it begins. */
+function RunbookFor({ name, node, text }: { name: string; node: string; text: string }) {
+  return (
+    <Link to="/runbooks" search={{ start: name, node }} className={`${buttonLook} ${plainLook}`} title={`The runbook ${name}, for ${node}`}>
+      {text}
+    </Link>
   );
 }
 
@@ -211,6 +226,16 @@ function Moves({ id }: { id: string }) {
         <DecisionTable decisions={decisions} />
       </Panel>
     </div>
+  );
+}
+
+function Snapshots({ id }: { id: string }) {
+  const { data } = useQuery(snapshotQueries.list());
+  if (data === undefined) return null;
+  return (
+    <Panel title="Made here, of the last hundred" isFlush>
+      <SnapshotTable snapshots={data.filter(({ nodeId }) => nodeId === id)} />
+    </Panel>
   );
 }
 

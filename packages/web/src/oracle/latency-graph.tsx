@@ -7,6 +7,8 @@ import type { Band, Points } from "./points.ts";
 
 const height = 152;
 const [left, right, top, bottom] = [58, 14, 8, 22];
+/** Of "03:12:45" below it, in px: one that does not fit is left out. */
+const clockWidth = 52;
 const lowestMs = 0.1;
 const decades = [0.1, 1, 10, 100, 1_000, 10_000, 100_000];
 
@@ -33,7 +35,7 @@ export function LatencyGraph({ label, fromMs, toMs, points, moves, pauses }: Pro
   const words = `${label}. Last ${duration(last)}, highest ${duration(highest)}, ${pauses.length} pauses.`;
   const everyMs = steps.find((each) => (toMs - fromMs) / each <= inner / 90) ?? 600_000;
   const clocks: number[] = [];
-  for (let at = Math.ceil(fromMs / everyMs) * everyMs; at <= toMs; at += everyMs) clocks.push(at);
+  for (let at = Math.ceil(fromMs / everyMs) * everyMs; at <= toMs; at += everyMs) if (x(at) <= width - clockWidth / 2) clocks.push(at);
   return (
     <figure ref={ref} className="m-0" style={{ height }}>
       {width > 0 && (

@@ -6,7 +6,7 @@ import { WorkloadState } from "@aether/contract/gen/aether/v2/workload_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { lazy, Suspense } from "react";
-import { queries } from "../api/queries.ts";
+import { mostRecent, queries } from "../api/queries.ts";
 import { useRecentEvents } from "../event/recent.ts";
 import { FirstRun } from "../first-run/first-run.tsx";
 import { msOf } from "../format/time.ts";
@@ -76,7 +76,10 @@ function Numbers() {
   const ill = workloads.filter(({ state }) =>
     [WorkloadState.FAILED, WorkloadState.LOST, WorkloadState.NEEDS_OPERATOR, WorkloadState.EXITED].includes(state),
   );
-  const underWay = migrations.filter(({ endedAt }) => endedAt === undefined);
+  // Of more than are listed, those under way are asked for as such: in a wave they are the oldest ones too.
+  const isMany = migrations.length >= mostRecent;
+  const { data: active } = useQuery({ ...queries.movesUnderWay(), enabled: isMany });
+  const underWay = (isMany ? active : undefined) ?? migrations.filter(({ endedAt }) => endedAt === undefined);
   const last = migrations.find(({ receipt }) => receipt !== undefined);
   const interrupted = nodes.filter(({ state }) => state === NodeState.INTERRUPTED).length;
   return (
@@ -102,7 +105,15 @@ function Numbers() {
       <Stat
         name="Moving now"
         value={underWay.length}
-        note={underWay[0] === undefined ? "nothing" : `${underWay[0].workload} to ${underWay[0].targetNodeId}`}
+        note={
+          underWay[0] === undefined ? (
+            "nothing"
+          ) : (
+            <Link to="/migrations" search={{ state: "under-way" }} className="hover:underline">
+              {underWay.length === 1 ? `${underWay[0].workload} to ${underWay[0].targetNodeId}` : "see them all"}
+            </Link>
+          )
+        }
       />
       <Stat
         name="Last freeze"

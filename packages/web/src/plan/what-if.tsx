@@ -1,5 +1,5 @@
 // What would happen if these nodes were given notice now: the plan that a real notice would lead to, made by the same function, carried out by nobody.
-import type { WavePlan } from "@aether/contract/gen/aether/v2/plan_pb";
+import type { PlannedMove, WavePlan } from "@aether/contract/gen/aether/v2/plan_pb";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { plans } from "../api/plan.ts";
@@ -97,11 +97,36 @@ function Planned({ plan: { summary, moves, windowMs } }: { plan: WavePlan }) {
             <Cell className="wrap-anywhere text-soft">
               {move.reason}
               <GuardNotes notes={move.guards} />
+              <Others move={move} />
             </Cell>
           </Row>
         ))}
       </Table>
     </div>
+  );
+}
+
+const mostOthers = 20;
+
+/** What spoke against the targets that were not taken. */
+function Others({ move: { candidates, targetNodeId } }: { move: PlannedMove }) {
+  const others = candidates
+    .filter(({ nodeId }) => nodeId !== targetNodeId)
+    .sort((a, b) => Number(b.isEligible) - Number(a.isEligible) || b.score - a.score);
+  if (others.length === 0) return null;
+  return (
+    <details className="mt-1 text-xs">
+      <summary className="min-h-6">{plural(others.length, "other target")}</summary>
+      <ul className="grid gap-1">
+        {others.slice(0, mostOthers).map(({ nodeId, isEligible, score, reasons }) => (
+          <li key={nodeId}>
+            <NodeLink id={nodeId} /> {isEligible ? `score ${Number(score.toFixed(2))}` : "not possible"}
+            {reasons.length > 0 && `: ${reasons.join(" · ")}`}
+          </li>
+        ))}
+        {others.length > mostOthers && <li>and {others.length - mostOthers} more</li>}
+      </ul>
+    </details>
   );
 }
 

@@ -45,11 +45,12 @@ export default function PolicyEditor({ policy, taken, onClose }: Props) {
     set.reset();
     setDraft((before) => ({ ...before, ...change }));
   };
+  const isChanged = JSON.stringify(draft) !== JSON.stringify(draftOf(policy));
   const title = policy === undefined ? "New policy" : `Change ${policy.name}`;
   if (set.error instanceof Overtaken) {
     const theirs = (set.error.theirs as GetPolicyResponse | undefined)?.policy;
     return (
-      <Dialog title={`${draft.name.trim()} was changed meanwhile`} onClose={onClose}>
+      <Dialog title={`${draft.name.trim()} was changed meanwhile`} onClose={onClose} hasUnsaved>
         <OvertakenNote
           began={draftOf(base)}
           mine={draft}
@@ -80,7 +81,7 @@ export default function PolicyEditor({ policy, taken, onClose }: Props) {
     problem: problemAt(field),
   });
   return (
-    <Dialog title={title} onClose={onClose}>
+    <Dialog title={title} onClose={onClose} hasUnsaved={isChanged}>
       <form
         onSubmit={(event) => {
           event.preventDefault();

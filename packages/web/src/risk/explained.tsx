@@ -10,7 +10,7 @@ import { Plot } from "../ui/plot.tsx";
 import { Contributions } from "./contributions.tsx";
 import { Survival } from "./survival.tsx";
 
-export function Explained({ subject }: { subject: string }) {
+export function Explained({ subject, name }: { subject: string; name: string }) {
   const { data } = useQuery(marketQueries.explainRisk(subject));
   if (data?.assessment === undefined) return null;
   const { assessment, lines, survival } = data;
@@ -18,7 +18,7 @@ export function Explained({ subject }: { subject: string }) {
     <div className="grid items-start gap-4 lg:grid-cols-2">
       <div className="grid gap-4">
         <Panel
-          title={<span className="wrap-anywhere">Why: {subject}</span>}
+          title={<span className="wrap-anywhere">Why: {name}</span>}
           aside={<span className="text-xs">within {duration(assessment.explainedHorizonSeconds * 1000)}</span>}
         >
           <Contributions assessment={assessment} />

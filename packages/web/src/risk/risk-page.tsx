@@ -3,6 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useSearch } from "@tanstack/react-router";
 import { marketQueries } from "../api/market.ts";
+import { poolName } from "../format/pool.ts";
 import { plural } from "../format/units.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Page } from "../ui/page.tsx";
@@ -13,6 +14,10 @@ import { Time } from "../ui/time.tsx";
 import { Explained } from "./explained.tsx";
 import { Feeds } from "./feeds.tsx";
 import { Probability, within } from "./probability.tsx";
+
+/** "node/n1" is n1. */
+const nameOf = (subject: string): string =>
+  subject.startsWith("pool/") ? poolName(subject.slice("pool/".length)) : subject.replace(/^node\//, "");
 
 const hourSeconds = 3_600;
 
@@ -45,7 +50,7 @@ export function RiskPage() {
                         search={{ subject: each.subject }}
                         className={`wrap-anywhere hover:underline ${each.subject === chosen ? "font-semibold" : "font-medium"}`}
                       >
-                        {each.subject.replace(/^(node|pool)\//, "")}
+                        {nameOf(each.subject)}
                       </Link>
                       <span className="block text-xs text-soft">{each.subject.startsWith("pool/") ? "pool" : "node"}</span>
                     </Cell>
@@ -55,8 +60,10 @@ export function RiskPage() {
                     <Cell>
                       <Probability risk={within(each, 24 * hourSeconds)} />
                     </Cell>
-                    <Cell className="text-soft">{each.contributions[0]?.words ?? "the starting probability"}</Cell>
-                    <Cell className="nums text-soft">{each.missing.length === 0 ? "—" : plural(each.missing.length, "input")}</Cell>
+                    <Cell className="min-w-48 text-soft">{each.contributions[0]?.words ?? "the starting probability"}</Cell>
+                    <Cell className="nums whitespace-nowrap text-soft">
+                      {each.missing.length === 0 ? "—" : plural(each.missing.length, "input")}
+                    </Cell>
                     <Cell>
                       <Time at={each.at} isAgo />
                     </Cell>
@@ -65,7 +72,7 @@ export function RiskPage() {
               </Table>
             )}
           </Panel>
-          {chosen !== undefined && <Explained subject={chosen} />}
+          {chosen !== undefined && <Explained subject={chosen} name={nameOf(chosen)} />}
           <Feeds />
         </div>
       )}

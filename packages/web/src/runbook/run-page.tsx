@@ -14,7 +14,7 @@ import { Dialog } from "../ui/dialog.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { TextField } from "../ui/fields.tsx";
-import { SubjectLink } from "../ui/links.tsx";
+import { RunbookLink, SubjectLink } from "../ui/links.tsx";
 import { useNow } from "../ui/now.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -33,7 +33,7 @@ export function RunPage() {
       title={`Run of ${run.runbook}`}
       heading={
         <span className="flex flex-wrap items-center gap-2">
-          {run.runbook} <RunBadge state={run.state} />
+          <RunbookLink name={run.runbook} version={String(run.version)} /> <RunBadge state={run.state} />
         </span>
       }
       aside={

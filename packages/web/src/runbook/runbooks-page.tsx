@@ -2,22 +2,23 @@
 import type { Runbook } from "@aether/contract/gen/aether/v2/runbook_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { lazy, Suspense } from "react";
+import { lazy, Suspense, useState } from "react";
 import { runbookQueries } from "../api/runbooks.ts";
 import { For, useMay } from "../app/caller.tsx";
 import { Badge } from "../ui/badge.tsx";
-import { buttonLook, plainLook } from "../ui/button.tsx";
+import { Button, buttonLook, plainLook } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
-import { RunLink } from "../ui/links.tsx";
+import { RunbookLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
 import { Tabs } from "../ui/tabs.tsx";
 import { Time } from "../ui/time.tsx";
-import { RunBadge, valuesText } from "./states.tsx";
+import { RunTable } from "./run-table.tsx";
+import { valuesText } from "./states.tsx";
 
 const StartRun = lazy(() => import("./start-run.tsx"));
+const Editor = lazy(() => import("./editor.tsx"));
 
 const tabs = [
   { id: "runbooks", title: "Runbooks" },
@@ -29,11 +30,19 @@ export function RunbooksPage() {
   const navigate = useNavigate();
   const mayRun = useMay("operator");
   const { data: runbooks, error, refetch } = useQuery(runbookQueries.list());
+  const [isWriting, setWriting] = useState(false);
   const chosen = mayRun ? runbooks?.find(({ name }) => name === start) : undefined;
   return (
     <Page
       title="Runbooks"
       about="Named steps that the control plane runs one after the other for whoever starts them: with that one's role, over its own restarts, nothing twice, and on record."
+      aside={
+        <For as="admin">
+          <Button tone="primary" onClick={() => setWriting(true)}>
+            New runbook
+          </Button>
+        </For>
+      }
     >
       <Tabs tabs={tabs} current={tab} />
       {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
@@ -45,6 +54,11 @@ export function RunbooksPage() {
             <RunbookPanel key={runbook.name} runbook={runbook} />
           ))}
         </div>
+      )}
+      {isWriting && (
+        <Suspense>
+          <Editor runbook={undefined} onClose={() => setWriting(false)} />
+        </Suspense>
       )}
       {chosen !== undefined && (
         <Suspense>
@@ -63,7 +77,7 @@ export function RunbooksPage() {
 function RunbookPanel({ runbook: { name, version, description, steps, isBuiltIn, changedAt, changedBy } }: { runbook: Runbook }) {
   return (
     <Panel
-      title={name}
+      title={<RunbookLink name={name} />}
       aside={
         <>
           {isBuiltIn ? <Badge>built in</Badge> : <span>version {version}</span>}
@@ -106,26 +120,7 @@ function Runs() {
       {runs.length === 0 ? (
         <Empty command="aether runbook run retire-node node=NODE --dry-run">Nothing was run yet.</Empty>
       ) : (
-        <Table label="Runs" head={["started", "runbook", "with", "state", "steps", "by"]}>
-          {runs.map((run) => (
-            <Row key={run.id}>
-              <Cell>
-                <RunLink id={run.id}>
-                  <Time at={run.startedAt} />
-                </RunLink>
-              </Cell>
-              <Cell>{run.runbook}</Cell>
-              <Cell className="font-mono text-xs wrap-anywhere">{valuesText(run.parameters)}</Cell>
-              <Cell>
-                <RunBadge state={run.state} />
-              </Cell>
-              <Cell className="nums whitespace-nowrap">
-                {run.steps.filter(({ endedAt }) => endedAt !== undefined).length} of {run.steps.length}
-              </Cell>
-              <Cell>{run.startedBy}</Cell>
-            </Row>
-          ))}
-        </Table>
+        <RunTable runs={runs} />
       )}
     </Panel>
   );

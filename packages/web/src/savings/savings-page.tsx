@@ -5,7 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { marketQueries } from "../api/market.ts";
 import { dollars } from "../format/money.ts";
-import { count, duration, plural } from "../format/units.ts";
+import { count, duration, hours, plural } from "../format/units.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Stat } from "../ui/facts.tsx";
 import { inputLook } from "../ui/fields.tsx";
@@ -44,15 +44,11 @@ export function SavingsPage() {
       {data?.fleet !== undefined && (
         <div className="grid gap-4">
           <div className="grid grid-cols-2 gap-3 lg:grid-cols-4">
-            <Stat
-              name="Spent on spot"
-              value={known(data.fleet.spentUsd)}
-              note={`${count(Math.round(data.fleet.runningHours * 10) / 10)} node hours`}
-            />
+            <Stat name="Spent on spot" value={known(data.fleet.spentUsd)} note={`${hours(data.fleet.runningHours)} of nodes`} />
             <Stat
               name="On-demand would have been"
               value={known(data.fleet.onDemandUsd)}
-              note={`${count(Math.round(data.fleet.pricedHours * 10) / 10)} hours with both prices known`}
+              note={`${hours(data.fleet.pricedHours)} with both prices known`}
             />
             <Stat
               name="Saved"
@@ -90,19 +86,19 @@ function Savings({ title, savings }: { title: string; savings: readonly Saving[]
   if (savings.length === 0) return null;
   return (
     <Panel title={title} isFlush>
-      <Table label={title} head={["", "hours", "spent", "on-demand", "saved", "moves", "stood still", "not known"]}>
+      <Table label={title} head={["", "ran", "spent", "on-demand", "saved", "moves", "stood still", "not known"]}>
         {savings.map((saving) => (
           <Row key={saving.subject}>
             <Cell>
               <SubjectLink subject={saving.subject} />
             </Cell>
-            <Cell className="nums">{Number(saving.runningHours.toFixed(1))}</Cell>
+            <Cell className="nums whitespace-nowrap">{hours(saving.runningHours)}</Cell>
             <Cell className="nums">{known(saving.spentUsd)}</Cell>
             <Cell className="nums">{known(saving.onDemandUsd)}</Cell>
             <Cell className="nums">{known(saving.savedUsd)}</Cell>
             <Cell className="nums">{saving.migrations}</Cell>
             <Cell className="nums whitespace-nowrap">{saving.migrations === 0 ? "—" : duration(saving.frozenMs)}</Cell>
-            <Cell className="wrap-anywhere text-soft">{saving.unknown.join("; ") || "—"}</Cell>
+            <Cell className="min-w-48 wrap-anywhere text-soft">{saving.unknown.join("; ") || "—"}</Cell>
           </Row>
         ))}
       </Table>

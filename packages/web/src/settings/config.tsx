@@ -39,7 +39,7 @@ export default function ConfigSettings() {
             {values.map(({ key, valueJson, source, meaning, isSecret }) => (
               <Row key={key}>
                 <Cell className="font-mono text-xs">{key}</Cell>
-                <Cell className="max-w-80 font-mono text-xs wrap-anywhere">
+                <Cell className="max-w-80 min-w-44 font-mono text-xs wrap-anywhere">
                   {isSecret ? <span className="text-soft">a secret</span> : valueJson || <span className="text-soft">not set</span>}
                 </Cell>
                 <Cell className={source === "default" ? "text-soft" : "font-medium"}>{source}</Cell>

@@ -41,22 +41,7 @@ export default function Diagnostics() {
           aside={<span className="nums text-xs">about {bytes(Number(manifest.estimatedBytes))} before compression</span>}
           isFlush
         >
-          <Table label="Parts" head={["file", "what", "entries", "size", ""]}>
-            {manifest.parts.map((part) => (
-              <Row key={part.name}>
-                <Cell className="font-mono text-xs">{part.name}</Cell>
-                <Cell className="min-w-48">
-                  {part.what} {part.note !== "" && <span className="block text-xs text-soft">{part.note}</span>}
-                </Cell>
-                <Cell className="nums">{count(part.count)}</Cell>
-                <Cell className="nums whitespace-nowrap">
-                  {part.estimatedBytes === 0n ? <span className="text-soft">—</span> : bytes(Number(part.estimatedBytes))}
-                </Cell>
-                <Cell>{part.isIncluded ? <Badge tone="good">in it</Badge> : <Badge>left out</Badge>}</Cell>
-              </Row>
-            ))}
-          </Table>
-          <div className="grid gap-3 border-t border-line px-4 py-3">
+          <div className="grid gap-3 px-4 py-3">
             {manifest.leftOut.length > 0 && <p className="text-soft">Never in it: {manifest.leftOut.join(", ")}.</p>}
             <label className="flex min-h-6 items-center gap-2">
               <input type="checkbox" checked={withSnapshots} onChange={(event) => setWithSnapshots(event.target.checked)} />
@@ -75,6 +60,23 @@ export default function Diagnostics() {
                 <Button onClick={() => saveFile(built.name, built.blob)}>Save {bytes(built.blob.size)}</Button>
               )}
             </div>
+          </div>
+          <div className="border-t border-line">
+            <Table label="Parts" head={["file", "what", "entries", "size", ""]}>
+              {manifest.parts.map((part) => (
+                <Row key={part.name}>
+                  <Cell className="font-mono text-xs">{part.name}</Cell>
+                  <Cell className="min-w-48">
+                    {part.what} {part.note !== "" && <span className="block text-xs text-soft">{part.note}</span>}
+                  </Cell>
+                  <Cell className="nums">{count(part.count)}</Cell>
+                  <Cell className="nums whitespace-nowrap">
+                    {part.estimatedBytes === 0n ? <span className="text-soft">—</span> : bytes(Number(part.estimatedBytes))}
+                  </Cell>
+                  <Cell>{part.isIncluded ? <Badge tone="good">in it</Badge> : <Badge>left out</Badge>}</Cell>
+                </Row>
+              ))}
+            </Table>
           </div>
         </Panel>
       )}

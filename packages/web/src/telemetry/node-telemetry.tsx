@@ -19,7 +19,7 @@ const graphs: readonly GraphSpec<NodeSample>[] = [
     format: percent,
     lines: [
       { name: "CPU", color: "--accent", read: (sample) => sample.cpuPressure },
-      { name: "memory", color: "--source", read: (sample) => sample.memoryPressure },
+      { name: "mem", color: "--source", read: (sample) => sample.memoryPressure },
       { name: "I/O", color: "--target", read: (sample) => sample.ioPressure },
     ],
   },

@@ -41,8 +41,8 @@ function ShortSubject({ event: { subject, message } }: { event: Event }) {
     return <span className="text-xs text-soft">{noun === "node" ? <NodeLink id={id} /> : <WorkloadLink name={id} />}</span>;
   }
   return (
-    <span className="text-xs text-soft">
-      <SubjectLink subject={subject} text={noun} />
+    <span className="text-xs whitespace-nowrap text-soft">
+      · <SubjectLink subject={subject} text={noun.replaceAll("-", " ")} />
     </span>
   );
 }

@@ -21,8 +21,8 @@ export function Stat({ name, value, note }: { name: string; value: ReactNode; no
   return (
     <div className="min-w-0 rounded-lg border border-line bg-surface px-4 py-3">
       <div className="text-xs text-soft">{name}</div>
-      <div className="nums truncate text-xl font-semibold tracking-tight">{value}</div>
-      <div className="min-h-4 truncate text-xs text-soft">{note}</div>
+      <div className="nums truncate text-xl font-semibold tracking-tight [&_a]:font-semibold">{value}</div>
+      <div className="min-h-4 text-xs wrap-anywhere text-soft">{note}</div>
     </div>
   );
 }

@@ -1,5 +1,6 @@
 // A thing is always a link to its page.
 import { Link } from "@tanstack/react-router";
+import { poolName } from "../format/pool.ts";
 
 const look = "font-medium hover:underline underline-offset-2 break-words";
 
@@ -31,13 +32,20 @@ export const PolicyLink = ({ name, version, text }: { name: string; version?: st
   </Link>
 );
 
+/** @param version undefined: the one that is run now. */
+export const RunbookLink = ({ name, version }: { name: string; version?: string }) => (
+  <Link to="/runbooks/$name" params={{ name }} search={version === undefined ? {} : { version }} className={look}>
+    {name}
+  </Link>
+);
+
 export const RunLink = ({ id, children }: { id: string; children?: React.ReactNode }) => (
   <Link to="/runbooks/runs/$id" params={{ id }} className={children === undefined ? `${look} font-mono text-xs` : look}>
     {children ?? id}
   </Link>
 );
 
-/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "runbook-run/…", "snapshot/…", "workload/…" as links; anything else as it is. */
+/** "decision/dec-…", "drill/…", "migration/…", "node/…", "policy/…", "runbook/…", "runbook-run/…", "snapshot/…", "workload/…" as links; anything else as it is. */
 export function SubjectLink({ subject, text }: { subject: string; text?: string }) {
   const [noun = "", ...rest] = subject.split("/");
   const id = rest.join("/");
@@ -50,17 +58,18 @@ export function SubjectLink({ subject, text }: { subject: string; text?: string 
   }
   if (noun === "snapshot" && id !== "")
     return (
-      <Link to="/snapshots" className={text === undefined ? `${look} font-mono text-xs` : look}>
+      <Link to="/snapshots" search={{ open: id }} className={text === undefined ? `${look} font-mono text-xs` : look}>
         {text ?? id}
       </Link>
     );
+  if (noun === "runbook" && id !== "") return <RunbookLink name={id} />;
   // A run is the cause of what it makes with the step's name behind it.
   if (noun === "runbook-run" && id !== "")
     return <RunLink id={rest[0] ?? ""}>{text ?? (rest[1] === undefined ? undefined : `runbook: ${rest[1]}`)}</RunLink>;
   if (noun === "pool" && id !== "")
     return (
       <Link to="/risk" search={{ subject }} className={look}>
-        {text ?? id}
+        <span title={id}>{text ?? poolName(id)}</span>
       </Link>
     );
   const to = placesOfIds[noun];

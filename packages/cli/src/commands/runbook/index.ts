@@ -68,7 +68,7 @@ async function show({ core, output, signal }: Context, name: string, flags: { at
   const client = (await core()).client(RunbookService);
   if (flags.versions !== true) {
     const { runbook } = await client.getRunbook({ name, version: flags.at ?? 0 }, { signal, timeoutMs: deadline });
-    const { writeRunbook } = await import("./file.ts");
+    const { writeRunbook } = await import("@aether/contract/runbook-file");
     return output.result(toPlain(RunbookSchema, runbook ?? {}), () => (runbook === undefined ? "" : writeRunbook(runbook)));
   }
   const { everyPage } = await import("../../pages.ts");
@@ -88,16 +88,33 @@ async function listActs({ core, output, signal }: Context): Promise<void> {
   output.result(toPlain(ListRunbookActsResponseSchema, answer), () => renderActs(answer.acts));
 }
 
+interface Written {
+  readonly runbook: Runbook;
+  /** What the control plane refuses of it, with the line that it is on. */
+  readonly placed: (caught: unknown) => Promise<never>;
+}
+
 /** Throws INVALID_ARGUMENT. */
-async function fromFile(file: string): Promise<Runbook> {
+async function fromFile(file: string): Promise<Written> {
   const { readFile } = await import("node:fs/promises");
   const { text } = await import("node:stream/consumers");
-  const { fault } = await import("@aether/contract");
-  const { readRunbook } = await import("./file.ts");
+  const { Fault, fault } = await import("@aether/contract");
+  const { placeOf, readRunbook } = await import("@aether/contract/runbook-file");
   const said = await (file === "-" ? text(process.stdin) : readFile(file, "utf8")).catch((cause: unknown) => {
     throw fault("INVALID_ARGUMENT", `${file} cannot be read: ${cause instanceof Error ? cause.message : ""}`, { field: "file", cause });
   });
-  return readRunbook(said);
+  const placed = async (caught: unknown): Promise<never> => {
+    const problem = Fault.from(caught);
+    const { code, message, field = "", hint, details } = problem;
+    const place = placeOf(said, field);
+    if (place === undefined) throw problem;
+    throw fault(code, `${file === "-" ? "line " : `${file}:`}${place.line}: ${message}`, { field, hint, details, cause: problem });
+  };
+  try {
+    return { runbook: readRunbook(said), placed };
+  } catch (caught) {
+    return placed(caught);
+  }
 }
 
 async function validate({ core, output, signal }: Context, file: string): Promise<void> {
@@ -105,8 +122,8 @@ async function validate({ core, output, signal }: Context, file: string): Promis
   const { Role } = await import("@aether/contract");
   const { toPlain } = await import("../../plain.ts");
   const { word } = await import("../../render/units.ts");
-  const runbook = await fromFile(file);
-  const answer = await (await core()).client(RunbookService).validateRunbook({ runbook }, { signal, timeoutMs: deadline });
+  const { runbook, placed } = await fromFile(file);
+  const answer = await (await core()).client(RunbookService).validateRunbook({ runbook }, { signal, timeoutMs: deadline }).catch(placed);
   output.result(
     toPlain(ValidateRunbookResponseSchema, answer),
     () => `${runbook.name} is whole; who runs it needs the role ${word(Role, answer.requiredRole)}`,
@@ -116,8 +133,11 @@ async function validate({ core, output, signal }: Context, file: string): Promis
 async function add({ core, output, signal }: Context, file: string): Promise<void> {
   const { RunbookSchema, RunbookService } = await import("@aether/contract/gen/aether/v2/runbook_pb");
   const { toPlain } = await import("../../plain.ts");
-  const runbook = await fromFile(file);
-  const { runbook: made } = await (await core()).client(RunbookService).setRunbook({ runbook }, { signal, timeoutMs: deadline });
+  const { runbook, placed } = await fromFile(file);
+  const { runbook: made } = await (await core())
+    .client(RunbookService)
+    .setRunbook({ runbook }, { signal, timeoutMs: deadline })
+    .catch(placed);
   output.result(
     toPlain(RunbookSchema, made ?? {}),
     () => `${runbook.name} is there, version ${made?.version}\nWhat it would do: aether runbook run ${runbook.name} --dry-run`,

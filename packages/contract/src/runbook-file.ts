@@ -1,8 +1,8 @@
-// A runbook in a file, for people: YAML (or JSON) with the contract's names. `read` and `write` are each other's inverse.
-import { fault } from "@aether/contract";
-import { type Runbook, RunbookSchema, StepFailure } from "@aether/contract/gen/aether/v2/runbook_pb";
+// A runbook as people write it, in a file or on the page: YAML (or JSON) with the contract's names. `read` and `write` are each other's inverse.
 import { fromJson, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
-import { parse, stringify } from "yaml";
+import { isNode, LineCounter, parse, parseDocument, stringify } from "yaml";
+import { fault } from "./faults.ts";
+import { type Runbook, RunbookSchema, StepFailure } from "./gen/aether/v2/runbook_pb.ts";
 
 const failures = { stop: StepFailure.STOP, continue: StepFailure.CONTINUE, undo: StepFailure.UNDO } as const;
 
@@ -16,11 +16,11 @@ export function readRunbook(text: string): Runbook {
   try {
     said = parse(text) as JsonValue;
   } catch (cause) {
-    throw fault("INVALID_ARGUMENT", `the file is neither YAML nor JSON: ${cause instanceof Error ? cause.message : ""}`, {
+    throw fault("INVALID_ARGUMENT", `this is neither YAML nor JSON: ${cause instanceof Error ? cause.message : ""}`, {
       cause,
     });
   }
-  if (!isObject(said)) throw fault("INVALID_ARGUMENT", "the file must hold a runbook: name, description, parameters, steps");
+  if (!isObject(said)) throw fault("INVALID_ARGUMENT", "a runbook is needed: name, description, parameters, steps");
   const { parameters, steps } = said;
   const json: JsonObject = {
     ...said,
@@ -31,7 +31,7 @@ export function readRunbook(text: string): Runbook {
     return fromJson(RunbookSchema, json);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message.replaceAll("aether.v2.", "") : "";
-    throw fault("INVALID_ARGUMENT", `the file is no runbook: ${why}`, {
+    throw fault("INVALID_ARGUMENT", `this is no runbook: ${why}`, {
       cause,
       hint: "`aether runbook show retire-node` shows one that is.",
     });
@@ -98,4 +98,30 @@ export function writeRunbook({ name, description, parameters, steps }: Runbook):
     },
     { lineWidth: 0 },
   );
+}
+
+/** Where in the text a field is written, or the nearest thing around it that is. Lines and columns are counted from 1, offsets from 0. */
+export interface Place {
+  readonly line: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * @param field as an error names it: "runbook.steps[2].inputs.seconds"
+ * @returns undefined: the text cannot be read at all, or nothing of the field's path is written in it
+ */
+export function placeOf(text: string, field: string): Place | undefined {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines });
+  const path = [...field.matchAll(/[^.[\]]+/g)]
+    .map(([part]) => (/^\d+$/.test(part) ? Number(part) : part === "default_value" ? "default" : part))
+    .filter((part, i) => !(i === 0 && part === "runbook"));
+  for (let length = path.length; length > 0; length--) {
+    const node = document.getIn(path.slice(0, length), true);
+    if (!isNode(node) || !node.range) continue;
+    const [from, to] = node.range;
+    return { line: lines.linePos(from).line, from, to };
+  }
+  return undefined;
 }

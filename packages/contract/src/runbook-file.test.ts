@@ -1,7 +1,7 @@
-import { RunbookSchema, StepFailure } from "@aether/contract/gen/aether/v2/runbook_pb";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { readRunbook, writeRunbook } from "./file.ts";
+import { RunbookSchema, StepFailure } from "./gen/aether/v2/runbook_pb.ts";
+import { placeOf, readRunbook, writeRunbook } from "./runbook-file.ts";
 
 const text = `
 name: mine
@@ -44,7 +44,7 @@ describe("a runbook in a file", () => {
 
   it.each([
     ["name: [", "neither YAML nor JSON"],
-    ["- one", "must hold a runbook"],
+    ["- one", "a runbook is needed"],
     ["name: x\nstpes: []", "stpes"],
     ["name: x\nsteps: [a]", "steps[0] must have a name"],
     ["name: x\nsteps: [{name: a, act: wait, command: reboot}]", "command"],
@@ -52,5 +52,23 @@ describe("a runbook in a file", () => {
     ["name: x\nsteps: [{name: a, act: wait, inputs: {seconds: [1]}}]", "steps[0].inputs.seconds must be one value"],
   ])("is refused with what is not understood: %j", (said, why) => {
     expect(() => readRunbook(said)).toThrow(expect.objectContaining({ code: "INVALID_ARGUMENT", message: expect.stringContaining(why) }));
+  });
+
+  it.each([
+    ["runbook.steps[1].timeout_seconds", 15, "90"],
+    ["steps[0].inputs.attempts", 10, "2"],
+    ["runbook.parameters[1].default_value", 6, "60"],
+    // What is missing is shown where it would be.
+    ["runbook.steps[1].inputs.hours", 14, "{seconds: $seconds}"],
+    ["runbook.name", 2, "mine"],
+  ])("says where %s is written", (field, line, written) => {
+    const place = placeOf(text, field);
+    expect(place?.line).toBe(line);
+    expect(text.slice(place?.from, place?.to)).toContain(written);
+  });
+
+  it("knows no place for what is not there, or cannot be read", () => {
+    expect(placeOf(text, "runbook.colour")).toBeUndefined();
+    expect(placeOf("name: [", "runbook.steps[0]")).toBeUndefined();
   });
 });

@@ -1,0 +1,217 @@
+// One runbook at an address of its own: what it asks for, its steps with all that they are given, each version of it, and its runs.
+import { type Runbook, type RunbookParameter, type RunbookStep, StepFailure } from "@aether/contract/gen/aether/v2/runbook_pb";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { lazy, Suspense, useState } from "react";
+import { problemOf } from "../api/problem.ts";
+import { runbookApi, runbookQueries } from "../api/runbooks.ts";
+import { useAct } from "../app/act.ts";
+import { For } from "../app/caller.tsx";
+import { duration, plural } from "../format/units.ts";
+import { Badge } from "../ui/badge.tsx";
+import { Button, buttonLook, plainLook } from "../ui/button.tsx";
+import { Dialog } from "../ui/dialog.tsx";
+import { Empty } from "../ui/empty.tsx";
+import { useKnown } from "../ui/known.ts";
+import { Page } from "../ui/page.tsx";
+import { Panel } from "../ui/panel.tsx";
+import { ProblemNote } from "../ui/problem.tsx";
+import { Cell, Row, Table } from "../ui/table.tsx";
+import { Time } from "../ui/time.tsx";
+import { RunTable } from "./run-table.tsx";
+
+const Editor = lazy(() => import("./editor.tsx"));
+
+export function RunbookPage() {
+  const { name } = useParams({ from: "/runbooks/$name" });
+  const wanted = Number(useSearch({ from: "/runbooks/$name" }).version ?? 0);
+  const current = useQuery(runbookQueries.one(name));
+  const versions = useQuery(runbookQueries.versions(name));
+  const runs = useQuery(runbookQueries.runs(name));
+  const [open, setOpen] = useState<"change" | "copy" | "delete">();
+  const isGone = current.error !== null && problemOf(current.error).code === "RUNBOOK_NOT_FOUND";
+  const isKnown = useKnown([current, versions, runs]);
+  const inForce = isGone ? undefined : current.data;
+  const newest = versions.data?.[0];
+  const shown = versions.data?.find(({ version }) => version === wanted) ?? inForce ?? newest;
+  if (!isKnown || shown === undefined) {
+    return (
+      <Page title={name}>{versions.error !== null && <ProblemNote error={versions.error} onRetry={() => void versions.refetch()} />}</Page>
+    );
+  }
+  const isOld = shown.version !== inForce?.version;
+  const close = () => setOpen(undefined);
+  return (
+    <Page
+      title={name}
+      heading={
+        <span className="flex flex-wrap items-center gap-2">
+          {name}
+          {inForce === undefined ? (
+            <Badge tone="warn">deleted</Badge>
+          ) : inForce.isBuiltIn ? (
+            <Badge>built in</Badge>
+          ) : (
+            <Badge tone="good">version {inForce.version} in force</Badge>
+          )}
+        </span>
+      }
+      about={<span className="wrap-anywhere">{shown.description}</span>}
+      aside={
+        <>
+          <For as="admin">
+            {inForce !== undefined && !inForce.isBuiltIn && <Button onClick={() => setOpen("delete")}>Delete</Button>}
+            <Button onClick={() => setOpen("copy")} title="A new runbook that begins as this one">
+              Copy
+            </Button>
+            {inForce !== undefined && !inForce.isBuiltIn && <Button onClick={() => setOpen("change")}>Change</Button>}
+          </For>
+          {inForce !== undefined && (
+            <For as="operator">
+              <Link to="/runbooks" search={{ start: name }} className={`${buttonLook} ${plainLook}`} aria-label={`Run ${name}`}>
+                Run…
+              </Link>
+            </For>
+          )}
+        </>
+      }
+    >
+      <div className="grid gap-4">
+        {isOld && (
+          <div role="status" className="rounded-lg border border-warn/40 bg-warn-ground px-4 py-3 text-warn">
+            This is version {shown.version}, which is not in force
+            {inForce === undefined ? ": the runbook was deleted." : "."}{" "}
+            {inForce !== undefined && (
+              <Link to="/runbooks/$name" params={{ name }} search={{}} className="underline">
+                Look at version {inForce.version}
+              </Link>
+            )}
+          </div>
+        )}
+        <Panel title={plural(shown.steps.length, "step")} isFlush>
+          <ol>
+            {shown.steps.map((step, i) => (
+              <Step key={step.name} step={step} number={i + 1} />
+            ))}
+          </ol>
+        </Panel>
+        <div className="grid items-start gap-4 lg:grid-cols-2">
+          {shown.parameters.length > 0 && <Parameters parameters={shown.parameters} />}
+          {!shown.isBuiltIn && <Versions name={name} versions={versions.data ?? []} shown={shown.version} />}
+        </div>
+        <Panel title="Runs" isFlush>
+          {runs.data === undefined || runs.data.length === 0 ? (
+            <Empty command={`aether runbook run ${name} --dry-run`}>It was not run yet.</Empty>
+          ) : (
+            <RunTable runs={runs.data} isOfOne />
+          )}
+        </Panel>
+      </div>
+      {(open === "change" || open === "copy") && (
+        <Suspense>
+          <Editor runbook={open === "change" ? inForce : undefined} from={shown} onClose={close} />
+        </Suspense>
+      )}
+      {open === "delete" && <Delete name={name} onClose={close} />}
+    </Page>
+  );
+}
+
+function Step({ step: { name, act, inputs, onFailure, timeoutSeconds }, number }: { step: RunbookStep; number: number }) {
+  const values = Object.entries(inputs).sort(([a], [b]) => (a < b ? -1 : 1));
+  const ends = [
+    onFailure === StepFailure.CONTINUE && "a failure lets the run go on",
+    onFailure === StepFailure.UNDO && "a failure takes back what was set",
+    timeoutSeconds > 0 && `has failed after ${duration(timeoutSeconds * 1000)}`,
+  ].filter((each) => each !== false);
+  return (
+    <li className="grid grid-cols-[1.5rem_minmax(0,1fr)] items-baseline gap-x-2 gap-y-1 border-t border-line px-4 py-2 first:border-t-0 md:grid-cols-[1.5rem_14rem_minmax(0,1fr)]">
+      <span className="nums text-soft">{number}</span>
+      <span>
+        <span className="font-medium">{name}</span> <code className="font-mono text-soft">{act}</code>
+      </span>
+      <div className="col-start-2 min-w-0 md:col-start-3">
+        {values.length > 0 && (
+          <p className="flex flex-wrap gap-x-4">
+            {values.map(([key, value]) => (
+              <span key={key} className="wrap-anywhere">
+                <span className="text-soft">{key.replaceAll("_", " ")}:</span> {value}
+              </span>
+            ))}
+          </p>
+        )}
+        {ends.length > 0 && <p className="text-xs text-soft">{ends.join("; ")}</p>}
+      </div>
+    </li>
+  );
+}
+
+function Parameters({ parameters }: { parameters: readonly RunbookParameter[] }) {
+  return (
+    <Panel title="What it asks for" isFlush>
+      <Table label="Parameters" head={["name", "kind", "else", "what it is"]}>
+        {parameters.map(({ name, type, choices, defaultValue, description }) => (
+          <Row key={name}>
+            <Cell className="font-mono text-xs">{name}</Cell>
+            <Cell className="wrap-anywhere">{type === "choice" ? choices.join(", ") : type}</Cell>
+            <Cell className="wrap-anywhere">
+              {defaultValue === undefined ? <span className="text-soft">must be given</span> : defaultValue || "none"}
+            </Cell>
+            <Cell className="min-w-32 wrap-anywhere text-soft">{description}</Cell>
+          </Row>
+        ))}
+      </Table>
+    </Panel>
+  );
+}
+
+function Versions({ name, versions, shown }: { name: string; versions: readonly Runbook[]; shown: number }) {
+  return (
+    <Panel title={plural(versions.length, "version")} isFlush>
+      <Table label={`Versions of ${name}`} head={["", "steps", "set"]}>
+        {versions.map(({ version, steps, changedAt, changedBy }) => (
+          <Row key={version}>
+            <Cell className="align-top">
+              <Link
+                to="/runbooks/$name"
+                params={{ name }}
+                search={{ version: String(version) }}
+                aria-current={version === shown ? "true" : undefined}
+                className={`nums hover:underline ${version === shown ? "font-semibold" : "font-medium"}`}
+              >
+                {version}
+              </Link>
+            </Cell>
+            <Cell className="min-w-40 align-top wrap-anywhere text-soft">{steps.map((step) => step.name).join(" → ")}</Cell>
+            <Cell className="align-top text-soft">
+              <Time at={changedAt} /> <span className="block text-xs wrap-anywhere">by {changedBy}</span>
+            </Cell>
+          </Row>
+        ))}
+      </Table>
+    </Panel>
+  );
+}
+
+function Delete({ name, onClose }: { name: string; onClose: () => void }) {
+  const navigate = useNavigate();
+  const remove = useAct(() => runbookApi.deleteRunbook({ name }), {
+    touches: ["runbook"],
+    done: () => `The runbook ${name} is gone. Its versions and runs stay readable.`,
+    onDone: () => {
+      onClose();
+      void navigate({ to: "/runbooks", search: {} });
+    },
+  });
+  return (
+    <Dialog title={`Delete the runbook ${name}?`} onClose={onClose}>
+      <p>It cannot be run any more. Runs under way go on to their end; its versions and its runs stay readable.</p>
+      <div className="mt-4 flex justify-end gap-2">
+        <Button onClick={onClose}>Not now</Button>
+        <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
+          Delete it
+        </Button>
+      </div>
+    </Dialog>
+  );
+}
