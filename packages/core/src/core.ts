@@ -2,30 +2,17 @@
 
 import { join } from "node:path";
 import type { Fault } from "@aether/contract";
-import { AgentConfigSchema, AgentService } from "@aether/contract/gen/aether/v2/agent_pb";
+import { AgentConfigSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { createLogger, createStopStack, faultpoint, type Logger, type Stoppable, systemClock } from "@aether/kit";
 import { createSigner, openAuthority } from "@aether/kit/identity";
 import { create, type DescService } from "@bufbuild/protobuf";
-import { type ConnectRouter, createConnectRouter } from "@connectrpc/connect";
-import { sql } from "kysely";
-import { accountRoutes } from "./access/account-service.ts";
-import { createAccounts } from "./access/accounts.ts";
-import { ensureFirstAdmin, offerFirstAccount } from "./access/first-admin.ts";
-import { createGate } from "./access/gate.ts";
-import { createSignInLinks } from "./access/links.ts";
-import { oidcRoutes } from "./access/oidc.ts";
-import { createRateLimit } from "./access/rate-limit.ts";
-import { requireRoles } from "./access/roles.ts";
-import { accessRoutes } from "./access/service.ts";
-import { createSessions } from "./access/sessions.ts";
-import { signInRoutes } from "./access/sign-in-service.ts";
-import { createTokens } from "./access/tokens.ts";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { openPeople } from "./access/people.ts";
 import { createArtifacts } from "./artifact/service.ts";
 import { openSpool } from "./artifact/spool.ts";
 import { createTransfers } from "./artifact/transfers.ts";
 import { createActs } from "./audit/act.ts";
 import { createAudit } from "./audit/audit.ts";
-import { auditInterceptor } from "./audit/interceptor.ts";
 import { auditRoutes } from "./audit/service.ts";
 import { createCertificates } from "./certificate/certificates.ts";
 import { createProbes } from "./certificate/probes.ts";
@@ -53,26 +40,16 @@ import { createSignalIntake } from "./fleet/signal-intake.ts";
 import { createWorkloadReports } from "./fleet/workload-reports.ts";
 import { createGuards } from "./guard/guards.ts";
 import { railLimits } from "./guard/rails.ts";
-import { createAgentsServer } from "./http/agents-server.ts";
-import { coverInterceptor } from "./http/cover.ts";
-import { faultInterceptor } from "./http/fault-interceptor.ts";
-import { healthRoutes } from "./http/health.ts";
-import { idempotencyInterceptor, releaseKeys } from "./http/idempotency.ts";
-import { createRequestCounter, metricsRoutes, metricsText } from "./http/metrics.ts";
-import { referenceRoutes } from "./http/openapi/routes.ts";
-import { createOwnCall, type OwnCall } from "./http/own-call.ts";
-import { createPeopleServer } from "./http/people-server.ts";
-import { plainTextInterceptor } from "./http/plain-text.ts";
-import { entityTagInterceptor } from "./http/precondition.ts";
-import { createResources } from "./http/rest/resources.ts";
-import { streamLimitInterceptor } from "./http/stream-limit.ts";
+import { releaseKeys } from "./http/idempotency.ts";
+import { createRequestCounter, metricsText } from "./http/metrics.ts";
+import type { OwnCall } from "./http/own-call.ts";
+import { openWaysIn, type WaysIn } from "./http/ways-in.ts";
 import { createCoreIdentity } from "./identity/core-identity.ts";
 import { newId } from "./ids.ts";
 import { lead } from "./leader/lead.ts";
 import { createMigrations } from "./migration/migrations.ts";
 import { openRetentionRules } from "./ops/retention-rules.ts";
 import { createOps } from "./ops/service.ts";
-import { pageRoutes } from "./page/routes.ts";
 import type { Part } from "./part.ts";
 import { createPolicies } from "./policy/service.ts";
 import { createPrices } from "./prices/prices.ts";
@@ -104,8 +81,6 @@ export interface RunningCore extends Stoppable {
   /** Resolves with the reason if something without which core cannot go on has ended; stop it then. */
   readonly died: Promise<Fault>;
 }
-
-export const firstAdminFile = "first-admin.link";
 
 export interface StartOptions {
   /** What the configuration came from; default: the configuration itself. */
@@ -157,16 +132,7 @@ async function assemble(
   const events = createEvents(db, notices);
   const audit = createAudit(db, nowMs);
   acts.useAudit(audit);
-  const tokens = createTokens(db, nowMs);
-  await ensureFirstAdmin(tokens, config.adminTokenFile ?? join(config.dataDir, "admin.token"));
-  const hoursMs = 3_600_000;
-  const accounts = createAccounts(db, nowMs);
-  const sessionLimits = { maxMs: config.access.sessionHours * hoursMs, idleMs: config.access.sessionIdleHours * hoursMs };
-  const browserSessions = createSessions(db, sessionLimits, nowMs);
-  const links = createSignInLinks(db, nowMs);
-  // Of one address: twenty at once, then one in three seconds.
-  const signInLimit = createRateLimit(1 / 3, 20, () => clock.monotonicMs());
-  const firstAdminCode = await offerFirstAccount(accounts, links, join(config.dataDir, firstAdminFile));
+  const people = await openPeople({ db, config, audit, authority, clock, log });
   if (database.engine === "embedded") await releaseKeys(db);
 
   const identity = createCoreIdentity(config.dataDir, authority, config.identityTtlMs, clock, log);
@@ -234,7 +200,11 @@ async function assemble(
     db,
     needsVacuum: database.engine === "embedded",
     commands,
-    keep: () => ({ days: rules.value("eventsDays"), count: rules.value("eventsCount") }),
+    keep: () => ({
+      days: rules.value("eventsDays"),
+      count: rules.value("eventsCount"),
+      runbookRunsDays: rules.value("runbookRunsDays"),
+    }),
     nowMs,
     log,
   });
@@ -264,6 +234,7 @@ async function assemble(
     db,
     events,
     sessions: gateway,
+    limits,
     onMoveEnded: reconciler.onEnded,
     nowMs,
     log,
@@ -309,7 +280,7 @@ async function assemble(
     db,
     events,
     audit,
-    tokens,
+    tokens: people.tokens,
     authority,
     identityTtlMs: config.identityTtlMs,
     gateway,
@@ -318,27 +289,16 @@ async function assemble(
   });
   const { spoolGigabytes } = config.snapshots;
   const spool = openSpool(join(config.dataDir, "artifacts"), spoolGigabytes === undefined ? undefined : spoolGigabytes * 1e9);
-  const call: OwnCall = (...asked) => ownCall(...asked);
-  const act: OwnCall = (...asked) => ownAct(...asked);
+  // Parts call each other's handlers, which are there only once all parts are.
+  const call: OwnCall = (...asked) => waysIn.call(...asked);
+  const act: OwnCall = (...asked) => waysIn.act(...asked);
   const artifacts = createArtifacts({ db, events, sessions: gateway, transfers, spool, call, pool, log });
-  const counter = createRequestCounter();
+  const metrics = { db, sessions: gateway, requests: createRequestCounter(), telemetry };
   const parts: readonly Part[] = [
     { routes: agentRoute },
     { routes: nodeRoutes({ db, events, sessions: gateway, memory, nowMs }) },
     { routes: workloadRoutes({ db, events, sessions: gateway, offers, converge, pool }) },
-    { routes: accessRoutes(tokens, authority) },
-    { routes: accountRoutes({ accounts, sessions: browserSessions, links, audit, traceUrl: config.traceUrl }) },
-    {
-      routes: signInRoutes({
-        db,
-        accounts,
-        sessions: browserSessions,
-        links,
-        audit,
-        perAddress: signInLimit,
-        oidcName: config.access.oidc?.name ?? "",
-      }),
-    },
+    ...people.parts,
     artifacts,
     { routes: dashboardRoutes({ db, sessions: gateway, nowMs }) },
     { routes: commandRoutes({ db, sessions: gateway, call }) },
@@ -352,8 +312,8 @@ async function assemble(
     certificates,
     createProbes({ db, sessions: gateway, nowMs, log, everyMs: config.certificates.probeEveryMs }),
     createRpo({ db, events, sessions: gateway, wake: snapshots.wake, nowMs, log }),
-    createRevive({ db, events, sessions: gateway, offers, converge, nowMs, log }),
-    createReflex({ db, events, sessions: gateway, sign, snapshotKeys, nowMs, log }),
+    createRevive({ db, events, audit, sessions: gateway, offers, converge, nowMs, log }),
+    createReflex({ db, events, audit, sessions: gateway, sign, snapshotKeys, nowMs, log }),
     createPlanService({ db, sessions: gateway, limits, nowMs }),
     decisions,
     prices,
@@ -375,7 +335,7 @@ async function assemble(
       config,
       explained,
       configFile,
-      metrics: () => metricsText({ db, sessions: gateway, requests: counter, telemetry }),
+      metrics: () => metricsText(metrics),
       sessions: gateway,
       retention: rules,
       nowMs,
@@ -383,79 +343,33 @@ async function assemble(
     }),
   ];
 
-  // Ways in
   const stopping = new AbortController();
-  const limit = (perSecond: number) => createRateLimit(perSecond, config.rateLimit.burst, () => clock.monotonicMs());
-  const perAddress = limit(config.rateLimit.perAddressPerSecond);
-  const gate = createGate({
-    tokens,
-    sessions: browserSessions,
-    audit,
-    perToken: limit(config.rateLimit.perTokenPerSecond),
-    perAddress,
-    denials: limit(config.rateLimit.auditedDenialsPerSecond),
-    nodeTokensWithoutTls: config.access.nodeTokensWithoutTls,
-    count: counter.count,
-  });
-  const routes = (router: ConnectRouter) => {
-    for (const part of parts) part.routes?.(router);
-  };
-  const resources = createResources(routes);
-  const audited = auditInterceptor(audit, acts, resources);
-  const rpc = {
-    requestGate: gate,
-    interceptors: [
-      faultInterceptor(log, counter.count),
-      plainTextInterceptor,
-      coverInterceptor,
-      streamLimitInterceptor(config.rateLimit.streamsPerToken),
-      idempotencyInterceptor(db, nowMs),
-      entityTagInterceptor(resources),
-      audited,
-    ],
-    shutdownSignal: stopping.signal,
-  };
-  const ownCall: OwnCall = createOwnCall(routes);
-  const ownAct: OwnCall = createOwnCall(routes, [audited]);
-  const services = servicesOf(routes);
-  requireRoles(services);
   const onAgentsPort = (router: ConnectRouter) => {
     agentRoute(router);
     transfers.routes(router);
   };
-  const agentsServer = createAgentsServer({ ...rpc, routes: onAgentsPort, identity, trustDomain: config.trustDomain, log });
-  const readiness = {
-    database: async () => {
-      await sql`select 1`.execute(db);
-    },
-    identity: async () => {
-      if (identity.current().expiresAtMs <= nowMs()) throw new Error("core's certificate has expired");
-    },
-  };
-  const { oidc } = config.access;
-  const peopleServer = await createPeopleServer({
-    ...rpc,
-    routes,
+  const waysIn: WaysIn = await openWaysIn({
+    config,
+    parts,
+    agentRoutes: onAgentsPort,
+    people,
+    audit,
+    acts,
+    identity,
+    metrics,
+    shutdownSignal: stopping.signal,
+    clock,
     log,
-    plain: [
-      healthRoutes(readiness),
-      metricsRoutes({ db, sessions: gateway, tokens, requests: counter, telemetry, perAddress }),
-      ...(oidc === undefined
-        ? []
-        : [oidcRoutes({ config: oidc, accounts, sessions: browserSessions, audit, perAddress: signInLimit, log })]),
-      (app) => pageRoutes(app),
-      referenceRoutes([...services]),
-    ],
   });
 
   for (const part of parts) {
     if (part.stop) stack.add("part", () => part.stop?.());
     await part.start?.(signal);
   }
-  stack.add("agents' port", agentsServer);
-  const agents = await agentsServer.listen(config.agents.port, config.agents.host);
-  stack.add("people's port", peopleServer);
-  const http = await peopleServer.listen(config.http.port, config.http.host);
+  stack.add("agents' port", waysIn.agents);
+  const agents = await waysIn.agents.listen(config.agents.port, config.agents.host);
+  stack.add("people's port", waysIn.people);
+  const http = await waysIn.people.listen(config.http.port, config.http.host);
   stack.add("sessions", () => {
     stopping.abort();
     gateway.endAll();
@@ -470,18 +384,9 @@ async function assemble(
   return {
     http,
     agents,
-    firstAdminCode,
-    services: [...services],
+    firstAdminCode: people.firstAdminCode,
+    services: waysIn.services,
     died: Promise.race([database.died, ...(leadership ? [leadership.lost] : [])]),
     stop: () => stack.stop(),
   };
-}
-
-/** The services that are really mounted, found by mounting them. */
-function servicesOf(routes: (router: ConnectRouter) => void) {
-  const router = createConnectRouter();
-  routes(router);
-  const services = new Set(router.handlers.map(({ service }) => service));
-  if (!services.has(AgentService)) throw new Error("core without its agents' service");
-  return services;
 }

@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { Fault } from "@aether/contract";
 import { createLogger, type Logger, loadConfig, runUntilSignalled } from "@aether/kit";
+import { firstAdminFile } from "./access/people.ts";
 import { type CoreConfig, coreConfig } from "./config.ts";
 import { sayConfig } from "./config-said.ts";
-import { firstAdminFile, type RunningCore, runCore, type StartOptions } from "./core.ts";
+import { type RunningCore, runCore, type StartOptions } from "./core.ts";
 import { untilDatabaseAnswers } from "./leader/lead.ts";
 
 /** The link itself goes to a terminal only: a log would keep it. */

@@ -10,7 +10,8 @@ import {
 } from "@aether/contract/gen/aether/v2/account_pb";
 import { create } from "@bufbuild/protobuf";
 import { stamp } from "../db/proto.ts";
-import type { AccountRole, Row } from "../db/schema.ts";
+import type { Row } from "../db/schema.ts";
+import type { AccountRole } from "../db/tables/access.ts";
 import { roleOfBearer } from "./roles.ts";
 import type { ListedSession } from "./sessions.ts";
 

@@ -3,7 +3,8 @@
 import { fault } from "@aether/contract";
 import type { Kysely } from "kysely";
 import type { Db } from "../db/database.ts";
-import type { AccountRole, Database, Row } from "../db/schema.ts";
+import type { Database, Row } from "../db/schema.ts";
+import type { AccountRole } from "../db/tables/access.ts";
 import { newId } from "../ids.ts";
 import { checkPassword, hashPassword, isPassword } from "./passwords.ts";
 

@@ -6,7 +6,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { Configuration } from "openid-client";
 import { z } from "zod";
 import type { Audit } from "../audit/audit.ts";
-import type { AccountRole } from "../db/schema.ts";
+import type { AccountRole } from "../db/tables/access.ts";
 import { originOf } from "../http/origin.ts";
 import type { Accounts } from "./accounts.ts";
 import type { RateLimit } from "./rate-limit.ts";

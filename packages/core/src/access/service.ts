@@ -6,7 +6,8 @@ import { type Authority, createJoinToken } from "@aether/kit/identity";
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
 import { stamp } from "../db/proto.ts";
-import type { Row, TokenRole } from "../db/schema.ts";
+import type { Row } from "../db/schema.ts";
+import type { TokenRole } from "../db/tables/access.ts";
 import { cutPage, parsePage } from "../http/page-request.ts";
 import type { Tokens } from "./tokens.ts";
 

@@ -2,7 +2,8 @@
 // with its account; each request finds out at once in this process, within seconds in another.
 import { fault } from "@aether/contract";
 import type { Db } from "../db/database.ts";
-import type { AccountRole, Row } from "../db/schema.ts";
+import type { Row } from "../db/schema.ts";
+import type { AccountRole } from "../db/tables/access.ts";
 import { newId } from "../ids.ts";
 import { hashSecret, newSecret } from "./secrets.ts";
 

@@ -4,7 +4,8 @@ import { fault } from "@aether/contract";
 import { hashJoinSecret, parseJoinToken } from "@aether/kit/identity";
 import type { Kysely } from "kysely";
 import type { Db } from "../db/database.ts";
-import type { Database, Row, TokenRole } from "../db/schema.ts";
+import type { Database, Row } from "../db/schema.ts";
+import type { TokenRole } from "../db/tables/access.ts";
 import { newId } from "../ids.ts";
 
 export type BearerRole = Exclude<TokenRole, "agent">;

@@ -70,7 +70,7 @@ describe("events", () => {
     const events = createEvents(db, open.notices);
     await events.append(db, ...Array.from({ length: 20 }, (_, i) => ({ type: "t", subject: "core", message: String(i) })));
     const parts = { db, needsVacuum: false, commands: createCommandStore(db), nowMs: () => Date.now(), log: silentLogger };
-    await createRetention({ ...parts, keep: () => ({ days: 1, count: 5 }) }).cut();
+    await createRetention({ ...parts, keep: () => ({ days: 1, count: 5, runbookRunsDays: 1 }) }).cut();
     const left = await events.list({ after: 0, limit: 100 });
     expect(left.map(({ message }) => message)).toEqual(["15", "16", "17", "18", "19"]);
     const [newest] = await events.list({ after: 0, limit: 1, isNewestFirst: true });
@@ -89,6 +89,36 @@ describe("events", () => {
   });
 });
 
+describe("runs of runbooks", () => {
+  it("go when their time is over, but for the newest of each runbook and what is under way", async () => {
+    const { db } = open;
+    const daysAgo = (days: number) => new Date(Date.now() - days * 86_400_000);
+    const run = (id: string, runbook: string, endedDaysAgo: number | undefined) => ({
+      ...{ id, runbook, version: 1, started_by: "token/t", credential: "token/t", source_address: "", trace_id: "" },
+      role: "admin" as const,
+      state: endedDaysAgo === undefined ? ("running" as const) : ("done" as const),
+      parameters: JSON.stringify({ id }),
+      started_at: daysAgo(99),
+      ended_at: endedDaysAgo === undefined ? null : daysAgo(endedDaysAgo),
+    });
+    const rows = [run("run-1", "a", 40), run("run-2", "a", undefined), run("run-3", "a", 10), run("run-4", "a", 35), run("run-5", "b", 80)];
+    await db.insertInto("runbook_runs").values(rows).execute();
+    await db
+      .insertInto("runbook_steps")
+      .values(
+        rows.map(({ id }) => ({ run_id: id, position: 0, name: "s", act: "wait", inputs: "{}", on_failure: "stop", timeout_seconds: 1 })),
+      )
+      .execute();
+    const parts = { db, needsVacuum: false, commands: createCommandStore(db), nowMs: () => Date.now(), log: silentLogger };
+    const keep = () => ({ days: 1, count: 1_000, runbookRunsDays: 30 });
+    await createRetention({ ...parts, keep }).cut();
+    const left = await db.selectFrom("runbook_runs").select("id").orderBy("id").execute();
+    expect(left.map(({ id }) => id)).toEqual(["run-2", "run-3", "run-4", "run-5"]);
+    expect(await db.selectFrom("runbook_steps").select("run_id").where("run_id", "=", "run-1").execute()).toEqual([]);
+    await db.deleteFrom("runbook_runs").execute();
+  });
+});
+
 describe("the audit chain", () => {
   it("is whole under concurrent writers, and says where it was changed", async () => {
     const { db } = open;
@@ -101,6 +131,10 @@ describe("the audit chain", () => {
     const whole = await audit.verify();
     expect(whole).toMatchObject({ isIntact: true, entryCount: 12, brokenAtSequence: 0, reason: "" });
     expect((await audit.list({ before: 0, limit: 1 }))[0]?.hash).toBe(whole.lastHash);
+    const only = { actor: "core", subject: "n/7", action: "test.act", outcome: "ok" };
+    expect(await audit.list({ before: 0, limit: 5, only })).toMatchObject([{ subject: "n/7" }]);
+    expect(await audit.list({ before: 0, limit: 5, only: { ...only, outcome: "denied" } })).toEqual([]);
+    expect(await audit.get(Number(whole.entryCount))).toMatchObject({ hash: whole.lastHash });
 
     await expect(db.updateTable("audit").set({ actor: "nobody" }).where("sequence", "=", 5).execute()).rejects.toThrow(/append-only/);
     await expect(db.deleteFrom("audit").execute()).rejects.toThrow(/append-only/);

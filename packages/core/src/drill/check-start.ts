@@ -2,7 +2,7 @@
 import { fault, parseNodeId } from "@aether/contract";
 import { DrillKind, type StartDrillRequest } from "@aether/contract/gen/aether/v2/drill_pb";
 import type { Db } from "../db/database.ts";
-import type { DrillKindText } from "../db/schema.ts";
+import type { DrillKindText } from "../db/tables/drills.ts";
 import { requireNode } from "../fleet/node-store.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { poolToMark } from "./capacity.ts";

@@ -1,6 +1,6 @@
 // What can be rehearsed, by its names in the contract and in the tables.
 import { DrillKind } from "@aether/contract/gen/aether/v2/drill_pb";
-import type { DrillKindText } from "../db/schema.ts";
+import type { DrillKindText } from "../db/tables/drills.ts";
 
 export const protoKinds: Readonly<Record<DrillKindText, DrillKind>> = {
   notice: DrillKind.NOTICE,

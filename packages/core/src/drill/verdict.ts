@@ -2,7 +2,7 @@
 import { type DrillCheck, DrillCheckSchema, type OracleReport } from "@aether/contract/gen/aether/v2/drill_pb";
 import type { Receipt } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create } from "@bufbuild/protobuf";
-import type { DrillKindText } from "../db/schema.ts";
+import type { DrillKindText } from "../db/tables/drills.ts";
 import type { State } from "../migration/state.ts";
 import { type CapacityFacts, capacityCheck } from "./capacity.ts";
 import { type CrashFacts, crashChecks } from "./crash.ts";

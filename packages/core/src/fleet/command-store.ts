@@ -11,7 +11,7 @@ import { sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import { createGroup } from "../db/group.ts";
 import { fromColumn, toColumn } from "../db/proto.ts";
-import type { CommandOutcomeText } from "../db/schema.ts";
+import type { CommandOutcomeText } from "../db/tables/fleet.ts";
 
 const finalOutcomes: Partial<Record<CommandOutcome, CommandOutcomeText>> = {
   [CommandOutcome.OK]: "ok",

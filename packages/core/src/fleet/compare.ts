@@ -1,6 +1,6 @@
 // What a node says that it has, against what is on record. Pure: the answer is a list of things to do. At most one instance of a workload
 // may run, so a copy of an older epoch is removed; what a migration has in hand is left to the migration.
-import type { WorkloadStateText } from "../db/schema.ts";
+import type { WorkloadStateText } from "../db/tables/workloads.ts";
 
 export interface Reported {
   readonly name: string;

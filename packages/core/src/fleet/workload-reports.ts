@@ -11,7 +11,8 @@ import { type Kysely, sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import { createGroup } from "../db/group.ts";
 import { fromColumnOrNone } from "../db/proto.ts";
-import type { Database, HealthText, WorkloadStateText } from "../db/schema.ts";
+import type { Database } from "../db/schema.ts";
+import type { HealthText, WorkloadStateText } from "../db/tables/workloads.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 
 const healthTexts: Readonly<Record<HealthState, HealthText>> = {

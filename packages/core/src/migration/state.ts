@@ -20,7 +20,7 @@
 import type { CommandResult } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { ErrorDetail } from "@aether/contract/gen/aether/v2/common_pb";
 import type { JsonValue } from "@bufbuild/protobuf";
-import type { MigrationModeText, MigrationStateText } from "../db/schema.ts";
+import type { MigrationModeText, MigrationStateText } from "../db/tables/moves.ts";
 
 export type State = MigrationStateText;
 export type Mode = MigrationModeText;

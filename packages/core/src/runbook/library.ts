@@ -1,14 +1,12 @@
-// The runbooks that can be run: those that are built in, and versions as rows. A change is one new row and one event in one transaction.
+// The runbooks that can be run: those that are built in, and those that somebody has written, with their versions.
 import { fault, parseLabel } from "@aether/contract";
 import { type Runbook, RunbookSchema } from "@aether/contract/gen/aether/v2/runbook_pb";
-import type { Kysely } from "kysely";
 import type { Db } from "../db/database.ts";
 import { toColumn } from "../db/proto.ts";
-import type { Database, Row } from "../db/schema.ts";
-import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
 import type { Caller } from "../http/caller.ts";
 import { cutPage, type Page } from "../http/page-request.ts";
+import { createVersions } from "../versions/versions.ts";
 import { builtIn } from "./built-in.ts";
 import { parseRunbook } from "./definition.ts";
 import { toRunbook } from "./store.ts";
@@ -33,122 +31,48 @@ export interface Library {
   remove(name: string, caller: Caller): Promise<void>;
 }
 
-const mostRunbooks = 200;
-/** The column holds no more; what is asked for beyond it is not there either. */
-const newestPossible = 2 ** 31 - 1;
-
-export function createLibrary({ db, events, nowMs }: LibraryOptions): Library {
-  const notFound = (name: string, field: string) =>
-    fault("RUNBOOK_NOT_FOUND", `there is no runbook ${JSON.stringify(name.slice(0, 60))}`, { field });
+export function createLibrary(options: LibraryOptions): Library {
+  const written = createVersions({
+    ...options,
+    table: "runbooks",
+    noun: "runbook",
+    plural: "runbooks",
+    notFound: "RUNBOOK_NOT_FOUND",
+    stays: () => "its versions and runs stay readable",
+  });
+  const builtInOf = (name: string) => builtIn.find((each) => each.name === name);
   const refuseBuiltIn = (name: string, field: string) => {
-    if (builtIn.some((each) => each.name === name)) throw fault("RUNBOOK_BUILT_IN", `${name} comes with the control plane`, { field });
+    if (builtInOf(name) !== undefined) throw fault("RUNBOOK_BUILT_IN", `${name} comes with the control plane`, { field });
   };
 
-  /** 0: the one that is run now. */
-  async function find(name: string, version: number): Promise<Runbook> {
-    parseLabel(name, "name");
-    const own = builtIn.find((each) => each.name === name);
-    if (own !== undefined) {
-      if (version === 0 || version === own.version) return own;
-    } else {
-      const ofName = db.selectFrom("runbooks").selectAll().where("name", "=", name);
-      const row = await (version === 0
-        ? ofName.where("is_in_force", "=", true)
-        : ofName.where("version", "=", Math.min(version, newestPossible))
-      ).executeTakeFirst();
-      if (row !== undefined) return toRunbook(row);
-    }
-    if (version === 0) throw notFound(name, "name");
-    throw fault("RUNBOOK_NOT_FOUND", `there is no version ${version} of the runbook ${name}`, { field: "version" });
-  }
-
-  async function set(runbook: Runbook, caller: Caller): Promise<Row<"runbooks">> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await db.transaction().execute((tx) => setIn(tx, runbook, caller));
-      } catch (caught) {
-        // Somebody else made the same version in this very moment: this one is the next.
-        if (!isUniqueViolation(caught) || attempt === 3) throw caught;
-      }
-    }
-  }
-
-  async function setIn(tx: Kysely<Database>, runbook: Runbook, { actor, traceId }: Caller): Promise<Row<"runbooks">> {
-    const { name } = runbook;
-    const versions = await tx.selectFrom("runbooks").selectAll().where("name", "=", name).orderBy("version", "desc").forUpdate().execute();
-    const inForce = versions.find((row) => row.is_in_force);
-    // The same again is no new version.
-    if (inForce !== undefined && toColumn(RunbookSchema, parseRunbook(toRunbook(inForce))) === toColumn(RunbookSchema, runbook))
-      return inForce;
-    if (inForce === undefined) {
-      const { count } = await tx
-        .selectFrom("runbooks")
-        .select(({ fn }) => fn.countAll<string>().as("count"))
-        .where("is_in_force", "=", true)
-        .executeTakeFirstOrThrow();
-      if (Number(count) >= mostRunbooks)
-        throw fault("PRECONDITION_FAILED", `there are ${mostRunbooks} runbooks already`, { hint: "Delete one that is not needed." });
-    }
-    await tx.updateTable("runbooks").set({ is_in_force: false }).where("name", "=", name).where("is_in_force", "=", true).execute();
-    const version = (versions[0]?.version ?? 0) + 1;
-    const row = await tx
-      .insertInto("runbooks")
-      .values({
-        name,
-        version,
-        definition: toColumn(RunbookSchema, runbook),
-        is_in_force: true,
-        changed_at: new Date(nowMs()),
-        changed_by: actor,
-      })
-      .returningAll()
-      .executeTakeFirstOrThrow();
-    const message = `${actor} has set the runbook ${name}, version ${version}`;
-    await events.append(tx, { type: "runbook.set", subject: `runbook/${name}`, message, data: { version }, traceId });
-    return row;
-  }
-
   return {
-    find,
     refuseBuiltIn,
-    set: async (runbook, caller) => toRunbook(await set(runbook, caller)),
+    async find(name, version) {
+      const own = builtInOf(name);
+      if (own === undefined) return toRunbook(await written.read(name, version));
+      if (version === 0 || version === own.version) return own;
+      throw fault("RUNBOOK_NOT_FOUND", `there is no version ${version} of the runbook ${name}`, { field: "version" });
+    },
+    async set(runbook, caller) {
+      const definition = toColumn(RunbookSchema, runbook);
+      const isSame = (row: Parameters<typeof toRunbook>[0]) => toColumn(RunbookSchema, parseRunbook(toRunbook(row))) === definition;
+      return toRunbook(await written.set(runbook.name, { definition }, caller, isSame));
+    },
     async list({ limit, after = "" }) {
-      const rows = await db.selectFrom("runbooks").selectAll().where("is_in_force", "=", true).where("name", ">", after).execute();
-      const own = rows.filter(({ name }) => !builtIn.some((each) => each.name === name)).map(toRunbook);
+      const own = (await written.inForce()).filter(({ name }) => name > after && builtInOf(name) === undefined).map(toRunbook);
       const all = [...own, ...builtIn.filter(({ name }) => name > after)].sort((a, b) => (a.name < b.name ? -1 : 1));
       const { rows: runbooks, nextPageToken } = cutPage(all, limit, ({ name }) => name);
       return { runbooks, nextPageToken };
     },
-    async versions(name, { limit, after }) {
-      const own = builtIn.find((each) => each.name === parseLabel(name, "name"));
-      if (own !== undefined) return { runbooks: after === 0 ? [own] : [], nextPageToken: "" };
-      let query = db
-        .selectFrom("runbooks")
-        .selectAll()
-        .where("name", "=", name)
-        .orderBy("version", "desc")
-        .limit(limit + 1);
-      if (after > 0) query = query.where("version", "<", Math.min(after, newestPossible));
-      const found = await query.execute();
-      if (found.length === 0 && after === 0) throw notFound(name, "name");
-      const { rows, nextPageToken } = cutPage(found, limit, ({ version }) => version);
+    async versions(name, page) {
+      const own = builtInOf(parseLabel(name, "name"));
+      if (own !== undefined) return { runbooks: page.after === 0 ? [own] : [], nextPageToken: "" };
+      const { rows, nextPageToken } = await written.ofName(name, page);
       return { runbooks: rows.map(toRunbook), nextPageToken };
     },
-    async remove(name, { actor, traceId }) {
-      parseLabel(name, "name");
-      refuseBuiltIn(name, "name");
-      await db.transaction().execute(async (tx) => {
-        const gone = await tx
-          .updateTable("runbooks")
-          .set({ is_in_force: false })
-          .where("name", "=", name)
-          .where("is_in_force", "=", true)
-          .returning("version")
-          .executeTakeFirst();
-        if (gone === undefined) throw notFound(name, "name");
-        const message = `${actor} has deleted the runbook ${name}; its versions and runs stay readable`;
-        await events.append(tx, { type: "runbook.deleted", subject: `runbook/${name}`, message, data: gone, traceId });
-      });
+    async remove(name, caller) {
+      refuseBuiltIn(parseLabel(name, "name"), "name");
+      await written.remove(name, caller);
     },
   };
 }

@@ -2,7 +2,8 @@
 import { type Signal, SignalKind, SignalSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { create } from "@bufbuild/protobuf";
 import { stamp } from "../db/proto.ts";
-import type { Row, SignalKindText } from "../db/schema.ts";
+import type { Row } from "../db/schema.ts";
+import type { SignalKindText } from "../db/tables/moves.ts";
 
 const kinds: Readonly<Record<SignalKindText, SignalKind>> = {
   notice: SignalKind.NOTICE,

@@ -12,7 +12,8 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { type Kysely, sql } from "kysely";
 import { fromColumn, fromColumnOrNone, stamp } from "../db/proto.ts";
-import type { Database, HealthText, Row, WorkloadStateText } from "../db/schema.ts";
+import type { Database, Row } from "../db/schema.ts";
+import type { HealthText, WorkloadStateText } from "../db/tables/workloads.ts";
 
 export type PlacedWorkload = Row<"workloads"> & { readonly node_id: string | null; readonly epoch: number | null };
 
