@@ -1,4 +1,4 @@
-// aether migrations, aether migrations cancel, aether migrations settle
+// aether migrations, aether migrations show, aether migrations cancel, aether migrations settle
 import type { Migration } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { Command } from "commander";
 import { action, wholeNumber, withCommon } from "../options.ts";
@@ -49,6 +49,18 @@ export function registerMigrations(program: Command): void {
             "Nothing was moved yet. Move a workload: aether migrate NAME",
           ),
         );
+      }),
+    );
+  withCommon(migrations.command("show <id>"))
+    .description("one move: why it was begun, the targets that were looked at, and its phases")
+    .addHelpText("after", "\nExamples:\n  $ aether migrations show mig-…")
+    .action(
+      action(async ({ core, output, signal }, id: string) => {
+        const { MigrationSchema, MigrationService } = await import("@aether/contract/gen/aether/v2/migration_pb");
+        const { toPlain } = await import("../plain.ts");
+        const { describeMigration } = await import("../render/migration.ts");
+        const { migration } = await (await core()).client(MigrationService).getMigration({ id }, { signal, timeoutMs: 15_000 });
+        output.result(toPlain(MigrationSchema, migration ?? {}), () => (migration === undefined ? "" : describeMigration(migration)));
       }),
     );
   registerSettle(migrations);

@@ -30,7 +30,7 @@ export function describeCertificate(certificate: Certificate, nowMs: number): st
     "",
     calibration === undefined || calibration.moveCount === 0
       ? "No move has shown yet how good these numbers are."
-      : `Calibrated by ${calibration.moveCount} moves; measured against foretold: freeze ${calibration.freezeRatioMedian.toFixed(2)}, time to safe ${calibration.timeToSafeRatioMedian.toFixed(2)}.`,
+      : `Calibrated by ${calibration.moveCount} moves; measured against foretold: freeze ${calibration.freezeRatioMedian.toFixed(2)} (up to ${calibration.freezeRatioP90.toFixed(2)}), time to safe ${calibration.timeToSafeRatioMedian.toFixed(2)} (up to ${calibration.timeToSafeRatioP90.toFixed(2)}).`,
     ...points.map(
       (point) =>
         `  ${point.migrationId}${point.drillId === "" ? "" : " (drill)"}: freeze ${duration(point.measuredFreezeMs)}, foretold ${duration(point.predictedFreezeMs)}; ` +

@@ -1,5 +1,5 @@
 // A decision in full.
-import type { Decision, DecisionMove } from "@aether/contract/gen/aether/v2/signal_pb";
+import type { Decision, DecisionMove, TargetScore } from "@aether/contract/gen/aether/v2/signal_pb";
 import { renderFacts } from "./table.ts";
 import { duration, instant } from "./units.ts";
 
@@ -38,8 +38,9 @@ function describeMove(move: DecisionMove): string[] {
       : move.refusal !== ""
         ? `stays: ${move.refusal}`
         : `to ${move.targetNodeId}${move.migrationId === "" ? "" : ` by ${move.migrationId}`}${move.safeAfterMs > 0 ? `, begins after ${duration(move.startsAfterMs)}, safe after ${duration(move.safeAfterMs)}` : ""}`;
-  const candidates = move.candidates.map(
-    (each) => `    ${each.nodeId}: ${each.isEligible ? each.score : "no"} (${each.reasons.join(", ")})`,
-  );
-  return [`  ${move.workload}: ${what}`, ...candidates];
+  return [`  ${move.workload}: ${what}`, ...move.candidates.map((each) => `    ${describeCandidate(each)}`)];
 }
+
+/** "n2: 0.812 (3.1 GiB stay free (+0.310), …)", or why it cannot be a target. */
+export const describeCandidate = ({ nodeId, isEligible, score, reasons }: TargetScore): string =>
+  `${nodeId}: ${isEligible ? score : "no"} (${reasons.join(", ")})`;

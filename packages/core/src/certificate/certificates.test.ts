@@ -76,6 +76,29 @@ describe("certificates", () => {
     expect((await cloud.core.call("POST", "/api/v2/plans:wave", { pools: ["x/y"] })).body.error.field).toBe("pools[0]");
   });
 
+  it("promises room and a turn once: of two that leave the same node, the more important has the place that only one can have", async () => {
+    const run = (name: string, priority: number) => {
+      const spec = { name, rootfs: "host", argv: ["/bin/true"], memoryLimitBytes: String(5 * 2 ** 30), evacuation: { priority } };
+      return cloud.core.call("POST", "/api/v2/workloads", { spec, nodeId: "n1" });
+    };
+    expect([(await run("one", 1)).status, (await run("two", 9)).status]).toEqual([200, 200]);
+    const of = async (name: string) => (await cloud.core.call("GET", `/api/v2/certificates/${name}`)).body.certificate;
+    const loser = await until("one to have no room", 50, 20_000, async () => {
+      const certificate = await of("one");
+      return certificate !== undefined && codes(certificate).includes("NO_TARGET") ? certificate : undefined;
+    });
+    expect(loser.summary).toContain("n2: 1024 MiB free, 5184 MiB needed");
+    const winner = await of("two");
+    expect(winner).toMatchObject({ targetNodeId: "n2" });
+    const inputs = new Map(winner.inputs.map((each: { name: string; value: string; detail: string }) => [each.name, each]));
+    expect(inputs.get("room")).toMatchObject({ value: "6144 MiB free", basis: "measured" });
+    expect([inputs.get("turn"), loser.inputs.find(({ name }: { name: string }) => name === "turn")]).toMatchObject([
+      { value: "1 of 2" },
+      { value: "2 of 2" },
+    ]);
+    expect(inputs.get("processor")).toBeDefined();
+  });
+
   it("has none for what does not exist", async () => {
     expect((await cloud.core.call("GET", "/api/v2/certificates/nobody")).body.error).toMatchObject({
       code: "WORKLOAD_NOT_FOUND",

@@ -6,6 +6,7 @@ import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
+import type { RailLimits } from "../guard/rails.ts";
 import { readGuards } from "../guard/store.ts";
 import { cutPage, parseNumberPage, parsePage } from "../http/page-request.ts";
 import type { Part } from "../part.ts";
@@ -20,6 +21,7 @@ export interface CertificatesOptions {
   readonly sessions: Pick<AgentSessions, "isConnected">;
   /** Called back when a move has ended. */
   readonly onMoveEnded: (listener: (migrationId: string) => void) => () => void;
+  readonly limits: RailLimits;
   readonly nowMs: () => number;
   readonly log: Logger;
   /** Default 5000. */
@@ -41,8 +43,19 @@ const batch = 100;
 /** Changes of a workload that are kept. */
 const keptChanges = 500;
 
+/** The next so many. */
+function some<Each>(from: Iterator<Each>, count: number): Each[] {
+  const found: Each[] = [];
+  while (found.length < count) {
+    const { value, done } = from.next();
+    if (done === true) break;
+    found.push(value);
+  }
+  return found;
+}
+
 export function createCertificates(options: CertificatesOptions): Certificates {
-  const { db, events, sessions, nowMs, log, everyMs = 5_000 } = options;
+  const { db, events, sessions, limits, nowMs, log, everyMs = 5_000 } = options;
   const measurements = createMeasurements({ db, nowMs, log });
   const stopping = new AbortController();
   const ends: (() => void)[] = [];
@@ -52,11 +65,12 @@ export function createCertificates(options: CertificatesOptions): Certificates {
     const moves = await measurements.read();
     const { isPaused } = await readGuards(db);
     const atMs = nowMs();
-    const all = await readCertificateFacts({ db, isConnected: sessions.isConnected, moves, isPaused, nowMs: atMs });
+    const all = await readCertificateFacts({ db, isConnected: sessions.isConnected, moves, limits, isPaused, nowMs: atMs });
     const present = new Set<string>();
-    for (let from = 0; from < all.length && !stopping.signal.aborted; from += batch) {
+    while (!stopping.signal.aborted) {
       await new Promise((resolve) => setImmediate(resolve));
-      const facts = all.slice(from, from + batch).map((read) => read());
+      const facts = some(all, batch);
+      if (facts.length === 0) break;
       const names = facts.map(({ workload }) => workload);
       for (const name of names) present.add(name);
       const before = new Map(

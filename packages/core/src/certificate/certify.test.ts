@@ -23,12 +23,15 @@ const facts = (over: Partial<CertificateFacts> = {}): CertificateFacts => ({
   files: measured(20 * mebibyte),
   dirtyRate: measured(mebibyte),
   bandwidth: { bytesPerSecond: 100 * mebibyte, basis: "measured", detail: "" },
-  canaryMs: 60,
+  canary: { dumpMs: 20, restoreMs: 40 },
+  processor: { ...measured(4), arch: "x64" },
   mode: "stop_and_copy",
   modeReason: "",
   freezeBytes: undefined,
   preflight: { blockers: [], warnings: [], ageMs: 5_000 },
   targets: [create(TargetScoreSchema, { nodeId: "n2", isEligible: true, score: 0.8, reasons: ["room"] })],
+  room: { freeBytes: 900 * mebibyte, ofBytes: 2000 * mebibyte },
+  turn: { position: 1, count: 1, before: [], waitMs: 0 },
   isSamePool: false,
   objective: { freezeMs: 0, timeToSafeMs: 0 },
   windowMs: 115_000,
@@ -90,7 +93,16 @@ describe("certify", () => {
     ["PREFLIGHT_OLD", { preflight: { blockers: [], warnings: [], ageMs: 3_600_000 } }],
     ["MEMORY_UNKNOWN", { memory: { value: 64 * mebibyte, basis: "assumed", detail: "its limit" } }],
     ["NOT_CALIBRATED", { spread: { freeze: uncalibrated, timeToSafe: uncalibrated } }],
-    ["BANDWIDTH_UNKNOWN", { memory: measured(200 * mebibyte), bandwidth: bandwidthOf([], "n1", "n2") }],
+    ["BANDWIDTH_UNKNOWN", { memory: measured(200 * mebibyte), bandwidth: bandwidthOf([], "n1", "n2", { nowMs: 0 }) }],
+    ["TARGET_NOT_REACHED", { bandwidth: bandwidthOf([], "n1", "n2", { nowMs: 60_000, probed: { bytesPerSecond: undefined, atMs: 0 } }) }],
+    [
+      "LAST_RESORT",
+      {
+        targets: [
+          create(TargetScoreSchema, { nodeId: "n2", isEligible: true, score: -0.2, reasons: ["its pool is under a signal (-1.000)"] }),
+        ],
+      },
+    ],
     ["DIRTY_RATE_UNKNOWN", { mode: "pre_copy", memory: measured(200 * mebibyte), dirtyRate: { value: 1, basis: "missing", detail: "" } }],
     ["WRITES_TOO_FAST", { mode: "pre_copy", dirtyRate: measured(95 * mebibyte) }],
     ["SAME_POOL", { isSamePool: true }],
@@ -98,6 +110,20 @@ describe("certify", () => {
     const made = certify(facts(over));
     expect(made.verdict).toBe("amber");
     expect(codes(made)).toContain(code);
+  });
+
+  it("counts the turn among what leaves the node with it, in the verdict and in what it was made of", () => {
+    const before = ["cache", "queue"];
+    const made = certify(facts({ turn: { position: 3, count: 3, before, waitMs: 114_000 } }));
+    expect(made.blockers).toMatchObject([{ code: "WINDOW_TOO_SHORT", message: expect.stringContaining("114 s of it after cache, queue") }]);
+    expect(made.ownTimeToSafeMs).toBeCloseTo(certify(facts()).timeToSafe.expected);
+    const said = new Map(made.inputs.map(({ name, value, detail }) => [name, `${value}; ${detail}`]));
+    expect(said.get("turn")).toBe("3 of 3; of all that leave with it; it waits for 114 s");
+    expect(said.get("room")).toBe("900 MiB free; of 2000 MiB; 50 MiB are counted for it, beside cache, queue");
+    expect(said.get("processor")).toBe("x64, 4 features; ; n2 has them");
+    expect(said.get("canary")).toBe("60 ms; a small process: 20 ms to dump on n1, 40 ms to restore on n2");
+    const names = ["memory", "files", "dirty_rate", "bandwidth", "mode", "preflight", "target", "room", "processor", "canary", "turn"];
+    expect([...said.keys()]).toEqual(names);
   });
 
   it("never gets better by knowing less", () => {
@@ -131,9 +157,23 @@ describe("calibration", () => {
 
   it("learns what does not grow with the workload, and the pair's bandwidth", () => {
     expect(paceOf([move()])).toEqual({ preflightMs: 100, prepareMs: 200, copyMs: 100, freezeMs: 300 });
-    expect(bandwidthOf([move()], "n1", "n2")).toMatchObject({ bytesPerSecond: 100 * mebibyte, basis: "measured" });
-    expect(bandwidthOf([move()], "n2", "n1").basis).toBe("measured");
-    expect(bandwidthOf([move()], "n1", "n3").basis).toBe("assumed");
+    const hour = 3_600_000;
+    const of = (source: string, target: string, nowMs: number, probed?: number | "failed", probedAtMs = nowMs) =>
+      bandwidthOf([move()], source, target, {
+        nowMs,
+        probed: probed === undefined ? undefined : { bytesPerSecond: probed === "failed" ? undefined : probed, atMs: probedAtMs },
+      });
+    expect(of("n1", "n2", hour, 7)).toMatchObject({
+      bytesPerSecond: 100 * mebibyte,
+      basis: "measured",
+      detail: "a move between these nodes, the last 60 min ago",
+    });
+    expect(of("n2", "n1", hour).detail).toContain("the other way");
+    expect(of("n1", "n3", hour).basis).toBe("assumed");
+    // The way may be another one by the next day: a probe then says more; and where one did not get through after the last move, that is said.
+    expect(of("n1", "n2", 25 * hour, 7)).toMatchObject({ bytesPerSecond: 7, detail: "a short transfer between these nodes, 0 s ago" });
+    expect(of("n1", "n2", hour, "failed")).toMatchObject({ bytesPerSecond: 100 * mebibyte, failedAgoMs: 0 });
+    expect(of("n1", "n2", hour, "failed", -1).failedAgoMs).toBeUndefined();
   });
 
   it("interpolates between neighbours", () => {

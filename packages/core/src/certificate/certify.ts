@@ -3,7 +3,9 @@
 import type { Finding } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { TargetScore } from "@aether/contract/gen/aether/v2/signal_pb";
 import { type Estimate, estimate, type MoveInputs, type Pace } from "./estimate.ts";
+import { inputsOf } from "./inputs.ts";
 import type { Bandwidth, Spread } from "./measure.ts";
+import { agoOf, mebibytes, seconds } from "./words.ts";
 
 export type Verdict = "green" | "amber" | "red";
 
@@ -28,13 +30,20 @@ export interface CertificateFacts {
   readonly files: Known;
   readonly dirtyRate: Known;
   readonly bandwidth: Bandwidth;
-  readonly canaryMs: number;
+  /** What a small process took, as each node tried it last; 0: it did not. */
+  readonly canary: { readonly dumpMs: number; readonly restoreMs: number };
+  /** How many features and state components its target's processor must have. */
+  readonly processor: Known & { readonly arch: string };
   readonly mode: MoveInputs["mode"];
   readonly modeReason: string;
   readonly freezeBytes: number | undefined;
   readonly preflight: { readonly blockers: readonly Finding[]; readonly warnings: readonly Finding[]; readonly ageMs: number } | undefined;
   /** The best two, as the planner would take them; where there is none, some of those that cannot take it. */
   readonly targets: readonly TargetScore[];
+  /** Of the best target, less what leaves this node before it; undefined: there is no target. */
+  readonly room: { readonly freeBytes: number; readonly ofBytes: number } | undefined;
+  /** A reclaim takes all workloads of a node: when this one's turn is, and what it waits for until its own move has what it needs. */
+  readonly turn: { readonly position: number; readonly count: number; readonly before: readonly string[]; readonly waitMs: number };
   /** The best target is of the same pool as the source: a wave may take both. */
   readonly isSamePool: boolean;
   readonly objective: { readonly freezeMs: number; readonly timeToSafeMs: number };
@@ -69,7 +78,10 @@ export interface Certified {
   readonly targetNodeId: string;
   readonly targetReason: string;
   readonly freeze: Range;
+  /** With its turn. */
   readonly timeToSafe: Range;
+  /** Of its move alone. */
+  readonly ownTimeToSafeMs: number;
   readonly raw: Pick<Estimate, "freezeMs" | "timeToSafeMs">;
   /** Of the time to safe, what the link is busy with it. */
   readonly transferMs: number;
@@ -90,13 +102,15 @@ export function certify(facts: CertificateFacts): Certified {
     dirtyBytesPerSecond: facts.dirtyRate.value,
     bytesPerSecond: facts.bandwidth.bytesPerSecond,
     mode: facts.mode,
-    canaryMs: facts.canaryMs,
+    canaryMs: facts.canary.dumpMs + facts.canary.restoreMs,
     ...(facts.freezeBytes === undefined ? {} : { freezeBytes: facts.freezeBytes }),
   };
   const raw = estimate(inputs, facts.pace);
   const doubt = doubtOf(facts);
   const freeze = ranged(raw.freezeMs, facts.spread.freeze, doubt);
-  const timeToSafe = ranged(raw.timeToSafeMs, facts.spread.timeToSafe, doubt);
+  const own = ranged(raw.timeToSafeMs, facts.spread.timeToSafe, doubt);
+  const { waitMs } = facts.turn;
+  const timeToSafe = { expected: own.expected + waitMs, low: own.low + waitMs, high: own.high + waitMs };
   const blockers = [...standing(facts), ...measure(facts, freeze, timeToSafe, "expected")];
   const warnings = [...doubts(facts), ...(blockers.length > 0 ? [] : measure(facts, freeze, timeToSafe, "high"))];
   const verdict = blockers.length > 0 ? "red" : warnings.length > 0 ? "amber" : "green";
@@ -109,7 +123,8 @@ export function certify(facts: CertificateFacts): Certified {
     freeze,
     timeToSafe,
     raw,
-    transferMs: Math.min(timeToSafe.expected, (raw.bytes / facts.bandwidth.bytesPerSecond) * 1000),
+    ownTimeToSafeMs: own.expected,
+    transferMs: Math.min(own.expected, (raw.bytes / facts.bandwidth.bytesPerSecond) * 1000),
     blockers,
     warnings,
     inputs: inputsOf(facts, best),
@@ -171,7 +186,7 @@ function measure(facts: CertificateFacts, freeze: Range, timeToSafe: Range, of: 
     found.push(
       reason(
         "WINDOW_TOO_SHORT",
-        `the move ${may} ${seconds(timeToSafe[of])}, and ${seconds(windowMs)} of the notice can be used`,
+        `the move ${may} ${seconds(timeToSafe[of])}${turnOf(facts)}, and ${seconds(windowMs)} of the notice can be used`,
         "Give it less memory or fewer files, a faster link, or let it move on a rebalance recommendation already.",
         workload,
       ),
@@ -258,6 +273,25 @@ function doubts(facts: CertificateFacts): Reason[] {
     found.push(
       reason("BANDWIDTH_UNKNOWN", facts.bandwidth.detail, `A drill measures it: aether drill start --kind notice --node ${nodeId}`, nodeId),
     );
+  if (facts.bandwidth.failedAgoMs !== undefined)
+    found.push(
+      reason(
+        "TARGET_NOT_REACHED",
+        `a short transfer from ${nodeId} to ${facts.targets[0]?.nodeId ?? "its target"} did not get through, ${agoOf(facts.bandwidth.failedAgoMs)}`,
+        "Look at what is between the two agents' link ports: a security group, a firewall, a route. It is tried again every two minutes.",
+        facts.targets[0]?.nodeId ?? nodeId,
+      ),
+    );
+  const [best] = facts.targets;
+  if (best?.isEligible === true && best.score < 0)
+    found.push(
+      reason(
+        "LAST_RESORT",
+        `only a last resort can take it: ${best.nodeId}, ${best.reasons.filter((each) => each.includes("(-")).join(", ")}`,
+        "Add a node, or mend what is named.",
+        best.nodeId,
+      ),
+    );
   if (facts.isSamePool) {
     found.push(
       reason(
@@ -271,40 +305,10 @@ function doubts(facts: CertificateFacts): Reason[] {
   return found;
 }
 
-function inputsOf(facts: CertificateFacts, best: TargetScore | undefined): Input[] {
-  const second = facts.targets.filter((target) => target.isEligible)[1];
-  const age = facts.preflight === undefined ? "" : `${Math.round(facts.preflight.ageMs / 1000)} s ago`;
-  return [
-    { name: "memory", value: mebibytes(facts.memory.value), basis: facts.memory.basis, detail: facts.memory.detail },
-    { name: "files", value: mebibytes(facts.files.value), basis: facts.files.basis, detail: facts.files.detail },
-    { name: "dirty_rate", value: `${mebibytes(facts.dirtyRate.value)}/s`, basis: facts.dirtyRate.basis, detail: facts.dirtyRate.detail },
-    {
-      name: "bandwidth",
-      value: `${mebibytes(facts.bandwidth.bytesPerSecond)}/s`,
-      basis: facts.bandwidth.basis,
-      detail: facts.bandwidth.detail,
-    },
-    {
-      name: "mode",
-      value: facts.mode.replaceAll("_", "-"),
-      basis: facts.preflight === undefined ? "assumed" : "measured",
-      detail: facts.modeReason,
-    },
-    {
-      name: "preflight",
-      value:
-        facts.preflight === undefined ? "none" : `${facts.preflight.blockers.length} blockers, ${facts.preflight.warnings.length} warnings`,
-      basis: facts.preflight === undefined ? "missing" : "measured",
-      detail: age,
-    },
-    {
-      name: "target",
-      value: best?.nodeId ?? "none",
-      basis: best === undefined ? "missing" : "measured",
-      detail: best === undefined ? "" : second === undefined ? "there is no second choice" : `then ${second.nodeId}`,
-    },
-  ];
-}
+const turnOf = ({ turn }: CertificateFacts): string =>
+  turn.waitMs > 0
+    ? `, ${seconds(turn.waitMs)} of it after ${turn.before.slice(0, 3).join(", ")}${turn.before.length > 3 ? ", …" : ""}`
+    : "";
 
 function summaryOf(
   facts: CertificateFacts,
@@ -322,14 +326,3 @@ function summaryOf(
   if (verdict === "amber") return `${facts.workload} should be ${numbers}, but ${first?.message}${more}`;
   return `${facts.workload} would be ${numbers}`;
 }
-
-/** For people: 340 ms, 2.1 s, 75 s. */
-export function seconds(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  return ms < 20_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.round(ms / 1000)} s`;
-}
-
-const mebibytes = (bytes: number): string => {
-  const value = bytes / 1_048_576;
-  return `${value < 10 ? Math.round(value * 10) / 10 : Math.round(value)} MiB`;
-};

@@ -27,7 +27,7 @@ export interface Pace {
 }
 
 /** From the decision to the first command, and from the resume to the answer of the health check. */
-const decideMs = 100;
+export const decideMs = 100;
 /** What the freeze costs beside dump, transfer and restore: cut, stop, compare, commit, resume. */
 const freezeFixedMs = 150;
 const firstPace: Pace = { preflightMs: 150, prepareMs: 300, copyMs: 150, freezeMs: undefined };

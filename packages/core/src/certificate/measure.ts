@@ -1,4 +1,5 @@
 // What finished moves measured: where the next prediction gets its numbers from. Pure.
+import { agoOf } from "./words.ts";
 
 /** One finished move. Times in ms, amounts in bytes. */
 export interface Measured {
@@ -81,34 +82,62 @@ export interface Bandwidth {
   readonly bytesPerSecond: number;
   readonly basis: "measured" | "assumed";
   readonly detail: string;
+  /** The last thing that was tried between the two, a probe, did not get through: how long ago. */
+  readonly failedAgoMs?: number;
+}
+
+/** What the last short transfer between two nodes found. */
+export interface Probed {
+  /** Undefined: it did not get through. */
+  readonly bytesPerSecond: number | undefined;
+  readonly atMs: number;
 }
 
 /** 1 Gbit/s: what the smallest instances sustain. */
 export const assumedBytesPerSecond = 125_000_000;
 
-/** Of this pair as its last moves measured it (their median), or as a probe did, or of the way back, or assumed. */
-export function bandwidthOf(moves: readonly Measured[], source: string, target: string, probed?: number): Bandwidth {
-  const rates = (of: (move: Measured) => boolean) =>
-    moves
-      .filter(of)
-      .flatMap((move) => move.bytesPerSecond ?? [])
-      .slice(0, 5);
-  const pair = rates((move) => move.sourceNodeId === source && move.targetNodeId === target);
-  if (pair.length > 0) {
+/** A move says more than a probe, which is short; but the way may be another one by the next day. */
+const moveCountsMs = 86_400_000;
+
+/** Of this pair as its moves of the last day measured it (their median), or as a probe did, or as older moves, or of the way back, or assumed. */
+export function bandwidthOf(
+  moves: readonly Measured[],
+  source: string,
+  target: string,
+  { nowMs, probed }: { readonly nowMs: number; readonly probed?: Probed | undefined },
+): Bandwidth {
+  const ran = (from: string, to: string) =>
+    moves.filter((move) => move.sourceNodeId === from && move.targetNodeId === to && move.bytesPerSecond !== undefined).slice(0, 5);
+  const said = (found: readonly Measured[], where: string): Bandwidth => ({
+    bytesPerSecond: quantile(
+      found.flatMap((move) => move.bytesPerSecond ?? []),
+      0.5,
+    ),
+    basis: "measured",
+    detail: `${found.length === 1 ? "a move" : `${found.length} moves`} ${where}, the last ${agoOf(nowMs - (found[0]?.atMs ?? nowMs))}`,
+  });
+  const pair = ran(source, target);
+  const lastMs = Math.max(
+    Number.NEGATIVE_INFINITY,
+    ...moves.filter((move) => move.sourceNodeId === source && move.targetNodeId === target).map(({ atMs }) => atMs),
+  );
+  const hasFailed = probed !== undefined && probed.bytesPerSecond === undefined && probed.atMs > lastMs;
+  const failed = hasFailed ? { failedAgoMs: nowMs - probed.atMs } : {};
+  const recent = pair.filter(({ atMs }) => nowMs - atMs <= moveCountsMs);
+  if (recent.length > 0) return { ...said(recent, "between these nodes"), ...failed };
+  if (probed?.bytesPerSecond !== undefined)
     return {
-      bytesPerSecond: quantile(pair, 0.5),
+      bytesPerSecond: probed.bytesPerSecond,
       basis: "measured",
-      detail: `${pair.length} earlier ${pair.length === 1 ? "move" : "moves"} between these nodes`,
+      detail: `a short transfer between these nodes, ${agoOf(nowMs - probed.atMs)}`,
     };
-  }
-  if (probed !== undefined) return { bytesPerSecond: probed, basis: "measured", detail: "a short transfer between these nodes, lately" };
-  const back = rates((move) => move.sourceNodeId === target && move.targetNodeId === source);
-  if (back.length > 0) {
-    return { bytesPerSecond: quantile(back, 0.5), basis: "measured", detail: "earlier moves between these nodes, the other way" };
-  }
+  if (pair.length > 0) return { ...said(pair, "between these nodes"), ...failed };
+  const back = ran(target, source);
+  if (back.length > 0) return { ...said(back, "between these nodes, the other way"), ...failed };
   return {
     bytesPerSecond: assumedBytesPerSecond,
     basis: "assumed",
     detail: "1 Gbit/s is assumed: nothing was sent between these nodes yet",
+    ...failed,
   };
 }

@@ -8,6 +8,7 @@ import { modeFromProto } from "../migration/mode.ts";
 import type { CommandFact, StepName } from "../migration/state.ts";
 import { okResult } from "../migration/steps/step.ts";
 import { readCommands, toMigration, toRecord } from "../migration/store.ts";
+import { decideMs } from "./estimate.ts";
 import type { Measured } from "./measure.ts";
 
 /** Less than this over a link says more about its latency than about its bandwidth. */
@@ -21,8 +22,9 @@ const plan = z
       .object({ freezeMs: z.number(), timeToSafeMs: z.number(), rawFreezeMs: z.number(), rawTimeToSafeMs: z.number() })
       .optional()
       .catch(undefined),
+    startsAfterMs: z.number().catch(0),
   })
-  .catch({ predicted: undefined });
+  .catch({ predicted: undefined, startsAfterMs: 0 });
 
 /** The row of a move that is done and whole enough to learn from; undefined for others. */
 export function measurementOf(row: Row<"migrations">, commands: readonly CommandFact[]): NewRow<"move_measurements"> | undefined {
@@ -36,7 +38,9 @@ export function measurementOf(row: Row<"migrations">, commands: readonly Command
   const preflight = okResult(commands, "preflight")?.facts;
   const report = preflight?.case === "preflight" ? preflight.value : undefined;
   const imageBytes = receipt.leftSource?.images.reduce((sum, image) => sum + Number(image.bytes), 0) ?? 0;
-  const { predicted } = plan.parse(row.plan);
+  const { predicted, startsAfterMs } = plan.parse(row.plan);
+  // One that had to wait for its turn in a wave: what is foretold is the move itself.
+  const beganMs = startsAfterMs > 0 ? Math.max(record.createdAtMs, (commands[0]?.intendedAtMs ?? 0) - decideMs) : record.createdAtMs;
   return {
     migration_id: row.id,
     drill_id: row.drill_id,
@@ -52,7 +56,7 @@ export function measurementOf(row: Row<"migrations">, commands: readonly Command
     prepare_ms: took("prepare"),
     copy_ms: took("copy"),
     freeze_ms: receipt.freezeMs,
-    time_to_safe_ms: record.resumedAtMs - record.createdAtMs,
+    time_to_safe_ms: record.resumedAtMs - beganMs,
     bytes_per_second: bandwidthOf(commands, imageBytes),
     predicted_freeze_ms: predicted?.freezeMs ?? null,
     predicted_time_to_safe_ms: predicted?.timeToSafeMs ?? null,

@@ -12,6 +12,7 @@ import type { Database } from "../db/schema.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
+import type { Probed } from "./measure.ts";
 
 export interface ProbesOptions {
   readonly db: Db;
@@ -21,20 +22,25 @@ export interface ProbesOptions {
   readonly everyMs: number;
 }
 
-/** Measured again after this long; what is older than `staleMs` is not used. */
+/** Measured again after this long, and sooner where it did not get through; what is older than `staleMs` is not used. */
 const freshMs = 15 * 60_000;
+const againMs = 2 * 60_000;
 const staleMs = 60 * 60_000;
 const deadlineMs = 30_000;
 
-/** Bytes a second by "SOURCE TARGET", as far as it was measured lately. */
-export async function readProbes(db: Kysely<Database>, nowMs: number): Promise<ReadonlyMap<string, number>> {
+/** By "SOURCE TARGET", as far as it was tried lately. */
+export async function readProbes(db: Kysely<Database>, nowMs: number): Promise<ReadonlyMap<string, Probed>> {
   const rows = await db
     .selectFrom("link_probes")
     .selectAll()
-    .where("bytes_per_second", "is not", null)
     .where("at", ">", new Date(nowMs - staleMs))
     .execute();
-  return new Map(rows.map((row) => [`${row.source_node_id} ${row.target_node_id}`, row.bytes_per_second ?? 0]));
+  return new Map(
+    rows.map((row) => [
+      `${row.source_node_id} ${row.target_node_id}`,
+      { bytesPerSecond: row.bytes_per_second ?? undefined, atMs: row.at.getTime() },
+    ]),
+  );
 }
 
 export interface Probes extends Part {
@@ -49,10 +55,15 @@ export function createProbes({ db, sessions, nowMs, log, everyMs }: ProbesOption
 
   async function duePair(): Promise<readonly [source: string, target: string] | undefined> {
     const bodies = await db.selectFrom("certificates").select("body").execute();
-    const probes = await db.selectFrom("link_probes").select(["source_node_id", "target_node_id", "at"]).execute();
+    const probes = await db.selectFrom("link_probes").selectAll().execute();
     const moving = await db.selectFrom("migrations").select(["source_node_id", "target_node_id"]).where("ended_at", "is", null).execute();
     const busy = new Set(moving.flatMap((move) => [move.source_node_id, move.target_node_id]));
-    const last = new Map(probes.map((row) => [`${row.source_node_id} ${row.target_node_id}`, row.at.getTime()]));
+    const last = new Map(
+      probes.map((row) => [
+        `${row.source_node_id} ${row.target_node_id}`,
+        { atMs: row.at.getTime(), restMs: row.bytes_per_second === null ? againMs : freshMs },
+      ]),
+    );
     const pairs = new Map<string, readonly [string, string]>();
     for (const { body } of bodies) {
       const { nodeId, targetNodeId } = fromColumn(CertificateSchema, body);
@@ -60,8 +71,8 @@ export function createProbes({ db, sessions, nowMs, log, everyMs }: ProbesOption
       if (isUsable) pairs.set(`${nodeId} ${targetNodeId}`, [nodeId, targetNodeId]);
     }
     return [...pairs]
-      .map(([key, pair]) => ({ pair, atMs: last.get(key) ?? 0 }))
-      .filter(({ atMs }) => nowMs() - atMs >= freshMs)
+      .map(([key, pair]) => ({ pair, ...(last.get(key) ?? { atMs: 0, restMs: 0 }) }))
+      .filter(({ atMs, restMs }) => nowMs() - atMs >= restMs)
       .sort((a, b) => a.atMs - b.atMs)[0]?.pair;
   }
 

@@ -137,7 +137,8 @@ function rowOf({ certificate, made, before }: NewCertificate): NewRow<"certifica
   const at = computedAt(certificate);
   const predicted = {
     freezeMs: made.freeze.expected,
-    timeToSafeMs: made.timeToSafe.expected,
+    // Its move alone: planners give it its turn themselves, and it is compared with what moves measure.
+    timeToSafeMs: made.ownTimeToSafeMs,
     rawFreezeMs: made.raw.freezeMs,
     rawTimeToSafeMs: made.raw.timeToSafeMs,
     transferMs: made.transferMs,

@@ -1,12 +1,13 @@
 // What a decision is made of: everything that the rules may look at, read beforehand.
 import type { WorkloadNeeds } from "@aether/contract/gen/aether/v2/preflight_pb";
-import type { MoveDecision } from "@aether/risk";
-import type { SignalKindText, WorkloadStateText } from "../db/schema.ts";
+import type { SignalKindText } from "../db/tables/moves.ts";
+import type { WorkloadStateText } from "../db/tables/workloads.ts";
 import type { Rest } from "../guard/rails.ts";
 import type { NodeView, ScoreContext } from "../migration/plan.ts";
 import type { Mode } from "../migration/state.ts";
 import type { MoveTimes, WaveLimits } from "../migration/wave.ts";
 import type { Effective } from "../policy/resolve.ts";
+import type { Weighed } from "../risk/weigh.ts";
 
 export interface DecisionPolicy {
   /** What a rebalance recommendation leads to: moves, moves where they pay, or nothing. A notice always leads to moves. */
@@ -57,5 +58,5 @@ export interface DecisionInput {
   readonly rails: RailsView;
   readonly policy: DecisionPolicy;
   /** By workload: does a move pay? What is not in it is not weighed. */
-  readonly weighed: ReadonlyMap<string, MoveDecision>;
+  readonly weighed: ReadonlyMap<string, Weighed>;
 }

@@ -1,22 +1,16 @@
 // Everything that a batch of signals is decided by, read in a handful of queries whatever the batch's size.
 import { WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
-import { VolumeMode, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
+import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { Kysely } from "kysely";
-import { z } from "zod";
+import { timesOf } from "../certificate/times.ts";
 import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import { isInWindow, leftRecently, openCircuits, type RailLimits, resting } from "../guard/rails.ts";
 import { readGuards, readPastMoves, toWindow } from "../guard/store.ts";
-import { memoryOf, readNodeViews } from "../migration/fleet-view.ts";
+import { hasSharedVolume, memoryOf, readNodeViews } from "../migration/fleet-view.ts";
 import { poolsUnderSignal, type ScoreContext } from "../migration/plan.ts";
-import type { MoveTimes } from "../migration/wave.ts";
 import { readPoliciesInForce } from "../policy/in-force.ts";
 import type { DecisionInput, RailsView, WorkloadView } from "./input.ts";
-
-/** A node that was left within this time is gone back to only as a last resort. */
-const pingPongMs = 30 * 60_000;
-/** Bytes a second into the store, where nothing was measured. */
-const storeBytesPerSecond = 200_000_000;
 
 export interface PlacedWorkloads {
   readonly byNode: ReadonlyMap<string, readonly WorkloadView[]>;
@@ -63,24 +57,13 @@ export async function readPlaced(db: Kysely<Database>, nodeIds: readonly string[
       mode: mode.value,
       windows,
       needs: fromColumnOrNone(WorkloadPreflightSchema, row.preflight)?.needs,
-      hasSharedVolume: spec.volumes.some(({ mode }) => mode === VolumeMode.SHARED),
+      hasSharedVolume: hasSharedVolume(spec),
       times: timesOf(row.predicted, memoryBytes),
       migration:
         row.migration_id === null || row.target_node_id === null ? undefined : { id: row.migration_id, targetNodeId: row.target_node_id },
     });
   }
   return { byNode, epochs };
-}
-
-const predicted = z.object({ freezeMs: z.number(), timeToSafeMs: z.number(), transferMs: z.number() });
-
-/** As its certificate says; before there is one, as a first guess: 1 s, and its memory at 1 Gbit/s. */
-export function timesOf(column: unknown, memoryBytes: number): MoveTimes {
-  const known = predicted.safeParse(column);
-  const guessMs = (memoryBytes / 125_000_000) * 1000;
-  const snapshotMs = 1_000 + (memoryBytes / storeBytesPerSecond) * 1000;
-  if (!known.success) return { timeToSafeMs: 1_000 + guessMs, freezeMs: 500 + guessMs, transferMs: guessMs, snapshotMs };
-  return { ...known.data, snapshotMs };
 }
 
 /** The rails, and what scores depend on beside nodes and workloads. */
@@ -101,7 +84,7 @@ export async function readRails(
       pausedReason: set.pausedReason,
       isInWindow: isInWindow(set.windows.map(toWindow), nowMs),
       resting: new Map(resting(past, limits, nowMs).map((rest) => [rest.workload, rest])),
-      leftRecently: leftRecently(past, pingPongMs, nowMs),
+      leftRecently: leftRecently(past, nowMs),
       limits: { movesAtOnce: limits.movesAtOnce, movesEach: limits.movesEach, busy, busyInAll: open.length },
     },
     openCircuits: new Set(openCircuits(past, limits, nowMs).map((pair) => `${pair.sourceNodeId} ${pair.targetNodeId}`)),

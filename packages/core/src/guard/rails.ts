@@ -101,11 +101,14 @@ export function resting(moves: readonly PastMove[], limits: RailLimits, nowMs: n
   });
 }
 
-/** Nodes that each workload left within `withinMs`: to go back there is ping-pong. */
-export function leftRecently(moves: readonly PastMove[], withinMs: number, nowMs: number): Map<string, Set<string>> {
+/** A node that was left within this time is gone back to only as a last resort. */
+const pingPongMs = 30 * 60_000;
+
+/** Nodes that each workload left a short time ago: to go back there is ping-pong. */
+export function leftRecently(moves: readonly PastMove[], nowMs: number): Map<string, Set<string>> {
   const left = new Map<string, Set<string>>();
   for (const move of moves) {
-    if (!move.isDone || nowMs - move.endedAtMs > withinMs) continue;
+    if (!move.isDone || nowMs - move.endedAtMs > pingPongMs) continue;
     left.set(move.workload, (left.get(move.workload) ?? new Set()).add(move.sourceNodeId));
   }
   return left;

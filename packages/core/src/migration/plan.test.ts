@@ -27,6 +27,7 @@ describe("scoreTargets", () => {
       criu: { available: false, reason: "the canary failed" },
     });
     const old = create(NodeCapabilitiesSchema, { arch: "x64", criu: { available: true } });
+    const behind = create(NodeCapabilitiesSchema, { arch: "x64", cpuFeatures: ["avx"], criu: { available: true, version: "4.1" } });
     const scores = scoreTargets(need, [
       node("n1"),
       node("away", { isConnected: false }),
@@ -35,6 +36,7 @@ describe("scoreTargets", () => {
       node("shaky", { announced: "rebalance" }),
       node("lame", { capabilities: lame }),
       node("old", { capabilities: old }),
+      node("behind", { capabilities: behind }),
       node("full", { memoryAvailableBytes: gibibyte }),
       node("unknown", { capabilities: undefined }),
       node("good"),
@@ -50,8 +52,38 @@ describe("scoreTargets", () => {
       shaky: "a rebalance is recommended for it",
       lame: "cannot restore: the canary failed",
       old: "lacks processor features avx",
+      behind: "the target's CRIU 4.1 is older than the one that writes the images (4.2.1)",
       full: "1024 MiB free, 1088 MiB needed",
     });
+  });
+
+  it("prefers safety, a lower price and a zone that reaches its shared volumes, and says so in parts that add up", () => {
+    const rich = { usdPerHour: 0.1, riskPerHour: 0.05, zone: "a", instanceType: "m6i.large" };
+    const here = node("n1", rich);
+    const nodes = [
+      here,
+      node("safe", { ...rich, instanceType: "m5.large", riskPerHour: 0.01 }),
+      node("cheap", { ...rich, instanceType: "m5.large", usdPerHour: 0.02 }),
+      node("plain", { ...rich, instanceType: "m5.large" }),
+      node("shaky", { ...rich, instanceType: "m5.large", riskPerHour: 0.2, usdPerHour: 0.3 }),
+      node("far", { ...rich, instanceType: "m5.large", zone: "b" }),
+      node("twin", rich),
+    ];
+    const scores = scoreTargets({ ...need, hasSharedVolume: true, leftRecently: new Set(["shaky"]) }, nodes);
+    expect(scores.map(({ nodeId }) => nodeId)).toEqual(["safe", "cheap", "plain", "far", "twin", "shaky", "n1"]);
+    const { safe, far, twin, shaky } = Object.fromEntries(scores.map((score) => [score.nodeId, score]));
+    expect(safe?.reasons).toEqual(expect.arrayContaining(["1.0 % an hour to be interrupted (+0.180)", "0.1000 USD an hour (+0.050)"]));
+    expect(far?.reasons).toContain("another zone, and it has a shared volume: b (-0.200)");
+    expect(twin?.reasons).toContain("the same pool, m6i.large/a (-0.300)");
+    expect(shaky?.reasons).toContain("it came from there a short time ago (-0.500)");
+    for (const { score, reasons, isEligible } of scores) {
+      const points = reasons.map((reason) => Number(/\(([+-]\d\.\d+)\)$/.exec(reason)?.[1] ?? 0));
+      if (isEligible)
+        expect(
+          points.reduce((sum, each) => sum + each, 0),
+          reasons.join(),
+        ).toBeCloseTo(score, 2);
+    }
   });
 
   it("prefers room, idleness and quiet, and is the same for any order of the nodes", () => {

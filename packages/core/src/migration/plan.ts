@@ -4,6 +4,7 @@
 //         - 1 its pool is under a signal - 0.8 moves between the two failed in a row - 0.5 it came from there just now
 //         - 0.3 the pool that is being left - 0.1 for each other move of the same plan into its pool
 // Below zero is a last resort: taken on a notice when nothing else is left, never for a move that nothing forces.
+import { targetMisfits } from "@aether/contract";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import type { WorkloadNeeds } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type TargetScore, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
@@ -89,7 +90,7 @@ const byScore = (a: TargetScore, b: TargetScore): number =>
 export function rateTarget(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): number | undefined {
   for (const refusal of refusals) if (refusal.is(need, source, node)) return undefined;
   let score = 0;
-  for (const [weight, part] of parts) score += weight * part(need, source, node);
+  for (const { weight, of } of parts) score += weight * of(need, source, node);
   for (const penalty of penalties) score -= penalty.of(need, source, node, context);
   return score;
 }
@@ -100,11 +101,11 @@ export const canBeTarget = (node: NodeView): boolean =>
 
 /** No workload is rated higher on it: the parts without what a workload needs, and without penalties. */
 export const mostScore = (node: NodeView): number =>
-  parts[0][0] * Math.min(1, node.memoryAvailableBytes / Math.max(1, node.memoryBytes)) +
-  parts[1][0] * (1 - clamp(node.cpuFraction)) +
-  parts[2][0] / (1 + node.workloadCount) +
-  parts[3][0] * (1 - clamp((node.riskPerHour ?? unknownRisk) * 10)) +
-  parts[4][0] * (node.usdPerHour === undefined ? 0.5 : 1);
+  weights.memory * Math.min(1, node.memoryAvailableBytes / Math.max(1, node.memoryBytes)) +
+  weights.processors * (1 - clamp(node.cpuFraction)) +
+  weights.workloads / (1 + node.workloadCount) +
+  weights.safety * (1 - clamp((node.riskPerHour ?? unknownRisk) * 10)) +
+  weights.price * (node.usdPerHour === undefined ? 0.5 : 1);
 
 /** What every node of the pool loses at least. */
 export function poolPenalty(pool: string, source: NodeView | undefined, { poolsUnderSignal: pools, picksByPool }: ScoreContext): number {
@@ -113,15 +114,18 @@ export function poolPenalty(pool: string, source: NodeView | undefined, { poolsU
   return (pools.has(pool) ? 1 : 0) + (isSame ? 0.3 : 0) + Math.min(0.3, 0.1 * (picksByPool.get(pool) ?? 0));
 }
 
-/** The same with its reasons. */
+/** The same with its reasons: of one that can take it, what each part of its score is and why, so that they add up to it. */
 export function explainTarget(need: WorkloadNeed, source: NodeView | undefined, node: NodeView, context: ScoreContext): TargetScore {
   const score = rateTarget(need, source, node, context);
   const reasons =
     score === undefined
       ? refusals.filter((each) => each.is(need, source, node)).map((each) => each.say(need, source, node))
       : [
-          ...describe(need, node),
-          ...penalties.filter((each) => each.of(need, source, node, context) > 0).map((each) => each.say(need, source, node, context)),
+          ...parts.map(({ weight, of, say }) => `${say(need, node)} (+${(weight * of(need, source, node)).toFixed(3)})`),
+          ...penalties.flatMap((each) => {
+            const points = each.of(need, source, node, context);
+            return points > 0 ? [`${each.say(need, source, node, context)} (-${points.toFixed(3)})`] : [];
+          }),
         ];
   return create(TargetScoreSchema, {
     nodeId: node.id,
@@ -133,32 +137,48 @@ export function explainTarget(need: WorkloadNeed, source: NodeView | undefined, 
 
 const clamp = (value: number): number => Math.min(1, Math.max(0, value));
 
-const unknownRisk = 0.05;
 /** Unknown risk and price count as middling: neither punished nor rewarded. */
-type Part = readonly [number, (need: WorkloadNeed, source: NodeView | undefined, node: NodeView) => number];
-const parts: readonly [Part, Part, Part, Part, Part] = [
-  [0.35, (need, _source, node) => Math.min(1, (node.memoryAvailableBytes - need.memoryBytes) / Math.max(1, node.memoryBytes))],
-  [0.2, (_need, _source, node) => 1 - clamp(node.cpuFraction)],
-  [0.15, (_need, _source, node) => 1 / (1 + node.workloadCount)],
-  [0.2, (_need, _source, node) => 1 - clamp((node.riskPerHour ?? unknownRisk) * 10)],
-  [
-    0.1,
-    (_need, source, node) =>
-      source?.usdPerHour && node.usdPerHour !== undefined ? clamp(1 - node.usdPerHour / (2 * source.usdPerHour)) : 0.5,
-  ],
-];
+const unknownRisk = 0.05;
+const weights = { memory: 0.35, processors: 0.2, workloads: 0.15, safety: 0.2, price: 0.1 } as const;
+
+interface Part {
+  readonly weight: number;
+  /** 0 to 1. */
+  of(need: WorkloadNeed, source: NodeView | undefined, node: NodeView): number;
+  say(need: WorkloadNeed, node: NodeView): string;
+}
 
 const gibibytes = (bytes: number): string => (bytes / 2 ** 30).toFixed(1);
 
-function describe(need: WorkloadNeed, node: NodeView): string[] {
-  return [
-    `${gibibytes(node.memoryAvailableBytes - need.memoryBytes)} GiB stay free`,
-    `processors ${Math.round(clamp(node.cpuFraction) * 100)} % busy`,
-    `${node.workloadCount === 1 ? "1 workload" : `${node.workloadCount} workloads`} there`,
-    ...(node.riskPerHour === undefined ? [] : [`${(node.riskPerHour * 100).toFixed(1)} % an hour to be interrupted`]),
-    ...(node.usdPerHour === undefined ? [] : [`${node.usdPerHour.toFixed(4)} USD an hour`]),
-  ];
-}
+const parts: readonly Part[] = [
+  {
+    weight: weights.memory,
+    of: (need, _source, node) => Math.min(1, (node.memoryAvailableBytes - need.memoryBytes) / Math.max(1, node.memoryBytes)),
+    say: (need, node) => `${gibibytes(node.memoryAvailableBytes - need.memoryBytes)} GiB stay free`,
+  },
+  {
+    weight: weights.processors,
+    of: (_need, _source, node) => 1 - clamp(node.cpuFraction),
+    say: (_need, node) => `processors ${Math.round(clamp(node.cpuFraction) * 100)} % busy`,
+  },
+  {
+    weight: weights.workloads,
+    of: (_need, _source, node) => 1 / (1 + node.workloadCount),
+    say: (_need, node) => `${node.workloadCount === 1 ? "1 workload" : `${node.workloadCount} workloads`} there`,
+  },
+  {
+    weight: weights.safety,
+    of: (_need, _source, node) => 1 - clamp((node.riskPerHour ?? unknownRisk) * 10),
+    say: (_need, node) =>
+      node.riskPerHour === undefined ? "its risk is not known" : `${(node.riskPerHour * 100).toFixed(1)} % an hour to be interrupted`,
+  },
+  {
+    weight: weights.price,
+    of: (_need, source, node) =>
+      source?.usdPerHour && node.usdPerHour !== undefined ? clamp(1 - node.usdPerHour / (2 * source.usdPerHour)) : 0.5,
+    say: (_need, node) => (node.usdPerHour === undefined ? "its price is not known" : `${node.usdPerHour.toFixed(4)} USD an hour`),
+  },
+];
 
 interface Penalty {
   /** 0: does not apply. */
@@ -233,11 +253,18 @@ function lacks(need: WorkloadNeed, there: NodeCapabilities | undefined, has: Nod
   const missing = missingFrom(needs?.cpuFeatures ?? there?.cpuFeatures ?? nothingLacks, has.cpuFeatures);
   const state = needs && has.xsaveComponents.length > 0 ? missingFrom(needs.xsaveComponents, has.xsaveComponents) : nothingLacks;
   const noTime = needs?.timeNamespace === true && !has.timeNamespace;
-  if (missing.length === 0 && state.length === 0 && !noTime) return nothingLacks;
+  // What else the source's preflight would refuse the target for, by the same function: found there it would cost the move, found here another node.
+  const criuVersion = needs?.criuVersion || there?.criu?.version || "";
+  const { blockers } = targetMisfits(
+    { criuVersion, threadCount: needs?.threadCount ?? 0 },
+    { criuVersion: has.criu?.version ?? "", pidLimit: has.pidLimit },
+  );
+  if (missing.length === 0 && state.length === 0 && !noTime && blockers.length === 0) return nothingLacks;
   return [
     ...(missing.length === 0 ? [] : [`lacks processor features ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}`]),
     ...(state.length === 0 ? [] : [`lacks processor state ${state.join(", ")}`]),
     ...(noTime ? ["its kernel has no time namespaces"] : []),
+    ...blockers.map(({ message }) => message),
   ];
 }
 

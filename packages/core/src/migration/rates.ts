@@ -44,7 +44,7 @@ export async function readPairRates(db: Db, workload: string, source: string, ta
     db.selectFrom("nodes").select("usage").where("id", "=", target).executeTakeFirst(),
   ]);
   const measured = moves.flatMap(({ bytes_per_second: rate }) => rate ?? []).sort((a, b) => a - b);
-  const probed = measured.length > 0 ? undefined : (await readProbes(db, nowMs)).get(`${source} ${target}`);
+  const probed = measured.length > 0 ? undefined : (await readProbes(db, nowMs)).get(`${source} ${target}`)?.bytesPerSecond;
   const link = measured[Math.floor(measured.length / 2)] ?? probed ?? 0;
   const writes = writesOf(telemetry.get(workload) ?? []);
   const basis = [

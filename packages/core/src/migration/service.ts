@@ -20,7 +20,7 @@ import type { Settler } from "./settle.ts";
 import { startMigration } from "./start.ts";
 import { nodeOf, type Side } from "./state.ts";
 import { steps } from "./steps/index.ts";
-import { readCommands, toMigration } from "./store.ts";
+import { readCandidates, readCommands, toMigration } from "./store.ts";
 
 export interface MigrationServiceParts {
   readonly db: Db;
@@ -83,7 +83,8 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
       return { migrations: rows.map(show), nextPageToken };
     },
     async getMigration({ id }) {
-      return { migration: await showOnOneClock(await read(id)) };
+      const row = await read(id);
+      return { migration: { ...(await showOnOneClock(row)), candidates: await readCandidates(db, row) } };
     },
     async *watchMigration({ id }, context) {
       for await (const migration of watch(parts, id, context.signal, async () => showOnOneClock(await read(id)))) yield { migration };

@@ -3,17 +3,18 @@ import { fault } from "@aether/contract";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import { WorkloadPreflightSchema } from "@aether/contract/gen/aether/v2/preflight_pb";
 import { type TargetScore, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
+import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { toJson } from "@bufbuild/protobuf";
 import type { Db } from "../db/database.ts";
-import { fromColumnOrNone } from "../db/proto.ts";
+import { fromColumn, fromColumnOrNone } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
-import { openCircuits, type RailLimits } from "../guard/rails.ts";
+import { leftRecently, openCircuits, type RailLimits } from "../guard/rails.ts";
 import { readPastMoves } from "../guard/store.ts";
 import { newId } from "../ids.ts";
-import { memoryOf, readNodeViews } from "./fleet-view.ts";
+import { hasSharedVolume, memoryOf, readNodeViews } from "./fleet-view.ts";
 import { explainTarget, poolsUnderSignal } from "./plan.ts";
 import type { Mode } from "./state.ts";
 import { insertMigrations } from "./store.ts";
@@ -68,7 +69,14 @@ export async function startMigration(parts: StartParts, request: StartRequest): 
     picksByPool: new Map<string, number>(),
   };
   const needs = fromColumnOrNone(WorkloadPreflightSchema, workload.preflight)?.needs;
-  const need = { name: workload.name, nodeId: source, memoryBytes: memoryOf(workload.spec, workload.usage), needs };
+  const need = {
+    name: workload.name,
+    nodeId: source,
+    memoryBytes: memoryOf(workload.spec, workload.usage),
+    needs,
+    hasSharedVolume: hasSharedVolume(fromColumn(WorkloadSpecSchema, workload.spec)),
+    leftRecently: leftRecently(past, nowMs()).get(workload.name) ?? new Set<string>(),
+  };
   const from = nodes.find((node) => node.id === source);
   const { rated, unable } = createTargets(nodes).look(need, from, context);
   const wanted = request.targetNodeId;

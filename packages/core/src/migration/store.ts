@@ -10,6 +10,7 @@ import {
   MigrationState,
   ReceiptSchema,
 } from "@aether/contract/gen/aether/v2/migration_pb";
+import { type TargetScore, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Kysely, sql } from "kysely";
@@ -202,6 +203,21 @@ export async function insertMigrations(tx: Kysely<Database>, events: Events, mad
       traceId: each.traceId,
     })),
   );
+}
+
+const candidates = z.object({ candidates: z.array(z.json()) }).catch({ candidates: [] });
+const decidedMoves = z.array(z.object({ migrationId: z.string().catch(""), candidates: z.array(z.json()).catch([]) })).catch([]);
+
+/** The targets that were looked at when it was begun: they are with the move, or with the decision that began it. */
+export async function readCandidates(db: Kysely<Database>, row: Row<"migrations">): Promise<TargetScore[]> {
+  const own = candidates.parse(row.plan).candidates;
+  const [kind, id = ""] = row.cause.split("/");
+  const decision =
+    own.length > 0 || kind !== "decision"
+      ? undefined
+      : await db.selectFrom("decisions").select("moves").where("id", "=", id).executeTakeFirst();
+  const decided = decidedMoves.parse(decision?.moves ?? []).find((move) => move.migrationId === row.id);
+  return [...own, ...(decided?.candidates ?? [])].map((each) => fromJson(TargetScoreSchema, each, { ignoreUnknownFields: true }));
 }
 
 const stateToProto = (state: State): MigrationState => MigrationState[state.toUpperCase() as Uppercase<State>];

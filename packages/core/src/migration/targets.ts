@@ -16,8 +16,8 @@ export interface Looked {
 
 export interface Targets {
   look(need: WorkloadNeed, source: NodeView | undefined, context: ScoreContext): Looked;
-  /** The node has less to give than when it was last looked at. */
-  lessens(node: NodeView): void;
+  /** The node has more or less to give than when it was last looked at. */
+  turns(node: NodeView): void;
 }
 
 /** Targets that are looked for in a large fleet, and nodes that are named because they cannot. */
@@ -33,9 +33,9 @@ interface Ranked {
   most: number;
 }
 
-/** @param nodes may be given less memory and more workloads between two searches (`lessens`). */
+/** @param nodes may have another amount of memory and of workloads between two searches (`turns`). */
 export function createTargets(nodes: readonly NodeView[]): Targets {
-  if (nodes.length <= smallFleet) return { look: (need, source, context) => lookAtAll(nodes, need, source, context), lessens() {} };
+  if (nodes.length <= smallFleet) return { look: (need, source, context) => lookAtAll(nodes, need, source, context), turns() {} };
   const largestBytes = nodes.reduce((sum, node) => Math.max(sum, node.memoryBytes), 1);
   const never = nodes.filter((node) => !canBeTarget(node)).slice(0, mostUnable);
   const pools = new Map<string, Ranked[]>();
@@ -49,7 +49,7 @@ export function createTargets(nodes: readonly NodeView[]): Targets {
   const ranked = [...pools];
 
   return {
-    lessens(node) {
+    turns(node) {
       const pool = pools.get(poolOf(node)) ?? [];
       const at = pool.findIndex((each) => each.node === node);
       const [one] = at < 0 ? [] : pool.splice(at, 1);

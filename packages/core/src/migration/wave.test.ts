@@ -188,7 +188,7 @@ describe("the search for targets in a large fleet", () => {
           const one = nodes[i];
           if (one === undefined) continue;
           Object.assign(one, { workloadCount: one.workloadCount + 1, memoryAvailableBytes: one.memoryAvailableBytes - gibibyte });
-          targets.lessens(one);
+          targets.turns(one);
         }
         const wanted = need("w", { nodeId: "n0", memoryBytes: gibibytes * gibibyte });
         const context = { ...noContext, poolsUnderSignal: poolsUnderSignal(nodes), picksByPool: new Map([["m5.large/b", 2]]) };

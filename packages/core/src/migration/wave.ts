@@ -72,7 +72,7 @@ export function planWave(needs: readonly WaveNeed[], nodes: readonly NodeView[],
     if (move.action === "move" && target !== undefined) {
       target.memoryAvailableBytes -= need.memoryBytes;
       target.workloadCount += 1;
-      targets.lessens(target);
+      targets.turns(target);
       if (poolOf(target) !== "") picks.set(poolOf(target), (picks.get(poolOf(target)) ?? 0) + 1);
     }
     return move;
@@ -82,7 +82,7 @@ export function planWave(needs: readonly WaveNeed[], nodes: readonly NodeView[],
 }
 
 /** The more important first; among equals whose node goes first; among those the shortest, because then most of them make it. */
-function byUrgency(a: WaveNeed, b: WaveNeed): number {
+export function byUrgency(a: WaveNeed, b: WaveNeed): number {
   const leftOf = (need: WaveNeed) => need.leftMs ?? Number.MAX_SAFE_INTEGER;
   return b.priority - a.priority || leftOf(a) - leftOf(b) || a.times.timeToSafeMs - b.times.timeToSafeMs || (a.name < b.name ? -1 : 1);
 }
@@ -152,13 +152,13 @@ function overridden(need: WaveNeed, node: NodeView, context: ScoreContext): Guar
 export const note = (guard: string, subject: string, effect: string, detail: string): GuardNote =>
   create(GuardNoteSchema, { guard, subject, effect, detail });
 
-interface Slot {
+export interface Slot {
   readonly startMs: number;
   readonly safeMs: number;
   readonly guards: readonly GuardNote[];
 }
 
-interface Schedule {
+export interface Schedule {
   peek(need: WaveNeed, targetNodeId: string): Slot;
   take(need: WaveNeed, targetNodeId: string, slot: Slot): void;
 }
@@ -167,7 +167,7 @@ interface Schedule {
  * Lanes: so many moves at once in all and for each node; a link carries one transfer after the other (two at once would each take twice as
  * long). What is under way now is taken to be over when the first of the plan would be.
  */
-function createSchedule(limits: WaveLimits): Schedule {
+export function createSchedule(limits: WaveLimits): Schedule {
   const fleet = lanes(limits.movesAtOnce, limits.busyInAll);
   const nodes = new Map<string, { lane: number[]; linkFreeMs: number }>();
   const of = (id: string) => {

@@ -1,4 +1,5 @@
 // Price tables: written by the fetchers, read by assessments, savings and the price service.
+import type { NodeFacts } from "@aether/contract/gen/aether/v2/node_pb";
 import { type PoolKey, type PriceBook, type PriceOrigin, type PriceStep, priceAt, type Sourced } from "@aether/risk";
 import type { Kysely } from "kysely";
 import type { Database, Row } from "../db/schema.ts";
@@ -62,13 +63,7 @@ export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs
     pools.set(name, pool);
     sources.set(name, { source: "DescribeSpotPriceHistory", origin: row.origin, fetchedAt });
   }
-  const byType = (region: string, instanceType: string): string => `${region} ${instanceType}`;
-  const onDemandBy = new Map<string, Row<"on_demand_prices">>();
-  for (const row of onDemand) {
-    const key = byType(row.region, row.instance_type);
-    // What the operator has set wins over what was derived.
-    if (row.source === "configured" || !onDemandBy.has(key)) onDemandBy.set(key, row);
-  }
+  const onDemandBy = byRegionAndType(onDemand);
   const bandBy = new Map(bands.map((row) => [byType(row.region, row.instance_type), row]));
   const scoreBy = new Map(scores.map((row) => [poolName({ region: row.region, zone: row.zone, instanceType: row.instance_type }), row]));
   const onDemandOf = (pool: PoolKey): Sourced<number> | undefined => {
@@ -93,6 +88,24 @@ export async function readPriceBook(db: Kysely<Database>, nowMs: number, sinceMs
       return row && { value: row.band, source: "spot-advisor", origin: row.origin, fetchedAt: row.fetched_at };
     },
   };
+}
+
+const byType = (region: string, instanceType: string): string => `${region} ${instanceType}`;
+
+function byRegionAndType(rows: readonly Row<"on_demand_prices">[]): Map<string, Row<"on_demand_prices">> {
+  const found = new Map<string, Row<"on_demand_prices">>();
+  for (const row of rows) {
+    const key = byType(row.region, row.instance_type);
+    // What the operator has set wins over what was derived.
+    if (row.source === "configured" || !found.has(key)) found.set(key, row);
+  }
+  return found;
+}
+
+/** USD per hour of an on-demand instance of a node's type, where it is known. */
+export async function readOnDemandPrices(db: Kysely<Database>): Promise<(facts: NodeFacts) => number | undefined> {
+  const known = byRegionAndType(await db.selectFrom("on_demand_prices").selectAll().execute());
+  return ({ cloud }) => known.get(byType(cloud?.region ?? "", cloud?.instanceType ?? ""))?.usd_per_hour;
 }
 
 /** The price now, if the source has confirmed it lately. */

@@ -72,6 +72,11 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
     said ??= await readNewest(db);
     const before = said;
     const subjects = await readSubjects(db, atMs);
+    const prices = new Map(
+      subjects.flatMap(({ subject, evidence: { readings } }) =>
+        readings.spotUsdPerHour === undefined ? [] : [[subject, readings.spotUsdPerHour] as const],
+      ),
+    );
     await faultpoint("core.risk.before_write");
     const assessments: Assessment[] = [];
     const now = new Map<string, Said>();
@@ -83,7 +88,7 @@ export function createAssessments(options: AssessmentsOptions): Assessments {
         .map((subject) => messageOf(subject, assess(DEFAULT_HAZARD_MODEL, subject.evidence, settings.assess), atMs, cause));
       for (const each of some) now.set(each.subject, saidBy(each));
       await db.transaction().execute(async (tx) => {
-        await writeNewest(tx, some);
+        await writeNewest(tx, some, prices);
         await appendHistory(
           tx,
           some.filter((each) => isNews(saidBy(each), before.get(each.subject))),

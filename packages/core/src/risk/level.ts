@@ -1,7 +1,9 @@
 // Three words for a probability, for events and lists; with a band between them, so that an answer at a border does not tell twice a minute.
 export type RiskLevel = "low" | "elevated" | "critical";
 
-const rising = { elevated: 0.2, critical: 0.6 } as const;
+/** Below it the risk is low. */
+export const elevatedFrom = 0.2;
+const rising = { elevated: elevatedFrom, critical: 0.6 } as const;
 /** A level is left only when the probability falls below this share of its border. */
 const falling = 0.8;
 

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { openScratchDatabase, type ScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents } from "../events/events.ts";
 import { createSignalIntake } from "../fleet/signal-intake.ts";
+import { readNodeViews } from "../migration/fleet-view.ts";
 import { spotPriceFetch } from "../prices/store.ts";
 import { answerAnalyze } from "./analyze.ts";
 import { createAssessments, hourOf } from "./assessments.ts";
@@ -119,6 +120,25 @@ describe("assessments", () => {
     expect(nodes).toHaveLength(2);
     const rest = await client.listAssessments({ kind: "node", page: { pageSize: 2, pageToken: nextPageToken } });
     expect(rest.assessments).toHaveLength(1);
+  });
+
+  it("are what targets are scored by, with the price of each one's pool; an on-demand node has no risk and the list's price", async () => {
+    const at = new Date(nowMs - hour);
+    const price = { region: "us-east-1", instance_type: "m5.large", usd_per_hour: 0.04, origin: "test", fetched_at: at };
+    await database.db
+      .insertInto("spot_prices")
+      .values({ ...price, zone: "us-east-1a", at })
+      .execute();
+    await database.db
+      .insertInto("on_demand_prices")
+      .values({ ...price, usd_per_hour: 0.096, source: "configured" })
+      .execute();
+    const n1 = hourOf(await of("node/n1"));
+    const seen = new Map((await readNodeViews(database.db, () => true)).map((view) => [view.id, view]));
+    expect(seen.get("n1")).toMatchObject({ riskPerHour: n1, usdPerHour: 0.04 });
+    expect(seen.get("n3")?.riskPerHour).toBeGreaterThan(0);
+    expect(seen.get("n3")?.usdPerHour).toBeUndefined();
+    expect(seen.get("od")).toMatchObject({ riskPerHour: 0, usdPerHour: 0.096 });
   });
 
   it("counts another node's loss in the pool as evidence, but neither a drill nor what was withdrawn", async () => {
@@ -457,6 +477,52 @@ describe("a move that pays", () => {
       .where("id", "=", "n1")
       .execute();
     expect(await watch()).toEqual(["n1"]);
+  });
+
+  it("is said too where the risk has reached a level and a move does not pay, once for each level", async () => {
+    const workload = { name: "db", id: "id-db", spec: JSON.stringify({ name: "db" }), address: "10.0.0.1" };
+    await database.db
+      .insertInto("workloads")
+      .values({ ...workload, desired: "running", state: "running" })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    await database.db
+      .insertInto("placements")
+      .values({ workload: "db", epoch: 1, node_id: "n1", cause: "run" })
+      .onConflict((conflict) => conflict.doNothing())
+      .execute();
+    const told: string[] = [];
+    const stays = { action: "stay", rule: "does-not-pay", stayUsd: 1, moveUsd: 2, threshold: 1.5, reason: "it costs more" } as const;
+    const watch = createRiskWatch({
+      db: database.db,
+      signals: createSignalIntake(database.db, createEvents(database.db, database.notices), () => nowMs),
+      tell: ({ node_id, action }) => told.push(`${node_id} ${action}`),
+      isConnected: () => true,
+      weigh: async () => new Map([["db", stays]]),
+      weighing,
+      nowMs: () => nowMs,
+      log: silentLogger,
+    });
+    const risen = async (probability: number) => {
+      nowMs += weighing.policy.restSeconds * 1000 + 1;
+      const row = { subject: "node/n1", at: new Date(nowMs), probability, body: JSON.stringify({}) };
+      await database.db
+        .insertInto("assessments")
+        .values(row)
+        .onConflict((conflict) => conflict.column("subject").doUpdateSet(row))
+        .execute();
+      return watch();
+    };
+    // One that begins there has not risen.
+    expect(await risen(0.3)).toEqual([]);
+    await database.db
+      .insertInto("assessment_history")
+      .values({ id: "asm-low", subject: "node/n1", at: new Date(nowMs), probability: 0.1, body: JSON.stringify({}) })
+      .execute();
+    expect(await risen(0.3)).toEqual(["n1"]);
+    expect(await risen(0.31)).toEqual([]);
+    expect(await risen(0.7)).toEqual(["n1"]);
+    expect(told).toEqual(["n1 elevated", "n1 critical"]);
   });
 });
 

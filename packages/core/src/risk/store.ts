@@ -14,7 +14,7 @@ const probabilityOf = (assessment: Assessment): number =>
 
 const dateOf = (assessment: Assessment): Date => (assessment.at ? timestampDate(assessment.at) : new Date(0));
 
-const rowOf = (assessment: Assessment): NewRow<"assessments"> => ({
+const rowOf = (assessment: Assessment): Omit<NewRow<"assessments">, "usd_per_hour"> => ({
   subject: assessment.subject,
   at: dateOf(assessment),
   probability: probabilityOf(assessment),
@@ -27,16 +27,22 @@ export async function readNewest(db: Kysely<Database>): Promise<Map<string, Said
   return new Map(rows.map((row) => [row.subject, saidBy(fromColumn(AssessmentSchema, row.body))]));
 }
 
-export async function writeNewest(db: Kysely<Database>, assessments: readonly Assessment[]): Promise<void> {
+/** @param prices USD per hour now, by subject, where one is known. */
+export async function writeNewest(
+  db: Kysely<Database>,
+  assessments: readonly Assessment[],
+  prices: ReadonlyMap<string, number>,
+): Promise<void> {
   for (let i = 0; i < assessments.length; i += rowsAtOnce) {
     await db
       .insertInto("assessments")
-      .values(assessments.slice(i, i + rowsAtOnce).map(rowOf))
+      .values(assessments.slice(i, i + rowsAtOnce).map((each) => ({ ...rowOf(each), usd_per_hour: prices.get(each.subject) ?? null })))
       .onConflict((conflict) =>
         conflict.column("subject").doUpdateSet((eb) => ({
           at: eb.ref("excluded.at"),
           probability: eb.ref("excluded.probability"),
           body: eb.ref("excluded.body"),
+          usd_per_hour: eb.ref("excluded.usd_per_hour"),
         })),
       )
       .execute();

@@ -43,11 +43,22 @@ export interface WeighInput {
   }[];
 }
 
-/** By workload. Reads what it needs with `db`, so it may be inside a transaction. */
-export type Weigh = (db: Kysely<Database>, input: WeighInput, nowMs: number) => Promise<Map<string, MoveDecision>>;
+/** With what the sums were made of. */
+export interface Weighed extends MoveDecision {
+  readonly sides?: {
+    readonly modelVersion: string;
+    readonly horizonSeconds: number;
+    readonly here: Side;
+    readonly target: Side | undefined;
+  };
+}
 
-interface Side {
+/** By workload. Reads what it needs with `db`, so it may be inside a transaction. */
+export type Weigh = (db: Kysely<Database>, input: WeighInput, nowMs: number) => Promise<Map<string, Weighed>>;
+
+export interface Side {
   readonly nodeId: string;
+  /** Of an interruption within the horizon. */
   readonly probability: number;
   readonly usdPerHour: number | undefined;
 }
@@ -72,7 +83,7 @@ export function createWeigh({ policy, costs }: Weighing, settings: AssessSetting
       .filter((node) => node.isConnected && !node.isCordoned && node.announced === undefined)
       .map(({ id }) => sideOf(id));
     const past = await readMovesOfDay(db, nowMs);
-    const weighed = new Map<string, MoveDecision>();
+    const weighed = new Map<string, Weighed>();
     for (const [nodeId, there] of workloads) {
       const here = sideOf(nodeId);
       const target = bestOf(targets.filter((each) => each.nodeId !== nodeId));
@@ -100,14 +111,15 @@ export function createWeigh({ policy, costs }: Weighing, settings: AssessSetting
     moveCosts: MoveCosts,
     sinceLastMoveSeconds: number | undefined,
     movesLastDay: number,
-  ): MoveDecision {
+  ): Weighed {
     const isPriced = here.usdPerHour !== undefined && (target === undefined || target.usdPerHour !== undefined);
     const priced = ({ probability, usdPerHour }: Side) => ({ probability, usdPerHour: isPriced ? (usdPerHour ?? 0) : 0 });
     const decision = decideMove(
       { here: priced(here), target: target && priced(target), costs: moveCosts, hasNotice: false, sinceLastMoveSeconds, movesLastDay },
       policy,
     );
-    return isPriced ? decision : { ...decision, reason: `${decision.reason}; no prices are known` };
+    const sides = { modelVersion: DEFAULT_HAZARD_MODEL.version, horizonSeconds: policy.horizonSeconds, here, target };
+    return { ...decision, sides, ...(isPriced ? {} : { reason: `${decision.reason}; no prices are known` }) };
   }
 
   /** Least risk and rent over the horizon. The planner may choose another for room or load; this is the question whether there is a better place. */
