@@ -1,6 +1,6 @@
 // aether audit
 import type { AuditEntry } from "@aether/contract/gen/aether/v2/signal_pb";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { ExitWith } from "../exit-with.ts";
 import { action, wholeNumber, withCommon } from "../options.ts";
 
@@ -15,19 +15,33 @@ function knownPlace(text: string): KnownPlace {
   return { knownSequence: BigInt(match[1] ?? ""), knownHash: match[2] ?? "" };
 }
 
+interface AuditFlags {
+  readonly verify?: boolean;
+  readonly known?: KnownPlace;
+  readonly by?: string;
+  readonly on?: string;
+  readonly action?: string;
+  readonly outcome?: string;
+  readonly limit: number;
+}
+
 export function registerAudit(program: Command): void {
-  withCommon(program.command("audit"))
-    .description("who did what: an append-only chain, each entry's hash over the one before")
+  withCommon(program.command("audit").argument("[number]", "one entry in full", wholeNumber(1, 1e12)))
+    .description("who did what, from where, and what differed: an append-only chain; all, the newest first, or one entry in full")
     .option("--verify", "walk the chain instead; exit 1 if it is broken")
     .option("--known <sequence:hash>", "with --verify: a place that --verify printed before, kept elsewhere", knownPlace)
+    .option("--by <actor>", "only what this one did, e.g. account/ada")
+    .option("--on <subject>", "only what was done to it, e.g. workload/db")
+    .option("--action <name>", "only these, e.g. access.denied")
+    .addOption(new Option("--outcome <outcome>", "only these").choices(["ok", "denied", "failed"]))
     .option("--limit <count>", "at most so many", wholeNumber(1, 10_000), 50)
     .addHelpText(
       "after",
-      "\nExamples:\n  $ aether audit\n  $ aether audit --verify --json\n  $ aether audit --verify --known 812:5f2c…   # also finds a chain that was written anew",
+      "\nExamples:\n  $ aether audit\n  $ aether audit 812                       # what it was before and after\n  $ aether audit --outcome denied\n  $ aether audit --on workload/db --by account/ada\n  $ aether audit --verify --json\n  $ aether audit --verify --known 812:5f2c…   # also finds a chain that was written anew",
     )
     .action(
-      action(async ({ core, output, signal }, options: { verify?: boolean; known?: KnownPlace; limit: number }) => {
-        const { AuditService, ListAuditResponseSchema, VerifyAuditResponseSchema } = await import(
+      action(async ({ core, output, signal }, number: number | undefined, options: AuditFlags) => {
+        const { AuditEntrySchema, AuditService, ListAuditResponseSchema, VerifyAuditResponseSchema } = await import(
           "@aether/contract/gen/aether/v2/signal_pb"
         );
         const { toPlain } = await import("../plain.ts");
@@ -42,11 +56,19 @@ export function registerAudit(program: Command): void {
           if (!answer.isIntact) throw new ExitWith(1);
           return;
         }
+        if (number !== undefined) {
+          const { entry } = await client.getAuditEntry({ sequence: BigInt(number) }, { signal, timeoutMs: 15_000 });
+          const { describeEntry } = await import("../render/audit.ts");
+          return output.result(toPlain(AuditEntrySchema, entry ?? {}), () => (entry === undefined ? "" : describeEntry(entry)));
+        }
         const { renderTable } = await import("../render/table.ts");
         const { instant } = await import("../render/units.ts");
+        const { changesOf } = await import("../render/audit.ts");
         const { everyPage } = await import("../pages.ts");
         const entries: AuditEntry[] = await everyPage(async (page) => {
-          const answer = await client.listAudit({ page }, { signal, timeoutMs: 15_000 });
+          const { by = "", on = "", action: name = "", outcome = "" } = options;
+          const request = { page, actor: by, subject: on, action: name, outcome };
+          const answer = await client.listAudit(request, { signal, timeoutMs: 15_000 });
           return { items: answer.entries, nextPageToken: answer.nextPageToken };
         }, options.limit);
         output.result(toPlain(ListAuditResponseSchema, { entries }), () =>
@@ -60,9 +82,10 @@ export function registerAudit(program: Command): void {
               { title: "WHAT", cell: (e) => e.action },
               { title: "ON", cell: (e) => e.subject },
               { title: "OUTCOME", cell: (e) => e.outcome },
+              { title: "CHANGED", cell: (e) => changesOf(e).join(", ") },
             ],
             output.width,
-            "The audit is empty.",
+            "The audit has no such entry.",
           ),
         );
       }),

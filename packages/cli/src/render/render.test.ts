@@ -1,5 +1,8 @@
+import { AuditEntrySchema } from "@aether/contract/gen/aether/v2/signal_pb";
+import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { changesOf, describeEntry } from "./audit.ts";
 import { renderFacts, renderTable } from "./table.ts";
 import { bytes, duration, word } from "./units.ts";
 
@@ -51,6 +54,35 @@ describe("renderFacts", () => {
         ["address", "10.77.1.1"],
       ]),
     ).toBe("node     n1\naddress  10.77.1.1");
+  });
+});
+
+describe("an entry of the audit", () => {
+  it("is shown with what it was before and after, and without control characters", () => {
+    const data = {
+      id: "n1",
+      reason: "a\u001b[31mb",
+      before: { "node.isCordoned": false },
+      after: { "node.isCordoned": true, note: ["x"] },
+    };
+    const entry = create(AuditEntrySchema, {
+      ...{ sequence: 7n, actor: "account/ada", sourceAddress: "10.0.0.9", action: "node.cordon", subject: "node/n1", outcome: "ok" },
+      dataJson: JSON.stringify(data),
+    });
+    expect(changesOf(entry)).toEqual(["node.isCordoned: false -> true", 'note: - -> ["x"]']);
+    expect(describeEntry(entry).split("\n").slice(-8)).toEqual(
+      [
+        "outcome  ok",
+        "",
+        "Said:",
+        "  id: n1",
+        "  reason: a?[31mb",
+        "",
+        "Changed:",
+        ...["  node.isCordoned: false -> true", '  note: - -> ["x"]'],
+      ].slice(-8),
+    );
+    expect(changesOf({ dataJson: "{" })).toEqual([]);
   });
 });
 

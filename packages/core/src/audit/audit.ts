@@ -9,6 +9,8 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { CompiledQuery, type Kysely } from "kysely";
 import type { Database, Row } from "../db/schema.ts";
 
+export const outcomes = ["ok", "denied", "failed"] as const;
+
 export interface NewAuditEntry {
   /** token/NAME, account/NAME, node/ID, core, anonymous. */
   readonly actor: string;
@@ -16,7 +18,7 @@ export interface NewAuditEntry {
   /** workload.run, migration.start, access.denied … */
   readonly action: string;
   readonly subject: string;
-  readonly outcome: "ok" | "denied" | "failed";
+  readonly outcome: (typeof outcomes)[number];
   readonly data?: { readonly [key: string]: JsonValue };
   readonly traceId?: string;
 }
@@ -32,6 +34,9 @@ export interface AuditVerdict {
   readonly lastHash: string;
 }
 
+/** Each empty: any. */
+export type AuditFilter = Partial<Readonly<Record<"actor" | "action" | "subject" | "outcome", string>>>;
+
 /** A connection or a transaction. */
 interface Target {
   executeQuery(query: CompiledQuery): Promise<{ readonly rows: readonly unknown[] }>;
@@ -40,8 +45,9 @@ interface Target {
 export interface Audit {
   /** In a transaction of its own, or in the one that is given. */
   record(entry: NewAuditEntry, transaction?: Target): Promise<void>;
-  /** Newest first; `before` 0: from the newest. */
-  list(options: { before: number; limit: number }): Promise<AuditEntry[]>;
+  /** Newest first; `before` 0: from the newest. Of what is named, only those. */
+  list(options: { before: number; limit: number; only?: AuditFilter }): Promise<AuditEntry[]>;
+  get(sequence: number): Promise<AuditEntry | undefined>;
   /** Walks the whole chain. `known`: a place that somebody noted earlier, elsewhere. */
   verify(known?: { readonly sequence: number; readonly hash: string }): Promise<AuditVerdict>;
 }
@@ -80,10 +86,20 @@ export function createAudit(db: Kysely<Database>, nowMs: () => number): Audit {
       if (transaction) await append(transaction, entry);
       else await db.transaction().execute((tx) => append(tx, entry));
     },
-    async list({ before, limit }) {
+    async list({ before, limit, only = {} }) {
       let query = db.selectFrom("audit").selectAll().orderBy("sequence", "desc").limit(limit);
       if (before > 0) query = query.where("sequence", "<", before);
+      for (const column of ["actor", "action", "subject"] as const) {
+        const wanted = only[column] ?? "";
+        if (wanted !== "") query = query.where(column, "=", wanted);
+      }
+      const outcome = outcomes.find((each) => each === only.outcome);
+      if (outcome !== undefined) query = query.where("outcome", "=", outcome);
       return (await query.execute()).map(toEntry);
+    },
+    async get(sequence) {
+      const row = await db.selectFrom("audit").selectAll().where("sequence", "=", sequence).executeTakeFirst();
+      return row && toEntry(row);
     },
     async verify(known) {
       // The head first: what is appended during the walk comes after it.

@@ -31,7 +31,7 @@ export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, resou
       if (require !== undefined) throw caught;
       return undefined; // the act may mend just that
     });
-    const acted = resource && { key: resource.key, before: before?.json, read: resource.read, require };
+    const acted = resource && { key: resource.keyOf(before), before: before?.json, read: resource.read, require };
     const { isOnRecord, result } = await acts.run({ entry, resource: acted }, async () => {
       require?.(before);
       return next(request);

@@ -244,7 +244,16 @@ describe("weighing", () => {
     [rebalance, "rebalance-does-not-pay"],
     [risk, "risk-does-not-pay"],
   ] as const)("holds when nothing pays", (each, rule) => {
-    const plan = decided(input({ signals: [each], policy: weigh, weighed: new Map([["db", weighed("stay", 0.3)]]) }));
+    const side = (nodeId: string, probability: number) => ({ nodeId, probability, usdPerHour: 0.04 });
+    const sides = { modelVersion: "hazard-1", horizonSeconds: 3600, here: side("n1", 0.25), target: side("n2", 0.2) };
+    const plan = decided(input({ signals: [each], policy: weigh, weighed: new Map([["db", { ...weighed("stay", 0.3), sides }]]) }));
+    expect(plan.inputs).toEqual(
+      expect.arrayContaining([
+        { name: "risk model", value: "hazard-1" },
+        { name: "interruption of n1 within 60 min", value: "25.0 %, at 0.04 USD an hour" },
+        { name: "interruption of n2 within 60 min", value: "20.0 %, at 0.04 USD an hour" },
+      ]),
+    );
     expect(plan).toMatchObject({ action: "hold", rule, score: 0.6, threshold: 1.5 });
     expect(plan.reason).toContain("staying is expected to lose 0.3 USD");
   });

@@ -153,6 +153,33 @@ describe("decisions", () => {
     for (const name of ["a", "b"]) expect(fleet.nodes.get("n2")!.has.get(name)).toBe("running");
   });
 
+  it("decides once that a move that cannot succeed is not tried again, and says why", async () => {
+    fleet.nodes.get("n1")!.script = (action) => (action === "preflight" ? "unequal" : "ok");
+    fleet.nodes.get("n1")!.signal(SignalKind.NOTICE, Date.now() + 120_000);
+    await until("three decisions", 20, 8_000, async () => ((await decided()).length >= 3 ? true : undefined));
+    const [first, ...given] = await decided();
+    expect(given.map(({ reason }) => reason).sort()).toEqual(
+      ["a", "b"].map(
+        (name) => `${name} is not moved again from n1: its move ended with PREFLIGHT_REFUSED, which another try does not mend`,
+      ),
+    );
+    expect(given[0]).toMatchObject({
+      action: "hold",
+      rule: "notice-given-up",
+      rule_version: first?.rule_version,
+      moves: [{ action: "stay" }],
+    });
+    expect(given[0]?.inputs).toContainEqual({ name: "decided first by", value: first?.id });
+    const entry = await database.db.selectFrom("audit").selectAll().orderBy("sequence", "desc").limit(1).executeTakeFirstOrThrow();
+    expect(entry).toMatchObject({ actor: "core", action: "decision.hold", subject: "node/n1" });
+    // Another process finds it on record.
+    await stopCore();
+    await startCore();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    expect(await decided()).toHaveLength(3);
+    for (const name of ["a", "b"]) expect(fleet.nodes.get("n1")!.has.get(name)).toBe("running");
+  });
+
   it("moves what nobody could take as soon as somebody can", async () => {
     fleet.nodes.get("n2")!.disconnect();
     await until("n2 to be gone", 5, 2_000, async () => (fleet.gateway.isConnected("n2") ? undefined : true));

@@ -46,6 +46,7 @@ export function createDecisions(options: DecisionsOptions): Part & { stop(): Pro
   let waiting: Row<"signals">[] = [];
   let last: Promise<void> = Promise.resolve();
   let isTaking = false;
+  const givenUp = new Set<string>();
   let isStopped = false;
 
   function take(...signals: Row<"signals">[]): void {
@@ -91,7 +92,7 @@ export function createDecisions(options: DecisionsOptions): Part & { stop(): Pro
       .execute();
     if (missed.length > 0) take(...missed);
     await last;
-    for (const id of await evacuateAgain({ db, events, sessions, limits, nowMs, log })) reconciler.wake(id);
+    for (const id of await evacuateAgain({ db, events, audit, sessions, limits, nowMs, log, givenUp })) reconciler.wake(id);
   }
 
   return {

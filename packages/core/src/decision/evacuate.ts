@@ -1,32 +1,42 @@
 // While a notice is in force, whatever still runs on the node and does not move is looked at again: a move that was rolled back gets another
 // try, a workload that nobody could take moves when somebody can, and so does everything once paused moves are resumed. Level-based, so also
-// right after a restart.
+// right after a restart. What is not tried again is decided too, once, and kept with its reason.
 import { Fault, isFaultCode } from "@aether/contract";
 import type { Logger } from "@aether/kit";
 import { z } from "zod";
+import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { readGuards } from "../guard/store.ts";
+import { newId } from "../ids.ts";
 import { startMigration } from "../migration/start.ts";
 import type { Mode } from "../migration/state.ts";
 import { freezeMarginMs, lateMs, type MoveTimes } from "../migration/wave.ts";
+import { recordOwnDecision } from "./own.ts";
+import { type Rule, ruleVersion } from "./rules.ts";
 import { readPlaced } from "./view.ts";
 
 export interface EvacuateParts {
   readonly db: Db;
   readonly events: Events;
+  readonly audit: Pick<Audit, "record">;
   readonly sessions: Pick<AgentSessions, "isConnected">;
   readonly limits: RailLimits;
   readonly nowMs: () => number;
   readonly log: Logger;
+  /** What was given up in this process's life, so that the rows are not asked each time. */
+  readonly givenUp: Set<string>;
 }
 
 /** Moves of one workload for one notice. */
 export const attemptsEach = 3;
 /** The pause after a move that was rolled back. */
 const pauseMs = 1_000;
+
+/** The rule of decisions by which a workload is not moved again. */
+const givenUpRule: Rule = "notice-given-up";
 
 /** Another try cannot help where the workload itself, or a person, said no. */
 const finalCodes: ReadonlySet<string> = new Set(["PREFLIGHT_REFUSED", "CANCELLED", "STALE_EPOCH"]);
@@ -66,6 +76,7 @@ export async function evacuateAgain(parts: EvacuateParts): Promise<string[]> {
       if (each.state !== "running" || each.migration !== undefined) continue;
       const again = {
         workload: each.name,
+        nodeId: node.id,
         times: each.times,
         mode: each.mode ?? "auto",
         decisionId: decision.id,
@@ -81,6 +92,7 @@ export async function evacuateAgain(parts: EvacuateParts): Promise<string[]> {
 
 interface Again {
   readonly workload: string;
+  readonly nodeId: string;
   readonly times: MoveTimes;
   readonly mode: Mode;
   readonly decisionId: string;
@@ -88,13 +100,13 @@ interface Again {
   readonly goneAtMs: number;
 }
 
-async function tryAgain(
-  parts: EvacuateParts,
-  { workload, times, mode, decisionId, traceId, goneAtMs }: Again,
-): Promise<string | undefined> {
+async function tryAgain(parts: EvacuateParts, again: Again): Promise<string | undefined> {
   const { db, events, nowMs, log } = parts;
+  const { workload, times, mode, decisionId, traceId, goneAtMs } = again;
   // Less than this is not enough even when all goes well; a first guess of the time may be three times too long, so a third of it is enough to try.
-  if (goneAtMs - nowMs() < lateMs + times.timeToSafeMs / 3) return undefined;
+  const leftMs = goneAtMs - nowMs();
+  const isTooLate = leftMs < lateMs + times.timeToSafeMs / 3;
+  if (isTooLate && parts.givenUp.has(keyOf(again))) return undefined;
   const cause = `decision/${decisionId}`;
   const before = await db
     .selectFrom("migrations")
@@ -105,9 +117,21 @@ async function tryAgain(
     .execute();
   const last = before[0];
   const code = errorColumn.parse(last?.error ?? null)?.code ?? "";
+  if (isTooLate) {
+    // Where nothing was tried, the first decision has said why.
+    if (last !== undefined)
+      return giveUp(
+        parts,
+        again,
+        `${seconds(leftMs)} are left, and its move takes some ${seconds(times.timeToSafeMs)}; the last one ended with ${code}`,
+      );
+    parts.givenUp.add(keyOf(again));
+    return undefined;
+  }
   // A mode that a policy wishes for must not cost the workload: where it cannot be had, any other will do.
   const isModeRefused = code === "PREFLIGHT_REFUSED" && last !== undefined && last.requested_mode !== "auto";
-  if (before.length >= attemptsEach || (finalCodes.has(code) && !isModeRefused)) return undefined;
+  if (before.length >= attemptsEach) return giveUp(parts, again, `${before.length} moves of it were rolled back, the last for ${code}`);
+  if (finalCodes.has(code) && !isModeRefused) return giveUp(parts, again, `its move ended with ${code}, which another try does not mend`);
   if (last?.ended_at && nowMs() - last.ended_at.getTime() < Math.min(pauseMs * before.length, (goneAtMs - nowMs()) / 10)) return undefined;
   try {
     const drillId = last?.drill_id;
@@ -137,3 +161,48 @@ async function tryAgain(
     return undefined;
   }
 }
+
+/** On record once for each notice and workload; it is looked at again all the same, e.g. when a person has changed something. */
+async function giveUp({ db, audit, events, nowMs, givenUp, log }: EvacuateParts, again: Again, why: string): Promise<undefined> {
+  const { workload, nodeId, decisionId, traceId, goneAtMs } = again;
+  if (givenUp.has(keyOf(again))) return undefined;
+  const first = { name: "decided first by", value: decisionId };
+  await db.transaction().execute(async (tx) => {
+    const known = await tx
+      .selectFrom("decisions")
+      .select("id")
+      .where("node_id", "=", nodeId)
+      .where("rule", "=", givenUpRule)
+      .where("inputs", "@>", JSON.stringify([first]))
+      .where("moves", "@>", JSON.stringify([{ workload }]))
+      .executeTakeFirst();
+    if (known !== undefined) return;
+    const reason = `${workload} is not moved again from ${nodeId}: ${why}`;
+    const own = {
+      id: newId("dec", nowMs()),
+      nodeId,
+      traceId,
+      action: "hold",
+      rule: givenUpRule,
+      ruleVersion,
+      reason,
+      inputs: [{ name: "signal", value: "notice" }, { name: "time left", value: seconds(goneAtMs - nowMs()) }, first],
+      alternatives: [`move it by hand: aether migrate ${workload}`, `keep its state: aether checkpoint ${workload}`],
+      moves: [{ workload, action: "stay", refusal: why }],
+    } as const;
+    await recordOwnDecision(tx, audit, own, nowMs());
+    await events.append(tx, {
+      type: "decision.hold",
+      subject: `node/${nodeId}`,
+      message: `${givenUpRule}: ${reason}`,
+      data: { decisionId: own.id, action: own.action, rule: own.rule, workload },
+      traceId,
+    });
+    log.warn({ workload, node: nodeId, decision: own.id, why }, "decision.given_up");
+  });
+  givenUp.add(keyOf(again));
+  return undefined;
+}
+
+const keyOf = ({ decisionId, workload }: Again): string => `${decisionId} ${workload}`;
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`;

@@ -1,6 +1,7 @@
 // What a decision says beside its moves: what it was made of, and what else could have been done.
 import type { DecisionMove } from "@aether/contract/gen/aether/v2/signal_pb";
 import type { NodeView } from "../migration/plan.ts";
+import type { Weighed } from "../risk/weigh.ts";
 import type { DecisionInput, SignalView, WorkloadView } from "./input.ts";
 import type { Fact } from "./rules.ts";
 import { weighedOf } from "./weighed.ts";
@@ -31,9 +32,24 @@ export function inputsOf(input: DecisionInput, signal: SignalView, workloads: re
     ...workloads.flatMap(({ name, mode = "auto" }) =>
       mode === "auto" ? [] : [{ name: `mode that a policy of ${name} wishes for`, value: mode }],
     ),
+    ...riskOf(weighedOf(input, signal, workloads)),
     ...workloads.flatMap((each) =>
       weighedOf(input, signal, [each]).map(({ reason }) => ({ name: `does a move of ${each.name} pay`, value: reason })),
     ),
+  ];
+}
+
+/** What the model said of both sides; the same for all workloads of a node. */
+function riskOf(weighed: readonly Weighed[]): Fact[] {
+  const { sides } = weighed.find((each) => each.sides !== undefined) ?? {};
+  if (sides === undefined) return [];
+  const minutes = Math.round(sides.horizonSeconds / 60);
+  return [
+    { name: "risk model", value: sides.modelVersion },
+    ...[sides.here, ...(sides.target === undefined ? [] : [sides.target])].map(({ nodeId, probability, usdPerHour }) => ({
+      name: `interruption of ${nodeId} within ${minutes} min`,
+      value: `${(100 * probability).toFixed(1)} %${usdPerHour === undefined ? "" : `, at ${usdPerHour} USD an hour`}`,
+    })),
   ];
 }
 

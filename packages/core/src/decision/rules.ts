@@ -15,6 +15,7 @@ export type Rule =
   | "notice-evacuate"
   | "notice-snapshot"
   | "notice-no-target"
+  | "notice-given-up"
   | "rebalance-early-move"
   | "rebalance-no-target"
   | "rebalance-policy-hold"

@@ -3,7 +3,6 @@
 import { Fault } from "@aether/contract";
 import { type DecisionMove, DecisionMoveSchema } from "@aether/contract/gen/aether/v2/signal_pb";
 import { withDeadline } from "@aether/kit";
-import type { MoveDecision } from "@aether/risk";
 import { create } from "@bufbuild/protobuf";
 import type { Kysely } from "kysely";
 import type { Audit } from "../audit/audit.ts";
@@ -17,7 +16,7 @@ import { newId } from "../ids.ts";
 import { readNodeViews } from "../migration/fleet-view.ts";
 import { insertMigrations, type NewMigration } from "../migration/store.ts";
 import { freezeMarginMs } from "../migration/wave.ts";
-import type { Weigh } from "../risk/weigh.ts";
+import type { Weigh, Weighed } from "../risk/weigh.ts";
 import { observedAtMs } from "../signals/store.ts";
 import { decide } from "./decide.ts";
 import type { DecisionPolicy, WorkloadView } from "./input.ts";
@@ -65,7 +64,7 @@ export async function takeDecisions(parts: TakeParts, signals: readonly Row<"sig
 
 /** Sums that take longer than this are not waited for. */
 const weighMs = 1_000;
-const nothingWeighed: ReadonlyMap<string, MoveDecision> = new Map();
+const nothingWeighed: ReadonlyMap<string, Weighed> = new Map();
 
 /**
  * Before the transaction, and never in the way of it: what cannot be weighed, or not in time, moves as if nobody had asked, and a notice in the
@@ -74,7 +73,7 @@ const nothingWeighed: ReadonlyMap<string, MoveDecision> = new Map();
 async function weighFirst(
   { db, weigh, policy, isConnected, nowMs }: TakeParts,
   signals: readonly Row<"signals">[],
-): Promise<ReadonlyMap<string, MoveDecision>> {
+): Promise<ReadonlyMap<string, Weighed>> {
   const open = signals.filter(({ kind }) => kind === "risk" || (kind === "rebalance" && policy.onRebalance === "weigh"));
   if (weigh === undefined || open.length === 0) return nothingWeighed;
   const sums = async () => {
@@ -88,7 +87,7 @@ async function takeIn(
   tx: Kysely<Database>,
   parts: TakeParts,
   asked: readonly Row<"signals">[],
-  weighed: ReadonlyMap<string, MoveDecision>,
+  weighed: ReadonlyMap<string, Weighed>,
 ): Promise<Taken[]> {
   const { events, audit, nowMs } = parts;
   const locked = await tx

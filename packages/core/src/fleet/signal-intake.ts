@@ -7,7 +7,8 @@ import { type Kysely, sql } from "kysely";
 import type { Db } from "../db/database.ts";
 import { createGroup } from "../db/group.ts";
 import { dateOf } from "../db/proto.ts";
-import type { Database, NewRow, Row, SignalKindText } from "../db/schema.ts";
+import type { Database, NewRow, Row } from "../db/schema.ts";
+import type { SignalKindText } from "../db/tables/moves.ts";
 import { urgently } from "../db/turns.ts";
 import type { Events } from "../events/events.ts";
 import { continueTrace } from "../http/trace.ts";
@@ -24,7 +25,7 @@ const sentence: Readonly<Record<SignalKindText, (node: string, action: string) =
   rebalance: (node) => `${node} is at an elevated risk of interruption`,
   withdrawn: (node) => `the announcement for ${node} is withdrawn`,
   node_lost: (node) => `${node} is not heard any more`,
-  risk: (node, reason) => `a move away from ${node} is expected to pay: ${reason}`,
+  risk: (node, level) => `the risk of ${node} is ${level}`,
 };
 
 export interface SignalIntake {
@@ -36,8 +37,16 @@ export interface SignalIntake {
   ingestForAll(nodeIds: readonly string[], heard: HeardOutside): Promise<Row<"signals">[]>;
   /** The control plane itself found that these nodes are not heard. */
   nodesLost(tx: Kysely<Database>, nodes: readonly { readonly nodeId: string; readonly observedAt: Date }[]): Promise<Row<"signals">[]>;
-  /** The control plane itself found that a move would pay. */
-  riskFound(nodeId: string, reason: string): Promise<Row<"signals">>;
+  /** The control plane's own assessment leads to a decision. */
+  riskFound(nodeId: string, found: RiskFound): Promise<Row<"signals">>;
+}
+
+export interface RiskFound {
+  /** low | elevated | critical: the signal's action. */
+  readonly level: string;
+  /** Would a move pay? Else it is decided, and kept, that it does not. */
+  readonly isPaying: boolean;
+  readonly reason: string;
 }
 
 export interface HeardOutside {
@@ -157,7 +166,7 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
       return { row, isDuplicate: made.length === 0 };
     },
     ingestForAll: async (nodeIds, heard) => (nodeIds.length === 0 ? [] : (await ingestAll(nodeIds, heard)).made),
-    async riskFound(nodeId, reason) {
+    async riskFound(nodeId, { level, isPaying, reason }) {
       const { traceId } = continueTrace(undefined);
       return db.transaction().execute(async (tx) => {
         const row = await tx
@@ -168,6 +177,7 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
             kind: "risk",
             observed_at: new Date(nowMs()),
             received_at: new Date(nowMs()),
+            action: level,
             source: "risk",
             trace_id: traceId,
           })
@@ -176,7 +186,7 @@ export function createSignalIntake(db: Db, events: Events, nowMs: () => number):
         await events.append(tx, {
           type: "signal.risk",
           subject: `node/${nodeId}`,
-          message: sentence.risk(nodeId, reason),
+          message: `${isPaying ? `a move away from ${nodeId} is expected to pay` : `${sentence.risk(nodeId, level)}, and a move does not pay`}: ${reason}`,
           data: { signalId: row.id },
           traceId,
         });

@@ -6,11 +6,13 @@ import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import { ManifestSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type Logger, sleep } from "@aether/kit";
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { sql } from "kysely";
 import { z } from "zod";
+import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
 import { toColumn } from "../db/proto.ts";
+import { recordOwnDecision } from "../decision/own.ts";
 import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
@@ -21,6 +23,7 @@ import type { SnapshotKeys } from "../snapshot/keys.ts";
 export interface ReflexOptions {
   readonly db: Db;
   readonly events: Events;
+  readonly audit: Pick<Audit, "record">;
   readonly sessions: Pick<AgentSessions, "connectedNodes" | "onHello" | "sendPlan" | "onUnknownResult">;
   readonly sign: (purpose: string, content: Uint8Array<ArrayBuffer>) => MessageInitShape<typeof SignedBytesSchema>;
   readonly snapshotKeys: Pick<SnapshotKeys, "of">;
@@ -53,7 +56,16 @@ export async function readReflexSteps(db: Db, nodeId: string): Promise<ReflexSte
   return row === undefined ? [] : steps.parse(row.steps);
 }
 
-export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, log }: ReflexOptions): Part & { stop(): Promise<void> } {
+export function createReflex({
+  db,
+  events,
+  audit,
+  sessions,
+  sign,
+  snapshotKeys,
+  nowMs,
+  log,
+}: ReflexOptions): Part & { stop(): Promise<void> } {
   const stopping = new AbortController();
   const ends: (() => void)[] = [];
   let loop: Promise<void> = Promise.resolve();
@@ -148,7 +160,7 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
   async function adopt(nodeId: string, result: CommandResult): Promise<boolean> {
     const step = (await readReflexSteps(db, nodeId)).find(({ snapshotId }) => reflexCommandId(snapshotId) === result.commandId);
     if (step === undefined) return false;
-    await recordReflex({ db, events, nowMs }, nodeId, step, result);
+    await recordReflex({ db, events, audit, nowMs }, nodeId, step, result);
     log.info({ nodeId, workload: step.workload, snapshot: step.snapshotId, outcome: CommandOutcome[result.outcome] }, "reflex.adopted");
     return true;
   }
@@ -178,17 +190,33 @@ export function createReflex({ db, events, sessions, sign, snapshotKeys, nowMs, 
   };
 }
 
-/** The snapshot into the catalogue, and the act into the decisions. Safe to repeat. */
+/**
+ * When the state was taken, which is what tells it from newer and older snapshots: not when somebody heard of it. By the agent's own phases, else not later than
+ * the node was to be gone, else since when it was not heard.
+ */
+function takenAtOf(
+  { phases }: Pick<CommandResult, "phases">,
+  node: { readonly lost_at: Date | null; readonly interruption_at: Date | null } | undefined,
+  nowMs: number,
+): Date {
+  const startedAt = phases.find((phase) => phase.startedAt !== undefined)?.startedAt;
+  const atMs = startedAt === undefined ? (node?.interruption_at ?? node?.lost_at)?.getTime() : timestampMs(startedAt);
+  return new Date(Math.min(nowMs, atMs ?? nowMs));
+}
+
+/** The snapshot into the catalogue, and the act into the decisions and the audit. Safe to repeat. */
 export async function recordReflex(
-  { db, events, nowMs }: Pick<ReflexOptions, "db" | "events" | "nowMs">,
+  { db, events, audit, nowMs }: Pick<ReflexOptions, "db" | "events" | "audit" | "nowMs">,
   nodeId: string,
   step: ReflexStepRow,
-  result: Pick<CommandResult, "outcome" | "facts" | "error">,
+  result: Pick<CommandResult, "outcome" | "facts" | "error" | "phases">,
 ): Promise<void> {
   const facts = result.facts.case === "snapshot" ? result.facts.value : undefined;
   const isReady = result.outcome === CommandOutcome.OK;
   await db.transaction().execute(async (tx) => {
     const workload = await tx.selectFrom("workloads").select("spec").where("name", "=", step.workload).executeTakeFirst();
+    const node = await tx.selectFrom("nodes").select(["lost_at", "interruption_at"]).where("id", "=", nodeId).executeTakeFirst();
+    const takenAt = takenAtOf(result, node, nowMs());
     const decisionId = newId("dec", nowMs());
     const added = await tx
       .insertInto("snapshots")
@@ -199,6 +227,7 @@ export async function recordReflex(
         state: isReady ? "ready" : "failed",
         node_id: nodeId,
         epoch: step.epoch,
+        created_at: takenAt,
         bytes: Number(facts?.bytes ?? 0n),
         freeze_ms: facts?.freezeMs ?? 0,
         manifest: facts?.manifest === undefined ? null : toColumn(ManifestSchema, facts.manifest),
@@ -212,27 +241,29 @@ export async function recordReflex(
     const reason = isReady
       ? `${nodeId} heard a notice while the control plane was away, and kept ${step.workload} in ${step.snapshotId}`
       : `${nodeId} heard a notice while the control plane was away, and could not keep ${step.workload}: ${result.error?.message ?? "no reason"}`;
-    await tx
-      .insertInto("decisions")
-      .values({
-        id: decisionId,
-        node_id: nodeId,
-        action: "snapshot",
-        rule: "reflex",
-        reason,
-        rule_version: "reflex/1",
-        inputs: JSON.stringify([{ name: "control plane", value: "not reachable" }]),
-        alternatives: JSON.stringify(["a move without the control plane: two owners could come of it, so none is made"]),
-        moves: JSON.stringify([
-          {
-            workload: step.workload,
-            action: "snapshot",
-            snapshotId: step.snapshotId,
-            refusal: isReady ? "its state is kept; nobody could decide a move" : (result.error?.message ?? ""),
-          },
-        ]),
-      })
-      .execute();
+    const decided = {
+      id: decisionId,
+      nodeId,
+      action: "snapshot",
+      rule: "reflex",
+      reason,
+      ruleVersion: "reflex/1",
+      inputs: [
+        { name: "control plane", value: "not reachable" },
+        { name: "epoch in the signed plan", value: String(step.epoch) },
+        { name: "state of", value: takenAt.toISOString() },
+      ],
+      alternatives: ["a move without the control plane: two owners could come of it, so none is made"],
+      moves: [
+        {
+          workload: step.workload,
+          action: "snapshot",
+          snapshotId: step.snapshotId,
+          refusal: isReady ? "its state is kept; nobody could decide a move" : (result.error?.message ?? ""),
+        },
+      ],
+    } as const;
+    await recordOwnDecision(tx, audit, decided, nowMs());
     await events.append(tx, {
       type: isReady ? "reflex.snapshot" : "reflex.failed",
       subject: `node/${nodeId}`,

@@ -4,9 +4,11 @@
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Logger, sleep } from "@aether/kit";
+import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
+import { recordOwnDecision } from "../decision/own.ts";
 import type { Events } from "../events/events.ts";
 import { isDead } from "../fleet/declare-dead.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
@@ -22,6 +24,7 @@ import { fallBack, revivedFrom } from "./fall-back.ts";
 export interface ReviveOptions {
   readonly db: Db;
   readonly events: Events;
+  readonly audit: Pick<Audit, "record">;
   readonly sessions: AgentSessions;
   readonly offers: Offers;
   readonly converge: Pick<Converge, "converge">;
@@ -43,7 +46,7 @@ interface Lost {
 const verifyDeadlineMs = 120_000;
 
 export function createRevive(options: ReviveOptions): Part & { stop(): Promise<void>; sweep(): Promise<string[]> } {
-  const { db, events, sessions, nowMs, log, sweepMs = 5_000 } = options;
+  const { db, events, audit, sessions, nowMs, log, sweepMs = 5_000 } = options;
   const stopping = new AbortController();
   let loop: Promise<void> = Promise.resolve();
 
@@ -126,7 +129,11 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       AbortSignal.any([stopping.signal, AbortSignal.timeout(verifyDeadlineMs)]),
     );
     if (result.outcome === CommandOutcome.OK)
-      await recordReflex({ db, events, nowMs }, nodeId, step, { outcome: CommandOutcome.OK, facts: { case: undefined } });
+      await recordReflex({ db, events, audit, nowMs }, nodeId, step, {
+        outcome: CommandOutcome.OK,
+        facts: { case: undefined },
+        phases: [],
+      });
   }
 
   async function place(lost: Lost, snapshot: Row<"snapshots">, target: string): Promise<boolean> {
@@ -148,24 +155,22 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       const epoch = await placeNext(tx, lost.name, target, `${revivedFrom}${snapshot.id}`, lost.epoch + 1);
       const ageSeconds = Math.round((nowMs() - snapshot.created_at.getTime()) / 1000);
       const reason = `${lost.nodeId} ${lost.why}: ${lost.name} is restored on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
-      await tx
-        .insertInto("decisions")
-        .values({
-          id: newId("dec", nowMs()),
-          node_id: lost.nodeId,
-          action: "restore",
-          rule: "node-dead-restore",
-          rule_version: "revive/1",
-          reason,
-          inputs: JSON.stringify([
-            { name: "node", value: lost.why },
-            { name: "policy of the workload", value: `restore when its node is lost (${lost.restoreSaidBy})` },
-            { name: "newest snapshot", value: `${snapshot.id}, ${ageSeconds} s old` },
-          ]),
-          alternatives: JSON.stringify(["wait for the node: it is gone", `an older snapshot: aether snapshots ${lost.name}`]),
-          moves: JSON.stringify([{ workload: lost.name, targetNodeId: target, action: "restore", snapshotId: snapshot.id }]),
-        })
-        .execute();
+      const decided = {
+        id: newId("dec", nowMs()),
+        nodeId: lost.nodeId,
+        action: "restore",
+        rule: "node-dead-restore",
+        ruleVersion: "revive/1",
+        reason,
+        inputs: [
+          { name: "node", value: lost.why },
+          { name: "policy of the workload", value: `restore when its node is lost (${lost.restoreSaidBy})` },
+          { name: "newest snapshot", value: `${snapshot.id}, ${ageSeconds} s old` },
+        ],
+        alternatives: ["wait for the node: it is gone", `an older snapshot: aether snapshots ${lost.name}`],
+        moves: [{ workload: lost.name, targetNodeId: target, action: "restore", snapshotId: snapshot.id }],
+      } as const;
+      await recordOwnDecision(tx, audit, decided, nowMs());
       await events.append(tx, {
         type: "workload.restoring",
         subject: `workload/${lost.name}`,
