@@ -223,6 +223,7 @@ export const faults = {
   DRILL_FAILED: row(Code.FailedPrecondition, "The drill did not pass", "`aether drill report` says which check failed."),
   DRILL_SCHEDULE_NOT_FOUND: row(Code.NotFound, "No such schedule", "`aether drill schedules` lists them."),
   DRILL_SCHEDULE_EXISTS: row(Code.AlreadyExists, "A schedule has this name", "Choose another name, or delete the old one."),
+  AUDIT_ENTRY_NOT_FOUND: row(Code.NotFound, "The audit has no such entry", "`aether audit` lists them."),
   DECISION_NOT_FOUND: row(Code.NotFound, "No such decision", "`aether decisions` lists them."),
   SIGN_IN_REFUSED: row(Code.Unauthenticated, "Name or password is wrong", "Try again, or ask an admin for a sign-in link."),
   SIGN_IN_LOCKED: row(

@@ -246,6 +246,16 @@ export const coreConfig = z.strictObject({
       keepCount: z.int().positive().default(100_000).describe("and at most so many."),
     })
     .prefault({}),
+  runbooks: z
+    .strictObject({
+      keepRunsDays: z
+        .int()
+        .min(1)
+        .max(3_650)
+        .default(90)
+        .describe("Runs that have ended are kept so long; the newest of each runbook stays, and one under way is never removed."),
+    })
+    .prefault({}),
 });
 
 export type CoreConfig = z.infer<typeof coreConfig>;

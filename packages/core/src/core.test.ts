@@ -71,7 +71,10 @@ describe("the people's port", () => {
     expect([denied.status, denied.body.error.code]).toEqual([403, "PERMISSION_DENIED"]);
     const { body } = await core.call("GET", "/api/v2/audit");
     expect(body.entries).toContainEqual(
-      expect.objectContaining({ actor: "token/looker", action: "access.denied", subject: "workload.run", outcome: "denied" }),
+      expect.objectContaining({
+        ...{ actor: "token/looker", action: "access.denied", subject: "workload.run", outcome: "denied" },
+        sourceAddress: "127.0.0.1",
+      }),
     );
     expect((await core.call("GET", "/api/v2/audit:verify")).body.isIntact).toBe(true);
     await core.call("DELETE", `/api/v2/tokens/${made.body.token.id}`);

@@ -12,6 +12,7 @@ const names: readonly Name[] = [
   "snapshotsDays",
   "snapshotsEach",
   "snapshotsGigabytes",
+  "runbookRunsDays",
 ];
 const flagOf = (name: Name) => name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 

@@ -2,6 +2,7 @@
 import type { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Command, Option } from "commander";
+import { ifMatch, readTagged } from "../if-match.ts";
 import { action, type Context, durationMs, durationSeconds, wholeNumber, withCommon } from "../options.ts";
 
 interface SetFlags {
@@ -80,12 +81,10 @@ async function update(
   const client = (await core()).client(WorkloadService);
   const call = { signal, timeoutMs: 15_000 };
   for (let attempt = 1; ; attempt++) {
-    let tag = "";
-    const now = await client.getWorkload({ name }, { ...call, onHeader: (headers) => (tag = headers.get("etag") ?? "") });
-    const spec = change(now.workload?.spec?.labels ?? {});
+    const now = await readTagged((tagged) => client.getWorkload({ name }, { ...call, ...tagged }));
+    const spec = change(now.answer.workload?.spec?.labels ?? {});
     try {
-      const headers = tag === "" ? undefined : { "if-match": tag };
-      const { workload } = await client.updateWorkload({ name, spec, updateMask: { paths } }, { ...call, ...(headers && { headers }) });
+      const { workload } = await client.updateWorkload({ name, spec, updateMask: { paths } }, { ...call, ...ifMatch(now.tag) });
       const labels = Object.entries(workload?.spec?.labels ?? {}).map(([label, value]) => `${label}=${value}`);
       output.result(toPlain(WorkloadSchema, workload ?? {}), () =>
         paths.includes("labels")

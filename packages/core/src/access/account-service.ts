@@ -75,6 +75,10 @@ export function accountRoutes(options: AccountServiceOptions): (router: ConnectR
           nextPageToken,
         };
       },
+      async getAccount({ name }) {
+        const account = await accounts.get(name);
+        return { account: toAccount(account, await accounts.lockedUntil(account.name)) };
+      },
       async createAccount({ name, role, password }) {
         return { account: toAccount(await accounts.add({ name, role: requireRole(role), password })) };
       },

@@ -11,7 +11,12 @@ export interface RetentionOptions {
   readonly needsVacuum: boolean;
   readonly commands: CommandStore;
   /** Asked at each cut. */
-  readonly keep: () => { readonly days: number; readonly count: number };
+  readonly keep: () => {
+    /** Of events. */
+    readonly days: number;
+    readonly count: number;
+    readonly runbookRunsDays: number;
+  };
   readonly nowMs: () => number;
   readonly log: Logger;
 }
@@ -47,8 +52,24 @@ export function createRetention({ db, needsVacuum, commands, keep, nowMs, log }:
     await db.updateTable("events_cut").set({ through }).where("through", "<", through).execute();
     await db.deleteFrom("events").where("sequence", "<=", through).execute();
   };
+  /** Never one under way, and never the newest of a runbook: when it was run last can always be told. */
+  const cutRuns = async () => {
+    await db
+      .deleteFrom("runbook_runs as run")
+      .where("run.ended_at", "<", before(keep().runbookRunsDays * 86_400_000))
+      .where(({ exists, selectFrom }) =>
+        exists(
+          selectFrom("runbook_runs as newer")
+            .select("newer.id")
+            .whereRef("newer.runbook", "=", "run.runbook")
+            .whereRef("newer.id", ">", "run.id"),
+        ),
+      )
+      .execute();
+  };
   const cut = async () => {
     await cutEvents();
+    await cutRuns();
     await db.deleteFrom("idempotency_keys").where("created_at", "<", before(keepKeysMs)).execute();
     await db.deleteFrom("oracle_samples").where("until", "<", before(keepOracleSamplesMs)).execute();
     await commands.prune(before(keepCommandsMs));

@@ -18,7 +18,7 @@ interface Rule {
   readonly lowest: number;
   readonly highest: number;
   readonly isWhole: boolean;
-  configured(config: Pick<CoreConfig, "telemetry" | "events" | "snapshots">): number;
+  configured(config: Pick<CoreConfig, "telemetry" | "events" | "snapshots" | "runbooks">): number;
 }
 
 const rules: Readonly<Record<Name, Rule>> = {
@@ -84,6 +84,15 @@ const rules: Readonly<Record<Name, Rule>> = {
     highest: 1_000_000,
     isWhole: false,
     configured: ({ snapshots }) => snapshots.keepGigabytes,
+  },
+  runbookRunsDays: {
+    name: "runbook_runs_days",
+    what: "runs of runbooks that have ended, with their steps; the newest of each runbook stays",
+    unit: "days",
+    lowest: 1,
+    highest: 3_650,
+    isWhole: true,
+    configured: ({ runbooks }) => runbooks.keepRunsDays,
   },
 };
 const names = Object.keys(rules) as Name[];

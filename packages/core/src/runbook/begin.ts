@@ -56,7 +56,8 @@ async function requireNamed({ parameters }: Runbook, values: Readonly<Record<str
 
 /**
  * Puts a run on record; it is brought on by the runner. Throws INVALID_ARGUMENT, NODE_NOT_FOUND, WORKLOAD_NOT_FOUND (each names the parameter),
- * PERMISSION_DENIED, RUN_UNDER_WAY (`details.runId`), PRECONDITION_FAILED.
+ * PERMISSION_DENIED, RUN_UNDER_WAY (`details.runId`), PRECONDITION_FAILED. @param alert what it is begun for; an alert that has begun a run already throws
+ * RUN_UNDER_WAY too, as the database itself sees it.
  */
 export async function beginRun(
   { db, events, nowMs }: BeginParts,
@@ -64,6 +65,7 @@ export async function beginRun(
   given: Readonly<Record<string, string>>,
   caller: Caller,
   ask: Ask,
+  alert = "",
 ): Promise<RunRow> {
   if (version !== 0 && version !== runbook.version)
     throw fault("PRECONDITION_FAILED", `${runbook.name} is at version ${runbook.version} now, not ${version}`, { field: "version" });
@@ -100,6 +102,7 @@ export async function beginRun(
           credential,
           source_address: caller.sourceAddress,
           trace_id: caller.traceId,
+          alert,
         })
         .returningAll()
         .executeTakeFirstOrThrow();
@@ -120,19 +123,20 @@ export async function beginRun(
       await events.append(tx, {
         type: "runbook.started",
         subject: `runbook-run/${id}`,
-        message: `${caller.actor} has started the runbook ${runbook.name}`,
-        data: { runbook: runbook.name, version: runbook.version, parameters },
+        message: `${caller.actor} has started the runbook ${runbook.name}${alert === "" ? "" : ` for the alert ${alert}`}`,
+        data: { runbook: runbook.name, version: runbook.version, parameters, ...(alert === "" ? {} : { alert }) },
         traceId: caller.traceId,
       });
       return made;
     })
     .catch(async (caught: unknown) => {
-      if (!isUniqueViolation(caught, "runbook_runs_one_active")) throw caught;
+      const isKnownAlert = isUniqueViolation(caught, "runbook_runs_one_alert");
+      if (!isKnownAlert && !isUniqueViolation(caught, "runbook_runs_one_active")) throw caught;
       const other = await db
         .selectFrom("runbook_runs")
         .select("id")
         .where("runbook", "=", runbook.name)
-        .where("ended_at", "is", null)
+        .where((eb) => (isKnownAlert ? eb("alert", "=", alert) : eb("ended_at", "is", null)))
         .orderBy("id", "desc")
         .executeTakeFirst();
       throw fault("RUN_UNDER_WAY", `${runbook.name} runs with these parameters already`, { details: { runId: other?.id ?? "" } });

@@ -37,6 +37,8 @@ interface Run {
   state: string;
   steps: Step[];
   startedBy: string;
+  parameters: Record<string, string>;
+  alert: string;
   traceId: string;
   error?: { code: string; message: string };
 }
@@ -68,6 +70,41 @@ const token = async (name: string, role: string) => {
 };
 const placed = async (name: string) => (await call("GET", `/api/v2/workloads/${name}`)).body.workload.nodeId;
 const isCordoned = async (id: string) => (await call("GET", `/api/v2/nodes/${id}`)).body.node.isCordoned;
+
+describe("an alert", () => {
+  it("begins one run however often it is told, with its labels as parameters, and says why where it cannot", async () => {
+    const message = "$node is silent";
+    await set("told", [{ name: "say", act: "notify", inputs: { message } }], [{ name: "node", type: "text" }]);
+    const alert = (fingerprint: string, labels: object, status = "firing") => ({
+      ...{ status, fingerprint, startsAt: "2026-01-02T03:04:05Z", endsAt: "0001-01-01T00:00:00Z", generatorURL: "http://prometheus" },
+      labels: { alertname: "NodeSilent", severity: "page", ...labels },
+    });
+    const tell = (...alerts: object[]) =>
+      call("POST", "/api/v2/runbooks/told:alert", { version: "4", status: "firing", receiver: "aether", groupLabels: {}, alerts });
+    const all = [alert("aa", { node: "n1" }), alert("bb", {}), alert("cc", { node: "n2" }), alert("dd", { node: "n3" }, "resolved")];
+    const first = await tell(...all);
+    expect([first.status, first.body.alerts]).toMatchObject([
+      200,
+      [
+        { alert: "aa@2026-01-02T03:04:05Z", runId: expect.stringMatching(/^run-/) },
+        { alert: "bb@2026-01-02T03:04:05Z", error: { code: "INVALID_ARGUMENT", field: "parameters.node" } },
+        { alert: "cc@2026-01-02T03:04:05Z", runId: expect.stringMatching(/^run-/) },
+      ],
+    ]);
+    const run = await ended(first.body.alerts[0].runId);
+    expect(run).toMatchObject({ state: "RUN_STATE_DONE", parameters: { node: "n1" }, alert: "aa@2026-01-02T03:04:05Z" });
+    await ended(first.body.alerts[2].runId);
+    const again = await tell(...all);
+    expect(again.body.alerts[0]).toMatchObject({ runId: run.id, isKnown: true });
+    expect((await call("GET", "/api/v2/runbook-runs?runbook=told")).body.runs).toHaveLength(2);
+    // Where none could begin one, the sender is told.
+    expect((await tell(alert("bb", {}))).body.error).toMatchObject({ code: "INVALID_ARGUMENT", field: "parameters.node" });
+    expect((await tell({ status: "firing" })).body.error.field).toMatch(/^notification\.alerts\[0\]\./);
+    const { headers } = await token("looking", "ROLE_VIEWER");
+    expect((await call("POST", "/api/v2/runbooks/told:alert", { alerts: all }, headers)).status).toBe(403);
+    await call("DELETE", "/api/v2/runbooks/told");
+  });
+});
 
 describe("a runbook", () => {
   it("is there from the start, and one of one's own has versions that stay readable", async () => {

@@ -10,6 +10,7 @@ import { cutPage, parseNumberPage, parsePage } from "../http/page-request.ts";
 import type { Part } from "../part.ts";
 import type { Ask } from "./acts/act.ts";
 import { acts, findAct } from "./acts/index.ts";
+import { type FiringAlert, parseNotification, runForAlerts } from "./alerts.ts";
 import { beginRun, previewRun } from "./begin.ts";
 import { fillIn, parseRunbook, roleFor } from "./definition.ts";
 import { createLibrary } from "./library.ts";
@@ -91,6 +92,14 @@ export function createRunbooks(options: RunbooksOptions): Part {
           const run = await beginRun(options, { runbook, version }, parameters, callerOf(context), askFor(context));
           runner.wake(run.id);
           return { run: await show(run) };
+        },
+        async runForAlerts({ name, notification }, context) {
+          const runbook = await library.find(name, 0);
+          const begin = (alert: FiringAlert, given: Readonly<Record<string, string>>) =>
+            beginRun(options, { runbook, version: 0 }, given, callerOf(context), askFor(context), alert.key);
+          const outcomes = await runForAlerts(db, runbook, parseNotification(notification), begin);
+          for (const { runId, isKnown } of outcomes) if (runId !== "" && !isKnown) runner.wake(runId);
+          return { alerts: outcomes };
         },
         async listRunbookRuns({ page, runbook, activeOnly }) {
           const { limit, after } = parsePage(page);

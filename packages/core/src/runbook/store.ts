@@ -114,6 +114,7 @@ export function toRun(run: RunRow, steps: readonly StepRow[]): RunbookRun {
     cancelledBy: run.cancelled_by,
     ...(error === undefined ? {} : { error }),
     traceId: run.trace_id,
+    alert: run.alert,
   });
 }
 

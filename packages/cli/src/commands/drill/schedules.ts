@@ -1,5 +1,6 @@
 // aether drill schedule|schedules
 import type { Command } from "commander";
+import { ifMatch, ifMatchOption, readTagged } from "../../if-match.ts";
 import { action, type Context, wholeNumber, withCommon } from "../../options.ts";
 import { type DrillKindName, drillKinds, kindOption } from "./kinds.ts";
 
@@ -53,37 +54,45 @@ export function registerSchedules(drill: Command): void {
         );
       }),
     );
+  withCommon(schedule.command("show <name>"))
+    .description("one schedule, with the ETag that --if-match takes")
+    .addHelpText("after", "\nExamples:\n  $ aether drill schedule show weekly --json")
+    .action(action(show));
   withCommon(schedule.command("pause <name>"))
     .description("it begins nothing until it is resumed")
+    .addOption(ifMatchOption())
     .addHelpText("after", "\nExamples:\n  $ aether drill schedule pause weekly")
     .action(
-      action(async (context, id: string) =>
+      action(async (context, id: string, flags: { ifMatch?: string }) =>
         say(
           context,
-          (client, call) => client.pauseDrillSchedule({ id }, call),
+          (client, call) => client.pauseDrillSchedule({ id }, { ...call, ...ifMatch(flags.ifMatch) }),
           () => `${id} is paused`,
         ),
       ),
     );
   withCommon(schedule.command("resume <name>"))
     .description("from its next time on")
+    .addOption(ifMatchOption())
     .addHelpText("after", "\nExamples:\n  $ aether drill schedule resume weekly")
     .action(
-      action(async (context, id: string) =>
+      action(async (context, id: string, flags: { ifMatch?: string }) =>
         say(
           context,
-          (client, call) => client.resumeDrillSchedule({ id }, call),
+          (client, call) => client.resumeDrillSchedule({ id }, { ...call, ...ifMatch(flags.ifMatch) }),
           (next) => `${id}: the next drill begins ${next}`,
         ),
       ),
     );
   withCommon(schedule.command("delete <name>"))
     .description("its drills stay on record")
+    .addOption(ifMatchOption())
     .addHelpText("after", "\nExamples:\n  $ aether drill schedule delete weekly")
     .action(
-      action(async ({ core, output, signal }, id: string) => {
+      action(async ({ core, output, signal }, id: string, flags: { ifMatch?: string }) => {
         const { DrillScheduleService } = await import("@aether/contract/gen/aether/v2/drill_schedule_pb");
-        await (await core()).client(DrillScheduleService).deleteDrillSchedule({ id }, { signal, timeoutMs: 15_000 });
+        const call = { signal, timeoutMs: 15_000, ...ifMatch(flags.ifMatch) };
+        await (await core()).client(DrillScheduleService).deleteDrillSchedule({ id }, call);
         output.result({ deleted: id }, () => `${id} is deleted`);
       }),
     );
@@ -107,6 +116,34 @@ async function say(
   output.result(toPlain(DrillScheduleSchema, schedule ?? {}), () => tell(instant(schedule?.nextAt)));
 }
 
+const whenOf = (s: Schedule): string => (s.cron === "" ? `every ${s.everySeconds} s` : `${s.cron} ${s.timeZone}`);
+
+async function show({ core, output, signal }: Context, id: string): Promise<void> {
+  const { DrillScheduleSchema, DrillScheduleService } = await import("@aether/contract/gen/aether/v2/drill_schedule_pb");
+  const { DrillKind } = await import("@aether/contract/gen/aether/v2/drill_pb");
+  const { toPlain } = await import("../../plain.ts");
+  const { renderFacts } = await import("../../render/table.ts");
+  const { instant, word } = await import("../../render/units.ts");
+  const client = (await core()).client(DrillScheduleService);
+  const { answer, tag } = await readTagged((tagged) => client.getDrillSchedule({ id }, { signal, timeoutMs: 15_000, ...tagged }));
+  const { schedule } = answer;
+  output.result({ schedule: toPlain(DrillScheduleSchema, schedule ?? {}), etag: tag }, () =>
+    schedule === undefined
+      ? ""
+      : renderFacts([
+          ["schedule", schedule.name],
+          ["kind", word(DrillKind, schedule.kind)],
+          ["node", schedule.nodeId || "the busiest"],
+          ["when", whenOf(schedule)],
+          ["next", schedule.isPaused ? "paused" : instant(schedule.nextAt)],
+          ["last", schedule.lastDrillId || schedule.lastOutcome],
+          ["missed", String(schedule.missedCount)],
+          ["by", schedule.createdBy],
+          ["etag", tag],
+        ]),
+  );
+}
+
 async function list({ core, output, signal }: Context): Promise<void> {
   const { DrillScheduleService, ListDrillSchedulesResponseSchema } = await import("@aether/contract/gen/aether/v2/drill_schedule_pb");
   const { DrillKind } = await import("@aether/contract/gen/aether/v2/drill_pb");
@@ -126,7 +163,7 @@ async function list({ core, output, signal }: Context): Promise<void> {
         { title: "NAME", cell: (s) => s.name },
         { title: "KIND", cell: (s) => word(DrillKind, s.kind) },
         { title: "NODE", cell: (s) => s.nodeId || "busiest" },
-        { title: "WHEN", cell: (s) => (s.cron === "" ? `every ${s.everySeconds} s` : `${s.cron} ${s.timeZone}`) },
+        { title: "WHEN", cell: whenOf },
         { title: "NEXT", cell: (s) => (s.isPaused ? "paused" : instant(s.nextAt)) },
         { title: "LAST", cell: (s) => s.lastDrillId || s.lastOutcome || "-" },
         { title: "MISSED", align: "right", cell: (s) => String(s.missedCount) },

@@ -1,5 +1,14 @@
 // What a change is about, read by the contract's own reading of it: StopWorkload{name} is about what GetWorkload{name} answers.
-import { create, type DescMessage, type DescMethod, type DescMethodUnary, type JsonValue, type Message, toJson } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescMethodUnary,
+  type JsonObject,
+  type JsonValue,
+  type Message,
+  toJson,
+} from "@bufbuild/protobuf";
 import { Code, type ConnectRouter, createConnectRouter, type UnaryRequest } from "@connectrpc/connect";
 import { faultOf } from "../error-body.ts";
 import { withoutSecrets } from "../redact.ts";
@@ -16,8 +25,8 @@ export interface ResourceState {
 
 /** The one resource that a change's request is about. */
 export interface Resource {
-  /** The same for every change of the same resource. */
-  readonly key: string;
+  /** The same for every change of the same resource, also where some name it by its id and others by its name. @param now as it was read. */
+  keyOf(now: ResourceState | undefined): string;
   /** A PUT makes it where it is not there. */
   readonly isMadeByChange: boolean;
   /** As it is now; undefined: it does not exist. Throws what the reading throws. */
@@ -55,7 +64,11 @@ export function createResources(routes: (router: ConnectRouter) => void): Resour
       const { input, output } = reading.method;
       const request = asked(change, reading, message);
       return {
-        key: `${reading.method.name} ${JSON.stringify(toJson(input, request))}`,
+        keyOf(now) {
+          const named = toJson(input, request) as JsonObject;
+          const id = idOf(now?.json);
+          return `${reading.method.name} ${JSON.stringify(named.id === undefined || id === undefined ? named : { ...named, id })}`;
+        },
         isMadeByChange: change.verb === "PUT",
         async read() {
           try {
@@ -71,6 +84,13 @@ export function createResources(routes: (router: ConnectRouter) => void): Resour
       };
     },
   };
+}
+
+/** Of an answer that is one resource: `{ "schedule": { "id": … } }`. */
+function idOf(json: JsonValue | undefined): string | undefined {
+  const [resource] = json !== null && typeof json === "object" ? Object.values(json) : [];
+  const id = resource !== null && typeof resource === "object" && !Array.isArray(resource) ? resource.id : undefined;
+  return typeof id === "string" ? id : undefined;
 }
 
 /** The reading's request, with the path's names taken from the change's. */

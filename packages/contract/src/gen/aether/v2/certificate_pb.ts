@@ -87,7 +87,7 @@ export type Certificate = Message<"aether.v2.Certificate"> & {
   freezeMs?: Prediction | undefined;
 
   /**
-   * From the notice to the target's resume: decision, preflight, preparation, copy and freeze.
+   * From the notice to the target's resume: its turn among all that leave its node with it, decision, preflight, preparation, copy and freeze.
    *
    * @generated from field: aether.v2.Prediction time_to_safe_ms = 11;
    */
@@ -176,7 +176,7 @@ export const PredictionSchema: GenMessage<Prediction> = /*@__PURE__*/
  */
 export type CertificateFinding = Message<"aether.v2.CertificateFinding"> & {
   /**
-   * e.g. NO_TARGET, IO_URING_IN_USE, FREEZE_OVER_OBJECTIVE, BANDWIDTH_UNKNOWN
+   * e.g. NO_TARGET, IO_URING_IN_USE, FREEZE_OVER_OBJECTIVE, BANDWIDTH_UNKNOWN, TARGET_NOT_REACHED
    *
    * @generated from field: string code = 1;
    */
@@ -212,7 +212,7 @@ export const CertificateFindingSchema: GenMessage<CertificateFinding> = /*@__PUR
  */
 export type CertificateInput = Message<"aether.v2.CertificateInput"> & {
   /**
-   * memory | files | dirty_rate | bandwidth | dump | restore | target | processor | preflight | agent
+   * memory | files | dirty_rate | bandwidth | mode | preflight | target | room | processor | canary | turn
    *
    * @generated from field: string name = 1;
    */

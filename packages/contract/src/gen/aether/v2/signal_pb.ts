@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aether/v2/signal.proto.
  */
 export const file_aether_v2_signal: GenFile = /*@__PURE__*/
-  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkizgEKE0luZ2VzdFNpZ25hbFJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAUgASgJEg4KBnNvdXJjZRgGIAEoCSJPChRJbmdlc3RTaWduYWxSZXNwb25zZRIhCgZzaWduYWwYASABKAsyES5hZXRoZXIudjIuU2lnbmFsEhQKDGlzX2R1cGxpY2F0ZRgCIAEoCCKmAQoZSW5nZXN0TWFya2V0U2lnbmFsUmVxdWVzdBIjCgRraW5kGAEgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSFQoNaW5zdGFuY2VfdHlwZRgCIAEoCRIMCgR6b25lGAMgASgJEi8KC29ic2VydmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzb3VyY2UYBSABKAkiQQoaSW5nZXN0TWFya2V0U2lnbmFsUmVzcG9uc2USEAoIbm9kZV9pZHMYASADKAkSEQoJbmV3X2NvdW50GAIgASgNIk0KFExpc3REZWNpc2lvbnNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCSJYChVMaXN0RGVjaXNpb25zUmVzcG9uc2USJgoJZGVjaXNpb25zGAEgAygLMhMuYWV0aGVyLnYyLkRlY2lzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChJHZXREZWNpc2lvblJlcXVlc3QSCgoCaWQYASABKAkiPAoTR2V0RGVjaXNpb25SZXNwb25zZRIlCghkZWNpc2lvbhgBIAEoCzITLmFldGhlci52Mi5EZWNpc2lvbiI4ChBMaXN0QXVkaXRSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QiVAoRTGlzdEF1ZGl0UmVzcG9uc2USJgoHZW50cmllcxgBIAMoCzIVLmFldGhlci52Mi5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJAChJWZXJpZnlBdWRpdFJlcXVlc3QSFgoOa25vd25fc2VxdWVuY2UYASABKAMSEgoKa25vd25faGFzaBgCIAEoCSJ8ChNWZXJpZnlBdWRpdFJlc3BvbnNlEhEKCWlzX2ludGFjdBgBIAEoCBITCgtlbnRyeV9jb3VudBgCIAEoAxIaChJicm9rZW5fYXRfc2VxdWVuY2UYAyABKAMSDgoGcmVhc29uGAQgASgJEhEKCWxhc3RfaGFzaBgFIAEoCSJgChFMaXN0RXZlbnRzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB3N1YmplY3QYAiABKAkSFAoMbmV3ZXN0X2ZpcnN0GAMgASgIIk8KEkxpc3RFdmVudHNSZXNwb25zZRIgCgZldmVudHMYASADKAsyEC5hZXRoZXIudjIuRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlQKEldhdGNoRXZlbnRzUmVxdWVzdBINCgVhZnRlchgBIAEoAxIPCgdzdWJqZWN0GAIgASgJEg8KB2NoYW5nZXMYAyABKAgSDQoFZmxlZXQYBCABKAgiWwoTV2F0Y2hFdmVudHNSZXNwb25zZRIfCgVldmVudBgBIAEoCzIQLmFldGhlci52Mi5FdmVudBIjCgdjaGFuZ2VzGAIgASgLMhIuYWV0aGVyLnYyLkNoYW5nZXMqqAEKClNpZ25hbEtpbmQSGwoXU0lHTkFMX0tJTkRfVU5TUEVDSUZJRUQQABIWChJTSUdOQUxfS0lORF9OT1RJQ0UQARIZChVTSUdOQUxfS0lORF9SRUJBTEFOQ0UQAhIZChVTSUdOQUxfS0lORF9XSVRIRFJBV04QAxIZChVTSUdOQUxfS0lORF9OT0RFX0xPU1QQBBIUChBTSUdOQUxfS0lORF9SSVNLEAUy9gIKDVNpZ25hbFNlcnZpY2USaQoLTGlzdFNpZ25hbHMSHS5hZXRoZXIudjIuTGlzdFNpZ25hbHNSZXF1ZXN0Gh4uYWV0aGVyLnYyLkxpc3RTaWduYWxzUmVzcG9uc2UiG4i1GAKC0+STAhESDy9hcGkvdjIvc2lnbmFscxJvCgxJbmdlc3RTaWduYWwSHi5hZXRoZXIudjIuSW5nZXN0U2lnbmFsUmVxdWVzdBofLmFldGhlci52Mi5Jbmdlc3RTaWduYWxSZXNwb25zZSIeiLUYA4LT5JMCFDoBKiIPL2FwaS92Mi9zaWduYWxzEogBChJJbmdlc3RNYXJrZXRTaWduYWwSJC5hZXRoZXIudjIuSW5nZXN0TWFya2V0U2lnbmFsUmVxdWVzdBolLmFldGhlci52Mi5Jbmdlc3RNYXJrZXRTaWduYWxSZXNwb25zZSIliLUYA4LT5JMCGzoBKiIWL2FwaS92Mi9zaWduYWxzOm1hcmtldDL2AQoPRGVjaXNpb25TZXJ2aWNlEnEKDUxpc3REZWNpc2lvbnMSHy5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1JlcXVlc3QaIC5hZXRoZXIudjIuTGlzdERlY2lzaW9uc1Jlc3BvbnNlIh2ItRgCgtPkkwITEhEvYXBpL3YyL2RlY2lzaW9ucxJwCgtHZXREZWNpc2lvbhIdLmFldGhlci52Mi5HZXREZWNpc2lvblJlcXVlc3QaHi5hZXRoZXIudjIuR2V0RGVjaXNpb25SZXNwb25zZSIiiLUYAoLT5JMCGBIWL2FwaS92Mi9kZWNpc2lvbnMve2lkfTLhAQoMQXVkaXRTZXJ2aWNlEmEKCUxpc3RBdWRpdBIbLmFldGhlci52Mi5MaXN0QXVkaXRSZXF1ZXN0GhwuYWV0aGVyLnYyLkxpc3RBdWRpdFJlc3BvbnNlIhmItRgCgtPkkwIPEg0vYXBpL3YyL2F1ZGl0Em4KC1ZlcmlmeUF1ZGl0Eh0uYWV0aGVyLnYyLlZlcmlmeUF1ZGl0UmVxdWVzdBoeLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlc3BvbnNlIiCItRgCgtPkkwIWEhQvYXBpL3YyL2F1ZGl0OnZlcmlmeTLmAQoMRXZlbnRTZXJ2aWNlEmoKCkxpc3RFdmVudHMSHC5hZXRoZXIudjIuTGlzdEV2ZW50c1JlcXVlc3QaHS5hZXRoZXIudjIuTGlzdEV2ZW50c1Jlc3BvbnNlIh+ItRgCgtPkkwIVEhMvYXBpL3YyL2V2ZW50czpsaXN0EmoKC1dhdGNoRXZlbnRzEh0uYWV0aGVyLnYyLldhdGNoRXZlbnRzUmVxdWVzdBoeLmFldGhlci52Mi5XYXRjaEV2ZW50c1Jlc3BvbnNlIhqItRgCgtPkkwIQEg4vYXBpL3YyL2V2ZW50czABYgZwcm90bzM", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_live, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
+  fileDesc("ChZhZXRoZXIvdjIvc2lnbmFsLnByb3RvEglhZXRoZXIudjIikAIKBlNpZ25hbBIKCgJpZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSDwoHbm9kZV9pZBgDIAEoCRIvCgtvYnNlcnZlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLcmVjZWl2ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAcgASgJEg4KBnNvdXJjZRgIIAEoCRIQCgh0cmFjZV9pZBgJIAEoCSKnAwoIRGVjaXNpb24SCgoCaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB25vZGVfaWQYAyABKAkSEQoJc2lnbmFsX2lkGAQgASgJEg4KBmFjdGlvbhgFIAEoCRIMCgRydWxlGAYgASgJEg4KBnJlYXNvbhgHIAEoCRImCgVtb3ZlcxgIIAMoCzIXLmFldGhlci52Mi5EZWNpc2lvbk1vdmUSEgoKbGF0ZW5jeV9tcxgJIAEoARIQCgh0cmFjZV9pZBgKIAEoCRIZChFzaW5jZV9vYnNlcnZlZF9tcxgLIAEoARInCgZpbnB1dHMYDCADKAsyFy5hZXRoZXIudjIuRGVjaXNpb25GYWN0EhQKDHJ1bGVfdmVyc2lvbhgNIAEoCRINCgVzY29yZRgOIAEoARIRCgl0aHJlc2hvbGQYDyABKAESJAoGZ3VhcmRzGBAgAygLMhQuYWV0aGVyLnYyLkd1YXJkTm90ZRIUCgxhbHRlcm5hdGl2ZXMYESADKAkSDwoHd2F2ZV9pZBgSIAEoCSIrCgxEZWNpc2lvbkZhY3QSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoCSKYAgoMRGVjaXNpb25Nb3ZlEhAKCHdvcmtsb2FkGAEgASgJEhYKDnRhcmdldF9ub2RlX2lkGAIgASgJEhQKDG1pZ3JhdGlvbl9pZBgDIAEoCRIPCgdyZWZ1c2FsGAQgASgJEioKCmNhbmRpZGF0ZXMYBSADKAsyFi5hZXRoZXIudjIuVGFyZ2V0U2NvcmUSDgoGYWN0aW9uGAYgASgJEhAKCHByaW9yaXR5GAcgASgNEhcKD3N0YXJ0c19hZnRlcl9tcxgIIAEoARIVCg1zYWZlX2FmdGVyX21zGAkgASgBEiQKBmd1YXJkcxgKIAMoCzIULmFldGhlci52Mi5HdWFyZE5vdGUSEwoLc25hcHNob3RfaWQYCyABKAkiUwoLVGFyZ2V0U2NvcmUSDwoHbm9kZV9pZBgBIAEoCRINCgVzY29yZRgCIAEoARITCgtpc19lbGlnaWJsZRgDIAEoCBIPCgdyZWFzb25zGAQgAygJItIBCgpBdWRpdEVudHJ5EhAKCHNlcXVlbmNlGAEgASgDEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVhY3RvchgDIAEoCRIWCg5zb3VyY2VfYWRkcmVzcxgEIAEoCRIOCgZhY3Rpb24YBSABKAkSDwoHc3ViamVjdBgGIAEoCRIPCgdvdXRjb21lGAcgASgJEhEKCWRhdGFfanNvbhgIIAEoCRIMCgRoYXNoGAkgASgJEhAKCHRyYWNlX2lkGAogASgJIksKEkxpc3RTaWduYWxzUmVxdWVzdBIkCgRwYWdlGAEgASgLMhYuYWV0aGVyLnYyLlBhZ2VSZXF1ZXN0Eg8KB25vZGVfaWQYAiABKAkiUgoTTGlzdFNpZ25hbHNSZXNwb25zZRIiCgdzaWduYWxzGAEgAygLMhEuYWV0aGVyLnYyLlNpZ25hbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkizgEKE0luZ2VzdFNpZ25hbFJlcXVlc3QSDwoHbm9kZV9pZBgBIAEoCRIjCgRraW5kGAIgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSLwoLb2JzZXJ2ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGVmZmVjdGl2ZV9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGYWN0aW9uGAUgASgJEg4KBnNvdXJjZRgGIAEoCSJPChRJbmdlc3RTaWduYWxSZXNwb25zZRIhCgZzaWduYWwYASABKAsyES5hZXRoZXIudjIuU2lnbmFsEhQKDGlzX2R1cGxpY2F0ZRgCIAEoCCKmAQoZSW5nZXN0TWFya2V0U2lnbmFsUmVxdWVzdBIjCgRraW5kGAEgASgOMhUuYWV0aGVyLnYyLlNpZ25hbEtpbmQSFQoNaW5zdGFuY2VfdHlwZRgCIAEoCRIMCgR6b25lGAMgASgJEi8KC29ic2VydmVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZzb3VyY2UYBSABKAkiQQoaSW5nZXN0TWFya2V0U2lnbmFsUmVzcG9uc2USEAoIbm9kZV9pZHMYASADKAkSEQoJbmV3X2NvdW50GAIgASgNIk0KFExpc3REZWNpc2lvbnNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHbm9kZV9pZBgCIAEoCSJYChVMaXN0RGVjaXNpb25zUmVzcG9uc2USJgoJZGVjaXNpb25zGAEgAygLMhMuYWV0aGVyLnYyLkRlY2lzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIgChJHZXREZWNpc2lvblJlcXVlc3QSCgoCaWQYASABKAkiPAoTR2V0RGVjaXNpb25SZXNwb25zZRIlCghkZWNpc2lvbhgBIAEoCzITLmFldGhlci52Mi5EZWNpc2lvbiJ5ChBMaXN0QXVkaXRSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDQoFYWN0b3IYAiABKAkSDgoGYWN0aW9uGAMgASgJEg8KB3N1YmplY3QYBCABKAkSDwoHb3V0Y29tZRgFIAEoCSJUChFMaXN0QXVkaXRSZXNwb25zZRImCgdlbnRyaWVzGAEgAygLMhUuYWV0aGVyLnYyLkF1ZGl0RW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIigKFEdldEF1ZGl0RW50cnlSZXF1ZXN0EhAKCHNlcXVlbmNlGAEgASgDIj0KFUdldEF1ZGl0RW50cnlSZXNwb25zZRIkCgVlbnRyeRgBIAEoCzIVLmFldGhlci52Mi5BdWRpdEVudHJ5IkAKElZlcmlmeUF1ZGl0UmVxdWVzdBIWCg5rbm93bl9zZXF1ZW5jZRgBIAEoAxISCgprbm93bl9oYXNoGAIgASgJInwKE1ZlcmlmeUF1ZGl0UmVzcG9uc2USEQoJaXNfaW50YWN0GAEgASgIEhMKC2VudHJ5X2NvdW50GAIgASgDEhoKEmJyb2tlbl9hdF9zZXF1ZW5jZRgDIAEoAxIOCgZyZWFzb24YBCABKAkSEQoJbGFzdF9oYXNoGAUgASgJImAKEUxpc3RFdmVudHNSZXF1ZXN0EiQKBHBhZ2UYASABKAsyFi5hZXRoZXIudjIuUGFnZVJlcXVlc3QSDwoHc3ViamVjdBgCIAEoCRIUCgxuZXdlc3RfZmlyc3QYAyABKAgiTwoSTGlzdEV2ZW50c1Jlc3BvbnNlEiAKBmV2ZW50cxgBIAMoCzIQLmFldGhlci52Mi5FdmVudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiVAoSV2F0Y2hFdmVudHNSZXF1ZXN0Eg0KBWFmdGVyGAEgASgDEg8KB3N1YmplY3QYAiABKAkSDwoHY2hhbmdlcxgDIAEoCBINCgVmbGVldBgEIAEoCCJbChNXYXRjaEV2ZW50c1Jlc3BvbnNlEh8KBWV2ZW50GAEgASgLMhAuYWV0aGVyLnYyLkV2ZW50EiMKB2NoYW5nZXMYAiABKAsyEi5hZXRoZXIudjIuQ2hhbmdlcyqoAQoKU2lnbmFsS2luZBIbChdTSUdOQUxfS0lORF9VTlNQRUNJRklFRBAAEhYKElNJR05BTF9LSU5EX05PVElDRRABEhkKFVNJR05BTF9LSU5EX1JFQkFMQU5DRRACEhkKFVNJR05BTF9LSU5EX1dJVEhEUkFXThADEhkKFVNJR05BTF9LSU5EX05PREVfTE9TVBAEEhQKEFNJR05BTF9LSU5EX1JJU0sQBTL2AgoNU2lnbmFsU2VydmljZRJpCgtMaXN0U2lnbmFscxIdLmFldGhlci52Mi5MaXN0U2lnbmFsc1JlcXVlc3QaHi5hZXRoZXIudjIuTGlzdFNpZ25hbHNSZXNwb25zZSIbiLUYAoLT5JMCERIPL2FwaS92Mi9zaWduYWxzEm8KDEluZ2VzdFNpZ25hbBIeLmFldGhlci52Mi5Jbmdlc3RTaWduYWxSZXF1ZXN0Gh8uYWV0aGVyLnYyLkluZ2VzdFNpZ25hbFJlc3BvbnNlIh6ItRgDgtPkkwIUOgEqIg8vYXBpL3YyL3NpZ25hbHMSiAEKEkluZ2VzdE1hcmtldFNpZ25hbBIkLmFldGhlci52Mi5Jbmdlc3RNYXJrZXRTaWduYWxSZXF1ZXN0GiUuYWV0aGVyLnYyLkluZ2VzdE1hcmtldFNpZ25hbFJlc3BvbnNlIiWItRgDgtPkkwIbOgEqIhYvYXBpL3YyL3NpZ25hbHM6bWFya2V0MvYBCg9EZWNpc2lvblNlcnZpY2UScQoNTGlzdERlY2lzaW9ucxIfLmFldGhlci52Mi5MaXN0RGVjaXNpb25zUmVxdWVzdBogLmFldGhlci52Mi5MaXN0RGVjaXNpb25zUmVzcG9uc2UiHYi1GAKC0+STAhMSES9hcGkvdjIvZGVjaXNpb25zEnAKC0dldERlY2lzaW9uEh0uYWV0aGVyLnYyLkdldERlY2lzaW9uUmVxdWVzdBoeLmFldGhlci52Mi5HZXREZWNpc2lvblJlc3BvbnNlIiKItRgCgtPkkwIYEhYvYXBpL3YyL2RlY2lzaW9ucy97aWR9MtsCCgxBdWRpdFNlcnZpY2USYQoJTGlzdEF1ZGl0EhsuYWV0aGVyLnYyLkxpc3RBdWRpdFJlcXVlc3QaHC5hZXRoZXIudjIuTGlzdEF1ZGl0UmVzcG9uc2UiGYi1GAKC0+STAg8SDS9hcGkvdjIvYXVkaXQSeAoNR2V0QXVkaXRFbnRyeRIfLmFldGhlci52Mi5HZXRBdWRpdEVudHJ5UmVxdWVzdBogLmFldGhlci52Mi5HZXRBdWRpdEVudHJ5UmVzcG9uc2UiJIi1GAKC0+STAhoSGC9hcGkvdjIvYXVkaXQve3NlcXVlbmNlfRJuCgtWZXJpZnlBdWRpdBIdLmFldGhlci52Mi5WZXJpZnlBdWRpdFJlcXVlc3QaHi5hZXRoZXIudjIuVmVyaWZ5QXVkaXRSZXNwb25zZSIgiLUYAoLT5JMCFhIUL2FwaS92Mi9hdWRpdDp2ZXJpZnky5gEKDEV2ZW50U2VydmljZRJqCgpMaXN0RXZlbnRzEhwuYWV0aGVyLnYyLkxpc3RFdmVudHNSZXF1ZXN0Gh0uYWV0aGVyLnYyLkxpc3RFdmVudHNSZXNwb25zZSIfiLUYAoLT5JMCFRITL2FwaS92Mi9ldmVudHM6bGlzdBJqCgtXYXRjaEV2ZW50cxIdLmFldGhlci52Mi5XYXRjaEV2ZW50c1JlcXVlc3QaHi5hZXRoZXIudjIuV2F0Y2hFdmVudHNSZXNwb25zZSIaiLUYAoLT5JMCEBIOL2FwaS92Mi9ldmVudHMwAWIGcHJvdG8z", [file_aether_v2_common, file_aether_v2_guard, file_aether_v2_live, file_aether_v2_options, file_google_api_annotations, file_google_protobuf_timestamp]);
 
 /**
  * Something that was heard.
@@ -59,7 +59,7 @@ export type Signal = Message<"aether.v2.Signal"> & {
   effectiveAt?: Timestamp | undefined;
 
   /**
-   * terminate | stop | hibernate, where the source says so.
+   * terminate | stop | hibernate, where the source says so; of RISK its level: low | elevated | critical.
    *
    * @generated from field: string action = 7;
    */
@@ -112,7 +112,7 @@ export type Decision = Message<"aether.v2.Decision"> & {
   signalId: string;
 
   /**
-   * migrate | hold | none
+   * migrate | snapshot | restore | hold | none
    *
    * @generated from field: string action = 5;
    */
@@ -683,6 +683,30 @@ export type ListAuditRequest = Message<"aether.v2.ListAuditRequest"> & {
    * @generated from field: aether.v2.PageRequest page = 1;
    */
   page?: PageRequest | undefined;
+
+  /**
+   * Of what is named, only those; each empty: any.
+   *
+   * @generated from field: string actor = 2;
+   */
+  actor: string;
+
+  /**
+   * @generated from field: string action = 3;
+   */
+  action: string;
+
+  /**
+   * @generated from field: string subject = 4;
+   */
+  subject: string;
+
+  /**
+   * ok | denied | failed
+   *
+   * @generated from field: string outcome = 5;
+   */
+  outcome: string;
 };
 
 /**
@@ -715,6 +739,40 @@ export const ListAuditResponseSchema: GenMessage<ListAuditResponse> = /*@__PURE_
   messageDesc(file_aether_v2_signal, 17);
 
 /**
+ * @generated from message aether.v2.GetAuditEntryRequest
+ */
+export type GetAuditEntryRequest = Message<"aether.v2.GetAuditEntryRequest"> & {
+  /**
+   * @generated from field: int64 sequence = 1;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message aether.v2.GetAuditEntryRequest.
+ * Use `create(GetAuditEntryRequestSchema)` to create a new message.
+ */
+export const GetAuditEntryRequestSchema: GenMessage<GetAuditEntryRequest> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 18);
+
+/**
+ * @generated from message aether.v2.GetAuditEntryResponse
+ */
+export type GetAuditEntryResponse = Message<"aether.v2.GetAuditEntryResponse"> & {
+  /**
+   * @generated from field: aether.v2.AuditEntry entry = 1;
+   */
+  entry?: AuditEntry | undefined;
+};
+
+/**
+ * Describes the message aether.v2.GetAuditEntryResponse.
+ * Use `create(GetAuditEntryResponseSchema)` to create a new message.
+ */
+export const GetAuditEntryResponseSchema: GenMessage<GetAuditEntryResponse> = /*@__PURE__*/
+  messageDesc(file_aether_v2_signal, 19);
+
+/**
  * @generated from message aether.v2.VerifyAuditRequest
  */
 export type VerifyAuditRequest = Message<"aether.v2.VerifyAuditRequest"> & {
@@ -736,7 +794,7 @@ export type VerifyAuditRequest = Message<"aether.v2.VerifyAuditRequest"> & {
  * Use `create(VerifyAuditRequestSchema)` to create a new message.
  */
 export const VerifyAuditRequestSchema: GenMessage<VerifyAuditRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 18);
+  messageDesc(file_aether_v2_signal, 20);
 
 /**
  * @generated from message aether.v2.VerifyAuditResponse
@@ -779,7 +837,7 @@ export type VerifyAuditResponse = Message<"aether.v2.VerifyAuditResponse"> & {
  * Use `create(VerifyAuditResponseSchema)` to create a new message.
  */
 export const VerifyAuditResponseSchema: GenMessage<VerifyAuditResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 19);
+  messageDesc(file_aether_v2_signal, 21);
 
 /**
  * @generated from message aether.v2.ListEventsRequest
@@ -808,7 +866,7 @@ export type ListEventsRequest = Message<"aether.v2.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 20);
+  messageDesc(file_aether_v2_signal, 22);
 
 /**
  * @generated from message aether.v2.ListEventsResponse
@@ -830,7 +888,7 @@ export type ListEventsResponse = Message<"aether.v2.ListEventsResponse"> & {
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 21);
+  messageDesc(file_aether_v2_signal, 23);
 
 /**
  * @generated from message aether.v2.WatchEventsRequest
@@ -868,7 +926,7 @@ export type WatchEventsRequest = Message<"aether.v2.WatchEventsRequest"> & {
  * Use `create(WatchEventsRequestSchema)` to create a new message.
  */
 export const WatchEventsRequestSchema: GenMessage<WatchEventsRequest> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 22);
+  messageDesc(file_aether_v2_signal, 24);
 
 /**
  * @generated from message aether.v2.WatchEventsResponse
@@ -892,7 +950,7 @@ export type WatchEventsResponse = Message<"aether.v2.WatchEventsResponse"> & {
  * Use `create(WatchEventsResponseSchema)` to create a new message.
  */
 export const WatchEventsResponseSchema: GenMessage<WatchEventsResponse> = /*@__PURE__*/
-  messageDesc(file_aether_v2_signal, 23);
+  messageDesc(file_aether_v2_signal, 25);
 
 /**
  * @generated from enum aether.v2.SignalKind
@@ -930,7 +988,7 @@ export enum SignalKind {
   NODE_LOST = 4,
 
   /**
-   * The control plane's own assessment: staying is expected to cost more than moving.
+   * The control plane's own assessment: staying is expected to cost more than moving, or the risk has reached a level (`action`) and a move does not pay all the same.
    *
    * @generated from enum value: SIGNAL_KIND_RISK = 5;
    */
@@ -1026,6 +1084,16 @@ export const AuditService: GenService<{
     methodKind: "unary";
     input: typeof ListAuditRequestSchema;
     output: typeof ListAuditResponseSchema;
+  },
+  /**
+   * One entry, with what differed before and after.
+   *
+   * @generated from rpc aether.v2.AuditService.GetAuditEntry
+   */
+  getAuditEntry: {
+    methodKind: "unary";
+    input: typeof GetAuditEntryRequestSchema;
+    output: typeof GetAuditEntryResponseSchema;
   },
   /**
    * Walks the chain; says where it breaks.
