@@ -35,8 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     store_put_away(&store);
     if (store_receive(&store, &wire, sealed, &reason) < 0 && !*reason) abort();
   }
-  for (uint64_t i = 0; i < store.count; i++) {
+  for (uint64_t i = 0; i < store.count; i++)
     if (store_find(&store, store.all[i]->space, store.all[i]->number * STORE_BLOCK_PAGES * PAGE_BYTES) != store.all[i]) abort();
+  for (uint64_t i = 0; i < store.count; i++) {
     free(store.all[i]->bytes);
     free(store.all[i]);
   }

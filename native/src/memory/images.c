@@ -81,7 +81,7 @@ int image_read(uint32_t id, struct image *image, const char **reason) {
     fields_of(message, fields);
     uint64_t address = fields[1], count = fields[5] ? fields[5] : fields[2], flags = fields[4];
     if (flags & entry_parent) return -1;
-    if (!(flags & entry_present)) continue;
+    if (!(flags & entry_present) || count == 0) continue; // none: there may be no pages image at all
     if (count > pages_length / PAGE_BYTES || offset + count * PAGE_BYTES > pages_length || address > USER_END) return -1;
     if (flags & entry_lazy) {
       if (image->count == capacity) {

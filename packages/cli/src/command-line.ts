@@ -24,6 +24,7 @@ export async function createProgram(streams: Streams = process, asked?: readonly
     .description("Stateful workloads on Spot Instances that outlive their instances.")
     .version("0.1.0")
     .showSuggestionAfterError()
+    .showHelpAfterError("hint: the same with --help shows arguments and examples")
     .exitOverride()
     .configureHelp({ showGlobalOptions: false, sortSubcommands: false, subcommandTerm })
     .configureOutput({
