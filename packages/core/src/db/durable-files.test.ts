@@ -1,5 +1,5 @@
 import fs from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
@@ -41,6 +41,10 @@ it("is how core opens its database, unless it is told otherwise", async () => {
   const open = await openDatabase({ dataDir: dir });
   const fsync = async ({ db }: OpenDatabase) => (await sql<{ fsync: string }>`show fsync`.execute(db)).rows[0]?.fsync;
   expect(await fsync(open).finally(() => open.close())).toBe("on");
+  // Also where the folder around it is open to all, and of a version that left it so.
+  expect((await stat(join(dir, "database"))).mode & 0o777).toBe(0o700);
+  await chmod(join(dir, "database"), 0o755);
   const loose = await openDatabase({ dataDir: dir, isDurable: false });
   expect(await fsync(loose).finally(() => loose.close())).toBe("off");
+  expect((await stat(join(dir, "database"))).mode & 0o777).toBe(0o700);
 });

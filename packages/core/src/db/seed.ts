@@ -2,7 +2,7 @@
 // 200 MB resident in the process that ran it; a copy of its 39 MB takes 0.1 s.
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
-import { access, appendFile, constants, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { access, appendFile, chmod, constants, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -48,9 +48,12 @@ export async function prepareSeed(signal?: AbortSignal): Promise<string> {
   return seed;
 }
 
-/** Makes `dir` a copy of the seed in one step: a kill in the middle leaves nothing that looks like a cluster. */
+/**
+ * Makes `dir` a copy of the seed in one step: a kill in the middle leaves nothing that looks like a cluster. It is nobody else's to read, also where the
+ * folder around it is open to all, as service managers make theirs.
+ */
 export async function plantCluster(dir: string, isDurable: boolean, signal?: AbortSignal): Promise<void> {
-  if (await isThere(join(dir, "PG_VERSION"))) return;
+  if (await isThere(join(dir, "PG_VERSION"))) return chmod(dir, 0o700);
   await mkdir(dirname(dir), { recursive: true });
   const beside = `${dir}.new`;
   await rm(beside, { recursive: true, force: true });
@@ -66,6 +69,7 @@ export async function plantCluster(dir: string, isDurable: boolean, signal?: Abo
     if (isDurable) await syncTree(beside);
     await rename(beside, dir);
   }
+  await chmod(dir, 0o700);
   if (isDurable) await syncOne(dirname(dir));
 }
 

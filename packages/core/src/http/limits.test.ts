@@ -1,4 +1,5 @@
 // Rate limits as a client meets them, over every protocol, and the counts of them in /metrics.
+import { connect } from "node:net";
 import { NodeService } from "@aether/contract/gen/aether/v2/node_pb";
 import { until } from "@aether/kit";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -130,3 +131,18 @@ async function counted(method: string, code: string): Promise<number> {
   const line = text.split("\n").find((each) => each.startsWith(`aether_requests_total{method="${method}",code="${code}"}`));
   return Number(line?.split(" ").at(-1) ?? 0);
 }
+
+it("who is refused cannot go on sending for ever: the answer is read, then the connection ends", async () => {
+  const socket = connect(Number(new URL(core.url).port), "127.0.0.1");
+  let said = "";
+  socket.on("data", (chunk) => {
+    said += chunk;
+  });
+  const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+  socket.on("error", () => undefined);
+  const head = ["POST /api/v2/artifacts/db HTTP/1.1", "Host: x", "Content-Type: application/octet-stream", "Content-Length: 1000000"];
+  socket.write(`${head.join("\r\n")}\r\n\r\nx`);
+  const drip = setInterval(() => socket.write("x"), 100);
+  await closed.finally(() => clearInterval(drip));
+  expect(said).toContain("401 Unauthorized");
+});

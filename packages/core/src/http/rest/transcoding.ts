@@ -221,9 +221,20 @@ export function sendFault(reply: FastifyReply, problem: Fault, origin: Origin): 
   if (allow !== undefined) reply.header("allow", allow);
   if (etag !== undefined) reply.header("etag", etag);
   if (problem.code === "UNAUTHENTICATED") reply.header("www-authenticate", "Bearer");
+  endUnread(reply);
   return reply
     .code(statusOf(problem))
     .type("application/json; charset=utf-8")
     .header("cache-control", "no-store")
     .send(JSON.stringify(errorBody(problem, origin.trace.traceId)));
+}
+
+/** Who is refused may finish what is on its way, so that the answer is read and not lost with the connection; but not for as long as it likes. */
+const refusedBodyMs = 2_000;
+
+function endUnread({ request: { raw } }: FastifyReply): void {
+  if (raw.complete) return;
+  const timer = setTimeout(() => raw.complete || raw.socket.destroy(), refusedBodyMs);
+  timer.unref();
+  raw.once("close", () => clearTimeout(timer));
 }
