@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { killGroup, run, sleep, until } from "@aether/kit";
 import { busySeconds } from "./cpu.ts";
 import { type Hosts, workloadAddress } from "./hosts.ts";
+import { readSeen } from "./seen.ts";
 
 export interface Measured {
   readonly freezeMs: number;
@@ -114,15 +115,7 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, 
     await sleep((options.afterMs ?? 2500) + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
     probe.kill("SIGTERM");
     const wrote = await load?.stop();
-    const saw = JSON.parse(await seen) as {
-      gapMs: number;
-      worstAfterMs: number;
-      worstSoonAfterMs: number;
-      over50MsSoonAfter: number;
-      wrongCount: number;
-      error: string | null;
-      isAnsweredAfter: boolean;
-    };
+    const saw = readSeen(await seen);
     return {
       freezeMs: restoredMs - startedMs,
       gapMs: saw.gapMs,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import type { Measured } from "./bare.ts";
 import { busySeconds } from "./cpu.ts";
+import { readSeen } from "./seen.ts";
 
 interface Cloud {
   readonly url: string;
@@ -96,15 +97,7 @@ export async function measureMove(
     const cpuSeconds = busySeconds() - busy;
     await sleep(afterMs);
     probe.kill("SIGTERM");
-    const saw = JSON.parse(await seen) as {
-      gapMs: number;
-      worstAfterMs: number;
-      worstSoonAfterMs: number;
-      over50MsSoonAfter: number;
-      wrongCount: number;
-      error: string | null;
-      isAnsweredAfter: boolean;
-    };
+    const saw = readSeen(await seen);
     const error = saw.error ?? (saw.isAnsweredAfter ? null : "no answer after the move");
     return {
       freezeMs: ended.receipt?.freezeMs ?? Number.NaN,

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import type { BareOptions, Measured } from "../first-migration/bare.ts";
 import { busySeconds } from "../first-migration/cpu.ts";
+import { readSeen } from "../first-migration/seen.ts";
 
 const image = "localhost/aether-bench-redis";
 const name = "aether-bench-redis";
@@ -73,7 +74,7 @@ export async function openPodman(criu: string): Promise<Podman> {
         probe.kill("SIGTERM");
         await closed;
         const wrote = await load?.stop();
-        const saw = JSON.parse(text);
+        const saw = readSeen(text);
         return {
           freezeMs: endedMs - startedMs,
           gapMs: saw.gapMs,
