@@ -111,7 +111,11 @@ function Now({ workload }: { workload: Workload }) {
         <Stat
           name="CPU"
           value={usage === undefined ? "—" : percent(usage.cpuFraction)}
-          note={usage === undefined ? "" : plural(usage.processCount, "process", "processes")}
+          note={
+            usage === undefined
+              ? ""
+              : `${plural(usage.processCount, "process", "processes")}${spec !== undefined && spec.pidsLimit > 0 ? `, limit ${spec.pidsLimit}` : ""}`
+          }
         />
         <Stat name="Connections" value={usage === undefined ? "—" : usage.tcpEstablished} note="established TCP" />
       </div>
