@@ -95,11 +95,12 @@ export function createRunbooks(options: RunbooksOptions): Part {
         },
         async runForAlerts({ name, notification }, context) {
           const runbook = await library.find(name, 0);
-          const begin = (alert: FiringAlert, given: Readonly<Record<string, string>>) =>
-            beginRun(options, { runbook, version: 0 }, given, callerOf(context), askFor(context), alert.key);
-          const outcomes = await runForAlerts(db, runbook, parseNotification(notification), begin);
-          for (const { runId, isKnown } of outcomes) if (runId !== "" && !isKnown) runner.wake(runId);
-          return { alerts: outcomes };
+          const begin = async (alert: FiringAlert, given: Readonly<Record<string, string>>) => {
+            const run = await beginRun(options, { runbook, version: 0 }, given, callerOf(context), askFor(context), alert.key);
+            runner.wake(run.id); // at once: a later alert of the same call may fail, and a run that is on record must go on
+            return run;
+          };
+          return { alerts: await runForAlerts(db, runbook, parseNotification(notification), begin) };
         },
         async listRunbookRuns({ page, runbook, activeOnly }) {
           const { limit, after } = parsePage(page);
