@@ -2,13 +2,15 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLogger, until } from "@aether/kit";
+import { fault } from "@aether/contract";
+import { silentLogger, sleep, until, withDeadline } from "@aether/kit";
 import { sql } from "kysely";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { coreConfig } from "../config.ts";
 import { type RunningCore, runCore } from "../core.ts";
 import { type OpenDatabase, openDatabase } from "../db/database.ts";
 import type { PostgresConfig } from "../db/postgres-config.ts";
+import { run } from "../run.ts";
 import { postgresIsMissing } from "../testing/postgres-programs.ts";
 import { type PostgresServer, startPostgres } from "../testing/postgres-server.ts";
 import { takeLeadership } from "./leadership.ts";
@@ -95,6 +97,76 @@ describe("leadership", () => {
     await Promise.all([a.close(), b.close()]);
   });
 
+  /** As another control plane would: the lease is its own for so long. */
+  const takeAway = (database: OpenDatabase, leaseMs: number, afterMs = 0) =>
+    sql`update leadership set owner = 'other', address = 'http://other', term = term + 1, until = clock_timestamp() + make_interval(secs => ${leaseMs / 1000})
+      from (select pg_sleep(${afterMs / 1000})) late`.execute(database.db);
+
+  test("is kept by a leader that stood still for longer than its lease, unless another took it meanwhile", async () => {
+    const postgres = await server.createDatabase();
+    const [a, b] = [await open("a", postgres), await open("b", postgres)];
+    const first = await takeLeadership(parts("a", a), never, () => {});
+    let isLost = false;
+    first.lost.then(() => {
+      isLost = true;
+    });
+    const isHeld = async () =>
+      (await sql<{ is_held: boolean }>`select owner = 'a' and until > clock_timestamp() as is_held from leadership`.execute(b.db)).rows[0]
+        ?.is_held;
+    standStill(1_200);
+    await until("the lease to be renewed", 10, 5_000, async () => (isLost || (await isHeld()) ? true : undefined));
+    expect(isLost).toBe(false);
+    const taking = takeAway(b, 60_000, 300);
+    await sleep(50);
+    standStill(1_200);
+    expect(await first.lost).toMatchObject({ code: "LEADERSHIP_LOST", message: "another control plane leads now" });
+    await taking;
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  test("that is lost makes a control plane stand by, also when it cannot close cleanly; one that is being stopped stays stopped", async () => {
+    const postgres = await server.createDatabase();
+    const other = await open("other", postgres);
+    const port = await freePort();
+    const cores: RunningCore[] = [];
+    const running = run({
+      overrides: {
+        ...{ dataDir: join(dir, "core-alone"), database: postgres, leadership: { leaseMs: 1_000 } },
+        ...{ http: { host: "127.0.0.1", port }, agents: { host: "127.0.0.1", port: 0 } },
+      },
+      log: silentLogger,
+      onStarted: (core) => cores.push(core),
+    });
+    const started = (count: number) => until("it to lead", 20, 20_000, async () => cores[count - 1], never);
+    const says = () =>
+      fetch(`http://127.0.0.1:${port}/readyz`).then(
+        async (answer) => ((await answer.json()) as { status: string }).status,
+        () => "closed",
+      );
+    /** What else happens while it closes. */
+    const whileStopping = (core: RunningCore, also: () => Promise<void>) => {
+      const { stop } = core;
+      Object.assign(core, { stop: () => also().finally(stop) });
+    };
+
+    whileStopping(await started(1), async () => {
+      throw fault("DEADLINE_EXCEEDED", "stopping agents' port took longer than 10000 ms");
+    });
+    await takeAway(other, 2_000);
+    await until("it to stand by", 20, 10_000, async () => ((await says()) === "standby" ? true : undefined));
+    const again = await started(2);
+    expect(await says()).toBe("ok");
+
+    whileStopping(again, async () => {
+      await takeAway(other, 2_000);
+      await again.died;
+    });
+    process.emit("SIGTERM", "SIGTERM");
+    await withDeadline("it to end", 20_000, () => running);
+    expect([cores.length, await says()]).toEqual([2, "closed"]);
+    await other.close();
+  });
+
   test("is refused to a control plane that speaks for another authority", async () => {
     const postgres = await server.createDatabase();
     const [a, b] = [await open("a", postgres), await open("b", postgres)];
@@ -143,6 +215,9 @@ describe("leadership", () => {
     await leader.stop();
   });
 });
+
+/** Nothing of this process goes on meanwhile. */
+const standStill = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
 async function freePort(): Promise<number> {
   const { createServer } = await import("node:net");

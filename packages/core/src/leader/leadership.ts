@@ -54,6 +54,7 @@ export async function takeLeadership(
   let known: string | undefined;
   for (;;) {
     signal.throwIfAborted();
+    const askedMs = performance.now();
     const taken = await attempt(parts).catch((caught: unknown) => {
       if (caught instanceof Error && "code" in caught && caught.code === "CONFIG_INVALID") throw caught;
       log.warn({ err: caught }, "leadership.look_failed");
@@ -65,7 +66,7 @@ export async function takeLeadership(
       if (taken.before !== "" && taken.before !== owner) await parts.evict(taken.before);
       parts.claim(taken.term);
       log.info({ term: taken.term, before: taken.before }, "leadership.taken");
-      return hold(parts, taken.term);
+      return hold(parts, taken.term, askedMs);
     }
     if (taken !== undefined && taken.owner !== known) {
       known = taken.owner;
@@ -75,10 +76,10 @@ export async function takeLeadership(
     await sleep(lookMs, signal);
   }
 
-  function hold(options: LeadershipParts, term: number): Leadership {
+  function hold(options: LeadershipParts, term: number, provenMs: number): Leadership {
     const stopping = new AbortController();
     const { promise: lost, resolve } = Promise.withResolvers<Fault>();
-    const loop = renew(options, term, stopping.signal).then((reason) => {
+    const loop = renew(options, term, provenMs, stopping.signal).then((reason) => {
       if (reason !== undefined) resolve(reason);
     });
     return {
@@ -122,8 +123,13 @@ async function attempt({ db, owner, leaseMs, address, authorityPin }: Leadership
  * Answers why it is over, or undefined when it was stopped. By the monotonic clock of this process it ends no later than the row's time; but one that
  * stood still beyond that has a third of the lease to ask. What it writes meanwhile carries its term, which the database refuses once there is another.
  */
-async function renew({ db, owner, leaseMs, log }: LeadershipParts, term: number, signal: AbortSignal): Promise<Fault | undefined> {
-  let provenMs = performance.now();
+async function renew(
+  { db, owner, leaseMs, log }: LeadershipParts,
+  term: number,
+  takenMs: number,
+  signal: AbortSignal,
+): Promise<Fault | undefined> {
+  let provenMs = takenMs;
   while (!signal.aborted) {
     await sleep(leaseMs / 6, signal).catch(() => undefined);
     if (signal.aborted) return undefined;
