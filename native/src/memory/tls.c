@@ -21,6 +21,7 @@ ssize_t tls_write_some(struct tls *tls, const void *bytes, size_t length) { retu
 int tls_flush_some(struct tls *tls) { return (void)tls, errno = ENOSYS, -1; }
 void tls_say_end(struct tls *tls) { (void)tls; }
 void tls_be_patient(struct tls *tls) { (void)tls; }
+void tls_outlive(struct tls *tls) { (void)tls; }
 uint64_t tls_wire_bytes(const struct tls *tls) { return (void)tls, 0; }
 double tls_link_ms(const struct tls *tls) { return (void)tls, 0; }
 void tls_close(struct tls *tls) { (void)tls; }
@@ -351,6 +352,8 @@ void tls_say_end(struct tls *tls) {
 }
 
 void tls_be_patient(struct tls *tls) { tls->until_ms = 0; }
+
+void tls_outlive(struct tls *tls) { tls->life = -1; }
 
 uint64_t tls_wire_bytes(const struct tls *tls) { return BIO_number_written(tls->bottom); }
 

@@ -41,6 +41,9 @@ void tls_say_end(struct tls *tls);
 // The greeting is over: from now on a reader waits for as long as it takes.
 void tls_be_patient(struct tls *tls);
 
+// From now on the descriptor `life` does not matter.
+void tls_outlive(struct tls *tls);
+
 // That went out over the connection so far.
 uint64_t tls_wire_bytes(const struct tls *tls);
 

@@ -29,7 +29,7 @@ import { layerSize } from "./runtime/rootfs.ts";
 import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
-import { isFetching } from "./steps/page-fetch.ts";
+import { whoFetches } from "./steps/page-fetch.ts";
 import { createSourceSide, recoverSources } from "./steps/source.ts";
 import { createTargetSide } from "./steps/target.ts";
 
@@ -136,8 +136,8 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       }
       const open = new Set<string>();
       for (const { stage, migrationId, pagesPid } of await listMigrations(host)) {
-        const isFetched = stage === "resumed" && pagesPid !== undefined && (await isFetching(host, migrationId, pagesPid));
-        if (stage === "frozen" || stage === "restored" || isFetched) open.add(migrationId);
+        const isFetching = stage === "resumed" && pagesPid !== undefined && (await whoFetches(host, migrationId, pagesPid)) !== undefined;
+        if (stage === "frozen" || stage === "restored" || isFetching) open.add(migrationId);
       }
       const records = await listRecords(host);
       const images = records.flatMap(({ image }) => (image === undefined ? [] : [image.chainId]));

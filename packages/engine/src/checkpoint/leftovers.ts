@@ -30,7 +30,8 @@ export async function endOrphanedCriu(host: Host, which: string | { readonly nee
   }
 }
 
-async function findCriu(images: string): Promise<{ pid: number; words: string[] }[]> {
+/** Every process whose command line has a criu on these images, or on some below that folder. */
+export async function findCriu(images: string): Promise<{ pid: number; words: string[] }[]> {
   const found = [];
   for (const entry of readdirSync("/proc")) {
     if (!/^\d+$/.test(entry)) continue;

@@ -36,6 +36,11 @@ export interface Link {
   stop(): Promise<void>;
 }
 
+/** The peer was reached, and said no: asking again does not help. */
+export const refusal = (peer: Peer, reason: string): Fault =>
+  fault("TRANSFER_FAILED", `${peer.nodeId}: ${reason}`, { details: { isRefused: "true" } });
+export const isRefusal = ({ details }: Fault): boolean => details.isRefused === "true";
+
 const alpn = ["aether-link/1"];
 
 export async function openLink(host: Host): Promise<Link> {
@@ -96,7 +101,7 @@ export async function openLink(host: Host): Promise<Link> {
         .parse(await withDeadline("the peer to let us in", 10_000, () => reader.line(), signal));
       if (answer.ok !== true) {
         socket.destroy();
-        throw fault("TRANSFER_FAILED", `${peer.nodeId}: ${answer.error ?? "refused"}`);
+        throw refusal(peer, answer.error ?? "refused");
       }
       return { socket, reader };
     },

@@ -9,7 +9,7 @@ import { z } from "zod";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { writeLine } from "../link/frames.ts";
-import type { Link, LinkHandler } from "../link/link.ts";
+import { type Link, type LinkHandler, refusal } from "../link/link.ts";
 import { handOver } from "./hand-over.ts";
 import type { Helper } from "./helper.ts";
 import { sendPages, type Transport } from "./transport.ts";
@@ -56,10 +56,10 @@ export function helperToHelper(host: Host, link: Link, migrationId: string, peer
       const { socket: asking, reader } = await link.connect(peer, { migrationId, channel: "connection" }, signal);
       try {
         const invited = invitation.parse(await withDeadline("the peer's invitation", greetingMs, () => reader.line(), signal));
-        if ("error" in invited) throw fault("TRANSFER_FAILED", `${peer.nodeId}: ${invited.error}`);
+        if ("error" in invited) throw refusal(peer, invited.error);
         const connection = await link.connectHelper(peer, invited.ticket, signal);
         await handOver(host, helper, connection, { peerNodeId: peer.nodeId, secret: invited.secret });
-        await withDeadline("the helpers to know each other", greetingMs, () => helper.next("connection"), signal);
+        await withDeadline("the helpers to know each other", greetingMs, (inner) => helper.next("connection", inner), signal);
       } finally {
         asking.destroy();
       }
@@ -79,13 +79,14 @@ export async function inviteHelper(
   { socket }: Pick<Parameters<LinkHandler>[0], "socket">,
 ): Promise<void> {
   if (host.helperTls === undefined) return writeLine(socket, { error: "its native program was built without OpenSSL" });
+  if (helper.problem() !== undefined) return writeLine(socket, { error: `who would take the connection has ended: ${helper.problem()}` });
   const expected = link.expectConnection();
   const secret = randomBytes(32).toString("hex");
   try {
     await writeLine(socket, { ticket: expected.ticket, secret });
     await handOver(host, helper, await expected.arrived(), { peerNodeId, secret });
     const { reason } = connectionLine.parse(
-      await withDeadline("the helpers to know each other", greetingMs, () => helper.next("connection")),
+      await withDeadline("the helpers to know each other", greetingMs, (inner) => helper.next("connection", inner)),
     );
     if (reason !== undefined) throw fault("IDENTITY_REJECTED", `a connection of pages: ${reason}`);
   } finally {

@@ -10,8 +10,8 @@ export interface HelperLine {
 }
 
 export interface HelperEvents {
-  /** The next line with this event that nobody has taken yet. Rejects when the helper ends first, or says that it failed. */
-  next(event: string): Promise<HelperLine>;
+  /** The next line with this event that nobody has taken yet. Rejects when the helper ends first, or says that it failed; with the signal's reason when nobody waits any more. */
+  next(event: string, signal?: AbortSignal): Promise<HelperLine>;
   /** Every line that came and was not taken. */
   take(event: string): HelperLine[];
   /** Called with each line as it comes. A line that it does not take for one of ours ends the helper. */
@@ -99,13 +99,21 @@ export function readEvents(
 
   const indexOf = (event: string) => seen.findIndex((line) => line.event === event);
   return {
-    next: (event) =>
+    next: (event, signal) =>
       new Promise((resolve, reject) => {
         const index = indexOf(event);
         const line = index < 0 ? undefined : seen.splice(index, 1)[0];
         if (line !== undefined) resolve(line);
         else if (failure !== undefined) reject(failure);
-        else waiting.push({ event, resolve, reject });
+        else {
+          const one = { event, resolve, reject };
+          waiting.push(one);
+          signal?.addEventListener("abort", () => {
+            const at = waiting.indexOf(one);
+            if (at >= 0) waiting.splice(at, 1);
+            reject(signal.reason);
+          });
+        }
       }),
     take(event) {
       const taken: HelperLine[] = [];

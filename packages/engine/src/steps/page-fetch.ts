@@ -4,14 +4,15 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { access, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { killGroup, readTextIfThere, until, withDeadline, writeFileAtomic } from "@aether/kit";
+import { killGroup, readTextIfThere, sleep, until, withDeadline, writeFileAtomic } from "@aether/kit";
 import { z } from "zod";
 import { behindPrivateRun } from "../checkpoint/criu.ts";
+import { findCriu } from "../checkpoint/leftovers.ts";
 import type { MigrationRef, Peer } from "../engine.ts";
 import { type Host, migrationDir } from "../host.ts";
-import type { Link } from "../link/link.ts";
+import { isRefusal, type Link } from "../link/link.ts";
 import { helperToHelper } from "../memory/carrier.ts";
-import { startHelper } from "../memory/helper.ts";
+import { type Helper, startHelper } from "../memory/helper.ts";
 import { openPageTunnel } from "../memory/page-tunnel.ts";
 import { freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
@@ -20,6 +21,9 @@ import { imagesDir } from "./journal.ts";
 const statusFile = z.union([z.object({ event: z.literal("fetched") }), z.object({ event: z.literal("failed"), reason: z.string() })]);
 
 const fetchedDeadlineMs = 600_000;
+/** A source that cannot be reached may come back; one that answers no will not. */
+const reconnectForMs = 60_000;
+const reconnectEveryMs = 500;
 const handedOverDeadlineMs = 60_000;
 const lookEveryMs = 20;
 /** Where an agent leaves the word, it does so a moment after the daemon's end. */
@@ -68,6 +72,7 @@ async function throughHelpers(host: Host, link: Link, ref: MigrationRef, peer: P
     throw caught;
   }
   helper.letGo();
+  keepConnected(host, link, ref, peer, helper).catch((caught: unknown) => host.options.log.error({ err: caught }, "pages.lost"));
   return {
     async listen(waiting) {
       helper.send("go");
@@ -80,6 +85,33 @@ async function throughHelpers(host: Host, link: Link, ref: MigrationRef, peer: P
     pid: () => helper.pid,
     kill: helper.kill,
   };
+}
+
+/** Another connection whenever one is lost, or who served it was killed: nothing of what was on its way is missing then. Resolves with the helper's end. */
+async function keepConnected(host: Host, link: Link, ref: MigrationRef, peer: Peer, helper: Helper): Promise<void> {
+  let loss = Promise.withResolvers<void>();
+  let attempt = new AbortController();
+  helper.onLine(({ event }) => {
+    if (event !== "lost") return;
+    attempt.abort(fault("TRANSFER_FAILED", "who took the connection has ended"));
+    loss.resolve();
+  });
+  const ended = helper.ended.then(() => true);
+  const about = { migrationId: ref.migrationId, peer: peer.nodeId };
+  while (!(await Promise.race([loss.promise.then(() => false), ended]))) {
+    const endMs = performance.now() + reconnectForMs;
+    let problem: Fault | undefined;
+    do {
+      if (problem !== undefined) await sleep(reconnectEveryMs);
+      loss = Promise.withResolvers();
+      attempt = new AbortController();
+      problem = await helperToHelper(host, link, ref.migrationId, peer, attempt.signal)
+        .start(helper)
+        .then(() => undefined, Fault.from);
+      host.options.log.warn({ ...about, reason: problem?.message }, problem === undefined ? "pages.reconnected" : "pages.connection_lost");
+    } while (problem !== undefined && !isRefusal(problem) && helper.problem() === undefined && performance.now() < endMs);
+    if (problem !== undefined) helper.data.end(); // nothing more is offered
+  }
 }
 
 async function throughAgents(host: Host, link: Link, ref: MigrationRef, peer: Peer): Promise<PageFetch> {
@@ -132,24 +164,30 @@ async function untilListening(host: Host, ref: MigrationRef, signal: AbortSignal
   await until("the lazy-pages daemon to listen", 2, 10_000, isThere, signal);
 }
 
-/** Does this process still fetch pages of this migration? Another one that has its number by now does not name the migration's folder. */
-export async function isFetching(host: Host, migrationId: string, pid: number): Promise<boolean> {
+/**
+ * Who still fetches pages of this migration: this process, or one that has outlived it, since there are several and each may be killed. All name the migration's folder, which another
+ * one that has the number by now does not.
+ */
+export async function whoFetches(host: Host, migrationId: string, pid: number): Promise<number | undefined> {
   const words = ((await readProc(pid, "cmdline")) ?? "").split("\0");
-  return words.includes("lazy-pages") && words.includes(imagesDir(host, migrationId));
+  if (words.includes("lazy-pages") && words.includes(imagesDir(host, migrationId))) return pid;
+  return (await findCriu(imagesDir(host, migrationId))).find((one) => one.words.includes("lazy-pages"))?.pid;
 }
 
 /** Until every page is here, whoever began it. Throws TRANSFER_FAILED where some are missing for ever. */
-export async function awaitFetched(host: Host, migrationId: string, pid: number, signal: AbortSignal): Promise<void> {
+export async function awaitFetched(host: Host, migrationId: string, pagesPid: number, signal: AbortSignal): Promise<void> {
   let looksLeft = wordWithinLooks;
+  let pid = pagesPid;
   const done = await until(
     "every page to arrive",
     lookEveryMs,
     fetchedDeadlineMs,
     async () => {
-      const isGoing = await isFetching(host, migrationId, pid);
+      const found = await whoFetches(host, migrationId, pid);
       const text = await readTextIfThere(statusPath(host, migrationId));
       if (text !== undefined) return statusFile.parse(JSON.parse(text));
-      if (isGoing || looksLeft-- > 0) return undefined;
+      if (found !== undefined) pid = found;
+      if (found !== undefined || looksLeft-- > 0) return undefined;
       return { event: "failed", reason: "who fetched them has ended without a word" } as const;
     },
     signal,
