@@ -312,6 +312,27 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     expect(complaints).toEqual([]);
   }, 60_000);
 
+  it("lets none of two admins write over the other: an account that was changed meanwhile is shown first", async () => {
+    const { page, complaints } = await open();
+    await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
+    await page.goto("/settings?tab=accounts");
+    const role = page.getByRole("combobox", { name: "Role of vic" });
+    await role.waitFor();
+    await core.call("PATCH", "/api/v2/accounts/vic", { role: "ROLE_OPERATOR" });
+    await role.selectOption("admin");
+    const dialog = page.getByRole("dialog", { name: "vic was changed meanwhile" });
+    await dialog.getByText("vic is operator now. Nothing of yours is set.").waitFor();
+    expect((await core.call("GET", "/api/v2/accounts/vic")).body.account).toMatchObject({ role: "ROLE_OPERATOR" });
+    await expectAccessible(page);
+    await dialog.getByRole("button", { name: "Make it admin" }).click();
+    await dialog.waitFor({ state: "detached" });
+    await expect.poll(async () => (await core.call("GET", "/api/v2/accounts/vic")).body.account).toMatchObject({ role: "ROLE_ADMIN" });
+    await role.locator("option:checked", { hasText: "admin" }).waitFor({ state: "attached" });
+    await role.selectOption("viewer");
+    await expect.poll(async () => (await core.call("GET", "/api/v2/accounts/vic")).body.account).toMatchObject({ role: "ROLE_VIEWER" });
+    expect(complaints).toEqual([]);
+  }, 30_000);
+
   it("sets a policy after saying what it changes for whom, and says at a workload where each setting comes from", async () => {
     const { page, complaints } = await open();
     await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
@@ -529,12 +550,19 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     const { page, complaints } = await open();
     await enter(page, await linkFor(core.call, "ada", "ROLE_ADMIN"));
     await page.goto("/audit");
+    await page.getByRole("combobox", { name: "Did" }).fill("runbook.set");
+    await page.keyboard.press("Enter");
+    await page
+      .getByRole("row", { name: /policy\.set/ })
+      .first()
+      .waitFor({ state: "detached" });
+    expect(page.url()).toBe(`${core.url}/audit?action=runbook.set`);
     const row = page.getByRole("row", { name: /runbook\.set/ }).first();
     await row.getByRole("button").focus();
     await page.keyboard.press("Enter");
     const changed = page.getByRole("region", { name: "What it has changed" });
     await changed.getByRole("row", { name: /description what it is for said meanwhile|steps .*good morning/ }).waitFor();
-    expect(page.url()).toMatch(/\/audit\?open=\d+$/);
+    expect(page.url()).toMatch(/\/audit\?action=runbook.set&open=\d+$/);
     await expectAccessible(page);
     await page.setViewportSize({ width: 375, height: 800 });
     expect(await page.evaluate(tooWide)).toBe("");
@@ -543,7 +571,7 @@ describe.skipIf(missing !== undefined)("the dashboard", () => {
     await page.getByRole("button", { name: /^More of entry/, expanded: true }).focus();
     await page.keyboard.press("Space");
     await changed.waitFor({ state: "detached" });
-    expect(page.url()).toBe(`${core.url}/audit`);
+    expect(page.url()).toBe(`${core.url}/audit?action=runbook.set`);
     expect(complaints).toEqual([]);
   }, 30_000);
 

@@ -15,8 +15,10 @@ interface Change<Now extends DescMessage, Answer extends DescMessage> {
   readonly type: Now;
   /** Is that what the change was made from? The tag covers more (a policy's says which workloads are under it), so one that differs is read again. */
   readonly isSame: (now: MessageShape<Now> | undefined) => boolean;
-  readonly method: "PUT" | "PATCH";
-  readonly body: JsonValue;
+  readonly method: "PUT" | "PATCH" | "POST" | "DELETE";
+  /** Where it is changed, when that is another address than where it is read. */
+  readonly changePath?: string;
+  readonly body?: JsonValue;
   readonly answer: Answer;
 }
 
@@ -46,11 +48,17 @@ async function readTagged<Desc extends DescMessage>(path: string, type: Desc): P
 
 /** Undefined where the tag does not fit any more. */
 async function send<Answer extends DescMessage>(
-  { path, method, body, answer: type }: Pick<Change<DescMessage, Answer>, "path" | "method" | "body" | "answer">,
+  {
+    path,
+    changePath = path,
+    method,
+    body,
+    answer: type,
+  }: Pick<Change<DescMessage, Answer>, "path" | "changePath" | "method" | "body" | "answer">,
   tag: string | undefined,
 ): Promise<MessageShape<Answer> | undefined> {
   const headers = { "content-type": "application/json", ...(tag === undefined ? {} : { "if-match": tag }) };
-  const answer = await ask(path, { method, headers, body: JSON.stringify(body) });
+  const answer = await ask(changePath, { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) });
   const said = await bodyOf(answer);
   if (answer.ok) return fromJson(type, said, { ignoreUnknownFields: true });
   if (answer.status === 412 && errorIn(said).field === "If-Match") return undefined;

@@ -116,7 +116,14 @@ const routes = [
   }),
   createRoute({
     ...page("/audit"),
-    validateSearch: opened,
+    validateSearch: (search: Search) =>
+      optional({
+        open: text(search, "open"),
+        actor: text(search, "actor"),
+        action: text(search, "action"),
+        subject: text(search, "subject"),
+        outcome: text(search, "outcome"),
+      }),
     component: lazyRouteComponent(() => import("../audit/audit-page.tsx"), "AuditPage"),
   }),
   createRoute({ ...page("/policies"), component: lazyRouteComponent(() => import("../policy/policies-page.tsx"), "PoliciesPage") }),

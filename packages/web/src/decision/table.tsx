@@ -4,10 +4,10 @@ import { duration } from "../format/units.ts";
 import { Badge, type Tone } from "../ui/badge.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { NodeLink } from "../ui/links.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
+import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 
-const tones: Readonly<Record<string, Tone>> = { migrate: "accent", hold: "warn" };
+const tones: Readonly<Record<string, Tone>> = { migrate: "accent", snapshot: "accent", restore: "accent", hold: "warn" };
 
 export const ActionBadge = ({ action }: { action: string }) => (
   <Badge tone={tones[action] ?? "plain"}>{action === "none" ? "did nothing" : action}</Badge>
@@ -17,7 +17,7 @@ export function DecisionTable({ decisions }: { decisions: readonly Decision[] })
   if (decisions.length === 0)
     return <Empty command="aether drill start --kind notice --node NODE">Nothing was heard, so nothing was decided.</Empty>;
   return (
-    <Table label="Decisions" head={["at", "node", "did", "rule", "because", "decided in"]}>
+    <Table label="Decisions" head={["at", "node", "did", "rule", "because", "decided in"]} wide={[3, 4, 5]}>
       {decisions.map((decision) => (
         <Row key={decision.id}>
           <Cell>
@@ -30,10 +30,11 @@ export function DecisionTable({ decisions }: { decisions: readonly Decision[] })
           </Cell>
           <Cell>
             <ActionBadge action={decision.action} />
+            <span className="block text-xs wrap-anywhere text-soft sm:hidden">{decision.reason}</span>
           </Cell>
-          <Cell className="font-mono text-xs whitespace-nowrap">{decision.rule}</Cell>
-          <Cell className="min-w-64 break-words text-soft">{decision.reason}</Cell>
-          <Cell className="nums whitespace-nowrap">
+          <Cell className={`font-mono text-xs whitespace-nowrap ${wideOnly}`}>{decision.rule}</Cell>
+          <Cell className={`min-w-64 break-words text-soft ${wideOnly}`}>{decision.reason}</Cell>
+          <Cell className={`nums whitespace-nowrap ${wideOnly}`}>
             {duration(decision.sinceObservedMs > 0 ? decision.sinceObservedMs : decision.latencyMs)}
           </Cell>
         </Row>

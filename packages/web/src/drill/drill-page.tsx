@@ -21,7 +21,7 @@ import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { DrillBadge } from "../ui/states.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
+import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { kindTitle } from "./kinds.ts";
 
@@ -48,16 +48,7 @@ export function DrillPage() {
         {isRunning && <Clients />}
         {drill.checks.length > 0 && (
           <Panel title="Checks" isFlush>
-            <Table
-              label="Checks"
-              head={[
-                "check",
-                "",
-                <span key="seen" className="hidden sm:inline">
-                  what was seen
-                </span>,
-              ]}
-            >
+            <Table label="Checks" head={["check", "", "what was seen"]} wide={[2]}>
               {drill.checks.map((check) => (
                 <Row key={check.name}>
                   <Cell className="sm:whitespace-nowrap">
@@ -65,7 +56,7 @@ export function DrillPage() {
                     <span className="block text-xs wrap-anywhere text-soft sm:hidden">{check.detail}</span>
                   </Cell>
                   <Cell>{check.isPassed ? <Badge tone="good">passed</Badge> : <Badge tone="bad">failed</Badge>}</Cell>
-                  <Cell className="hidden break-words text-soft sm:table-cell">{check.detail}</Cell>
+                  <Cell className={`break-words text-soft ${wideOnly}`}>{check.detail}</Cell>
                 </Row>
               ))}
             </Table>

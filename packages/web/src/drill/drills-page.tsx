@@ -7,6 +7,7 @@ import { duration } from "../format/units.ts";
 import { ClientGraph } from "../oracle/client-graph.tsx";
 import { WhatIf } from "../plan/what-if.tsx";
 import { Empty } from "../ui/empty.tsx";
+import { useKnown } from "../ui/known.ts";
 import { NodeLink } from "../ui/links.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -27,8 +28,11 @@ const tabs = [
 
 export function DrillsPage() {
   const { tab = "drills" } = useSearch({ from: "/drills" });
-  const { data: drills, error, refetch } = useQuery(queries.drills());
-  const { data: oracles = [] } = useQuery(queries.oracles());
+  const begun = useQuery(queries.drills());
+  const { data: drills, error, refetch } = begun;
+  const seen = useQuery(queries.oracles());
+  const { data: oracles = [] } = seen;
+  const isKnown = useKnown([begun, seen, useQuery(queries.nodes())]);
   const { data: migrations = [] } = useQuery(queries.migrations());
   return (
     <Page
@@ -41,6 +45,8 @@ export function DrillsPage() {
         <Suspense>
           <Schedules />
         </Suspense>
+      ) : !isKnown ? (
+        <div className="min-h-dvh" />
       ) : (
         <div className="grid items-start gap-4 lg:grid-cols-[20rem_minmax(0,1fr)]">
           <For as="operator">

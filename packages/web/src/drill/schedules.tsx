@@ -1,9 +1,10 @@
 // Drills that begin by themselves: when, what became of the last time, and a way to make, pause and remove one.
-import type { DrillSchedule } from "@aether/contract/gen/aether/v2/drill_schedule_pb";
+import type { DrillSchedule, GetDrillScheduleResponse } from "@aether/contract/gen/aether/v2/drill_schedule_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { scheduleApi, schedules } from "../api/drill-schedules.ts";
+import { changeSchedule, scheduleApi, schedules } from "../api/drill-schedules.ts";
+import { Overtaken } from "../api/overtaken.ts";
 import { problemOf } from "../api/problem.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
@@ -14,6 +15,7 @@ import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
 import { NodeLink } from "../ui/links.tsx";
+import { OvertakenDialog } from "../ui/overtaken.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
@@ -51,21 +53,31 @@ export default function Schedules() {
 }
 
 function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
-  const { id, name, kind, nodeId, isPaused, nextAt, lastAt, lastDrillId, lastOutcome, missedCount, createdBy } = schedule;
+  const { name, kind, nodeId, isPaused, nextAt, lastAt, lastDrillId, lastOutcome, missedCount, createdBy } = schedule;
   const [isAsking, setAsking] = useState(false);
-  const pause = useAct(
-    async () =>
-      isPaused ? (await scheduleApi.resumeDrillSchedule({ id })).schedule : (await scheduleApi.pauseDrillSchedule({ id })).schedule,
+  const change = useAct(
+    async ({ seen, what }: { seen: DrillSchedule; what: Change }) => {
+      await changeSchedule(seen, what);
+      return what;
+    },
     {
       touches: ["drill-schedule"],
-      done: () => (isPaused ? `${name} begins drills again.` : `${name} begins nothing until it is resumed.`),
+      done: (what) =>
+        what === "remove"
+          ? `The schedule ${name} is removed. Its drills stay on record.`
+          : what === "resume"
+            ? `${name} begins drills again.`
+            : `${name} begins nothing until it is resumed.`,
     },
   );
-  const remove = useAct(() => scheduleApi.deleteDrillSchedule({ id }), {
-    touches: ["drill-schedule"],
-    done: () => `The schedule ${name} is removed. Its drills stay on record.`,
-    onDone: () => setAsking(false),
-  });
+  const make = (what: Change, seen = schedule) => {
+    setAsking(false);
+    change.mutate({ seen, what });
+  };
+  /** Null: it was removed. */
+  const overtaken =
+    change.error instanceof Overtaken ? ((change.error.theirs as GetDrillScheduleResponse | undefined)?.schedule ?? null) : undefined;
+  const wanted = change.variables?.what;
   return (
     <Row>
       <Cell className="min-w-24 font-medium wrap-anywhere" title={`made by ${createdBy}`}>
@@ -107,18 +119,30 @@ function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
       <Cell>
         <For as="operator">
           <span className="flex flex-wrap justify-end gap-2">
-            <Button onClick={() => pause.mutate(undefined)} isBusy={pause.isPending}>
+            <Button onClick={() => make(isPaused ? "resume" : "pause")} isBusy={change.isPending}>
               {isPaused ? "Resume" : "Pause"}
             </Button>
             <Button onClick={() => setAsking(true)}>Remove</Button>
           </span>
         </For>
+        {overtaken !== undefined && wanted !== undefined && (
+          <OvertakenDialog
+            title={`${name} was changed meanwhile`}
+            goOn={goOnWords[wanted]}
+            onGoOn={overtaken === null ? undefined : () => make(wanted, overtaken)}
+            onClose={() => change.reset()}
+          >
+            {overtaken === null
+              ? "Somebody else has removed this schedule."
+              : `Somebody else was faster: it is ${overtaken.isPaused ? "paused" : "on"} now. Nothing of yours is done.`}
+          </OvertakenDialog>
+        )}
         {isAsking && (
           <Dialog title={`Remove the schedule ${name}?`} onClose={() => setAsking(false)}>
             <p>It begins no drill any more. The drills that it began stay on record.</p>
             <div className="mt-4 flex justify-end gap-2">
               <Button onClick={() => setAsking(false)}>Not now</Button>
-              <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
+              <Button tone="danger" onClick={() => make("remove")}>
                 Remove it
               </Button>
             </div>
@@ -128,6 +152,9 @@ function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
     </Row>
   );
 }
+
+type Change = Parameters<typeof changeSchedule>[1];
+const goOnWords: Readonly<Record<Change, string>> = { pause: "Pause it", resume: "Resume it", remove: "Remove it all the same" };
 
 const timing = ({ cron, everySeconds, timeZone }: DrillSchedule): string =>
   cron === "" ? `every ${duration(everySeconds * 1000)}` : `${cron} (${timeZone || "UTC"})`;

@@ -36,6 +36,7 @@ export function FirstRun() {
           </span>
           <Button
             tone="quiet"
+            className="-mr-3"
             onClick={() => {
               localStorage.setItem(key, "1");
               setHidden(true);

@@ -6,6 +6,7 @@ import { api } from "../api/clients.ts";
 import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
 import { useMay } from "../app/caller.tsx";
+import { TargetTable } from "../decision/targets.tsx";
 import { Button } from "../ui/button.tsx";
 import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
@@ -64,6 +65,11 @@ function Shown({ migration }: { migration: Migration }) {
         <Settle migration={migration} />
         {receipt !== undefined && <ReceiptPanel receipt={receipt} />}
         {migration.memory !== undefined && <MemoryPanel memory={migration.memory} />}
+        {migration.candidates.length > 0 && (
+          <Panel title="Why this target" isFlush>
+            <TargetTable workload={workload} candidates={migration.candidates} chosen={targetNodeId} />
+          </Panel>
+        )}
         <KernelPanel source={receipt?.sourceKernel} target={receipt?.targetKernel} />
         <div className="grid items-start gap-4 lg:grid-cols-2">
           <Panel title="Facts">

@@ -9,7 +9,7 @@ export function Changes({ before, after }: { before: string; after: string }) {
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard (WCAG 2.1.1)
     <section aria-label="Changed lines" tabIndex={0} className="max-h-60 overflow-auto rounded-md border border-line font-mono text-xs">
-      {withContext(diffLines(before, after), 2).map((line, i) =>
+      {withContext(diffLines(before.trimEnd(), after.trimEnd()), 2).map((line, i) =>
         typeof line === "number" ? (
           // biome-ignore lint/suspicious/noArrayIndexKey: lines do not move
           <div key={i} className="bg-raised px-2 text-soft">

@@ -63,7 +63,7 @@ function Version({ title, before, text }: { title: string; before: string; text:
       <h3 className="text-xs text-soft">{title}</h3>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard (WCAG 2.1.1) */}
       <section aria-label={title} tabIndex={0} className="max-h-[40dvh] overflow-auto rounded-md border border-line p-2 font-mono text-xs">
-        {diffLines(before, text)
+        {diffLines(before.trimEnd(), text.trimEnd())
           .filter(({ is }) => is !== "gone")
           .map(({ is, text: line }, i) => (
             // biome-ignore lint/suspicious/noArrayIndexKey: lines do not move

@@ -72,6 +72,7 @@ export function RunPage() {
                     <Time at={run.startedAt} /> by {run.startedBy}
                   </>,
                 ],
+                run.alert !== "" && ["for the alert", <code className="font-mono text-xs wrap-anywhere">{run.alert}</code>],
                 run.endedAt !== undefined && ["ended", <Time at={run.endedAt} />],
                 run.cancelledBy !== "" && ["cancelled by", run.cancelledBy],
                 ["trace", <code className="font-mono text-xs">{run.traceId}</code>],

@@ -9,7 +9,7 @@ import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { duration, plural } from "../format/units.ts";
 import { Badge } from "../ui/badge.tsx";
-import { Button, buttonLook, plainLook } from "../ui/button.tsx";
+import { Button, buttonLook, primaryLook } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { useKnown } from "../ui/known.ts";
@@ -68,7 +68,7 @@ export function RunbookPage() {
           </For>
           {inForce !== undefined && (
             <For as="operator">
-              <Link to="/runbooks" search={{ start: name }} className={`${buttonLook} ${plainLook}`} aria-label={`Run ${name}`}>
+              <Link to="/runbooks" search={{ start: name }} className={`${buttonLook} ${primaryLook}`} aria-label={`Run ${name}`}>
                 Run…
               </Link>
             </For>
@@ -153,11 +153,11 @@ function Parameters({ parameters }: { parameters: readonly RunbookParameter[] })
         {parameters.map(({ name, type, choices, defaultValue, description }) => (
           <Row key={name}>
             <Cell className="font-mono text-xs">{name}</Cell>
-            <Cell className="wrap-anywhere">{type === "choice" ? choices.join(", ") : type}</Cell>
-            <Cell className="wrap-anywhere">
+            <Cell className="break-words">{type === "choice" ? choices.join(", ") : type}</Cell>
+            <Cell className="break-words">
               {defaultValue === undefined ? <span className="text-soft">must be given</span> : defaultValue || "none"}
             </Cell>
-            <Cell className="min-w-32 wrap-anywhere text-soft">{description}</Cell>
+            <Cell className="min-w-32 wrap-anywhere text-soft">{description || "—"}</Cell>
           </Row>
         ))}
       </Table>

@@ -49,7 +49,7 @@ export function RunbooksPage() {
       {tab === "runs" ? (
         <Runs />
       ) : (
-        <div className="grid items-start gap-4 lg:grid-cols-2">
+        <div className="grid gap-4 lg:grid-cols-2">
           {runbooks?.map((runbook) => (
             <RunbookPanel key={runbook.name} runbook={runbook} />
           ))}

@@ -5,6 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { marketQueries } from "../api/market.ts";
 import { dollars } from "../format/money.ts";
+import { poolName } from "../format/pool.ts";
 import { count, duration, hours, plural } from "../format/units.ts";
 import { Empty } from "../ui/empty.tsx";
 import { Stat } from "../ui/facts.tsx";
@@ -98,13 +99,16 @@ function Savings({ title, savings }: { title: string; savings: readonly Saving[]
             <Cell className="nums">{known(saving.savedUsd)}</Cell>
             <Cell className="nums">{saving.migrations}</Cell>
             <Cell className="nums whitespace-nowrap">{saving.migrations === 0 ? "—" : duration(saving.frozenMs)}</Cell>
-            <Cell className="min-w-48 wrap-anywhere text-soft">{saving.unknown.join("; ") || "—"}</Cell>
+            <Cell className="min-w-72 wrap-anywhere text-soft">{saving.unknown.map(withPoolName).join("; ") || "—"}</Cell>
           </Row>
         ))}
       </Table>
     </Panel>
   );
 }
+
+/** "no spot price of pool/us-east-1/us-east-1a/m6i.large": by the name that it has elsewhere on the page. */
+const withPoolName = (text: string): string => text.replace(/pool\/(\S+)/, (_whole, pool: string) => poolName(pool));
 
 /** More are in the API's answer. */
 const shownNodes = 100;

@@ -1,8 +1,10 @@
-import type { Account } from "@aether/contract/gen/aether/v2/account_pb";
+import type { Account, GetAccountResponse } from "@aether/contract/gen/aether/v2/account_pb";
 import { Role } from "@aether/contract/gen/aether/v2/options_pb";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { type AccountChange, changeAccount } from "../api/accounts.ts";
 import { api } from "../api/clients.ts";
+import { Overtaken } from "../api/overtaken.ts";
 import { useAct } from "../app/act.ts";
 import { useCaller } from "../app/caller.tsx";
 import { words } from "../format/units.ts";
@@ -10,6 +12,7 @@ import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { inputLook } from "../ui/fields.tsx";
+import { OvertakenDialog } from "../ui/overtaken.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
@@ -65,7 +68,11 @@ function AccountRow({ account, onLink }: { account: Account; onLink: (secret: st
   const { name } = account;
   const isMe = useCaller().account?.name === name;
   const touches = ["account", "session"];
-  const update = useAct((change: { role?: Role; isDisabled?: boolean }) => api.accounts.updateAccount({ name, ...change }), { touches });
+  const update = useAct(({ seen, change }: { seen: Account; change: AccountChange }) => changeAccount(seen, change), { touches });
+  /** Null: it was deleted. */
+  const overtaken =
+    update.error instanceof Overtaken ? ((update.error.theirs as GetAccountResponse | undefined)?.account ?? null) : undefined;
+  const wanted = update.variables?.change;
   const link = useAct(() => api.accounts.createSignInLink({ name }), { touches, onDone: ({ secret }) => onLink(linkOf(secret)) });
   const remove = useAct(() => api.accounts.deleteAccount({ name }), { touches, done: () => `The account ${name} is gone.` });
   const [isAsking, setAsking] = useState(false);
@@ -85,8 +92,8 @@ function AccountRow({ account, onLink }: { account: Account; onLink: (secret: st
           aria-label={`Role of ${name}`}
           className={`${inputLook} !w-auto`}
           value={account.role}
-          disabled={isMe || account.issuer !== ""}
-          onChange={(event) => update.mutate({ role: Number(event.target.value) })}
+          disabled={isMe || account.issuer !== "" || update.isPending}
+          onChange={(event) => update.mutate({ seen: account, change: { role: Number(event.target.value) } })}
         >
           {roles.map((role) => (
             <option key={role} value={role}>
@@ -107,13 +114,29 @@ function AccountRow({ account, onLink }: { account: Account; onLink: (secret: st
         )}
         {!isMe && (
           <>
-            <Button tone="quiet" onClick={() => update.mutate({ isDisabled: !account.isDisabled })}>
+            <Button
+              tone="quiet"
+              isBusy={update.isPending}
+              onClick={() => update.mutate({ seen: account, change: { isDisabled: !account.isDisabled } })}
+            >
               {account.isDisabled ? "Enable" : "Disable"}
             </Button>
             <Button tone="quiet" onClick={() => setAsking(true)}>
               Delete
             </Button>
           </>
+        )}
+        {overtaken !== undefined && wanted !== undefined && (
+          <OvertakenDialog
+            title={`${name} was changed meanwhile`}
+            goOn={goOnWords(wanted)}
+            onGoOn={overtaken === null ? undefined : () => update.mutate({ seen: overtaken, change: wanted })}
+            onClose={() => update.reset()}
+          >
+            {overtaken === null
+              ? "Another admin has deleted this account."
+              : `Another admin was faster: ${name} is ${overtaken.isDisabled ? "disabled, " : ""}${words(Role[overtaken.role])} now. Nothing of yours is set.`}
+          </OvertakenDialog>
         )}
         {isAsking && (
           <Dialog title={`Delete the account ${name}?`} onClose={() => setAsking(false)}>
@@ -130,6 +153,9 @@ function AccountRow({ account, onLink }: { account: Account; onLink: (secret: st
     </Row>
   );
 }
+
+const goOnWords = ({ role, isDisabled }: AccountChange): string =>
+  role !== undefined ? `Make it ${words(Role[role])}` : isDisabled === true ? "Disable it" : "Enable it";
 
 async function makeAccount(name: string, role: Role): Promise<Made> {
   await api.accounts.createAccount({ name, role });

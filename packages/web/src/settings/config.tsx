@@ -5,7 +5,7 @@ import { opsQueries } from "../api/ops.ts";
 import { inputLook } from "../ui/fields.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
+import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
 
 export default function ConfigSettings() {
   const { data, error, refetch } = useQuery(opsQueries.config());
@@ -35,15 +35,21 @@ export default function ConfigSettings() {
           }
           isFlush
         >
-          <Table label="Configuration" head={["key", "value", "from", "meaning"]}>
+          <Table label="Configuration" head={["key", "value", "from", "meaning"]} wide={[1, 2, 3]}>
             {values.map(({ key, valueJson, source, meaning, isSecret }) => (
               <Row key={key}>
-                <Cell className="font-mono text-xs">{key}</Cell>
-                <Cell className="max-w-80 min-w-44 font-mono text-xs wrap-anywhere">
-                  {isSecret ? <span className="text-soft">a secret</span> : valueJson || <span className="text-soft">not set</span>}
+                <Cell className="font-mono text-xs wrap-anywhere">
+                  {key}
+                  <span className="block sm:hidden">
+                    <Value json={valueJson} isSecret={isSecret} /> <span className="font-sans text-soft">({source})</span>
+                  </span>
+                  <span className="block font-sans text-soft sm:hidden">{meaning}</span>
                 </Cell>
-                <Cell className={source === "default" ? "text-soft" : "font-medium"}>{source}</Cell>
-                <Cell className="min-w-56 text-soft">{meaning}</Cell>
+                <Cell className={`max-w-80 min-w-44 font-mono text-xs wrap-anywhere ${wideOnly}`}>
+                  <Value json={valueJson} isSecret={isSecret} />
+                </Cell>
+                <Cell className={`${source === "default" ? "text-soft" : "font-medium"} ${wideOnly}`}>{source}</Cell>
+                <Cell className={`min-w-56 text-soft ${wideOnly}`}>{meaning}</Cell>
               </Row>
             ))}
           </Table>
@@ -51,4 +57,9 @@ export default function ConfigSettings() {
       )}
     </>
   );
+}
+
+function Value({ json, isSecret }: { json: string; isSecret: boolean }) {
+  if (isSecret) return <span className="text-soft">a secret</span>;
+  return json === "" ? <span className="text-soft">not set</span> : json;
 }

@@ -12,7 +12,7 @@ import { Dialog } from "../ui/dialog.tsx";
 import { TextField } from "../ui/fields.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
+import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 
 export default function RetentionSettings() {
@@ -23,15 +23,15 @@ export default function RetentionSettings() {
       {error !== null && <ProblemNote error={error} onRetry={() => void refetch()} />}
       {data !== undefined && (
         <Panel title="How long what is kept" isFlush>
-          <Table label="Retention" head={["what", "kept", "may be", "said by", ""]}>
+          <Table label="Retention" head={["what", "kept", "may be", "said by", ""]} wide={[2, 3]}>
             {data.rules.map((rule) => (
               <Row key={rule.name}>
-                <Cell className="min-w-48">{rule.what}</Cell>
+                <Cell className="min-w-36">{rule.what}</Cell>
                 <Cell className="nums font-medium whitespace-nowrap">{amount(rule)}</Cell>
-                <Cell className="nums whitespace-nowrap text-soft">
+                <Cell className={`nums whitespace-nowrap text-soft ${wideOnly}`}>
                   {rule.isFixed ? "not changed" : `${count(rule.lowest)} to ${count(rule.highest)} ${rule.unit}`}
                 </Cell>
-                <Cell className="whitespace-nowrap text-soft">
+                <Cell className={`whitespace-nowrap text-soft ${wideOnly}`}>
                   {rule.source === "operator" ? (
                     <>
                       {rule.changedBy} <Time at={rule.changedAt} />

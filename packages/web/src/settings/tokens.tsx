@@ -10,7 +10,7 @@ import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { useNow } from "../ui/now.ts";
 import { Panel } from "../ui/panel.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
+import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { type Made, NewNamed, ShownOnce } from "./new-named.tsx";
 
@@ -25,7 +25,7 @@ export default function Tokens() {
   return (
     <div className="grid items-start gap-4 xl:grid-cols-[minmax(0,1fr)_20rem]">
       <Panel title="Tokens of programs and nodes" isFlush>
-        <Table label="Tokens" head={["name", "role", "state", "last used", "ends", ""]}>
+        <Table label="Tokens" head={["name", "role", "state", "last used", "ends", ""]} wide={[3, 4]}>
           {tokens.map((token) => (
             <TokenRow key={token.id} token={token} />
           ))}
@@ -71,8 +71,10 @@ function TokenRow({ token }: { token: Token }) {
       <Cell>
         {isValid ? <Badge tone="good">valid</Badge> : <Badge>{token.isRevoked ? "revoked" : isUsedUp ? "used" : "expired"}</Badge>}
       </Cell>
-      <Cell>{token.usedAt === undefined ? <span className="text-soft">never</span> : <Time at={token.usedAt} isAgo />}</Cell>
-      <Cell>
+      <Cell className={wideOnly}>
+        {token.usedAt === undefined ? <span className="text-soft">never</span> : <Time at={token.usedAt} isAgo />}
+      </Cell>
+      <Cell className={wideOnly}>
         <Time at={token.expiresAt} />
       </Cell>
       <Cell className="text-right">

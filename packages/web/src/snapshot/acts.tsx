@@ -39,7 +39,7 @@ export function SnapshotActs({ snapshot: { id, spec, state, createdAt, isPinned 
   });
   return (
     <For as="operator">
-      <span className="flex min-w-44 flex-wrap justify-end gap-1">
+      <span className="flex min-w-44 flex-wrap justify-end min-[1400px]:flex-nowrap gap-1">
         {state === SnapshotState.READY && (
           <>
             <Button

@@ -26,7 +26,7 @@ export function SnapshotTable({ snapshots, workload }: { snapshots: readonly Sna
           columns={head.length}
           more={<SnapshotCost snapshot={snapshot} />}
         >
-          <Cell className="!pl-1">
+          <Cell>
             <Time at={snapshot.createdAt} />
           </Cell>
           {workload === undefined && (

@@ -31,5 +31,6 @@ export function Button({ tone = "plain", isBusy = false, className = "", childre
 
 export const buttonLook =
   "inline-flex h-8 shrink-0 items-center justify-center gap-1.5 rounded-md border px-3 text-sm font-medium whitespace-nowrap transition-colors disabled:cursor-not-allowed disabled:opacity-50";
+export const primaryLook = tones.primary;
 export const plainLook = tones.plain;
 export const quietLook = tones.quiet;

@@ -3,11 +3,11 @@ import type { ReactNode } from "react";
 /** Names and values in two columns. */
 export function Facts({ facts }: { facts: readonly (readonly [name: string, value: ReactNode] | false | undefined)[] }) {
   return (
-    <dl className="grid grid-cols-[minmax(6.5rem,auto)_minmax(0,1fr)] gap-x-4 gap-y-1.5">
+    <dl className="grid grid-cols-[fit-content(45%)_minmax(0,1fr)] gap-x-4 gap-y-1.5">
       {facts.map((fact) =>
         fact === false || fact === undefined ? null : (
           <div key={fact[0]} className="contents">
-            <dt className="text-soft">{fact[0]}</dt>
+            <dt className="min-w-26 wrap-anywhere text-soft">{fact[0]}</dt>
             <dd className="nums min-w-0 wrap-anywhere">{fact[1]}</dd>
           </div>
         ),

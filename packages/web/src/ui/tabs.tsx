@@ -10,6 +10,7 @@ export function Tabs({ tabs, current }: { tabs: readonly { id: string; title: st
           to="."
           search={id === tabs[0]?.id ? {} : { tab: id }}
           replace
+          ref={id === current ? intoView : undefined}
           aria-current={id === current ? "page" : undefined}
           className={`-mb-px flex h-9 items-center border-b-2 px-3 font-medium whitespace-nowrap ${id === current ? "border-accent text-text" : "border-transparent text-soft hover:text-text"}`}
         >
@@ -19,3 +20,6 @@ export function Tabs({ tabs, current }: { tabs: readonly { id: string; title: st
     </nav>
   );
 }
+
+/** On a telephone the chosen one may be further to the right. */
+const intoView = (element: HTMLElement | null) => element?.scrollIntoView({ inline: "nearest", block: "nearest" });

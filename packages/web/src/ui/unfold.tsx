@@ -33,7 +33,7 @@ export function UnfoldRow({ label, isOpen, onToggle, columns, more, children }: 
   return (
     <>
       <tr className={`border-t border-line ${isOpen ? "bg-raised/50" : "hover:bg-raised/50"}`}>
-        <td className="w-9 py-1 pl-2 align-middle">
+        <td className="w-8 py-1 pl-2 align-middle">
           <button
             type="button"
             aria-expanded={isOpen}
@@ -51,8 +51,9 @@ export function UnfoldRow({ label, isOpen, onToggle, columns, more, children }: 
       </tr>
       {isOpen && (
         <tr id={id} className="bg-raised/50">
-          <td colSpan={columns} className="pt-1 pr-4 pb-4 pl-11">
-            {more}
+          <td colSpan={columns} className="p-0">
+            {/* As wide as what one sees of the table, wherever its cells were scrolled to. */}
+            <div className="sticky left-0 w-[100cqw] px-4 pt-1 pb-4 sm:pl-11">{more}</div>
           </td>
         </tr>
       )}
