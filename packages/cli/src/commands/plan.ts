@@ -13,6 +13,10 @@ export function registerPlan(program: Command): void {
     )
     .action(
       action(async ({ core, output, signal }, nodeIds: string[], options: { pool?: string[]; window: number }) => {
+        if (nodeIds.length === 0 && options.pool === undefined) {
+          const { fault } = await import("@aether/contract");
+          throw fault("INVALID_ARGUMENT", "which nodes? Name them, or a --pool", { field: "node", hint: "aether nodes lists them." });
+        }
         const { PlanService, WavePlanSchema } = await import("@aether/contract/gen/aether/v2/plan_pb");
         const { toPlain } = await import("../plain.ts");
         const { renderTable } = await import("../render/table.ts");

@@ -37,12 +37,19 @@ Examples:
         const id = named ?? (isMigration ? String(flags.verify) : undefined);
         if (typeof flags.verify === "string" && !isMigration) return verifyFile(context, flags.verify, flags.trust);
         if (id === undefined)
-          throw fault("INVALID_ARGUMENT", "which receipt? Name a migration, or a file with --verify", { field: "migration" });
+          throw fault("INVALID_ARGUMENT", "which receipt? Name a migration, or a file with --verify", {
+            field: "migration",
+            hint: "aether migrations lists them.",
+          });
         const { MigrationService, ReceiptSchema } = await import("@aether/contract/gen/aether/v2/migration_pb");
         const core = await context.core();
         const answer = await core.client(MigrationService).getReceipt({ id }, { signal: context.signal, timeoutMs: 15_000 });
         const { receipt } = answer;
-        if (receipt === undefined) throw fault("MIGRATION_NOT_FOUND", `${id} has no receipt`, { field: "migration" });
+        if (receipt === undefined)
+          throw fault("MIGRATION_NOT_FOUND", `${id} has no receipt`, {
+            field: "migration",
+            hint: "aether migrations lists them.",
+          });
         await save(context, receipt, answer.trustBundlePem, flags);
         if (flags.verify !== undefined)
           return say(context, receipt, await check(receipt, await trustOf(flags.trust, answer.trustBundlePem)));

@@ -31,7 +31,7 @@ export function createPolicies(options: PoliciesOptions): Part {
     noun: "policy",
     plural: "policies",
     notFound: "POLICY_NOT_FOUND",
-    stays: (versions) => `its ${versions} versions stay readable`,
+    stays: (versions) => (versions === 1 ? "its version stays readable" : `its ${versions} versions stay readable`),
   });
 
   const readWorkloads = async () =>
