@@ -57,7 +57,7 @@ const withoutCloud = [
   "tests/api/*.test.ts",
   "tests/backtest/*.test.ts",
   "tests/store/*.test.ts",
-  "tests/browser/{dashboard,many-nodes,oidc,reference,two-cores}.test.ts",
+  "tests/browser/{dashboard,many-nodes,oidc,reference,two-cores,writing}.test.ts",
 ];
 const source = { resolve: { conditions: ["@source"] }, ssr: { resolve: { conditions: ["@source"] } } };
 

@@ -33,9 +33,9 @@ export const PolicyLink = ({ name, version, text }: { name: string; version?: st
 );
 
 /** @param version undefined: the one that is run now. */
-export const RunbookLink = ({ name, version }: { name: string; version?: string }) => (
+export const RunbookLink = ({ name, version, text }: { name: string; version?: string; text?: string }) => (
   <Link to="/runbooks/$name" params={{ name }} search={version === undefined ? {} : { version }} className={look}>
-    {name}
+    {text ?? name}
   </Link>
 );
 
@@ -62,7 +62,7 @@ export function SubjectLink({ subject, text }: { subject: string; text?: string 
         {text ?? id}
       </Link>
     );
-  if (noun === "runbook" && id !== "") return <RunbookLink name={id} />;
+  if (noun === "runbook" && id !== "") return <RunbookLink name={id} {...(text === undefined ? {} : { text })} />;
   // A run is the cause of what it makes with the step's name behind it.
   if (noun === "runbook-run" && id !== "")
     return <RunLink id={rest[0] ?? ""}>{text ?? (rest[1] === undefined ? undefined : `runbook: ${rest[1]}`)}</RunLink>;
