@@ -18,6 +18,7 @@
 #include "commands.h"
 #include "init.h"
 #include "logfile.h"
+#include "memory/outlive.h"
 #include "options.h"
 #include "report.h"
 
@@ -176,6 +177,8 @@ static _Noreturn void back(char **command) {
   dup2(STDIN_FILENO, STDERR_FILENO);
   close(shim.front);
   if (code != 0) exit(1);
+  // Without a reader of its output the workload would be ended by its next line (SIGPIPE). Only now: what was started before must not inherit it.
+  protect_from_oom();
   watch(&init);
   exit(0);
 }

@@ -143,7 +143,7 @@ describe("the board", () => {
       health: HealthState.FAILING,
       detail: expect.stringContaining("ECONNREFUSED"),
     });
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
     setTimeout(() => void listen(server), 100);
     expect((await board.untilHealthy("db", 3_000, signal)).health).toBe(HealthState.PASSING);
   });
