@@ -17,6 +17,7 @@ void store_init(struct store *store) {
   store->slot_count = 4096;
   store->slots = calloc(store->slot_count, sizeof *store->slots);
   if (!store->slots) fail(ENOMEM, "memory: the store");
+  pthread_mutex_init(&store->growing, NULL);
 }
 
 static uint64_t slot_of(const struct store *store, uint32_t space, uint64_t number) {
@@ -69,17 +70,19 @@ static struct store_block *make_block(struct store *store, uint32_t space, uint6
     if (!store->slots) fail(ENOMEM, "memory: the store");
     for (uint64_t i = 0; i < store->count; i++) store->slots[slot_of(store, store->all[i]->space, store->all[i]->number)] = store->all[i];
   }
-  if (store->count == store->capacity) {
-    store->capacity = store->capacity * 2 + 1024;
-    store->all = realloc(store->all, store->capacity * sizeof *store->all);
-    if (!store->all) fail(ENOMEM, "memory: the store");
-  }
   struct store_block *block = calloc(1, sizeof *block);
   if (!block || posix_memalign((void **)&block->bytes, BLOCK_BYTES, BLOCK_BYTES) != 0) fail(ENOMEM, "memory: a block of 2 MiB; this host has too little free memory for the workload");
   madvise(block->bytes, BLOCK_BYTES, MADV_HUGEPAGE);
   block->space = space;
   block->number = address / BLOCK_BYTES;
+  pthread_mutex_lock(&store->growing);
+  if (store->count == store->capacity) {
+    store->capacity = store->capacity * 2 + 1024;
+    store->all = realloc(store->all, store->capacity * sizeof *store->all);
+    if (!store->all) fail(ENOMEM, "memory: the store");
+  }
   store->all[store->count++] = block;
+  pthread_mutex_unlock(&store->growing);
   return store->slots[slot_of(store, space, address / BLOCK_BYTES)] = block;
 }
 
@@ -125,6 +128,7 @@ static int take_pages(struct store *store, struct frame frame, struct wire *wire
     if (wire_read(wire, block->bytes + piece.first * PAGE_BYTES, piece.pages * PAGE_BYTES) < 0) return -1;
     for (unsigned k = piece.first; k < piece.first + piece.pages; k++) block->hash[k] = hash_page(&store->key, block->bytes + k * PAGE_BYTES, &is_zero);
     memset(block->state + piece.first, COPY_BYTES, piece.pages);
+    for (unsigned k = piece.first; k < piece.first + piece.pages; k++) __atomic_fetch_or(&block->stale[k / 64], 1ull << k % 64, __ATOMIC_RELEASE);
     block->heat += piece.pages;
     store->received_pages += piece.pages;
   }

@@ -2,6 +2,7 @@
 #ifndef AETHER_STORE_H
 #define AETHER_STORE_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "page_hash.h"
@@ -17,6 +18,9 @@ struct store_block {
   uint64_t heat;    // pages that came, over all passes: the largest are those that the workload writes most densely
   unsigned char state[STORE_BLOCK_PAGES];
   hash_t hash[STORE_BLOCK_PAGES];
+  // Of inherit.c: pages that came since it wrote them into criu last, pages that it wrote, and into which criu. The first is set here, whole pages after their bytes.
+  uint64_t stale[STORE_BLOCK_PAGES / 64], there[STORE_BLOCK_PAGES / 64];
+  unsigned inherit_round;
 };
 
 struct mapping {
@@ -36,6 +40,7 @@ struct store {
   uint64_t slot_count;
   struct store_block **all;
   uint64_t count, capacity;
+  pthread_mutex_t growing; // held while `all` and `count` change
   uint64_t received_pages, kept_pages;
   struct mapping *mappings; // in which pages may be kept
   uint64_t mapping_count, mapping_capacity;

@@ -1,6 +1,7 @@
-// memory-target: keeps the copies that a source sends, and when criu restores the workload from images without those pages, puts them in place. It takes the
-// place of criu's own lazy-pages daemon (same socket, same protocol). From the resume until the last page is in place the workload depends on this
-// process: so it has a keeper, a second process with the same descriptors and the same memory, that goes on where a killed worker stopped.
+// memory-target: keeps the copies that a source sends, and when criu restores the workload from images without those pages, puts them in place. Where it can,
+// the restored tasks inherit them (inherit.c), and its work is done when they stand. Else it takes the place of criu's own lazy-pages daemon (same socket, same
+// protocol). From the resume until the last page is in place the workload depends on this process then: so it has a keeper, a second process with the same
+// descriptors and the same memory, that goes on where a killed worker stopped.
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,6 +22,7 @@
 #include "commands.h"
 #include "faults.h"
 #include "fill.h"
+#include "inherit.h"
 #include "options.h"
 #include "outlive.h"
 #include "pagemap.h"
@@ -35,6 +37,7 @@ static struct fill *fills[max_processes];
 static int fill_count, data_fd, sealed_event;
 static const char *status_path, *procs_path, *charge_path;
 static double finished_ms;
+static uint64_t inherited_pages;
 static int to_keeper = -1;
 
 static struct fill *fill_of(uint32_t id) {
@@ -70,7 +73,10 @@ static void say_sealed(uint32_t space, uint64_t pages, hash_t digest) {
   say(STDOUT_FILENO, "{\"event\":\"space\",\"space\":%u,\"pages\":%" PRIu64 ",\"digest\":\"%016" PRIx64 "%016" PRIx64 "\"}", space, pages, (uint64_t)(digest >> 64), (uint64_t)digest);
 }
 
-static void say_mark(uint64_t pass) { say(STDOUT_FILENO, "{\"event\":\"mark\",\"number\":%" PRIu64 "}", pass); }
+static void say_mark(uint64_t pass) {
+  inherit_mark(pass);
+  say(STDOUT_FILENO, "{\"event\":\"mark\",\"number\":%" PRIu64 "}", pass);
+}
 
 static void *receive(void *argument) {
   const char *reason;
@@ -78,6 +84,7 @@ static void *receive(void *argument) {
   (void)argument;
   if (wire_accept(&wire, data_fd, &reason) < 0 || store_receive(&store, &wire, say_sealed, &reason) < 0) give_up(reason);
   wire_close(&wire);
+  inherit_sealed();
   say(STDOUT_FILENO, "{\"event\":\"sealed\",\"receivedPages\":%" PRIu64 ",\"keptPages\":%" PRIu64 ",\"blocks\":%" PRIu64 "}", store.received_pages, store.kept_pages, store.count);
   if (eventfd_write(sealed_event, 1) < 0) give_up("eventfd");
   return NULL;
@@ -159,6 +166,17 @@ static void prove(void) {
     }
 }
 
+// Every page is in place.
+static void say_filled(void) {
+  char text[512];
+  snprintf(text, sizeof text,
+           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"faultMs\":%.3f,\"worstFaultMs\":%.3f,\"inheritedPages\":%" PRIu64 "}\n",
+           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.fault_ms, fill_counts.worst_fault_ms, inherited_pages);
+  write_status(status_path, text);
+  text[strlen(text) - 1] = '\0';
+  say(STDOUT_FILENO, "%s", text);
+}
+
 // Until every page is in place.
 static void while_running(void) {
   long delay_ms = fault_delay_ms("memory.fill");
@@ -170,13 +188,7 @@ static void while_running(void) {
     }
   }
   all_events();
-  char text[512];
-  snprintf(text, sizeof text,
-           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"faultMs\":%.3f,\"worstFaultMs\":%.3f}\n",
-           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.fault_ms, fill_counts.worst_fault_ms);
-  write_status(status_path, text);
-  text[strlen(text) - 1] = '\0';
-  say(STDOUT_FILENO, "%s", text);
+  say_filled();
 }
 
 // The worker may be killed: then the keeper, who has all that it had, makes another one.
@@ -229,33 +241,44 @@ int memory_target_command(int argc, char **argv) {
   store_init(&store);
   store.on_mark = say_mark;
   fill_on_block_done = release_block;
-  int door = open_door();
+  int door = open_door(), inherited = inherit_begin(&store, charge_path);
   pthread_t receiver;
   int error = pthread_create(&receiver, NULL, receive, NULL);
   if (error) fail(error, "memory-target: no thread");
   say(STDOUT_FILENO, "{\"event\":\"ready\",\"pid\":%d}", getpid());
   // Our caller's end before the restore is ours: nobody depends on us yet.
-  struct pollfd at[2] = {{.fd = door, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
-  while (!(at[0].revents & POLLIN)) {
+  struct pollfd at[3] = {{.fd = door, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}, {.fd = inherited, .events = POLLIN}};
+  while (!(at[0].revents & POLLIN) && !(at[2].revents & POLLIN)) {
     char ignored[64];
-    if (poll(at, 2, -1) < 0 && errno != EINTR) fail(errno, "memory-target: poll");
+    if (poll(at, 3, -1) < 0 && errno != EINTR) fail(errno, "memory-target: poll");
     if (at[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) return 0;
   }
-  int client = accept4(door, NULL, NULL, SOCK_CLOEXEC);
-  if (client < 0) fail(errno, "memory-target: criu cannot be heard");
-  close(door);
   setpriority(PRIO_PROCESS, 0, -10); // the workload waits for us
-  eventfd_t sealed;
-  if (eventfd_read(sealed_event, &sealed) < 0) fail(errno, "memory-target: eventfd");
-  while_restoring(client);
-  prove();
+  int is_inherited = at[2].revents & POLLIN;
+  if (is_inherited) {
+    eventfd_t end;
+    if (eventfd_read(inherited, &end) < 0 || end != INHERIT_DONE) give_up("criu restore went away");
+    inherited_pages = inherit_pages();
+  } else {
+    int client = accept4(door, NULL, NULL, SOCK_CLOEXEC);
+    if (client < 0) fail(errno, "memory-target: criu cannot be heard");
+    close(door);
+    eventfd_t sealed;
+    if (eventfd_read(sealed_event, &sealed) < 0) fail(errno, "memory-target: eventfd");
+    while_restoring(client);
+    prove();
+  }
   const char *reason = "";
   double placing_ms = now_ms();
   long long placed = place_objects(&store, procs_path, charge_path, &reason);
   if (placed < 0) give_up(reason);
   finished_ms = now_ms();
-  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 ",\"sharedPages\":%lld,\"sharedMs\":%.3f}", fill_count, pages_left(),
-      fill_counts.filled_pages, placed, finished_ms - placing_ms);
+  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 ",\"inheritedPages\":%" PRIu64 ",\"sharedPages\":%lld,\"sharedMs\":%.3f}", fill_count,
+      pages_left(), fill_counts.filled_pages, inherited_pages, placed, finished_ms - placing_ms);
+  if (is_inherited) { // nobody depends on us any more
+    say_filled();
+    return 0;
+  }
   fill_process_runs();
   keep_going();
 }

@@ -32,10 +32,10 @@ interface BehindOptions {
 export const waiting = (host: Host, fd: number) => (host.criuWaits ? ["--go-fd", String(fd)] : []);
 
 /** What our patches have taught this criu (native/criu). Asked once. */
-export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld">> {
+export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld" | "criuInherits">> {
   const help = await run(criu, ["--help"], { deadlineMs: 10_000, okCodes: [0, 1] }).catch(() => undefined);
   const knows = (option: string) => help?.stdout.includes(option) ?? false;
-  return { criuWaits: knows("--go-fd"), criuReadsHeld: knows("--pages-held") };
+  return { criuWaits: knows("--go-fd"), criuReadsHeld: knows("--pages-held"), criuInherits: knows("--inherit-memory") };
 }
 
 /** Where a tracker says which pages the dump leaves out. */
@@ -169,6 +169,8 @@ export async function dump(host: Host, record: WorkloadRecord, images: string, s
 
 export interface RestoreOptions {
   readonly isLazy: boolean;
+  /** Somebody writes into criu what its tasks inherit: the socket, by its name in `images`. Where he has nothing, it is lazy. */
+  readonly inheritFrom?: string;
   /** Names of the pipes in the images: the source's inodes. */
   readonly stdio: { readonly stdout: number; readonly stderr: number };
   readonly isLeftStopped: boolean;
@@ -202,6 +204,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
     ...common,
     ...(options.isLeftStopped ? ["--leave-stopped"] : []),
     ...(options.isLazy ? ["--lazy-pages"] : []),
+    ...(options.inheritFrom === undefined || !host.criuInherits ? [] : ["--inherit-memory", options.inheritFrom]),
     ...waiting(host, goFd),
   ];
   const launch = readyLaunch(host, spec.name, command, {

@@ -17,8 +17,9 @@ import { type Transport, takePages } from "./transport.ts";
 const count = z.number().nonnegative();
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 const markLine = z.object({ number: count });
+const placedLine = z.object({ number: count, isDeclined: z.boolean() });
 const sealedLine = z.object({ keptPages: count, receivedPages: count });
-const restoredLine = z.object({ sharedPages: count, sharedMs: count });
+const restoredLine = z.object({ sharedPages: count, sharedMs: count, inheritedPages: count.default(0) });
 const filledLine = z.object({
   event: z.literal("filled"),
   ms: count,
@@ -28,6 +29,8 @@ const filledLine = z.object({
   faultMs: count.default(0),
   zeroFaults: count,
   worstFaultMs: count,
+  /** That were in place before anything ran. */
+  inheritedPages: count.default(0),
 });
 const statusFile = z.union([filledLine, z.object({ event: z.literal("failed"), reason: z.string() })]);
 
@@ -40,12 +43,14 @@ export interface Arrival {
   take(reader: LinkReader, transport: Transport): Promise<void>;
   /** All that the source sent up to the end of this pass is here. Also when it has ended: who needs it learns that by itself. */
   arrived(pass: number): Promise<void>;
+  /** The same, written into the criu that stands, or will in a moment; at once where its tasks cannot inherit it. */
+  placed(pass: number): Promise<void>;
   /** Lets the source's helper send to ours, without this process. Throws where ours refused it: the source then comes with `take`. */
   invite(link: Link, sourceNodeId: string, connection: Pick<Parameters<LinkHandler>[0], "socket">): Promise<void>;
   /** All is here, and its digest is the source's. Rejects with the reason where not. */
   sealed(signal: AbortSignal): Promise<{ readonly keptPages: number; readonly spaces: readonly z.infer<typeof spaceLine>[] }>;
   /** criu has handed its processes over, every mapping can take its pages, and shared memory is in place. */
-  restored(signal: AbortSignal): Promise<{ readonly sharedPages: number; readonly sharedMs: number }>;
+  restored(signal: AbortSignal): Promise<z.infer<typeof restoredLine>>;
   /** Every page is in place. */
   filled(signal: AbortSignal): Promise<Filled>;
   kill(): void;
@@ -55,6 +60,9 @@ const restoredDeadlineMs = 30_000;
 const filledDeadlineMs = 600_000;
 
 const statusPath = (host: Host, migrationId: string) => join(migrationDir(host, migrationId), "memory.json");
+
+/** Where it waits for a criu whose tasks inherit memory; in the folder of the images. */
+export const inheritSocket = "inherit.socket";
 
 /** Starts it for the images in `images`, which must be there. It ends with this process until the restore; afterwards when it has done its work. */
 export async function openArrival(
@@ -73,21 +81,23 @@ export async function openArrival(
     throw caught;
   }
   helper.letGo();
-  let herePass = -1;
-  const awaited: { readonly pass: number; resolve(): void }[] = [];
-  const hear = (pass: number) => {
-    herePass = pass;
-    for (const one of awaited.splice(0))
-      if (one.pass <= herePass) one.resolve();
-      else awaited.push(one);
-  };
+  const here = createPasses();
+  const placed = createPasses();
   helper.onLine((line) => {
-    if (line.event === "mark") hear(markLine.parse(line).number);
+    if (line.event === "mark") here.reach(markLine.parse(line).number);
+    if (line.event !== "placed") return;
+    const { number, isDeclined } = placedLine.parse(line);
+    placed.reach(isDeclined ? Number.POSITIVE_INFINITY : number);
   });
-  helper.ended.then(() => hear(Number.POSITIVE_INFINITY));
+  if (!host.criuInherits) placed.reach(Number.POSITIVE_INFINITY);
+  helper.ended.then(() => {
+    here.reach(Number.POSITIVE_INFINITY);
+    placed.reach(Number.POSITIVE_INFINITY);
+  });
   return {
     pid: helper.pid,
-    arrived: (pass) => new Promise((resolve) => (pass <= herePass ? resolve() : void awaited.push({ pass, resolve }))),
+    arrived: here.reached,
+    placed: placed.reached,
     async take(reader, transport) {
       const socket = await reader.detach();
       helper.ended.then(() => socket.destroy()); // the source hears of it at once, not with its next page
@@ -111,6 +121,21 @@ export async function openArrival(
       return filledLine.parse(await withDeadline("every page to be in place", filledDeadlineMs, () => helper.next("filled"), waiting));
     },
     kill: helper.kill,
+  };
+}
+
+/** Whoever waits for a pass goes on when it, or a later one, is reached. */
+function createPasses() {
+  let last = -1;
+  const awaited: { readonly pass: number; resolve(): void }[] = [];
+  return {
+    reach(pass: number) {
+      last = pass;
+      for (const one of awaited.splice(0))
+        if (one.pass <= last) one.resolve();
+        else awaited.push(one);
+    },
+    reached: (pass: number) => new Promise<void>((resolve) => (pass <= last ? resolve() : void awaited.push({ pass, resolve }))),
   };
 }
 

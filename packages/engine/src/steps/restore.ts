@@ -10,6 +10,7 @@ import type { Host } from "../host.ts";
 import type { ImagePin } from "../image/images.ts";
 import type { KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
+import { inheritSocket } from "../memory/arrival.ts";
 import { readyRoutes } from "../network/workload-network.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { observe } from "../receipt/observe.ts";
@@ -106,6 +107,7 @@ export async function restoreWorkload(
       const [made, , memory] = await (session.lazy?.unlessLost(handingOver) ?? handingOver);
       if (memory !== undefined && memory.sharedPages > 0)
         Object.assign(done, { sharedPages: String(memory.sharedPages), sharedMs: memory.sharedMs.toFixed(1) });
+      if (memory !== undefined) done.inheritedPages = String(memory.inheritedPages);
       return made;
     });
     const ticks = (await statOf(launched.pid))?.startTicks;
@@ -150,9 +152,11 @@ export async function restoreWorkload(
 /** The source says first how it will come, and when it has frozen the rest. What stands between the two costs the freeze nothing. */
 async function untilFrozen(session: TargetSession, place: Place) {
   const isFrozen = session.facts.then(() => undefined);
+  session.isStanding = true;
   const coming = await Promise.race([session.announced, isFrozen]);
   session.hold?.extend(); // once: where the kernel holds, its count begins anew with its deadline
-  if (coming !== undefined) await place.stand(coming).catch(() => undefined); // it is tried again, and heard, when the facts are there
+  // A failure is tried again, and heard, when the facts are there.
+  session.isStanding = coming !== undefined && (await place.stand(coming).then(() => true, () => false));
   return session.facts;
 }
 
@@ -181,6 +185,7 @@ function createPlace(
     await watch.arm(spec.name);
     const ready = await readyRestore(host, spec, images, {
       isLazy: coming.isLazy || coming.isPreCopied,
+      ...(coming.isPreCopied && session.arrival !== undefined ? { inheritFrom: inheritSocket } : {}),
       stdio: coming,
       isLeftStopped: true,
     });

@@ -382,6 +382,8 @@ const writtenMeanwhileBytes = 16 << 20;
  */
 async function catchUp(tracker: Tracker, sender: ImageSender, dirtyBytesPerSecond: number, signal: AbortSignal): Promise<void> {
   const untilMs = performance.now() + catchUpMs;
+  // What the target makes of it beside: memory that its tasks inherit is written where they find it, some 0.4 s a GB.
+  await sender.arrived(0, catchUpMs, signal);
   const worthMs = (writtenMeanwhileBytes / Math.max(dirtyBytesPerSecond, 1)) * 1000;
   for (let pass = 0, before = Number.POSITIVE_INFINITY; pass < 4 && performance.now() < untilMs; pass++) {
     const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest

@@ -32,6 +32,8 @@ export interface TargetSession {
   hold?: Hold | undefined;
   /** What arrives is held from now on. Not before the source is about to stop: whoever still takes this host for the workload's would wait through the whole copy. */
   beginHold?: () => Promise<void>;
+  /** A restore waits for the announcement, and criu stands as soon as it comes. */
+  isStanding?: boolean;
   /** Started ahead of the resume, so that only a write is left to do. */
   routes?: StandBy;
   /** Asks the kernel where the restored connections stand. */
@@ -102,7 +104,10 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
         if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
         try {
           await session.beginHold?.(); // the source waits for our first answer before it leads anything here
-          const untilArrived = async (pass: number) => session.arrival?.arrived(pass);
+            const untilArrived = async (pass: number) => {
+            await session.arrival?.arrived(pass);
+            if (session.isStanding) await session.arrival?.placed(pass);
+          };
           images.resolve(
             await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve, untilArrived),
           );

@@ -87,13 +87,14 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       const { memoryPid, pagesPid } = (await readMigration(host, ref.migrationId)) ?? {};
       if (memoryPid !== undefined) {
         await phase(progress, "drain.pages", async (facts) => {
-          const { ms, faults, faultMs, worstFaultMs } = await (session?.arrival?.filled(signal) ??
+          const { ms, faults, faultMs, worstFaultMs, inheritedPages } = await (session?.arrival?.filled(signal) ??
             awaitFilled(host, ref.migrationId, signal));
           Object.assign(facts, {
             fillMs: ms.toFixed(1),
             faults: String(faults),
             faultMs: faultMs.toFixed(1),
             worstFaultMs: worstFaultMs.toFixed(3),
+            inheritedPages: String(inheritedPages),
           });
         });
         sessions.close(ref);
