@@ -321,6 +321,7 @@ static void *run(void *argument) {
     int client = accept4(in.door, NULL, NULL, SOCK_CLOEXEC);
     if (client < 0) continue;
     meet(client);
+    say(STDOUT_FILENO, "{\"event\":\"standing\"}");
     if (serve()) {
       uint32_t word;
       eventfd_t end = read_exactly(client, &word, sizeof word) == 0 && word == word_done ? INHERIT_DONE : INHERIT_LOST;

@@ -118,7 +118,16 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     await start(hosts.a, 48, 20, 3, 1);
     let [from, to] = [hosts.a, hosts.b];
     for (let i = 0; i < 3; i++) {
+      await to.call("phases");
       const done = await move(spec(48, 20, 3, 1), from, to);
+      const phases = await to.call<any[]>("phases");
+      const factsOf = (name: string) => phases.find((one) => one.name === name).facts;
+      const inherited = Number(factsOf("restore.criu").inheritedPages);
+      if (to === hosts.b) expect(inherited).toBe(0);
+      else {
+        expect(inherited).toBeGreaterThan(3 * 48 * 256 * 0.9);
+        expect(factsOf("drain.pages")).toMatchObject({ faults: "0", inheritedPages: String(inherited) });
+      }
       expect(["converged", "no-gain"]).toContain(done.copied.memory.end);
       const sentBytes = done.copied.memory.rounds.reduce((sum: number, round: any) => sum + round.sentBytes, 0);
       expect(done.copied.memory.transport).toBe("direct");
@@ -227,7 +236,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     await start(hosts.a, 160, 30, 1, 0);
     await hosts.b.kill();
     // A step is 64 pages, or 8 while the workload asks for others: 160 MiB are 640 to 5,120 steps, so it is not over when its worker is killed.
-    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:2" });
+    await hosts.b.restart({ AETHER_FAULTS: "memory.inherit=error,memory.fill=delay:2" });
     const { ref, peer } = await prepare(spec(160, 30, 1, 0), hosts.a, hosts.b);
     // Over a link that is known to be slow, pages are compressed. What this process found in earlier tests is forgotten first.
     await hosts.a.kill();
@@ -261,7 +270,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
   it("the target's agent dies while memory is put in place: that goes on, and is waited for by the next one", async () => {
     await start(hosts.a, 64, 20, 1, 0);
     await hosts.b.kill();
-    await hosts.b.restart({ AETHER_FAULTS: "memory.fill=delay:4" }); // 256 steps and more
+    await hosts.b.restart({ AETHER_FAULTS: "memory.inherit=error,memory.fill=delay:4" }); // 256 steps and more
     const { ref, peer } = await prepare(spec(64, 20, 1, 0), hosts.a, hosts.b);
     await hosts.a.call("copy", ref, peer, "pre-copy");
     await Promise.all([hosts.a.call("freeze", ref, peer, "pre-copy"), hosts.b.call("restore", ref, "pre-copy")]);

@@ -35,7 +35,7 @@ export const waiting = (host: Host, fd: number) => (host.criuWaits ? ["--go-fd",
 export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld" | "criuInherits">> {
   const help = await run(criu, ["--help"], { deadlineMs: 10_000, okCodes: [0, 1] }).catch(() => undefined);
   const knows = (option: string) => help?.stdout.includes(option) ?? false;
-  return { criuWaits: knows("--go-fd"), criuReadsHeld: knows("--pages-held"), criuInherits: knows("--inherit-memory") };
+  return { criuWaits: knows("--go-fd"), criuReadsHeld: knows("--pages-held"), criuInherits: knows("--inherit-memory") && knows("--go-mounts") };
 }
 
 /** Where a tracker says which pages the dump leaves out. */
@@ -169,7 +169,10 @@ export async function dump(host: Host, record: WorkloadRecord, images: string, s
 
 export interface RestoreOptions {
   readonly isLazy: boolean;
-  /** Somebody writes into criu what its tasks inherit: the socket, by its name in `images`. Where he has nothing, it is lazy. */
+  /**
+   * Somebody writes into criu what its tasks inherit: the socket, by its name in `images`. Where he has nothing, it is lazy. Such a criu stands longer than others: the
+   * mounts that it sees are those of when it goes.
+   */
   readonly inheritFrom?: string;
   /** Names of the pipes in the images: the source's inodes. */
   readonly stdio: { readonly stdout: number; readonly stderr: number };
@@ -204,7 +207,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
     ...common,
     ...(options.isLeftStopped ? ["--leave-stopped"] : []),
     ...(options.isLazy ? ["--lazy-pages"] : []),
-    ...(options.inheritFrom === undefined || !host.criuInherits ? [] : ["--inherit-memory", options.inheritFrom]),
+    ...(options.inheritFrom === undefined ? [] : ["--inherit-memory", options.inheritFrom, "--go-mounts", `/proc/${process.pid}/ns/mnt`]),
     ...waiting(host, goFd),
   ];
   const launch = readyLaunch(host, spec.name, command, {

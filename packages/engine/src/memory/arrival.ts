@@ -43,7 +43,9 @@ export interface Arrival {
   take(reader: LinkReader, transport: Transport): Promise<void>;
   /** All that the source sent up to the end of this pass is here. Also when it has ended: who needs it learns that by itself. */
   arrived(pass: number): Promise<void>;
-  /** The same, written into the criu that stands, or will in a moment; at once where its tasks cannot inherit it. */
+  /** A criu is there whose tasks will inherit it. Also when this has ended. */
+  standing(): Promise<void>;
+  /** The same as `arrived`, and written into the criu that stands, or will in a moment; at once where its tasks cannot inherit it. */
   placed(pass: number): Promise<void>;
   /** Lets the source's helper send to ours, without this process. Throws where ours refused it: the source then comes with `take`. */
   invite(link: Link, sourceNodeId: string, connection: Pick<Parameters<LinkHandler>[0], "socket">): Promise<void>;
@@ -83,7 +85,9 @@ export async function openArrival(
   helper.letGo();
   const here = createPasses();
   const placed = createPasses();
+  const stands = Promise.withResolvers<void>();
   helper.onLine((line) => {
+    if (line.event === "standing") stands.resolve();
     if (line.event === "mark") here.reach(markLine.parse(line).number);
     if (line.event !== "placed") return;
     const { number, isDeclined } = placedLine.parse(line);
@@ -93,10 +97,12 @@ export async function openArrival(
   helper.ended.then(() => {
     here.reach(Number.POSITIVE_INFINITY);
     placed.reach(Number.POSITIVE_INFINITY);
+    stands.resolve();
   });
   return {
     pid: helper.pid,
     arrived: here.reached,
+    standing: () => stands.promise,
     placed: placed.reached,
     async take(reader, transport) {
       const socket = await reader.detach();

@@ -2,7 +2,7 @@
 import { copyFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
-import { faultpoint, withDeadline } from "@aether/kit";
+import { faultpoint, sleep, withDeadline } from "@aether/kit";
 import { type ReadyRestore, readyRestore } from "../checkpoint/criu.ts";
 import type { MigrationRef, Progress, RestoreResult, WorkloadSpec } from "../engine.ts";
 import { travellingTrees } from "../files/sync.ts";
@@ -26,11 +26,15 @@ import { settleFiles, type TargetSession, type TargetSessions } from "./target-s
 
 const freezeDeadlineMs = 120_000;
 const imagesDeadlineMs = 120_000;
+/** What is mounted before a criu has mounts of its own is seen in those, which is no harm. */
+const standingWithinMs = 500;
 
 /** What waits for the images: the root is mounted, shim and criu are started. */
 interface Standing {
   readonly criu: ReadyRestore;
   readonly for: Announced;
+  /** It sees what is mounted when it goes: what stands on the files can be taken away without it. */
+  readonly areMountsLate: boolean;
 }
 
 export async function restoreWorkload(
@@ -161,7 +165,7 @@ async function untilFrozen(session: TargetSession, place: Place) {
 }
 
 interface Place {
-  /** Stands there already, or is made. */
+  /** Stands there already, with the root on the files that are there now, or is made. */
   stand(coming: Announced): Promise<Standing>;
   /** Nothing stands on the files any more when this returns. */
   clear(): Promise<void>;
@@ -180,37 +184,59 @@ function createPlace(
   let standing: Promise<Standing> | undefined;
   let criu: ReadyRestore | undefined;
 
+  let isMounted = false;
+
+  async function mount(): Promise<void> {
+    if (!isMounted) await mountRootfs(host, spec, image);
+    isMounted = true;
+  }
+  async function unmount(): Promise<void> {
+    isMounted = false;
+    await unmountRootfs(host, spec.name);
+  }
+
   async function make(coming: Announced): Promise<Standing> {
-    await mountRootfs(host, spec, image);
+    const arrival = coming.isPreCopied && host.criuInherits ? session.arrival : undefined;
+    if (arrival === undefined) await mount();
     await watch.arm(spec.name);
     const ready = await readyRestore(host, spec, images, {
       isLazy: coming.isLazy || coming.isPreCopied,
-      ...(coming.isPreCopied && session.arrival !== undefined ? { inheritFrom: inheritSocket } : {}),
+      ...(arrival === undefined ? {} : { inheritFrom: inheritSocket }),
       stdio: coming,
       isLeftStopped: true,
     });
     criu = ready;
     session.routes ??= readyRoutes(host);
     if (coming.hasSequences) session.sequences ??= await readySequences(host, spec.name);
-    return { criu: ready, for: coming };
+    if (arrival !== undefined) await Promise.race([arrival.standing(), sleep(standingWithinMs)]);
+    await mount();
+    return { criu: ready, for: coming, areMountsLate: arrival !== undefined };
+  }
+
+  async function end(): Promise<void> {
+    const before = standing;
+    standing = undefined;
+    if (before === undefined) return;
+    await before.catch(() => undefined);
+    await criu?.end();
+    criu = undefined;
+    await unmount();
   }
 
   const place: Place = {
     async stand(coming) {
       const there = await standing?.catch(() => undefined);
-      if (there !== undefined && isSame(there.for, coming)) return there;
-      await place.clear();
+      if (there !== undefined && isSame(there.for, coming)) {
+        await mount();
+        return there;
+      }
+      await end();
       standing = make(coming);
       return standing;
     },
     async clear() {
-      const before = standing;
-      standing = undefined;
-      if (before === undefined) return;
-      await before.catch(() => undefined);
-      await criu?.end();
-      criu = undefined;
-      await unmountRootfs(host, spec.name);
+      const there = await standing?.catch(() => undefined);
+      await (there?.areMountsLate ? unmount() : end());
     },
     drop: () => criu?.drop(),
   };
