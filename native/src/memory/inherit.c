@@ -29,6 +29,8 @@
 enum { max_zones = 256, objects_from = 0x80000000u, idle_ms = 2 };
 // What may be left to write when the workload is frozen, some 25 ms; more is put in place after the resume, through userfaultfd.
 enum { late_pages = 16384 };
+// Each is cut out of criu's range, and a process may have 65,530 mappings (vm.max_map_count).
+enum { max_mappings = 16384 };
 // Of both the node's memory and the workload's limit this much stays free.
 #define SPARE_BYTES (64ull << 20)
 
@@ -218,16 +220,26 @@ static void finish(void) {
   else if (place_all(1) >= 0) in.is_whole = 1;
 }
 
-static uint64_t kept_in(uint32_t space, uint64_t start, uint64_t end) {
-  uint64_t pages = 0;
-  for (uint64_t at = start; at < end; at = at / BLOCK_BYTES * BLOCK_BYTES + BLOCK_BYTES) {
-    const struct store_block *block = store_find(in.store, space, at);
-    uint64_t block_start = at / BLOCK_BYTES * BLOCK_BYTES;
-    for (unsigned page = 0; block && page < STORE_BLOCK_PAGES; page++) {
-      uint64_t address = block_start + page * PAGE_BYTES;
-      pages += address >= start && address < end && is_kept(block, page);
-    }
+static int by_place(const void *a, const void *b) {
+  const struct store_block *x = *(struct store_block *const *)a, *y = *(struct store_block *const *)b;
+  if (x->space != y->space) return x->space < y->space ? -1 : 1;
+  return x->number < y->number ? -1 : x->number > y->number;
+}
+
+// Kept pages of a mapping; `blocks` are in order.
+static uint64_t kept_in(struct store_block *const *blocks, uint64_t count, const struct mapping *mapping) {
+  uint64_t low = 0, high = count, pages = 0;
+  while (low < high) {
+    uint64_t middle = (low + high) / 2;
+    const struct store_block *block = blocks[middle];
+    if (block->space < mapping->space || (block->space == mapping->space && (block->number + 1) * BLOCK_BYTES <= mapping->start)) low = middle + 1;
+    else high = middle;
   }
+  for (; low < count && blocks[low]->space == mapping->space && blocks[low]->number * BLOCK_BYTES < mapping->end; low++)
+    for (unsigned page = 0; page < STORE_BLOCK_PAGES; page++) {
+      uint64_t address = blocks[low]->number * BLOCK_BYTES + page * PAGE_BYTES;
+      pages += address >= mapping->start && address < mapping->end && is_kept(blocks[low], page);
+    }
   return pages;
 }
 
@@ -240,18 +252,24 @@ static int is_in_one_piece(const struct mapping *mapping, uint64_t place) {
 
 // Which mappings criu finds where. Every kept page must be in one of them, or nothing is inherited at all.
 static uint64_t table(struct entry *entries) {
-  uint64_t count = 0, pages = 0, kept = 0;
+  uint64_t count = 0, pages = 0, kept = 0, block_count = in.store->count;
+  struct store_block **blocks = malloc((block_count + 1) * sizeof *blocks);
+  if (!blocks) fail(ENOMEM, "memory-target: what is inherited");
+  memcpy(blocks, in.store->all, block_count * sizeof *blocks);
+  qsort(blocks, block_count, sizeof *blocks, by_place);
   for (uint64_t i = 0; i < in.store->mapping_count && !in.declined; i++) {
     const struct mapping *mapping = &in.store->mappings[i];
-    uint64_t here = mapping->space >= objects_from ? 0 : kept_in(mapping->space, mapping->start, mapping->end), place = here > 0 ? place_of(mapping->space, mapping->start) : 0;
+    uint64_t here = mapping->space >= objects_from ? 0 : kept_in(blocks, block_count, mapping), place = here > 0 ? place_of(mapping->space, mapping->start) : 0;
     if (here == 0) continue;
     if (place == 0 || !is_in_one_piece(mapping, place)) in.declined = "a mapping is not in one piece";
     entries[count++] = (struct entry){mapping->space, 0, mapping->start, mapping->end, place};
     pages += here;
   }
-  for (uint64_t i = 0; i < in.store->count; i++)
-    for (unsigned page = 0; in.store->all[i]->space < objects_from && page < STORE_BLOCK_PAGES; page++) kept += is_kept(in.store->all[i], page);
+  for (uint64_t i = 0; i < block_count; i++)
+    for (unsigned page = 0; blocks[i]->space < objects_from && page < STORE_BLOCK_PAGES; page++) kept += is_kept(blocks[i], page);
+  free(blocks);
   if (!in.declined && pages != kept) in.declined = "a page is in no mapping";
+  if (!in.declined && count > max_mappings) in.declined = "too many mappings";
   return in.declined ? 0 : count;
 }
 
