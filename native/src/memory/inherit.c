@@ -1,4 +1,4 @@
-// A process at a time has the store's pages in its address space, 64 GiB of each of the workload's processes in one zone of criu's range, at the same offset within 2 MiB
+// A process at a time has the store's pages in its address space, 16 GiB of each of the workload's processes in one zone of criu's range, at the same offset within 2 MiB
 // as in the workload, so that criu moves them with mremap by whole page tables. Three things are known of each page: its bytes in the store, whether criu's copy is
 // older than these (`stale`, set by who fills the store when the bytes are whole, cleared here before they are read), and whether criu has any (`there`).
 #include "inherit.h"
@@ -24,9 +24,9 @@
 #include "wire.h"
 
 #define BLOCK_BYTES (STORE_BLOCK_PAGES * PAGE_BYTES)
-#define ZONE_BYTES (1ull << 36)
+#define ZONE_BYTES (1ull << 34)
 #define GIB (1ull << 30)
-enum { max_zones = 256, objects_from = 0x80000000u, idle_ms = 2 };
+enum { max_zones = 512, objects_from = 0x80000000u, idle_ms = 2 };
 // What may be left to write when the workload is frozen, some 25 ms; more is put in place after the resume, through userfaultfd.
 enum { late_pages = 16384 };
 // Each is cut out of criu's range, and a process may have 65,530 mappings (vm.max_map_count).

@@ -35,7 +35,11 @@ export const waiting = (host: Host, fd: number) => (host.criuWaits ? ["--go-fd",
 export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld" | "criuInherits">> {
   const help = await run(criu, ["--help"], { deadlineMs: 10_000, okCodes: [0, 1] }).catch(() => undefined);
   const knows = (option: string) => help?.stdout.includes(option) ?? false;
-  return { criuWaits: knows("--go-fd"), criuReadsHeld: knows("--pages-held"), criuInherits: knows("--inherit-memory") && knows("--go-mounts") };
+  return {
+    criuWaits: knows("--go-fd"),
+    criuReadsHeld: knows("--pages-held"),
+    criuInherits: knows("--inherit-memory") && knows("--go-mounts"),
+  };
 }
 
 /** Where a tracker says which pages the dump leaves out. */

@@ -160,7 +160,12 @@ async function untilFrozen(session: TargetSession, place: Place) {
   const coming = await Promise.race([session.announced, isFrozen]);
   session.hold?.extend(); // once: where the kernel holds, its count begins anew with its deadline
   // A failure is tried again, and heard, when the facts are there.
-  session.isStanding = coming !== undefined && (await place.stand(coming).then(() => true, () => false));
+  session.isStanding =
+    coming !== undefined &&
+    (await place.stand(coming).then(
+      () => true,
+      () => false,
+    ));
   return session.facts;
 }
 
