@@ -195,7 +195,7 @@ async function assemble(
     keepEach: rules.value("snapshotsEach"),
     keepBytes: rules.value("snapshotsGigabytes") * 1e9,
   });
-  const snapshots = createSnapshots({ db, events, sessions: gateway, offers, converge, policy, nowMs, log });
+  const snapshots = createSnapshots({ db, events, audit, sessions: gateway, offers, converge, policy, nowMs, log });
   const retention = createRetention({
     db,
     needsVacuum: database.engine === "embedded",
@@ -264,6 +264,7 @@ async function assemble(
   const drills = createDrills({
     db,
     events,
+    audit,
     sessions: gateway,
     injector,
     canAnnounce: config.drill.injector !== undefined,

@@ -4,6 +4,7 @@ import { DrillCheckSchema, DrillSchema, DrillService, type StartDrillRequest } f
 import { faultpoint, type Logger } from "@aether/kit";
 import type { IdentitySource } from "@aether/kit/identity";
 import { create } from "@bufbuild/protobuf";
+import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
 import type { Row } from "../db/schema.ts";
 import { isUniqueViolation } from "../db/statement-error.ts";
@@ -27,6 +28,7 @@ import { addSample, reportColumn, reportOf, toDrill } from "./store.ts";
 export interface DrillsOptions {
   readonly db: Db;
   readonly events: Events;
+  readonly audit: Pick<Audit, "record">;
   readonly sessions: Pick<AgentSessions, "isConnected" | "send">;
   readonly injector: Injector;
   /** False: nothing can be announced, and no drill begins. */
@@ -52,7 +54,7 @@ export interface Drills extends Part {
 }
 
 export function createDrills(options: DrillsOptions): Drills {
-  const { db, events, nowMs, log, lookMs = 250 } = options;
+  const { db, events, audit, nowMs, log, lookMs = 250 } = options;
   const ring = createOracleRing({ reportsEach: 900, oracles: 50 });
   const running = new Set<string>();
   const stopping = new AbortController();
@@ -114,6 +116,12 @@ export function createDrills(options: DrillsOptions): Drills {
           message: `a drill on ${nodeId} begins: ${kindWords[kind]}, ${windowSeconds} s`,
           data: { nodeId, kind, windowSeconds, ...(scheduleId === "" ? {} : { scheduleId }) },
         });
+        // One that somebody has asked for is that one's act.
+        if (scheduleId !== "")
+          await audit.record(
+            { actor: "core", action: "drill.start", subject: `drill/${id}`, outcome: "ok", data: { scheduleId, nodeId, kind } },
+            tx,
+          );
         return made;
       })
       .catch(async (caught: unknown) => {

@@ -253,19 +253,32 @@ function lacks(need: WorkloadNeed, there: NodeCapabilities | undefined, has: Nod
   const missing = missingFrom(needs?.cpuFeatures ?? there?.cpuFeatures ?? nothingLacks, has.cpuFeatures);
   const state = needs && has.xsaveComponents.length > 0 ? missingFrom(needs.xsaveComponents, has.xsaveComponents) : nothingLacks;
   const noTime = needs?.timeNamespace === true && !has.timeNamespace;
-  // What else the source's preflight would refuse the target for, by the same function: found there it would cost the move, found here another node.
-  const criuVersion = needs?.criuVersion || there?.criu?.version || "";
-  const { blockers } = targetMisfits(
-    { criuVersion, threadCount: needs?.threadCount ?? 0 },
-    { criuVersion: has.criu?.version ?? "", pidLimit: has.pidLimit },
-  );
-  if (missing.length === 0 && state.length === 0 && !noTime && blockers.length === 0) return nothingLacks;
+  const others = misfits(needs?.criuVersion || there?.criu?.version || "", needs?.threadCount ?? 0, has);
+  if (missing.length === 0 && state.length === 0 && !noTime && others.length === 0) return nothingLacks;
   return [
     ...(missing.length === 0 ? [] : [`lacks processor features ${missing.slice(0, 5).join(", ")}${missing.length > 5 ? ", …" : ""}`]),
     ...(state.length === 0 ? [] : [`lacks processor state ${state.join(", ")}`]),
     ...(noTime ? ["its kernel has no time namespaces"] : []),
-    ...blockers.map(({ message }) => message),
+    ...others,
   ];
+}
+
+const known = new WeakMap<NodeCapabilities, Map<string, readonly string[]>>();
+
+/**
+ * What else the source's preflight would refuse the target for, by the same function: found there it would cost the move, found here another node. The answers
+ * for a node are few, and asked for again for each workload of a wave.
+ */
+function misfits(criuVersion: string, threadCount: number, has: NodeCapabilities): readonly string[] {
+  const answers = known.get(has) ?? new Map<string, readonly string[]>();
+  known.set(has, answers);
+  const key = `${criuVersion} ${threadCount}`;
+  const before = answers.get(key);
+  if (before !== undefined) return before;
+  const { blockers } = targetMisfits({ criuVersion, threadCount }, { criuVersion: has.criu?.version ?? "", pidLimit: has.pidLimit });
+  const found = blockers.length === 0 ? nothingLacks : blockers.map(({ message }) => message);
+  answers.set(key, found);
+  return found;
 }
 
 /** The lists of a fleet are mostly the same one over and over: each is made into a set once. */

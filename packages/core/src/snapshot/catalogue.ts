@@ -18,8 +18,8 @@ export interface CatalogueOptions {
   readonly sessions: AgentSessions;
   /** Asked at each look. */
   readonly policy: () => RetentionPolicy;
-  /** Deletes one for good. */
-  readonly remove: (id: string, signal: AbortSignal) => Promise<void>;
+  /** Deletes one for good, and says why. */
+  readonly remove: (id: string, signal: AbortSignal, retired: string) => Promise<void>;
   readonly markCorrupt: (row: Row<"snapshots">, why: string) => Promise<void>;
   readonly nowMs: () => number;
   readonly log: Logger;
@@ -97,7 +97,7 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     for (const { id, why } of going) {
       if (signal.aborted) break;
       try {
-        await options.remove(id, signal);
+        await options.remove(id, signal, why);
         gone.push(id);
         log.info({ snapshot: id, why }, "snapshot.retired");
       } catch (caught) {

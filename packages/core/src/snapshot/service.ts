@@ -10,6 +10,7 @@ import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import type { Logger } from "@aether/kit";
 import { create } from "@bufbuild/protobuf";
 import type { ConnectRouter } from "@connectrpc/connect";
+import type { Audit } from "../audit/audit.ts";
 import type { Db } from "../db/database.ts";
 import { fromColumn, fromColumnOrNone, stamp, toColumn } from "../db/proto.ts";
 import type { Row } from "../db/schema.ts";
@@ -33,6 +34,7 @@ import { type RetentionPolicy, tierOf } from "./retention.ts";
 export interface SnapshotOptions {
   readonly db: Db;
   readonly events: Events;
+  readonly audit: Pick<Audit, "record">;
   readonly sessions: AgentSessions;
   readonly offers: Offers;
   readonly converge: Converge;
@@ -231,7 +233,8 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     });
   }
 
-  async function remove(id: string, signal: AbortSignal): Promise<void> {
+  /** @param retired why the control plane itself deletes it; undefined: somebody has asked. */
+  async function remove(id: string, signal: AbortSignal, retired?: string): Promise<void> {
     const row = await requireSnapshot(id);
     if (row.state === "creating") throw fault("SNAPSHOT_NOT_READY", `${id} is being made`, { field: "id" });
     await refuseKept(db, row);
@@ -245,6 +248,9 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     await db.transaction().execute(async (tx) => {
       await tx.deleteFrom("snapshots").where("id", "=", id).execute();
       await events.append(tx, { type: "snapshot.deleted", subject: `snapshot/${id}`, message: `${id} of ${row.workload} was deleted` });
+      if (retired === undefined) return;
+      const entry = { actor: "core", action: "snapshot.retire", subject: `snapshot/${id}`, outcome: "ok" } as const;
+      await options.audit.record({ ...entry, data: { workload: row.workload, why: retired } }, tx);
     });
   }
 

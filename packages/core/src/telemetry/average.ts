@@ -4,6 +4,9 @@ import { create, type DescField, type DescMessage, type MessageShape, ScalarType
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 
+/** What its field holds. */
+const longestSpanMs = 2 ** 32 - 1;
+
 interface Spanned {
   at?: Timestamp | undefined;
   spanMs: number;
@@ -19,7 +22,10 @@ export function average<Desc extends DescMessage>(schema: Desc, samples: readonl
   for (const field of schema.fields) fold(result, field, rows);
   const message = result.message as MessageShape<Desc> & Spanned;
   if (last.at !== undefined) message.at = last.at;
-  message.spanMs = samples.reduce((sum, { spanMs }) => sum + spanMs, 0);
+  message.spanMs = Math.min(
+    longestSpanMs,
+    samples.reduce((sum, { spanMs }) => sum + spanMs, 0),
+  );
   return message;
 }
 

@@ -1,5 +1,5 @@
 // What agents measured, on its way into the database. A node is believed for itself and, at the writing, for workloads that are placed on it; numbers
-// that cannot be (negative, not finite) are dropped; time is the control plane's. Encoded at once: ten thousand nodes leave as many short byte
+// that cannot be (negative, not finite, beyond any machine) are dropped, so that no sum of them overflows; time is the control plane's. Encoded at once: ten thousand nodes leave as many short byte
 // strings to wait and not a hundred thousand objects. Bounded: what does not fit is lost, and counted.
 import { isLabel } from "@aether/contract";
 import {
@@ -25,6 +25,11 @@ const reportsLimit = 120;
 /** Nor is a report of more workloads than a node can run. */
 const workloadsLimit = 500;
 const dirtySources = new Set(["wp_async", "soft_dirty", "minor_faults"]);
+/** More than any machine has or moves: of bytes, of bytes a second, of anything else that is measured. */
+const mostDouble = 1e15;
+const mostBytes = 2n ** 53n;
+/** No sample stands for a longer time. */
+const longestSpanMs = 3_600_000;
 /** Half of the longest row: the rest is for how long it waits here. */
 const oldestMs = longestRowMs / 2;
 
@@ -86,11 +91,13 @@ export function createGathered(limitBytes: number, nowMs: () => number): Gathere
 }
 
 /** Without numbers that cannot be: they are taken out of it. */
-function believable<Sample extends object>(schema: DescMessage, sample: Sample): Sample {
+function believable<Sample extends { spanMs: number }>(schema: DescMessage, sample: Sample): Sample {
   for (const name of numbersOf(schema)) {
     const value: unknown = Reflect.get(sample, name);
-    if (typeof value === "number" && !(value >= 0 && value < Number.POSITIVE_INFINITY)) Reflect.set(sample, name, undefined);
+    const isFit = typeof value === "number" ? value >= 0 && value <= mostDouble : typeof value !== "bigint" || value <= mostBytes;
+    if (!isFit) Reflect.set(sample, name, undefined);
   }
+  sample.spanMs = Math.min(sample.spanMs, longestSpanMs);
   return sample;
 }
 
@@ -101,7 +108,7 @@ function numbersOf(schema: DescMessage): readonly string[] {
   const known = numbers.get(schema);
   if (known !== undefined) return known;
   const found = schema.fields.flatMap((field) =>
-    field.fieldKind === "scalar" && field.scalar === ScalarType.DOUBLE ? [field.localName] : [],
+    field.fieldKind === "scalar" && (field.scalar === ScalarType.DOUBLE || field.scalar === ScalarType.UINT64) ? [field.localName] : [],
   );
   numbers.set(schema, found);
   return found;

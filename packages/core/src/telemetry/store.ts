@@ -149,19 +149,28 @@ async function averageSome(tx: Kysely<Database>, before: Date): Promise<number> 
   const { rows } = await sql<{ subject: string; samples: Uint8Array }>`
     select subject, string_agg(samples, ''::bytea order by from_at) as samples
     from telemetry_samples where from_at >= ${from} and from_at < ${to} group by subject order by subject limit ${batch}`.execute(tx);
-  const averages = rows.map(({ subject, samples }) => ({ subject, minute: from, samples: JSON.stringify([meanOf(subject, samples)]) }));
-  await tx
-    .insertInto("telemetry")
-    .values(averages)
-    .onConflict((conflict) => conflict.columns(["subject", "minute"]).doUpdateSet({ samples: sql<string>`excluded.samples` }))
-    .execute();
+  const averages = rows.flatMap(({ subject, samples }) => {
+    const mean = meanOf(subject, samples);
+    return mean === undefined ? [] : [{ subject, minute: from, samples: JSON.stringify([mean]) }];
+  });
+  if (averages.length > 0)
+    await tx
+      .insertInto("telemetry")
+      .values(averages)
+      .onConflict((conflict) => conflict.columns(["subject", "minute"]).doUpdateSet({ samples: sql<string>`excluded.samples` }))
+      .execute();
   await sql`delete from telemetry_samples where from_at >= ${from} and from_at < ${to}
     and subject = any(string_to_array(${rows.map(({ subject }) => subject).join(",")}, ','))`.execute(tx);
   return rows.length;
 }
 
-const meanOf = (subject: string, column: Uint8Array): JsonValue =>
-  subject.startsWith("node/") ? nodeSamples.mean(nodeSamples.bytes(column)) : workloadSamples.mean(workloadSamples.bytes(column));
+function meanOf(subject: string, column: Uint8Array): JsonValue | undefined {
+  try {
+    return subject.startsWith("node/") ? nodeSamples.mean(nodeSamples.bytes(column)) : workloadSamples.mean(workloadSamples.bytes(column));
+  } catch {
+    return undefined; // it goes: what cannot be read must not keep everybody's samples from being averaged
+  }
+}
 
 export async function cutMinutes(db: Db, before: Date): Promise<void> {
   await db.deleteFrom("telemetry").where("minute", "<", before).execute();

@@ -1,10 +1,11 @@
-import { TelemetryReportSchema } from "@aether/contract/gen/aether/v2/telemetry_pb";
+import { NodeSampleSchema, TelemetryReportSchema } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { silentLogger } from "@aether/kit";
-import { create } from "@bufbuild/protobuf";
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { create, toJson } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { openScratchDatabase } from "../db/scratch-database.ts";
-import { readNodeSamples, readWorkloadSamples } from "./store.ts";
+import { average } from "./average.ts";
+import { encodeSamples, readNodeSamples, readWorkloadSamples } from "./store.ts";
 import { createTelemetry } from "./telemetry.ts";
 
 const events = { append: async () => {} };
@@ -46,6 +47,37 @@ it("believes a node for itself and for what is placed on it, and drops numbers t
   expect(await readWorkloadSamples(db, "other", 0)).toEqual([]);
   const [own] = await readNodeSamples(db, "b", 0);
   expect([own?.cpuFraction, own?.ioPressure]).toEqual([undefined, undefined]);
+  // What no machine has would overflow the sums of whoever reads, and of the averaging of everybody's.
+  const most = { spanMs: 2 ** 32 - 1, memoryUsedBytes: 2n ** 64n - 1n, receivedBytesPerSecond: 1e300 };
+  telemetry.take("b", [create(TelemetryReportSchema, { node: most }), create(TelemetryReportSchema, { node: most })]);
+  await telemetry.flush();
+  const read = (await readNodeSamples(db, "b", 0)).slice(1);
+  const hour = [3_600_000, undefined, undefined];
+  expect(read.map((each) => [each.spanMs, each.memoryUsedBytes, each.receivedBytesPerSecond])).toEqual([hour, hour]);
+  const mean = average(NodeSampleSchema, Array<(typeof read)[number]>(2_000).fill(read[0]!));
+  expect(toJson(NodeSampleSchema, mean)).toMatchObject({ spanMs: 2 ** 32 - 1 });
+});
+
+it("lets go of a row that cannot be read, and averages all others", async () => {
+  const { db } = open;
+  const telemetry = createTelemetry({
+    db,
+    events,
+    log: silentLogger,
+    nowMs: () => 500 * minute,
+    keep: () => ({ fineMinutes: 60, days: 7 }),
+  });
+  const samples = encodeSamples({
+    nodes: [create(NodeSampleSchema, { at: timestampFromMs(400 * minute), spanMs: 1000, cpuFraction: 0.5 })],
+  });
+  const rows = [
+    { subject: "node/broken", from_at: new Date(400 * minute), samples: Uint8Array.of(255, 255) },
+    { subject: "node/fine", from_at: new Date(400 * minute), samples },
+  ];
+  await db.insertInto("telemetry_samples").values(rows).execute();
+  await telemetry.cut();
+  expect(await readNodeSamples(db, "fine", 0)).toMatchObject([{ cpuFraction: 0.5 }]);
+  expect(await readNodeSamples(db, "broken", 0)).toEqual([]);
 });
 
 it("appends within a minute, averages what is an hour old, and cuts what is a week old", async () => {
