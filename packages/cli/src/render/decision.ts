@@ -37,7 +37,7 @@ function describeMove(move: DecisionMove): string[] {
       ? `kept in snapshot ${move.snapshotId || "-"} first: ${move.refusal}`
       : move.refusal !== ""
         ? `stays: ${move.refusal}`
-        : `to ${move.targetNodeId}${move.migrationId === "" ? "" : ` by ${move.migrationId}`}${move.safeAfterMs > 0 ? `, begins after ${duration(move.startsAfterMs)}, safe after ${duration(move.safeAfterMs)}` : ""}`;
+        : `to ${move.targetNodeId}${move.migrationId === "" ? "" : ` by ${move.migrationId}`}${move.startsAfterMs > 0 ? `, begins after ${duration(move.startsAfterMs)}` : ""}${move.safeAfterMs > 0 ? `, safe after ${duration(move.safeAfterMs)}` : ""}`;
   return [`  ${move.workload}: ${what}`, ...move.candidates.map((each) => `    ${describeCandidate(each)}`)];
 }
 

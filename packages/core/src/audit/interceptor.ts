@@ -12,8 +12,8 @@ import type { Acts } from "./act.ts";
 import { actionName } from "./action-name.ts";
 import type { Audit } from "./audit.ts";
 
-/** A client with an oracle reports every second: facts, not acts. */
-const notActs = new Set(["drill.report-oracle"]);
+/** A client with an oracle reports every second: facts, not acts. And who looks at accounts does nothing to them. */
+const notActs = new Set(["drill.report-oracle", "account.get", "account.list-accounts"]);
 
 /** The innermost: what it sees is the act itself, not its repetition by an Idempotency-Key. */
 export function auditInterceptor(audit: Pick<Audit, "record">, acts: Acts, resources: Pick<Resources, "of">): Interceptor {

@@ -5,6 +5,8 @@ import { agoOf, mebibytes, seconds } from "./words.ts";
 
 export function inputsOf(facts: CertificateFacts, best: TargetScore | undefined): Input[] {
   const second = facts.targets.filter((target) => target.isEligible)[1];
+  const { dumpMs, restoreMs } = facts.canary;
+  const isTried = dumpMs > 0 && restoreMs > 0;
   const age = facts.preflight === undefined ? "" : agoOf(facts.preflight.ageMs);
   return [
     { name: "memory", value: mebibytes(facts.memory.value), basis: facts.memory.basis, detail: facts.memory.detail },
@@ -48,13 +50,15 @@ export function inputsOf(facts: CertificateFacts, best: TargetScore | undefined)
       name: "processor",
       value: facts.processor.basis === "missing" ? "unknown" : `${facts.processor.arch}, ${facts.processor.value} features`,
       basis: facts.processor.basis,
-      detail: `${facts.processor.detail}${best === undefined ? "" : `; ${best.nodeId} has them`}`,
+      detail: `${facts.processor.detail}${best === undefined || facts.processor.basis === "missing" ? "" : `; ${best.nodeId} has them`}`,
     },
     {
       name: "canary",
-      value: facts.canary.dumpMs + facts.canary.restoreMs > 0 ? seconds(facts.canary.dumpMs + facts.canary.restoreMs) : "none",
-      basis: facts.canary.dumpMs > 0 && facts.canary.restoreMs > 0 ? "measured" : "missing",
-      detail: `a small process: ${seconds(facts.canary.dumpMs)} to dump on ${facts.nodeId}, ${seconds(facts.canary.restoreMs)} to restore${best === undefined ? "" : ` on ${best.nodeId}`}`,
+      value: isTried ? seconds(dumpMs + restoreMs) : "none",
+      basis: isTried ? "measured" : "missing",
+      detail: isTried
+        ? `a small process: ${seconds(dumpMs)} to dump on ${facts.nodeId}, ${seconds(restoreMs)} to restore${best === undefined ? "" : ` on ${best.nodeId}`}`
+        : "its nodes have not said how long a small process takes",
     },
     {
       name: "turn",

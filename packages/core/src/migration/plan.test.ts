@@ -72,7 +72,7 @@ describe("scoreTargets", () => {
     const scores = scoreTargets({ ...need, hasSharedVolume: true, leftRecently: new Set(["shaky"]) }, nodes);
     expect(scores.map(({ nodeId }) => nodeId)).toEqual(["safe", "cheap", "plain", "far", "twin", "shaky", "n1"]);
     const { safe, far, twin, shaky } = Object.fromEntries(scores.map((score) => [score.nodeId, score]));
-    expect(safe?.reasons).toEqual(expect.arrayContaining(["1.0 % an hour to be interrupted (+0.180)", "0.1000 USD an hour (+0.050)"]));
+    expect(safe?.reasons).toEqual(expect.arrayContaining(["1.0 % an hour to be interrupted (+0.182)", "0.1000 USD an hour (+0.050)"]));
     expect(far?.reasons).toContain("another zone, and it has a shared volume: b (-0.200)");
     expect(twin?.reasons).toContain("the same pool, m6i.large/a (-0.300)");
     expect(shaky?.reasons).toContain("it came from there a short time ago (-0.500)");

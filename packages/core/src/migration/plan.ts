@@ -104,7 +104,7 @@ export const mostScore = (node: NodeView): number =>
   weights.memory * Math.min(1, node.memoryAvailableBytes / Math.max(1, node.memoryBytes)) +
   weights.processors * (1 - clamp(node.cpuFraction)) +
   weights.workloads / (1 + node.workloadCount) +
-  weights.safety * (1 - clamp((node.riskPerHour ?? unknownRisk) * 10)) +
+  weights.safety * safetyOf(node) +
   weights.price * (node.usdPerHour === undefined ? 0.5 : 1);
 
 /** What every node of the pool loses at least. */
@@ -139,6 +139,8 @@ const clamp = (value: number): number => Math.min(1, Math.max(0, value));
 
 /** Unknown risk and price count as middling: neither punished nor rewarded. */
 const unknownRisk = 0.05;
+/** 1 for no risk, a half for 10 % an hour, and always less for more: new instances begin above that, and one of them may still be the better place. */
+const safetyOf = ({ riskPerHour = unknownRisk }: NodeView): number => 1 / (1 + 10 * Math.max(0, riskPerHour));
 const weights = { memory: 0.35, processors: 0.2, workloads: 0.15, safety: 0.2, price: 0.1 } as const;
 
 interface Part {
@@ -168,7 +170,7 @@ const parts: readonly Part[] = [
   },
   {
     weight: weights.safety,
-    of: (_need, _source, node) => 1 - clamp((node.riskPerHour ?? unknownRisk) * 10),
+    of: (_need, _source, node) => safetyOf(node),
     say: (_need, node) =>
       node.riskPerHour === undefined ? "its risk is not known" : `${(node.riskPerHour * 100).toFixed(1)} % an hour to be interrupted`,
   },
