@@ -8,7 +8,7 @@ const roles = { viewer: 2, operator: 3, admin: 4 } as const;
 
 export function registerAccount(program: Command): void {
   const account = program.command("account").description("people who sign in to the dashboard");
-  withCommon(account.command("list"))
+  withCommon(account.command("list").alias("ls"))
     .description("list accounts")
     .addHelpText("after", "\nExamples:\n  $ aether account list")
     .action(
@@ -97,7 +97,7 @@ export function registerAccount(program: Command): void {
         output.result({ name, link }, () => link);
       }),
     );
-  withCommon(account.command("remove <name>"))
+  withCommon(account.command("remove <name>").alias("rm"))
     .description("remove an account; its sessions end at once")
     .addOption(ifMatchOption())
     .addHelpText("after", "\nExamples:\n  $ aether account remove ada")

@@ -23,7 +23,7 @@ export function registerToken(program: Command): void {
         output.result(toPlain(CreateTokenResponseSchema, answer), () => answer.secret);
       }),
     );
-  withCommon(token.command("list"))
+  withCommon(token.command("list").alias("ls"))
     .description("list credentials, without their secrets")
     .addHelpText("after", "\nExamples:\n  $ aether token list")
     .action(

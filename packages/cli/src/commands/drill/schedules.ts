@@ -84,7 +84,7 @@ export function registerSchedules(drill: Command): void {
         ),
       ),
     );
-  withCommon(schedule.command("delete <name>"))
+  withCommon(schedule.command("delete <name>").alias("rm"))
     .description("its drills stay on record")
     .addOption(ifMatchOption())
     .addHelpText("after", "\nExamples:\n  $ aether drill schedule delete weekly")

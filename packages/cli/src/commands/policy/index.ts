@@ -38,7 +38,7 @@ export function registerPolicy(program: Command): void {
     .description("what would change for which workload, if it was set; nothing is stored")
     .addHelpText("after", "\nExamples:\n  $ aether policy preview databases --label tier=db --priority 90")
     .action(action(preview));
-  withCommon(policy.command("ls"))
+  withCommon(policy.command("ls").alias("list"))
     .description("those in force")
     .addHelpText("after", "\nExamples:\n  $ aether policy ls")
     .action(action(list));
