@@ -199,7 +199,14 @@ describe.skipIf(missing !== undefined)("the first five minutes", () => {
       };
       /** What is only there after somebody has pressed something. */
       const pressed: readonly (readonly [name: string, press: (from: Page) => Promise<unknown>])[] = [
-        ["/palette", (from) => from.goto("/nodes").then(() => from.keyboard.press("Control+k"))],
+        [
+          "/palette",
+          async (from) => {
+            await from.goto("/nodes");
+            await from.getByRole("link", { name: "n2", exact: true }).waitFor();
+            await from.keyboard.press("Control+k");
+          },
+        ],
         [
           "/runbooks-change",
           (from) =>

@@ -224,6 +224,16 @@ describe.skipIf(siteMissing !== undefined)("the dashboard", () => {
     await page.getByText("Nothing fits").waitFor();
     await page.keyboard.press("Escape");
     await page.getByRole("dialog").waitFor({ state: "detached" });
+    // A dialog gives the focus back to where it came from.
+    const search = page.getByRole("button", { name: "Search or do…" });
+    for (const from of [search, page.getByRole("button", { name: "Declare dead" })]) {
+      await from.focus();
+      await page.keyboard.press("Enter");
+      await page.getByRole("dialog").waitFor();
+      await page.keyboard.press("Escape");
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+      expect(await from.evaluate((element) => (element as unknown as { matches(css: string): boolean }).matches(":focus"))).toBe(true);
+    }
   });
 
   it("takes a person's word that a node is dead after saying what becomes of what it carried", async () => {

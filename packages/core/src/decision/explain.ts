@@ -17,13 +17,21 @@ function fitIn(nodes: readonly NodeView[]): number {
   return fit;
 }
 
+/** A workload that has just begun has not been measured yet: that is not told as 0. */
+function memoryOf(workloads: readonly WorkloadView[]): string {
+  const mebibytes = Math.round(workloads.reduce((sum, each) => sum + each.memoryBytes, 0) / 1_048_576);
+  const unmeasured = workloads.filter((each) => each.memoryBytes === 0).length;
+  if (unmeasured === 0) return `${mebibytes} MiB`;
+  return unmeasured === workloads.length ? "not measured yet" : `${mebibytes} MiB, and what ${unmeasured} of them have, not measured yet`;
+}
+
 export function inputsOf(input: DecisionInput, signal: SignalView, workloads: readonly WorkloadView[], leftMs: number | undefined): Fact[] {
   const { nodes, rails, policy } = input;
   return [
     { name: "signal", value: signal.kind },
     ...(leftMs === undefined ? [] : [{ name: "time left", value: `${(leftMs / 1000).toFixed(1)} s` }]),
     { name: "workloads on the node", value: String(workloads.length) },
-    { name: "memory to carry", value: `${Math.round(workloads.reduce((sum, each) => sum + each.memoryBytes, 0) / 1_048_576)} MiB` },
+    { name: "memory to carry", value: memoryOf(workloads) },
     ...(nodes.length === 0
       ? []
       : [{ name: "nodes that are connected, not cordoned and not announced", value: `${fitIn(nodes)} of ${nodes.length}` }]),

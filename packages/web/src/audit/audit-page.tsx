@@ -15,7 +15,7 @@ import { Older } from "../ui/older.tsx";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
+import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
 import { Time } from "../ui/time.tsx";
 import { TraceLink } from "../ui/trace.tsx";
 import { UnfoldRow, useUnfolded } from "../ui/unfold.tsx";
@@ -70,7 +70,7 @@ export function AuditPage() {
         {(log.error ?? verify.error) !== null && <ProblemNote error={log.error ?? verify.error} onRetry={() => void log.refetch()} />}
         {log.data !== undefined && (
           <Panel title="Newest first" isFlush>
-            <Table label="Audit log" head={head}>
+            <Table label="Audit log" head={head} wide={[1]}>
               {entries.map((entry) => {
                 const id = String(entry.sequence);
                 return (
@@ -82,7 +82,7 @@ export function AuditPage() {
                     columns={head.length}
                     more={<More entry={entry} />}
                   >
-                    <Cell className="nums text-soft">{id}</Cell>
+                    <Cell className={`nums text-soft ${wideOnly}`}>{id}</Cell>
                     <Cell>
                       <Time at={entry.at} />
                     </Cell>
@@ -187,8 +187,8 @@ function More({ entry: { dataJson, hash, traceId, at } }: { entry: AuditEntry })
             {changes.map(({ path, before, after }) => (
               <Row key={path}>
                 <Cell className="font-mono text-xs wrap-anywhere">{path}</Cell>
-                <Cell className="min-w-32 wrap-anywhere text-soft">{before ?? none}</Cell>
-                <Cell className="min-w-32 font-medium wrap-anywhere">{after ?? none}</Cell>
+                <Cell className="min-w-24 wrap-anywhere text-soft">{before ?? none}</Cell>
+                <Cell className="min-w-24 font-medium wrap-anywhere">{after ?? none}</Cell>
               </Row>
             ))}
           </Table>

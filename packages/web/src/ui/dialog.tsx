@@ -1,5 +1,5 @@
 // The browser's own modal dialog: it keeps the focus inside, gives it back, and closes on Escape.
-import { type ReactNode, useEffect, useId, useRef, useState } from "react";
+import { type ReactNode, useId, useLayoutEffect, useRef, useState } from "react";
 import { Button } from "./button.tsx";
 
 interface Props {
@@ -16,7 +16,8 @@ export function Dialog({ title, onClose, children, isWide = false, hasUnsaved = 
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
   const [isLeaving, setLeaving] = useState(false);
-  useEffect(() => {
+  // Before it leaves the page: one that is closed afterwards no longer gives the focus back.
+  useLayoutEffect(() => {
     const dialog = ref.current;
     if (dialog !== null && !dialog.open) dialog.showModal();
     return () => dialog?.close();

@@ -21,7 +21,7 @@ export function Table({ head, children, label, wide = [] }: Props) {
                 // biome-ignore lint/suspicious/noArrayIndexKey: columns do not move
                 key={i}
                 scope="col"
-                className={`h-8 px-4 font-medium whitespace-nowrap ${wide.includes(i) ? wideOnly : ""}`}
+                className={`h-8 ${space} font-medium whitespace-nowrap ${wide.includes(i) ? wideOnly : ""}`}
               >
                 {cell}
               </th>
@@ -34,10 +34,13 @@ export function Table({ head, children, label, wide = [] }: Props) {
   );
 }
 
+/** Between columns; a table begins and ends where its panel's title does. */
+const space = "px-2.5 first:pl-4 last:pr-4 sm:px-4";
+
 export const wideOnly = "hidden sm:table-cell";
 
 export const Row = ({ children }: { children: ReactNode }) => <tr className="border-t border-line hover:bg-raised/50">{children}</tr>;
 
 export const Cell = ({ className = "", ...rest }: TdHTMLAttributes<HTMLTableCellElement>) => (
-  <td className={`h-9 px-4 py-1.5 align-middle ${className}`} {...rest} />
+  <td className={`h-9 ${space} py-1.5 align-middle ${className}`} {...rest} />
 );
