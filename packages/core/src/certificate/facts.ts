@@ -228,12 +228,8 @@ function processorOf(needs: WorkloadNeeds | undefined, source: NodeView | undefi
     return { arch, value: cpuFeatures.length + xsaveComponents.length, basis: "measured", detail: "its own code's, found by its node" };
   }
   const count = source?.capabilities?.cpuFeatures.length ?? 0;
-  return {
-    arch,
-    value: count,
-    basis: count === 0 ? "missing" : "assumed",
-    detail: "all that its node has: what its code uses is not known yet",
-  };
+  if (count === 0) return { arch, value: 0, basis: "missing", detail: "neither its node nor its code has said what it needs" };
+  return { arch, value: count, basis: "assumed", detail: "all that its node has: what its code uses is not known yet" };
 }
 
 interface Preflight {
