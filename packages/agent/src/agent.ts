@@ -172,6 +172,7 @@ async function assemble(
     linkPort: config.linkPort,
     identity: identity satisfies IdentitySource,
     log: log.child({ part: "engine" }),
+    settle: collectGarbage,
   });
   stack.add("engine", engine);
   await engine.recover(signal);
@@ -326,6 +327,15 @@ function repeat(periodMs: () => number, log: Logger, problem: string, work: () =
       await running;
     },
   };
+}
+
+/**
+ * A move makes garbage enough for one collection of all the heap, of 25 to 100 ms of processor time: it would fall into most freezes. Exposed by `agentNodeFlags`,
+ * else nothing happens.
+ */
+function collectGarbage(): void {
+  const { gc } = globalThis as { gc?: () => void };
+  gc?.();
 }
 
 /** What is not given is left to the client's own defaults. */

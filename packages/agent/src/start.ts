@@ -15,6 +15,9 @@ export const agentNodeFlags: readonly string[] = [
   "--no-opt",
   "--no-maglev",
   "--no-sparkplug",
+  // What a move runs is run seldom: its bytecode would be thrown away between two moves, and compiled anew inside the freeze.
+  "--no-flush-bytecode",
+  "--expose-gc",
 ];
 
 /** The program to run. */

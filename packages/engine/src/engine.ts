@@ -57,6 +57,8 @@ export interface EngineOptions {
   /** Methods of holding packets, the first that works is taken. Default: all, the best first. */
   readonly packetHold?: readonly HoldMethod[];
   readonly log: Logger;
+  /** Called on both hosts shortly before a workload stops: what this process would do by itself at some moment, it does now. Not while clients wait. */
+  readonly settle?: () => void;
   /** Tests wait for these; nobody else has a reason to change them. */
   readonly limits?: Limits;
 }

@@ -2,7 +2,7 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
-import { readTextIfThere, writeFileAtomic } from "@aether/kit";
+import { readTextNow, writeFileAtomic, writeFileAtomicNow } from "@aether/kit";
 import { z } from "zod";
 import { type Host, workloadDir, workloadsDir } from "./host.ts";
 import { imagePin } from "./image/images.ts";
@@ -42,8 +42,8 @@ export type WorkloadRecord = z.infer<typeof workloadRecord>;
 const file = (host: Host, name: string) => join(workloadDir(host, name), "record.json");
 
 export async function readRecord(host: Host, name: string): Promise<WorkloadRecord | undefined> {
-  const text = await readTextIfThere(file(host, name));
-  return text === undefined ? undefined : workloadRecord.parse(JSON.parse(text));
+  const text = readTextNow(file(host, name));
+  return text ? workloadRecord.parse(JSON.parse(text)) : undefined;
 }
 
 /** The record, or WORKLOAD_NOT_FOUND. */
@@ -55,6 +55,11 @@ export async function requireRecord(host: Host, name: string): Promise<WorkloadR
 
 export async function writeRecord(host: Host, record: WorkloadRecord): Promise<void> {
   await writeFileAtomic(file(host, record.spec.name), JSON.stringify(record));
+}
+
+/** Of a workload that is restored and not resumed yet: a loss of power ends it as well, so clients do not wait for the disk. */
+export function noteRecord(host: Host, record: WorkloadRecord): void {
+  writeFileAtomicNow(file(host, record.spec.name), JSON.stringify(record));
 }
 
 export async function listRecords(host: Host): Promise<WorkloadRecord[]> {

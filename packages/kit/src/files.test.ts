@@ -2,7 +2,7 @@ import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { makePrivateDir, readTextIfThere, writeFileAtomic } from "./files.ts";
+import { makePrivateDir, readTextIfThere, readTextNow, writeFileAtomic, writeFileAtomicNow } from "./files.ts";
 
 let dir: string;
 beforeEach(async () => {
@@ -39,6 +39,18 @@ describe("writeFileAtomic", () => {
     expect(await readdir(dir)).toEqual(["file"]);
   });
 
+  it("does the same without the disk", async () => {
+    const path = join(dir, "a/file");
+    writeFileAtomicNow(path, "one");
+    writeFileAtomicNow(path, "two");
+    expect(await readFile(path, "utf8")).toBe("two");
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(join(dir, "a"))).toEqual(["file"]);
+    await mkdir(join(dir, "b/inside"), { recursive: true });
+    expect(() => writeFileAtomicNow(join(dir, "b"), "x")).toThrow(expect.objectContaining({ code: "EISDIR" }));
+    expect(await readdir(dir)).toEqual(["a", "b"]);
+  });
+
   it("cleans up when it cannot replace", async () => {
     await mkdir(join(dir, "taken/inside"), { recursive: true });
     await expect(writeFileAtomic(join(dir, "taken"), "x")).rejects.toMatchObject({ code: "EISDIR" });
@@ -48,15 +60,18 @@ describe("writeFileAtomic", () => {
   });
 });
 
-describe("readTextIfThere", () => {
-  it("tells nothing from empty, and from an error", async () => {
-    await writeFile(join(dir, "empty"), "");
-    expect(await readTextIfThere(join(dir, "empty"))).toBe("");
-    expect(await readTextIfThere(join(dir, "absent"))).toBeUndefined();
-    expect(await readTextIfThere(join(dir, "empty/below"))).toBeUndefined();
-    await expect(readTextIfThere(dir)).rejects.toMatchObject({ code: "EISDIR" });
-  });
-});
+describe.each([["readTextIfThere", readTextIfThere] as const, ["readTextNow", async (path: string) => readTextNow(path)] as const])(
+  "%s",
+  (_, read) => {
+    it("tells nothing from empty, and from an error", async () => {
+      await writeFile(join(dir, "empty"), "");
+      expect(await read(join(dir, "empty"))).toBe("");
+      expect(await read(join(dir, "absent"))).toBeUndefined();
+      expect(await read(join(dir, "empty/below"))).toBeUndefined();
+      await expect(read(dir)).rejects.toMatchObject({ code: "EISDIR" });
+    });
+  },
+);
 
 describe("makePrivateDir", () => {
   it("keeps what is ours, closes it, and moves what is not out of the way", async () => {

@@ -51,6 +51,10 @@ interface Row<Case extends ActionCase> {
   readonly isRepeatable?: true;
   /** It changes nothing, or nothing of ours: to end it in the middle does no harm. */
   readonly isCancellable?: true;
+  /** What it makes is in this machine's memory, and gone with it: its result need not outlive a loss of power, and had better not. */
+  readonly isInMemory?: true;
+  /** When it has gone well, clients wait for what comes next: whatever nobody waits for comes later. */
+  readonly leavesFrozen?: true;
   /** Running commands of the same migration that it ends before it begins. */
   readonly supersedes?: readonly ActionCase[];
   run(action: ActionOf<Case>, context: ActionContext, signal: AbortSignal): Promise<Facts | undefined>;
@@ -61,6 +65,9 @@ const workloadLane = (command: Command) => [`workload/${command.workload}`];
 const restoreLane = (command: Command) => [`restore/${command.workload}`];
 const bothLanes = (command: Command) => [...workloadLane(command), ...restoreLane(command)];
 const noLane = () => [];
+
+/** Longer than nearly every freeze goes on after an answer in it. */
+export const frozenMs = 300;
 
 /** After a resume: long enough for a server that was stopped for a second, short enough not to hold the release of the source. */
 const healthAfterResumeMs = 5_000;
@@ -185,21 +192,25 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   freeze: {
     lanes: workloadLane,
     isEpochBound: true,
+    leavesFrozen: true,
     async run(action, { engine, board, command, progress }, signal) {
       const speak = board.hush(command.workload);
       try {
         const mode = chosenModeFromProto(action.mode);
         const frozen = await engine.source.freeze(refOf(command), peerFromProto(action.peer), mode, progress, signal);
-        await board.refresh();
+        setTimeout(speak, 2 * frozenMs).unref(); // by then the board knows
         return { case: "freeze", value: freezeToProto(frozen) };
-      } finally {
+      } catch (caught) {
         speak();
+        throw caught;
       }
     },
   },
   restore: {
     lanes: restoreLane,
     isEpochBound: true,
+    isInMemory: true,
+    leavesFrozen: true,
     async run(action, { engine, command, progress }, signal) {
       const { manifest, areImagesEqual } = await engine.target.restore(refOf(command), chosenModeFromProto(action.mode), progress, signal);
       return { case: "restore", value: { manifest: manifestToProto(manifest), areImagesEqual } };

@@ -9,7 +9,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Session } from "../link/session.ts";
 import type { Transfers } from "../link/transfers.ts";
 import type { Board } from "../workloads/board.ts";
-import { type ActionContext, actions, type Facts } from "./actions.ts";
+import { type ActionContext, actions, type Facts, frozenMs } from "./actions.ts";
 import { epochOf, errorToProto, memoryToProto, phaseToProto } from "./convert.ts";
 import { refusalOf } from "./gate.ts";
 import type { CommandHead, CommandJournal } from "./journal.ts";
@@ -65,7 +65,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     if (known !== undefined || active.has(command.id) || isStopping) return; // it is answered when it ends, or asked about
     const entry: Active = { command, controller: new AbortController(), hasBegun: false, done: Promise.resolve() };
     active.set(command.id, entry);
-    const row = command.action.case === undefined ? undefined : actions[command.action.case];
+    const row = rowOf(command);
     for (const other of active.values()) {
       const isOfThisMove = command.migrationId !== "" && other.command.migrationId === command.migrationId;
       if (isOfThisMove && row?.supersedes?.some((name) => name === other.command.action.case) && other.command.fence <= command.fence) {
@@ -110,7 +110,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       return finish(head, result(CommandOutcome.REFUSED, { problem }), its);
     }
     try {
-      await journal.begin(head, isRepeatable(command));
+      await journal.begin(head, rowOf(command)?.isRepeatable);
     } catch (caught) {
       // Without a memory of it nothing may begin; the answer itself is not kept either.
       its.error({ err: caught }, "command.refused");
@@ -132,8 +132,11 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
       finished = result(CommandOutcome.FAILED, { problem: failure });
     }
     await faultpoint("command.done");
-    await finish(head, finished, its);
-    board.refresh().catch((cause: unknown) => its.warn({ err: cause }, "the workloads cannot be listed"));
+    const { isInMemory, leavesFrozen } = rowOf(command) ?? {};
+    await finish(head, finished, its, isInMemory);
+    const lookAgain = () => board.refresh().catch((cause: unknown) => its.warn({ err: cause }, "the workloads cannot be listed"));
+    if (leavesFrozen && finished.outcome === CommandOutcome.OK) setTimeout(lookAgain, frozenMs).unref();
+    else void lookAgain();
   }
 
   function refusal(command: Command, head: CommandHead, receivedMs: number, signal: AbortSignal): Fault | undefined {
@@ -152,9 +155,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     );
   }
 
-  async function finish(head: CommandHead, result: CommandResult, its: Logger): Promise<void> {
+  async function finish(head: CommandHead, result: CommandResult, its: Logger, isInMemory = false): Promise<void> {
     await journal
-      .finish(head, result)
+      .finish(head, result, isInMemory)
       .catch((cause: unknown) => its.error({ err: cause }, "the command's result cannot be kept; it is sent once"));
     await faultpoint("command.kept");
     options.session()?.sendResult(result);
@@ -220,7 +223,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   };
 }
 
-const isRepeatable = ({ action }: Command): boolean => action.case !== undefined && actions[action.case].isRepeatable === true;
+/** Undefined: this agent does not know the action. */
+const rowOf = ({ action }: Command) => (action.case === undefined ? undefined : actions[action.case]);
 
 /** The table's rows are typed each by its own action; this is the one place where the two meet. */
 function perform({ action }: Command, context: ActionContext, signal: AbortSignal): Promise<Facts | undefined> {

@@ -33,8 +33,8 @@ export interface CommandJournal {
    * be repeated without harm: then a kill of this process still leaves it, and only a loss of power does not.
    */
   begin(head: CommandHead, isRepeatable?: boolean): Promise<void>;
-  /** On disk when it returns. A refusal may finish without a beginning. */
-  finish(head: CommandHead, result: CommandResult): Promise<void>;
+  /** On the disk when it returns, unless a loss of power makes it void: then a kill of this process leaves it. A refusal may finish without a beginning. */
+  finish(head: CommandHead, result: CommandResult, isVoidWithoutPower?: boolean): Promise<void>;
   /** The control plane has stored this result. Safe to repeat. */
   ack(id: string): Promise<void>;
   /** Begun, and no result: after a restart these were interrupted. */
@@ -193,7 +193,7 @@ export async function openCommandJournal(options: JournalOptions): Promise<Comma
   return {
     find: (id) => entries.get(id),
     begin: (head, isRepeatable = false) => write({ kind: "begin", head }, !isRepeatable),
-    finish: (head, result) => write({ kind: "finish", head, result: textOf(result) }, true),
+    finish: (head, result, isVoidWithoutPower = false) => write({ kind: "finish", head, result: textOf(result) }, !isVoidWithoutPower),
     async ack(id) {
       const entry = entries.get(id);
       if (entry?.state === "finished" && !entry.isAcked) await write({ kind: "ack", id }, false);

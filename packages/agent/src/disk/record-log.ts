@@ -1,5 +1,6 @@
 // The one on-disk format of the agent: an append-only file of records, each with its length and a CRC-32, so that a kill -9 at any
 // byte leaves a readable prefix. A torn or damaged record ends the file there: it is cut off when the file is opened for appending.
+import { writeSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 
@@ -56,6 +57,11 @@ export async function openRecordLog(
   }
 }
 
+/** Into the kernel's memory, at once: the way over Node's threads takes longer, and the freeze of a move waits for some of these records. */
+function writeAll(fd: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}
+
 function createLog(file: FileHandle, startBytes: number): RecordLog {
   let size = startBytes;
   let tail: Promise<unknown> = Promise.resolve();
@@ -67,7 +73,7 @@ function createLog(file: FileHandle, startBytes: number): RecordLog {
     framed.set(payload, headerBytes);
     const offset = size;
     try {
-      await file.appendFile(framed);
+      writeAll(file.fd, framed);
       if (isDurable) await file.datasync();
       size += framed.length;
       return { offset };

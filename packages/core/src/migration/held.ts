@@ -3,19 +3,19 @@
 import { fault } from "@aether/contract";
 import { type Command, CommandOutcome, type CommandResult, CommandSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
-import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
+import { type MigrationPhase, MigrationPhaseSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { NodeCapabilities } from "@aether/contract/gen/aether/v2/node_pb";
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import { type WorkloadSpec, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Kysely } from "kysely";
 import { fromColumn } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import { continueTrace } from "../http/trace.ts";
 import { readPoliciesInForce } from "../policy/in-force.ts";
 import { type PairRates, readPairRates, unknownRates } from "./rates.ts";
-import type { CommandFact, MigrationRecord, StepName } from "./state.ts";
+import { type CommandFact, type MigrationRecord, ownNode, type StepName } from "./state.ts";
 import { steps } from "./steps/index.ts";
 
 /** What a step may need beside the record. */
@@ -130,4 +130,22 @@ export function noteResult(held: Held, result: CommandResult, nowMs: number): bo
   held.livePhases = held.livePhases.filter((phase) => !ended.has(phase.name));
   delete held.liveMemory; // the result has it
   return true;
+}
+
+/**
+ * The commit as the workload's clients wait for it: from the answer without which it could not be made to the order to resume.
+ * @param writeMs of that, what the transaction took
+ */
+export function commitPhase(commands: readonly CommandFact[], orderedAtMs: number, writeMs: number): MigrationPhase {
+  const heardAtMs = commands
+    .filter(({ step }) => step === "freeze" || step === "restore")
+    .reduce((latest, { finishedAtMs = 0 }) => Math.max(latest, finishedAtMs), 0);
+  return create(MigrationPhaseSchema, {
+    name: "commit",
+    nodeId: ownNode,
+    startedAt: timestampFromMs(heardAtMs),
+    durationMs: Math.max(writeMs, orderedAtMs - heardAtMs),
+    outcome: "ok",
+    facts: { writeMs: writeMs.toFixed(1) },
+  });
 }

@@ -9,7 +9,7 @@ import { toColumn } from "../db/proto.ts";
 import type { Database } from "../db/schema.ts";
 import { urgently } from "../db/turns.ts";
 import type { Events, NewEvent } from "../events/events.ts";
-import { type AccountRow, commit, type MigrationChange, type WrittenRows } from "./commit.ts";
+import { type AccountRow, type CommitChange, commit, type MigrationChange, rehearseCommit, type WrittenRows } from "./commit.ts";
 import { memoryOf } from "./memory.ts";
 import { assembleReceipt } from "./receipt.ts";
 import { type CommandFact, isEnded, type MigrationRecord, nodeOf } from "./state.ts";
@@ -47,6 +47,8 @@ export interface Journal {
   requestCancel(record: MigrationRecord, actor: string, nowMs: number): Promise<boolean>;
   /** Ids of those that have not ended. */
   open(): Promise<string[]>;
+  /** What the first commit alone would wait for is done. */
+  rehearse(nowMs: number): Promise<void>;
 }
 
 export function createJournal(db: Kysely<Database>, events: Events, lease: Lease): Journal {
@@ -91,7 +93,7 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
       if (written.step.kind !== "commit") {
         return isFrozen(written.before.state) ? writeSoon({ written, nowMs }) : writeInTurn({ written, nowMs });
       }
-      const all = { owner: lease.owner, before: written.before, change: changeOf(written, nowMs), rows: rowsOf(written, nowMs) };
+      const all = { owner: lease.owner, before: written.before, change: commitChangeOf(written, nowMs), rows: rowsOf(written, nowMs) };
       return urgently(() => commit(db, all, nowMs));
     },
     async requestCancel(record, actor, nowMs) {
@@ -117,21 +119,31 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
       const rows = await db.selectFrom("migrations").select("id").where("ended_at", "is", null).orderBy("created_at").execute();
       return rows.map((row) => row.id);
     },
+    async rehearse(nowMs) {
+      for (let i = 0; i < rehearsals; i++) await rehearseCommit(db, nowMs);
+    },
   };
 
-  /** The whole row as it is to be. */
-  function changeOf({ before, made, commands }: Written, nowMs: number): MigrationChange {
-    const after = made.record;
-    const receipt = assembleReceipt(after, commands, nowMs);
+  function commitChangeOf({ made: { record: after }, commands }: Written, nowMs: number): CommitChange {
     return {
       state: after.state,
       mode: after.mode,
       fence: after.fence,
       facts: factsColumnOf(after, memoryOf(commands)),
-      phases: phasesColumn(phasesOf(commands, (command) => nodeOf(before, steps[command.step].side))),
       updated_at: new Date(nowMs),
       lease_until: new Date(nowMs + lease.leaseMs),
       epoch_after: after.committedAtMs === undefined ? null : after.epochBefore + 1,
+    };
+  }
+
+  /** The whole row as it is to be. */
+  function changeOf(written: Written, nowMs: number): MigrationChange {
+    const { before, made, commands } = written;
+    const after = made.record;
+    const receipt = assembleReceipt(after, commands, nowMs);
+    return {
+      ...commitChangeOf(written, nowMs),
+      phases: phasesColumn(phasesOf(commands, (command) => nodeOf(before, steps[command.step].side), after.ownPhases)),
       ended_at: after.endedAtMs === undefined ? null : new Date(after.endedAtMs),
       error: after.error === undefined ? null : JSON.stringify(after.error),
       receipt: receipt === undefined ? null : toColumn(ReceiptSchema, receipt),
@@ -172,6 +184,9 @@ interface Writing {
   readonly written: Written;
   readonly nowMs: number;
 }
+
+/** Code is compiled again, and better, when it has run a few times. */
+const rehearsals = 3;
 
 /** Moves are many at once, and a commit waits for the disk: what comes while one is written is written together. */
 const writtenAtOnce = 32;

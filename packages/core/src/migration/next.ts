@@ -21,6 +21,11 @@ export const reconnectMs = 15_000;
 export const awayTargetMs = 2_000;
 /** How long a connected source may keep its answer to FREEZE once the target has everything: the client waits. */
 export const answerMs = 10_000;
+/**
+ * Restores mostly end sooner after the freeze has been reported, and then go from freezing to the commit: to write down a state in between would be a transaction
+ * that the commit has to wait for, and nothing hangs on it.
+ */
+const passedOverMs = 250;
 /** How long a source that vanished in the freeze is waited for, where the target holds a whole copy. */
 export const lostSourceMs = 10 * 60_000;
 
@@ -130,9 +135,13 @@ function frozen(record: MigrationRecord, facts: Facts, nowMs: number): Step {
       details: Object.fromEntries(unequal.map((each) => [each.what, `${each.source.slice(0, 400)} | ${each.target.slice(0, 400)}`])),
     });
   }
-  if (freeze.is === "ok" && record.state === "freezing") return { kind: "move", to: "restoring", send: [], why: "all has left the source" };
   const pending = [freeze, restore].filter((each) => each.is === "pending");
-  return wait(Math.min(...pending.map((each) => each.dueAtMs)), freeze.is === "ok" ? "the restore" : "the freeze");
+  const dueAtMs = Math.min(...pending.map((each) => each.dueAtMs));
+  if (freeze.is !== "ok") return wait(dueAtMs, "the freeze");
+  if (record.state !== "freezing") return wait(dueAtMs, "the restore");
+  const restoringAtMs = (freeze.command.finishedAtMs ?? freeze.command.intendedAtMs) + passedOverMs;
+  if (nowMs < restoringAtMs) return wait(Math.min(dueAtMs, restoringAtMs), "the restore");
+  return { kind: "move", to: "restoring", send: [], why: "all has left the source" };
 }
 
 /**

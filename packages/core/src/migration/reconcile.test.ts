@@ -147,6 +147,10 @@ describe("reconcile", () => {
     const migration = toMigration(row);
     expect(migration.receipt).toMatchObject({ isWhole: true, freezeMs: 42, epochAfter: 2n });
     expect(migration.phases.map((phase) => phase.name)).toContain("restore.all");
+    expect(migration.phases.find((phase) => phase.name === "commit")).toMatchObject({
+      nodeId: "core",
+      facts: { writeMs: expect.any(String) },
+    });
     const account = await database.db
       .selectFrom("migration_events")
       .selectAll()

@@ -12,7 +12,7 @@ import type { AgentSessions } from "../fleet/sessions.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
 import { createDebts } from "./debts.ts";
-import { buildCommand, type Held, newHeld, noteResult, readSurroundings } from "./held.ts";
+import { buildCommand, commitPhase, type Held, newHeld, noteResult, readSurroundings } from "./held.ts";
 import { createJournal, type Lease } from "./journal.ts";
 import { next } from "./next.ts";
 import { type CommandFact, type Facts, type MigrationRecord, nodeOf } from "./state.ts";
@@ -44,6 +44,8 @@ export interface Reconciler {
   cancel(id: string, actor: string): Promise<void>;
   /** Phases that have ended within a command that has not. */
   livePhases(id: string): readonly MigrationPhase[];
+  /** Of a move in this process's hands: what the database has of them, or is about to have. */
+  commandsInHand(id: string): readonly CommandFact[] | undefined;
   /** Of a copy under way. */
   liveMemory(id: string): MemoryCopy | undefined;
   /** Pays in the background what ended moves owe to this node. */
@@ -84,6 +86,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   let renewedAtMs = 0;
   /** When each node's last session ended. */
   const away = new Map<string, number>();
+  let rehearsing: Promise<void> = Promise.resolve();
   let begunAtMs = nowMs();
   /** Whose turn it is; undefined: to be found anew. */
   let turns: ReadonlySet<string> | undefined;
@@ -164,14 +167,20 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     turns = undefined;
     const intents = made.intents.map((intent) => buildCommand(held, intent.id, intent.step, nowMs()));
     const news = [...held.news];
+    const beganMs = performance.now();
     const isWritten = await journal.write({ before, step, made, commands: held.commands, news, intents }, atMs);
     if (!isWritten) return false;
+    const writeMs = performance.now() - beganMs;
     for (const each of news) held.news.delete(each);
     await faultpoint(`core.${state}.before_send`);
     held.commands.push(...intendedAt(made.intents, atMs));
     for (const [i, command] of intents.entries()) {
       const fact = made.intents[i];
       if (fact) launch(held, { ...fact, intendedAtMs: atMs }, command, true);
+    }
+    if (step.kind === "commit") {
+      const phase = commitPhase(held.commands, nowMs(), writeMs);
+      held.record = { ...held.record, ownPhases: [...(held.record.ownPhases ?? []), phase] };
     }
     if (state !== before.state) {
       log.info({ migration: before.id, workload: before.workload, from: before.state, to: state, why: step.why }, `migration.${state}`);
@@ -332,7 +341,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       await readPaused();
       wakeWaiting();
     },
-    livePhases: (id) => helds.get(id)?.livePhases ?? [],
+    livePhases(id) {
+      const { livePhases = [], record } = helds.get(id) ?? {};
+      return [...livePhases, ...(record?.ownPhases ?? [])];
+    },
+    commandsInHand: (id) => helds.get(id)?.commands,
     liveMemory: (id) => helds.get(id)?.liveMemory,
     onChange(listener) {
       changed.add(listener);
@@ -366,6 +379,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
         }),
       );
       await sweep();
+      if (lease.isExclusive)
+        rehearsing = journal.rehearse(nowMs()).catch((caught: unknown) => log.warn({ err: caught }, "migration.rehearsal"));
       for (const nodeId of sessions.connectedNodes()) debts.pay(nodeId);
       const timer = setInterval(() => {
         sweep().catch((caught: unknown) => {
@@ -378,7 +393,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       stopping.abort(fault("CANCELLED", "the control plane stops"));
       for (const each of unsubscribe.splice(0)) each();
       timers.stop();
-      await Promise.all([...running.values()].map((run) => run.done));
+      await Promise.all([...[...running.values()].map((run) => run.done), rehearsing]);
       await debts.settled();
     },
   };

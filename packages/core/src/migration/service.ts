@@ -1,6 +1,6 @@
 // MigrationService: from requests to the domain and back.
 import { fault, parseWorkloadName } from "@aether/contract";
-import { Keep, type Migration, MigrationService, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { Keep, type Migration, MigrationService, MigrationState, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { Logger } from "@aether/kit";
 import type { IdentitySource } from "@aether/kit/identity";
 import type { ConnectRouter } from "@connectrpc/connect";
@@ -37,6 +37,9 @@ export interface MigrationServiceParts {
 
 /** Phases go by in bursts: a watcher is told at most this often. */
 const watchEveryMs = 50;
+/** Reading for a watcher takes its time in the database, and in a freeze the commit would wait for it. */
+const watchFrozenMs = 250;
+const frozenStates: ReadonlySet<MigrationState> = new Set([MigrationState.FREEZING, MigrationState.RESTORING, MigrationState.VERIFYING]);
 
 export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServiceParts): void {
   const { db, reconciler, settler, nowMs } = parts;
@@ -50,7 +53,8 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
 
   const showOnOneClock = async (row: Row<"migrations">): Promise<Migration> => {
     const sides = { sourceNodeId: row.source_node_id, targetNodeId: row.target_node_id };
-    const clocks = hostClocks(await readCommands(db, row.id), ({ step }) => nodeOf(sides, steps[step].side));
+    const commands = reconciler.commandsInHand(row.id) ?? (await readCommands(db, row.id));
+    const clocks = hostClocks(commands, ({ step }) => nodeOf(sides, steps[step].side));
     return { ...show(row), clocks };
   };
 
@@ -107,9 +111,8 @@ export function addMigrationRoutes(router: ConnectRouter, parts: MigrationServic
         const signed = row.ended_at === null ? receipt : countersign(receipt, identity, nowMs());
         return { receipt: signed, trustBundlePem: identity.trustBundlePem };
       }
-      throw fault("MIGRATION_NOT_FOUND", `${id} has no receipt: it is ${row.state.replaceAll("_", " ")} and nothing was committed`, {
-        field: "id",
-      });
+      const why = row.epoch_after === null ? "nothing was committed" : "its target has not answered yet";
+      throw fault("MIGRATION_NOT_FOUND", `${id} has no receipt: it is ${row.state.replaceAll("_", " ")} and ${why}`, { field: "id" });
     },
     async settleMigration({ id, keep, preview, otherNodeIsDead }, context) {
       const request = { id, keep: parseKeep(keep), otherNodeIsDead, actor: callerOf(context).actor };
@@ -148,7 +151,7 @@ async function* watch(
       yield migration;
       if (migration.endedAt !== undefined) return;
       await changed.promise;
-      await new Promise((resolve) => setTimeout(resolve, watchEveryMs));
+      await new Promise((resolve) => setTimeout(resolve, frozenStates.has(migration.state) ? watchFrozenMs : watchEveryMs));
     }
   } finally {
     unsubscribe();

@@ -11,7 +11,7 @@
 // preparing     preflight on the source (which picks the mode), then the target makes ready
 // copying       files travel while the workload runs
 // freezing      RESTORE (target) and FREEZE (source) are under way; the client waits from here on
-// restoring     all has left the source; the target brings it up, stopped
+// restoring     all has left the source; the target brings it up, stopped. Passed over where that takes a moment only
 // verifying     comparing the manifests takes no time: it is a row in the journal between restoring and committed, never a resting place
 // committed     the placement is on the target in epoch E+1, in the same transaction; from here on there is no way back
 // resumed       the target runs and is healthy; post-copied pages are drained, then the source's frozen copy is released
@@ -19,6 +19,7 @@
 
 import type { CommandResult } from "@aether/contract/gen/aether/v2/agent_pb";
 import type { ErrorDetail } from "@aether/contract/gen/aether/v2/common_pb";
+import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
 import type { JsonValue } from "@bufbuild/protobuf";
 import type { MigrationModeText, MigrationStateText } from "../db/tables/moves.ts";
 
@@ -78,7 +79,12 @@ export interface MigrationRecord {
   readonly debts: readonly Debt[];
   /** Memory that was copied ahead, ProtoJSON of MemoryCopy. */
   readonly memory?: JsonValue | undefined;
+  /** What core itself did and measured; on record with the next transition. */
+  readonly ownPhases?: readonly MigrationPhase[];
 }
+
+/** In place of a node's id, in phases of core itself. */
+export const ownNode = "core";
 
 /** Why a move did not end well: a row of the error table and what happened. */
 export type Problem = Pick<ErrorDetail, "code" | "message"> & {

@@ -11,7 +11,7 @@ import {
   ReceiptSchema,
 } from "@aether/contract/gen/aether/v2/migration_pb";
 import { type TargetScore, TargetScoreSchema } from "@aether/contract/gen/aether/v2/signal_pb";
-import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonObject, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type Kysely, sql } from "kysely";
 import { z } from "zod";
@@ -19,7 +19,7 @@ import { fromColumn, fromColumnOrNone, stamp } from "../db/proto.ts";
 import type { Database, NewRow, Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import { modeToProto } from "./mode.ts";
-import { type CommandFact, type MigrationRecord, type Mode, type Problem, type State, stepNames } from "./state.ts";
+import { type CommandFact, type MigrationRecord, type Mode, ownNode, type Problem, type State, stepNames } from "./state.ts";
 
 /** What has no column of its own. */
 const factsColumn = z.object({
@@ -65,6 +65,7 @@ export function toRecord(row: Row<"migrations">): MigrationRecord {
     error: row.error === null ? undefined : toProblem(row.error),
     debts: facts.debts,
     memory: facts.memory,
+    ownPhases: readPhases(row, ownNode),
   };
 }
 
@@ -119,17 +120,27 @@ function factOf(row: Row<"commands">): CommandFact[] {
   ];
 }
 
-/** What both nodes measured so far, in the order in which it began. */
-export function phasesOf(commands: readonly CommandFact[], nodeOfCommand: (command: CommandFact) => string): MigrationPhase[] {
-  return commands
-    .flatMap((command) =>
-      (command.result?.phases ?? []).map((phase) => (phase.nodeId === "" ? { ...phase, nodeId: nodeOfCommand(command) } : phase)),
-    )
-    .sort(
-      (a, b) =>
-        Number((a.startedAt?.seconds ?? 0n) - (b.startedAt?.seconds ?? 0n)) || (a.startedAt?.nanos ?? 0) - (b.startedAt?.nanos ?? 0),
-    );
+/** What both nodes and core itself measured so far, in the order in which it began. */
+export function phasesOf(
+  commands: readonly CommandFact[],
+  nodeOfCommand: (command: CommandFact) => string,
+  own: readonly MigrationPhase[] = [],
+): MigrationPhase[] {
+  const told = commands.flatMap((command) =>
+    (command.result?.phases ?? []).map((phase) => (phase.nodeId === "" ? { ...phase, nodeId: nodeOfCommand(command) } : phase)),
+  );
+  return [...told, ...own].sort(
+    (a, b) => Number((a.startedAt?.seconds ?? 0n) - (b.startedAt?.seconds ?? 0n)) || (a.startedAt?.nanos ?? 0) - (b.startedAt?.nanos ?? 0),
+  );
 }
+
+const isJsonObject = (value: JsonValue): value is JsonObject => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** @param nodeId of this one only */
+const readPhases = ({ phases }: Row<"migrations">, nodeId?: string): MigrationPhase[] =>
+  (Array.isArray(phases) ? phases : [])
+    .filter((phase) => nodeId === undefined || (isJsonObject(phase) && phase.nodeId === nodeId))
+    .map((phase) => fromJson(MigrationPhaseSchema, phase, { ignoreUnknownFields: true }));
 
 export const phasesColumn = (phases: readonly MigrationPhase[]): string =>
   JSON.stringify(phases.map((phase) => toJson(MigrationPhaseSchema, phase)));
@@ -225,11 +236,7 @@ const stateToProto = (state: State): MigrationState => MigrationState[state.toUp
 /** For people and programs. `live`: phases that are known before the command that they belong to has answered. */
 export function toMigration(row: Row<"migrations">, live: readonly MigrationPhase[] = [], liveMemory?: MemoryCopy): Migration {
   const record = toRecord(row);
-  const phases = z
-    .array(z.json())
-    .catch([])
-    .parse(row.phases)
-    .map((phase) => fromJson(MigrationPhaseSchema, phase, { ignoreUnknownFields: true }));
+  const phases = readPhases(row);
   const memory =
     liveMemory ?? (record.memory === undefined ? undefined : fromJson(MemoryCopySchema, record.memory, { ignoreUnknownFields: true }));
   const known = new Set(phases.map((phase) => `${phase.nodeId}/${phase.name}`));

@@ -59,6 +59,13 @@ export class LinkReader {
     return this.#stream;
   }
 
+  /** Exactly `count` bytes, in one piece. */
+  async exactly(count: number): Promise<Buffer> {
+    const parts: Buffer[] = [];
+    for await (const part of this.bytes(count)) parts.push(part);
+    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+  }
+
   /** Exactly `count` bytes, as they come. */
   async *bytes(count: number): AsyncGenerator<Buffer> {
     let left = count;

@@ -49,9 +49,10 @@ async function pair(change: (chunk: Buffer) => Buffer = (chunk) => chunk): Promi
   };
 }
 
-/** Everything at once, as when criu has ended. */
-async function sendAll(socket: TLSSocket, dir: string) {
+/** Everything at once, as when criu has ended; announced, it goes in bundles. */
+async function sendAll(socket: TLSSocket, dir: string, isAnnounced = true) {
   const sender = createImageSender(socket, new LinkReader(socket), dir);
+  if (isAnnounced) await sender.announce(facts);
   await sender.begin(facts);
   return (await sender.finish()).entries;
 }
@@ -65,7 +66,7 @@ async function folders(files: Record<string, Uint8Array>): Promise<{ from: strin
 }
 
 describe("images on the wire", () => {
-  it("arrive as they left, whatever their sizes and contents", async () => {
+  it.each([true, false])("arrive as they left, whatever their sizes and contents (in bundles: %s)", async (isAnnounced) => {
     const name = fc.stringMatching(/^[a-z][a-z0-9-]{0,10}\.img$/);
     await fc.assert(
       fc.asyncProperty(fc.dictionary(name, fc.uint8Array({ maxLength: 100_000 }), { maxKeys: 5, noNullPrototype: true }), async (files) => {
@@ -74,7 +75,7 @@ describe("images on the wire", () => {
         try {
           const heard: SourceFacts[] = [];
           const [sent, received] = await Promise.all([
-            sendAll(link.a, from),
+            sendAll(link.a, from, isAnnounced),
             receiveImages(link.b, new LinkReader(link.b), to, (said) => heard.push(said)),
           ]);
           expect(received).toEqual({ entries: sent, areEqual: true });
@@ -84,7 +85,7 @@ describe("images on the wire", () => {
           link.close();
         }
       }),
-      { numRuns: 15 },
+      { numRuns: 10 },
     );
   });
 
@@ -136,7 +137,18 @@ describe("images on the wire", () => {
     link.close();
   });
 
-  it("one changed byte is caught by the digest, and the sender is told", async () => {
+  it("what is large goes in parts, beside many small ones in several bundles", async () => {
+    const small = Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`core-${i}.img`, randomBytes(1 << 19)]));
+    const { from, to } = await folders({ ...small, "ghost-file-1.img": randomBytes((2 << 20) + 7), "fs-1.img": new Uint8Array() });
+    const link = await pair();
+    const [sent, received] = await Promise.all([sendAll(link.a, from), receiveImages(link.b, new LinkReader(link.b), to, () => undefined)]);
+    link.close();
+    expect(received).toEqual({ entries: sent, areEqual: true });
+    expect(sent).toHaveLength(11);
+    for (const { name } of sent) expect(await readFile(join(to, name))).toEqual(await readFile(join(from, name)));
+  });
+
+  it.each([true, false])("one changed byte is caught by the digest, and the sender is told (in bundles: %s)", async (isAnnounced) => {
     const { from, to } = await folders({ "pages-1.img": Buffer.alloc(5000, 7) });
     const link = await pair((chunk) => {
       if (chunk.length < 5000) return chunk;
@@ -144,7 +156,7 @@ describe("images on the wire", () => {
       return chunk;
     });
     const [sent, received] = await Promise.allSettled([
-      sendAll(link.a, from),
+      sendAll(link.a, from, isAnnounced),
       receiveImages(link.b, new LinkReader(link.b), to, () => undefined),
     ]);
     link.close();
@@ -164,6 +176,15 @@ describe("images on the wire", () => {
     hostile.a.write('{"name":"../../etc/passwd","bytes":1}\nx');
     await expect(receiveImages(hostile.b, new LinkReader(hostile.b), to, () => undefined)).rejects.toThrow();
     hostile.close();
+    for (const entry of [
+      { name: "../passwd", bytes: 1 },
+      { name: "core-1.img", bytes: 1 << 30 },
+    ]) {
+      const bundled = await pair();
+      bundled.a.write(`${JSON.stringify({ bundle: [{ ...entry, sha256: "" }] })}\nx`);
+      await expect(receiveImages(bundled.b, new LinkReader(bundled.b), to, () => undefined)).rejects.toThrow();
+      bundled.close();
+    }
   });
 
   it("clocks on one machine are found equal within the error that is given", async () => {

@@ -1,7 +1,7 @@
 // What this host knows of one migration, on disk: written before each side effect, so that a restart can tell what was begun.
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { readTextIfThere, writeFileAtomic } from "@aether/kit";
+import { readTextNow, writeFileAtomic, writeFileAtomicNow } from "@aether/kit";
 import { z } from "zod";
 import type { MigrationRef, Phase, Progress } from "../engine.ts";
 import { type Host, migrationDir, migrationsDir } from "../host.ts";
@@ -54,12 +54,17 @@ export type MigrationRecord = z.infer<typeof migrationRecord>;
 const file = (host: Host, id: string) => join(migrationDir(host, id), "migration.json");
 
 export async function readMigration(host: Host, id: string): Promise<MigrationRecord | undefined> {
-  const text = await readTextIfThere(file(host, id));
-  return text === undefined ? undefined : migrationRecord.parse(JSON.parse(text));
+  const text = readTextNow(file(host, id));
+  return text ? migrationRecord.parse(JSON.parse(text)) : undefined;
 }
 
 export async function writeMigration(host: Host, record: MigrationRecord): Promise<void> {
   await writeFileAtomic(file(host, record.migrationId), JSON.stringify(record));
+}
+
+/** That the workload stands here, restored: a loss of power ends it as well, so clients do not wait for the disk. */
+export function noteMigration(host: Host, record: MigrationRecord): void {
+  writeFileAtomicNow(file(host, record.migrationId), JSON.stringify(record));
 }
 
 export async function listMigrations(host: Host): Promise<MigrationRecord[]> {

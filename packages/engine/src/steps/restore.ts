@@ -15,12 +15,12 @@ import { readyRoutes } from "../network/workload-network.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { observe } from "../receipt/observe.ts";
 import { readySequences, sequencesInKernel } from "../receipt/sequences.ts";
-import { writeRecord } from "../record.ts";
+import { noteRecord } from "../record.ts";
 import { statOf } from "../runtime/process.ts";
 import { mountRootfs, unmountRootfs } from "../runtime/rootfs.ts";
 import { shimFiles } from "../runtime/shim.ts";
 import { type Announced, outputTailName } from "./images.ts";
-import { imagesDir, type MigrationRecord, phase, readMigration, writeMigration } from "./journal.ts";
+import { imagesDir, type MigrationRecord, noteMigration, phase, readMigration, writeMigration } from "./journal.ts";
 import { openPageFetch, type PageFetch } from "./page-fetch.ts";
 import { settleFiles, type TargetSession, type TargetSessions } from "./target-session.ts";
 
@@ -115,7 +115,7 @@ export async function restoreWorkload(
       return made;
     });
     const ticks = (await statOf(launched.pid))?.startTicks;
-    const recorded = writeRecord(host, {
+    noteRecord(host, {
       spec,
       epoch: ref.epoch + 1,
       phase: "restored",
@@ -126,7 +126,6 @@ export async function restoreWorkload(
       shimPid: launched.shimPid,
       stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
     });
-    recorded.catch(() => undefined); // heard below
     const result: RestoreResult = await phase(progress, "restore.verify", async () => {
       const [observed, sequences] = await Promise.all([
         observe(host, ref.workload),
@@ -136,10 +135,9 @@ export async function restoreWorkload(
       session.leaves = leaves;
       return { manifest, areImagesEqual: areEqual };
     });
-    await recorded;
     await faultpoint("restore.after");
     const pagesPid = session.lazy === undefined ? {} : { pagesPid: session.lazy.pid() };
-    await writeMigration(host, { ...restoring, ...pagesPid, stage: "restored", result });
+    noteMigration(host, { ...restoring, ...pagesPid, stage: "restored", result });
     return result;
   } catch (caught) {
     place.drop();

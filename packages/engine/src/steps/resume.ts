@@ -11,7 +11,7 @@ import { releaseLeftQueue } from "../network/hold-queue.ts";
 import { announce, leadHere, tcpCounters } from "../network/workload-network.ts";
 import type { EvidenceLeaves } from "../receipt/evidence.ts";
 import { signStatement, statementFacts } from "../receipt/sign.ts";
-import { requireRecord, writeRecord } from "../record.ts";
+import { noteRecord, requireRecord, writeRecord } from "../record.ts";
 import { limitPids, pidsOf, signalPid } from "../runtime/cgroup.ts";
 import { statOf } from "../runtime/process.ts";
 import { dropImages, type MigrationRecord, phase, readMigration, writeMigration } from "./journal.ts";
@@ -39,7 +39,7 @@ export async function resumeWorkload(
   // Its way out is there before it runs: an answer to what it had read already would be lost, and sent again only after a second. What arrives waits in its sockets.
   const leading = phase(progress, "resume.lead", () => leadHere(host, ref.workload, record.spec.address, session?.routes));
   leading.catch(() => undefined); // heard below
-  await writeRecord(host, { ...record, phase: "running" });
+  noteRecord(host, { ...record, phase: "running" });
   await leading;
   await limitPids(host, ref.workload, record.spec.pidsLimit);
   await faultpoint("resume.before_continue");

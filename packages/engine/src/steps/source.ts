@@ -158,6 +158,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const pid = record.pid ?? 0;
       await rm(images, { recursive: true, force: true });
       await mkdir(images, { recursive: true, mode: 0o700 });
+      host.options.settle?.();
       // All that can be there before the workload stops: the way to the target, criu, and whoever changes the routes.
       const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "images" }, signal);
       const sender = createImageSender(channel.socket, channel.reader, images);
@@ -240,10 +241,10 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         await dumping;
         guard.dumped();
         await faultpoint("freeze.after_dump");
-        const after = await tcpCounters(pid);
         const finishing = phase(progress, "transfer.images", () => sender.finish());
         finishing.catch(() => undefined); // heard below
         const sequences = sequencesInImages(images); // while the last images travel
+        const after = await tcpCounters(pid);
         const sent = await finishing;
         const sealed = await sealing;
         const { manifest } = makeEvidence(sent.entries, files, observed, sealed?.spaces, sent.hasSequences ? sequences : undefined);

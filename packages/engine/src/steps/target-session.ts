@@ -104,6 +104,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
         if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
         try {
           await session.beginHold?.(); // the source waits for our first answer before it leads anything here
+          host.options.settle?.();
           const untilArrived = async (pass: number) => {
             await session.arrival?.arrived(pass);
             if (session.isStanding) await session.arrival?.placed(pass);

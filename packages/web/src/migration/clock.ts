@@ -9,9 +9,14 @@ export interface OnOneClock {
   readonly uncertaintyMs: number | undefined;
 }
 
+/** What it does itself is by its own clock, which is that of all. */
+export const controlPlane = "core";
+
 export function onOneClock({ phases, clocks }: Pick<Migration, "phases" | "clocks">): OnOneClock {
   const known = new Map(clocks.map((clock) => [clock.nodeId, clock]));
-  const hosts = [...new Set(phases.map(({ nodeId }) => nodeId))].map((nodeId) => known.get(nodeId)?.uncertaintyMs);
+  const hosts = [...new Set(phases.map(({ nodeId }) => nodeId))]
+    .filter((nodeId) => nodeId !== controlPlane)
+    .map((nodeId) => known.get(nodeId)?.uncertaintyMs);
   return {
     startOf({ nodeId, startedAt }) {
       const ms = msOf(startedAt);

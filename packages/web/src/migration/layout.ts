@@ -2,7 +2,7 @@
 import type { Event } from "@aether/contract/gen/aether/v2/common_pb";
 import { type Migration, MigrationState } from "@aether/contract/gen/aether/v2/migration_pb";
 import { msOf } from "../format/time.ts";
-import { type OnOneClock, onOneClock } from "./clock.ts";
+import { controlPlane, type OnOneClock, onOneClock } from "./clock.ts";
 
 export interface Span {
   readonly key: string;
@@ -55,7 +55,7 @@ export function layoutOf(move: Move, events: readonly Event[], gaps: readonly Cl
   const toMs = Math.max(endMs, ...seenGaps.map((gap) => gap.toMs));
   const of = (nodeId: string) => phases.filter((_, i) => move.phases[i]?.nodeId === nodeId);
   const lanes: Lane[] = [
-    { kind: "control", title: "control plane", rows: pack(states) },
+    { kind: "control", title: "control plane", rows: pack([...states, ...of(controlPlane)]) },
     { kind: "source", title: move.sourceNodeId, rows: pack(of(move.sourceNodeId)) },
     { kind: "target", title: move.targetNodeId, rows: pack(of(move.targetNodeId)) },
   ];

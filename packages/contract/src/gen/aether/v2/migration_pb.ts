@@ -163,13 +163,15 @@ export const MigrationSchema: GenMessage<Migration> = /*@__PURE__*/
  */
 export type MigrationPhase = Message<"aether.v2.MigrationPhase"> & {
   /**
-   * freeze.network_cut, freeze.dump, transfer.images, restore.criu, resume.health, …
+   * freeze.network_cut, freeze.dump, transfer.images, restore.criu, commit, resume.health, …
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
+   * "core" for what the control plane does itself.
+   *
    * @generated from field: string node_id = 2;
    */
   nodeId: string;
