@@ -98,4 +98,14 @@ export async function write(stream: Writable, data: string | Uint8Array): Promis
   });
 }
 
+/** Resolves when the bytes are not needed any more, so that their room can be used again. Throws TRANSFER_FAILED. */
+export function writeThrough(stream: Writable, data: Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    stream.write(data, (cause) => {
+      if (cause) reject(fault("TRANSFER_FAILED", "the link broke while sending", { cause }));
+      else resolve();
+    });
+  });
+}
+
 export const writeLine = (stream: Writable, value: unknown): Promise<void> => write(stream, `${JSON.stringify(value)}\n`);

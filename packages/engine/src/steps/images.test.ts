@@ -36,7 +36,7 @@ async function pair(change: (chunk: Buffer) => Buffer = (chunk) => chunk): Promi
   const a = createConnection(port, "127.0.0.1");
   const b = await far;
   const send = a.write.bind(a);
-  a.write = ((data: string | Uint8Array) => send(change(Buffer.from(data)))) as typeof a.write;
+  a.write = ((data: string | Uint8Array, done?: () => void) => send(change(Buffer.from(data)), done)) as typeof a.write;
   for (const one of [a, b]) one.on("error", () => one.destroy());
   return {
     a: a as unknown as TLSSocket,

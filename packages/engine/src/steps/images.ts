@@ -10,7 +10,7 @@ import { Fault, fault } from "@aether/contract";
 import { faultpoint, isErrno, sleep, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import type { ManifestEntry } from "../engine.ts";
-import { type LinkReader, write, writeLine } from "../link/frames.ts";
+import { type LinkReader, write, writeLine, writeThrough } from "../link/frames.ts";
 
 const name = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/);
 const announced = z.object({
@@ -99,14 +99,16 @@ export interface ImageSender {
 export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: string): ImageSender {
   const sent = new Map<string, { bytes: number; hash: Hash }>();
   let takesBundles = false;
+  /** One for all parts: a megabyte of garbage for each would make a small heap be collected in the middle of the freeze. */
+  const room = Buffer.allocUnsafeSlow(partBytes);
 
-  /** The next part of an image, with its announcement; undefined when there is nothing new. */
-  function nextPart(file: string, atLeast: number): Buffer[] | undefined {
+  /** Sends the next part of an image; false when there is nothing new. One at a time. */
+  async function sendPart(file: string, atLeast: number): Promise<boolean> {
     const path = join(dir, file);
     const known = sent.get(file) ?? { bytes: 0, hash: createHash("sha256") };
     const left = statSync(path).size - known.bytes;
-    if (left < atLeast || (left === 0 && sent.has(file))) return undefined;
-    const part = Buffer.allocUnsafe(Math.min(left, partBytes));
+    if (left < atLeast || (left === 0 && sent.has(file))) return false;
+    const part = room.subarray(0, Math.min(left, partBytes));
     const fd = openSync(path, "r");
     try {
       for (let at = 0; at < part.length; ) {
@@ -119,7 +121,9 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
     }
     known.hash.update(part);
     sent.set(file, { bytes: known.bytes + part.length, hash: known.hash });
-    return [lineOf({ name: file, bytes: part.length }), part];
+    await writeLine(socket, { name: file, bytes: part.length });
+    if (part.length > 0) await writeThrough(socket, part);
+    return true;
   }
 
   return {
@@ -139,24 +143,12 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
       };
       const settled = writing.then(stop, stop);
       while (isWriting) {
-        const parts = filesIn(dir)
-          .filter(isPages)
-          .map((file) => nextPart(file, partBytes))
-          .filter((part) => part !== undefined);
-        for (const piece of parts.flat()) await write(socket, piece);
-        if (parts.length === 0) await Promise.race([sleep(2), settled]);
+        let hasSent = false;
+        for (const file of filesIn(dir).filter(isPages)) if (await sendPart(file, partBytes)) hasSent = true;
+        if (!hasSent) await Promise.race([sleep(2), settled]);
       }
     },
     async finish() {
-      let pending: Buffer[] = [];
-      let size = 0;
-      const put = async (pieces: readonly Buffer[], limit: number) => {
-        pending.push(...pieces);
-        size += pieces.reduce((sum, piece) => sum + piece.length, 0);
-        if (size < limit) return;
-        await write(socket, Buffer.concat(pending));
-        [pending, size] = [[], 0];
-      };
       const entries: ManifestEntry[] = [];
       let bundle: { entry: ManifestEntry; content: Buffer }[] = [];
       let bundled = 0;
@@ -165,7 +157,7 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
         entries.push(...bundle.map(({ entry }) => entry));
         const pieces = [lineOf({ bundle: bundle.map(({ entry }) => entry) }), ...bundle.map(({ content }) => content)];
         [bundle, bundled] = [[], 0];
-        await put(pieces, partBytes);
+        await write(socket, Buffer.concat(pieces));
       };
       for (const file of filesIn(dir).filter(isImage).sort()) {
         if (takesBundles && !sent.has(file) && statSync(join(dir, file)).size <= partBytes) {
@@ -173,14 +165,14 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
           bundle.push({ entry: { name: file, bytes: content.length, sha256: hash("sha256", content) }, content });
           bundled += content.length;
           if (bundled > bundleLimit.bytes - partBytes || bundle.length === bundleLimit.images) await putBundle();
-        } else for (let part = nextPart(file, 0); part !== undefined; part = nextPart(file, 1)) await put(part, partBytes);
+        } else for (let atLeast = 0; await sendPart(file, atLeast); ) atLeast = 1;
       }
       await putBundle();
       await faultpoint("transfer.half");
       const others = [...sent].map(([file, { bytes, hash }]) => ({ name: file, bytes, sha256: hash.digest("hex") }));
       entries.push(...others);
       const closing = others.map((entry) => lineOf({ name: entry.name, sha256: entry.sha256 }));
-      await put([...closing, lineOf({ end: true })], 0);
+      await write(socket, Buffer.concat([...closing, lineOf({ end: true })]));
       const answer = receipt.parse(await reader.line());
       if (!answer.ok) throw fault("TRANSFER_FAILED", `the target did not take the images: ${answer.reason}`);
       return { entries, hasSequences: answer.hasSequences };
