@@ -16,7 +16,7 @@ export function RunTable({ runs, isOfOne = false }: { runs: readonly RunbookRun[
             </RunLink>
           </Cell>
           <Cell className="nums">{isOfOne ? run.version : <RunbookLink name={run.runbook} version={String(run.version)} />}</Cell>
-          <Cell className="font-mono text-xs wrap-anywhere">{valuesText(run.parameters)}</Cell>
+          <Cell className="min-w-28 font-mono text-xs wrap-anywhere">{valuesText(run.parameters)}</Cell>
           <Cell>
             <RunBadge state={run.state} />
           </Cell>

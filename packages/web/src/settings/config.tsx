@@ -38,7 +38,7 @@ export default function ConfigSettings() {
           <Table label="Configuration" head={["key", "value", "from", "meaning"]} wide={[1, 2, 3]}>
             {values.map(({ key, valueJson, source, meaning, isSecret }) => (
               <Row key={key}>
-                <Cell className="font-mono text-xs wrap-anywhere">
+                <Cell className="font-mono text-xs wrap-anywhere sm:whitespace-nowrap">
                   {key}
                   <span className="block sm:hidden">
                     <Value json={valueJson} isSecret={isSecret} /> <span className="font-sans text-soft">({source})</span>
