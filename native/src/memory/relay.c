@@ -16,6 +16,7 @@ enum { lane_bytes = 64 << 10, buffer_bytes = 4 << 20, goodbye_ms = 5000, silence
 static const char greeting[8] = "relay/1";
 
 struct relay_memory {
+  int has_begun;
   uint64_t read_before, written_before; // the kernel's counts when it began
   size_t size;
   char said[];
@@ -45,7 +46,11 @@ static int count(int local, uint64_t *was_read, uint64_t *written) {
   return errno = EBUSY, -1;
 }
 
-int relay_begin(struct relay_memory *memory, int local) { return count(local, &memory->read_before, &memory->written_before); }
+int relay_begin(struct relay_memory *memory, int local) {
+  if (!memory->has_begun && count(local, &memory->read_before, &memory->written_before) < 0) return -1;
+  memory->has_begun = 1;
+  return 0;
+}
 
 // What was read from the peer and is not written yet.
 struct lane {

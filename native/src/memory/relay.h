@@ -21,7 +21,7 @@ struct relay_memory;
 // `bytes`: more than can be on its way to the peer at any time. NULL with errno.
 struct relay_memory *relay_remember(size_t bytes);
 
-// Once, before anybody reads from `local` or writes to it.
+// Before anybody reads from `local` or writes to it. Safe to repeat.
 int relay_begin(struct relay_memory *memory, int local);
 
 // Carries until one side ends. Neither is closed. `offers`: whatever can be read there is a new connection, and this one is over; -1: there are none.

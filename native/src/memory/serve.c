@@ -1,5 +1,6 @@
 // pages-serve: post-copy, on the source. Joins the target's connection to criu's page server on this host's loopback, for as long as criu lives. It is a process of its own, since
-// from the resume on the workload needs these pages: its agent may end at any time. While that lives, it may bring another connection where one is lost.
+// from the resume on the workload needs these pages: its agent may end at any time. While that lives, it may bring another connection where one is lost, or who served it was killed: it is
+// two processes, of which the first only stands by.
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -20,6 +22,7 @@
 
 // Nothing may be on its way to the target that is not remembered: twice what relay_prepare lets the kernel keep, at both ends.
 enum { answers_bytes = 32 << 20 };
+static struct relay_memory *answers;
 
 // Until the target asks for its first page: criu's page server takes one connection, and only when its images are written. 1: it asks; 0: there is nothing to wait for.
 static int await_question(int connection, int criu) {
@@ -31,12 +34,19 @@ static int await_question(int connection, int criu) {
   }
 }
 
-static int connect_to_criu(int port) {
+static int is_connected(int local) {
+  struct sockaddr_in peer;
+  socklen_t length = sizeof peer;
+  return getpeername(local, (struct sockaddr *)&peer, &length) == 0;
+}
+
+// Once. Whoever was killed on the way has said nothing yet, so it is as if it began here.
+static void connect_to_criu(int local, int port) {
   struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  int local = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-  if (local < 0 || connect(local, (struct sockaddr *)&server, sizeof server) < 0) fail(errno, "pages-serve: criu's page server");
+  int on = 1;
+  if (!is_connected(local) && connect(local, (struct sockaddr *)&server, sizeof server) < 0) fail(errno, "pages-serve: criu's page server");
   setsockopt(local, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  return local;
+  if (relay_begin(answers, local) < 0) fail(errno, "pages-serve");
 }
 
 // Until our agent has something, or has ended. 0: there is nothing to wait for.
@@ -44,6 +54,38 @@ static int await_offer(int data, int criu) {
   struct pollfd at[2] = {{.fd = data, .events = POLLIN}, {.fd = criu, .events = POLLIN}};
   while (poll(at, 2, -1) < 0 && errno == EINTR) continue;
   return !at[1].revents;
+}
+
+// The work itself, until its exit code.
+static int serve(int data, int criu, int port, int local) {
+  const char *reason;
+  struct wire wire;
+  for (;;) {
+    // Without an agent nobody brings a connection: before the first one nobody depends on us, after it there is no way any more.
+    if (!await_offer(data, criu) || wire_accept(&wire, data, &reason) < 0) return is_connected(local);
+    if (!wire.tls) fail(0, "pages-serve: %s", "the connection was not handed over");
+    relay_prepare(wire.tls, wire.connection);
+    if (!await_question(wire.connection, criu)) return 0;
+    setpriority(PRIO_PROCESS, 0, -10); // the workload waits for us
+    connect_to_criu(local, port);
+    enum relay_end end = relay(wire.tls, wire.connection, local, answers, data);
+    if (end == RELAY_HERE) relay_goodbye(wire.tls, wire.connection);
+    if (end != RELAY_LOST) return end == RELAY_GAP;
+    tls_close(wire.tls);
+  }
+}
+
+// Keeps the connection to criu, which takes no other one, and what it said last: when who serves them is killed, another one does, with the next connection.
+static int stand_by(int data, int criu, int port) {
+  int status, local = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (local < 0) fail(errno, "pages-serve");
+  do {
+    pid_t server = fork();
+    if (server < 0) fail(errno, "pages-serve: fork");
+    if (server == 0) _exit(serve(data, criu, port, local));
+    while (waitpid(server, &status, 0) < 0 && errno == EINTR) continue;
+  } while (!WIFEXITED(status));
+  return WEXITSTATUS(status);
 }
 
 int pages_serve_command(int argc, char **argv) {
@@ -59,24 +101,6 @@ int pages_serve_command(int argc, char **argv) {
   if (criu < 0) fail(errno, "pages-serve: --criu %lld", pid);
   fcntl((int)data, F_SETFD, FD_CLOEXEC);
   protect_from_oom();
-  const char *reason;
-  struct wire wire;
-  struct relay_memory *answers = relay_remember(answers_bytes);
-  if (!answers) fail(errno, "pages-serve");
-  for (int local = -1;;) {
-    // Without an agent nobody brings a connection: before the first one nobody depends on us, after it there is no way any more.
-    if (!await_offer((int)data, criu) || wire_accept(&wire, (int)data, &reason) < 0) return local >= 0;
-    if (!wire.tls) fail(0, "pages-serve: %s", "the connection was not handed over");
-    relay_prepare(wire.tls, wire.connection);
-    if (!await_question(wire.connection, criu)) return 0;
-    if (local < 0) {
-      setpriority(PRIO_PROCESS, 0, -10); // the workload waits for us
-      local = connect_to_criu((int)port);
-      if (relay_begin(answers, local) < 0) fail(errno, "pages-serve");
-    }
-    enum relay_end end = relay(wire.tls, wire.connection, local, answers, (int)data);
-    if (end == RELAY_HERE) relay_goodbye(wire.tls, wire.connection);
-    if (end != RELAY_LOST) return end == RELAY_GAP;
-    tls_close(wire.tls);
-  }
+  if (!(answers = relay_remember(answers_bytes))) fail(errno, "pages-serve");
+  return stand_by((int)data, criu, (int)port);
 }

@@ -334,11 +334,12 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     });
 
     // The first process holds what its child needs, and starts another child.
-    const fetching = (host: EngineHost) => {
-      const pids = helpersOf(host, "pages-fetch");
+    const pairOf = (host: EngineHost, command: string) => {
+      const pids = helpersOf(host, command);
       const carries = pids.find((pid) => pids.includes(parentOf(pid)));
       return { carries, watches: pids.find((pid) => pid !== carries) };
     };
+    const fetching = (host: EngineHost) => pairOf(host, "pages-fetch");
     const killNow = (pid: number | undefined) => {
       if (pid === undefined) throw new Error("there is nobody to be killed");
       process.kill(pid, "SIGKILL");
@@ -349,6 +350,8 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       "both agents": async ({ source, target }) => void (await Promise.all([source.kill(), target.kill()])),
       "who carries the pages": ({ target }) => killNow(fetching(target).carries),
       "who watches over that": ({ target }) => killNow(fetching(target).watches),
+      "who serves the pages": ({ source }) => killNow(pairOf(source, "pages-serve").carries),
+      "who watches over that, on the source": ({ source }) => killNow(pairOf(source, "pages-serve").watches),
       "who carries the pages, again and again": async ({ target }) => {
         for (let i = 0; i < 5; i++) {
           const { carries } = fetching(target);
@@ -357,6 +360,20 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
           await until("another one to carry", 2, 5000, another);
           await sleep(i * 20); // it may know the source by then, or not
         }
+      },
+      // A connection lives for 30 s without an answer, and for 40 without a word (native/src/memory/relay.c).
+      "their way, for 45 s": async ({ source, target }) => {
+        const { carries } = fetching(target);
+        const inside = (...argv: string[]) =>
+          run("nsenter", [`--net=/run/netns/${target.namespace}`, "nft", ...argv], { deadlineMs: 5000 });
+        const { port } = source.link;
+        const rules = `chain in { type filter hook input priority 0; tcp sport ${port} drop; }; chain out { type filter hook output priority 0; tcp dport ${port} drop; };`;
+        await inside(`add table inet aexcut { ${rules} }`);
+        await sleep(45_000);
+        await inside("delete table inet aexcut");
+        await until("another one to carry", 50, 30_000, async () =>
+          [undefined, carries].includes(fetching(target).carries) ? undefined : true,
+        );
       },
     };
     const always = ["both agents", "who carries the pages, again and again"];
@@ -378,7 +395,10 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
 
     // The last ones: their client's connection does not outlive them.
     const losses: Record<string, (hosts: typeof at) => Promise<void> | void> = {
-      "who serves them": ({ source }) => killNow(helpersOf(source, "pages-serve")[0]),
+      "all who serve them": ({ source }) => {
+        const { carries, watches } = pairOf(source, "pages-serve");
+        for (const pid of [watches, carries]) killNow(pid); // in this order: the other one would start another
+      },
       "criu on the target": ({ target }) => killNow(childrenOf(fetching(target).carries)[0]),
       "who carries them, without its agent": async ({ target }) => {
         await target.kill();
