@@ -158,7 +158,6 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const pid = record.pid ?? 0;
       await rm(images, { recursive: true, force: true });
       await mkdir(images, { recursive: true, mode: 0o700 });
-      host.options.settle?.();
       // All that can be there before the workload stops: the way to the target, criu, and whoever changes the routes.
       const channel = await link.connect(peer, { migrationId: ref.migrationId, channel: "images" }, signal);
       const sender = createImageSender(channel.socket, channel.reader, images);
@@ -194,6 +193,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         await watch.arm(ref.workload);
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
+        // After all that is made ready has made its garbage, and before the last pass over memory.
+        host.options.settle?.();
         // What was written while all this was made ready; a tracker that ends here is heard right below.
         const { dirtyBytesPerSecond = 0 } = session.ahead?.report.forecast ?? {};
         if (tracker !== undefined) await catchUp(tracker, sender, dirtyBytesPerSecond, signal);
