@@ -49,20 +49,29 @@ export async function startPostgres({ isDurable = false } = {}): Promise<Postgre
     // The shell ends the server when this process is gone, however it ended: its standard input is then closed.
     const script = 'program=$1; shift; "$program" "$@" </dev/null & server=$!; read _; kill -INT $server; wait $server';
     const args = ["-D", data, ...settings.flatMap((each) => ["-c", each])];
-    const started = spawn("/bin/sh", ["-c", script, "sh", join(programsDir, "postgres"), ...args], {
-      ...as,
-      cwd: dir,
-      stdio: ["pipe", "ignore", "pipe"],
-    });
     let said = "";
-    started.stderr.on("data", (chunk: Buffer) => {
-      said = (said + chunk.toString()).slice(-4000);
-    });
-    server = started;
+    const launch = () => {
+      const started = spawn("/bin/sh", ["-c", script, "sh", join(programsDir, "postgres"), ...args], {
+        ...as,
+        cwd: dir,
+        stdio: ["pipe", "ignore", "pipe"],
+      });
+      started.stderr.on("data", (chunk: Buffer) => {
+        said = (said + chunk.toString()).slice(-4000);
+      });
+      server = started;
+      return started;
+    };
+    let started = launch();
     await withDeadline("starting PostgreSQL", 30_000, async (signal) => {
       while (!(await answers(dir))) {
         signal.throwIfAborted();
         await sleep(50);
+        // After a kill -9 its processes go one by one, and have the shared memory until the last has gone.
+        if (started.exitCode !== null && said.includes("pre-existing shared memory block")) {
+          said = "";
+          started = launch();
+        }
       }
     }).catch((cause: unknown) => {
       throw new Error(`PostgreSQL did not start: ${said}`, { cause });
