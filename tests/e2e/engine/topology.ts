@@ -1,7 +1,7 @@
 // Two hosts on one machine: network namespaces on a bridge, an engine process in each, the test itself as their neighbour and client.
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { run, systemClock } from "@aether/kit";
@@ -62,6 +62,7 @@ export async function openTopology(
   memory?: (dir: string) => Promise<void>,
   before: (id: string) => readonly string[] = () => [],
 ): Promise<Topology> {
+  await clearLeftovers(prefix);
   const dir = await mkdtemp(`/var/tmp/aether-${prefix}-`);
   const bridge = `${prefix}br`;
   await quiet("link", "del", bridge);
@@ -95,6 +96,15 @@ export async function openTopology(
       for (const name of await readdir("/dev/shm")) if (name.startsWith(`aether-${prefix}`)) await removeMemory(join("/dev/shm", name));
     },
   };
+}
+
+/** A run that was killed has nobody who unmounts what its workloads stood on. The innermost mount goes first. */
+async function clearLeftovers(prefix: string): Promise<void> {
+  const places = (await readFile("/proc/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
+  for (const place of places.filter((each) => each.startsWith(`/var/tmp/aether-${prefix}-`)).reverse())
+    await run("umount", [place], { deadlineMs: 5000, okCodes: [0, 1, 32] });
+  for (const name of await readdir("/var/tmp"))
+    if (name.startsWith(`aether-${prefix}-`)) await rm(join("/var/tmp", name), { recursive: true, force: true });
 }
 
 async function removeMemory(dir: string): Promise<void> {
