@@ -32,6 +32,32 @@ it("a workload with an objective has a snapshot that often by itself, made with 
   expect((await cloud.core.call("DELETE", "/api/v2/workloads/often?force=true")).status).toBe(200);
 }, 45_000);
 
+it("what is beyond the bounds leaves the store when they are drawn closer; the last good one and a pinned one stay", async () => {
+  await run("kept", "n2", "ON_NODE_LOST_HOLD");
+  const made: string[] = [];
+  for (let i = 0; i < 3; i++) made.push((await cloud.core.call("POST", "/api/v2/snapshots", { workload: "kept" })).body.snapshot.id);
+  const [pinned, old, newest] = made;
+  expect((await cloud.core.call("POST", `/api/v2/snapshots/${pinned}:pin`, { reason: "before the upgrade" })).status).toBe(200);
+  const keepEach = (snapshotsEach: number) => cloud.core.call("PATCH", "/api/v2/retention", { change: { snapshotsEach } });
+  expect((await keepEach(1)).status).toBe(200);
+  const left = await until("the old one to go", 50, 10_000, async () => {
+    const { snapshots } = (await cloud.core.call("GET", "/api/v2/snapshots?workload=kept")).body;
+    const ids: string[] = snapshots.map(({ id }: { id: string }) => id);
+    return old !== undefined && ids.includes(old) ? undefined : ids;
+  });
+  expect(left).toEqual([newest, pinned]);
+  const removed = cloud.agents
+    .get("n2")
+    ?.commands.flatMap(({ action }) => (action.case === "deleteSnapshot" ? [action.value.snapshotId] : []));
+  expect(removed).toContain(old); // by its node, in the store
+  expect(removed).not.toContain(pinned);
+  const { entries } = (await cloud.core.call("GET", `/api/v2/audit?subject=snapshot/${old}`)).body;
+  expect(entries).toMatchObject([{ actor: "core", action: "snapshot.retire", outcome: "ok" }]);
+  expect(JSON.parse(entries[0].dataJson)).toEqual({ workload: "kept", why: "a newer one of kept is kept" });
+  expect((await keepEach(50)).status).toBe(200);
+  expect((await cloud.core.call("DELETE", "/api/v2/workloads/kept?force=true")).status).toBe(200);
+});
+
 describe("a node that dies with its workloads", () => {
   it("leaves back only those that say so, from their newest snapshot, once the node is known to be dead", async () => {
     for (const name of ["safe", "held", "torn", "torn", "torn"])
