@@ -50,11 +50,20 @@ extern struct fill_counts fill_counts;
 // Called when a block of a space has nothing left to be put in place for this process; its children may still need it.
 extern void (*fill_on_block_done)(const struct fill *fill, uint64_t number);
 
+// Called when the process has made a child, with what its keeper needs for `fill_adopt`. Both descriptors stay the caller's.
+extern void (*fill_on_fork)(const struct fill *parent, int uffd, int state);
+
+// A child of the process: takes over `uffd`; what is left to do is in `state`, a file in memory that others may map too. 0, or -1 with errno.
+int fill_adopt(struct fill *parent, int uffd, int state);
+
 // Takes over `uffd`. `reason` where the images cannot be read.
 struct fill *fill_open(const struct store *store, uint32_t id, int uffd, const char **reason);
 
 // Handles what the process waits for; 0, or -1 where it cannot be given.
 int fill_events(struct fill *fill);
+
+// A thread waits for the page at this address. As fill_events, which calls it.
+int fill_fault(struct fill *fill, uint64_t address);
 
 // Puts some pages in place. 1: there was something to do; 0: all is done; -1: not possible yet (the process's mappings are not there); -2: it failed.
 int fill_some(struct fill *fill);

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +21,7 @@
 #include "faults.h"
 #include "fill.h"
 #include "inherit.h"
+#include "keeper.h"
 #include "options.h"
 #include "outlive.h"
 #include "pagemap.h"
@@ -38,7 +37,6 @@ static int fill_count, data_fd, sealed_event;
 static const char *status_path, *procs_path, *charge_path;
 static double finished_ms;
 static uint64_t inherited_pages;
-static int to_keeper = -1;
 
 static struct fill *fill_of(uint32_t id) {
   for (int i = 0; i < fill_count; i++)
@@ -52,13 +50,11 @@ static double now_ms(void) {
   return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-// A block that is in place is not held twice. The keeper has the same memory, so it is told: the block lies at the same address there.
+// A block that is in place is not held twice.
 static void release_block(const struct fill *fill, uint64_t number) {
   struct store_block *block = store_find(&store, fill->id, number * STORE_BLOCK_PAGES * PAGE_BYTES);
   if (!block || !block->bytes || fill_needs_block(fill_of(fill->id), number)) return;
-  store_release(block);
-  block->bytes = NULL;
-  if (to_keeper >= 0 && write_all(to_keeper, &block, sizeof block) < 0) to_keeper = -1;
+  keeper_forget(block);
 }
 
 static _Noreturn void give_up(const char *reason) {
@@ -191,36 +187,6 @@ static void while_running(void) {
   say_filled();
 }
 
-// The worker may be killed: then the keeper, who has all that it had, makes another one.
-static _Noreturn void keep_going(void) {
-  protect_from_oom();
-  for (;;) {
-    int released[2] = {-1, -1}, status;
-    if (pipe2(released, O_CLOEXEC) < 0) released[0] = released[1] = -1;
-    pid_t worker = fork();
-    if (worker == 0) {
-      close(released[0]);
-      to_keeper = released[1];
-      while_running();
-      _exit(0);
-    }
-    if (worker < 0) {
-      while_running();
-      _exit(0);
-    }
-    close(released[1]);
-    struct store_block *block;
-    while (read_exactly(released[0], &block, sizeof block) == 0) {
-      store_release(block);
-      block->bytes = NULL;
-    }
-    close(released[0]);
-    while (waitpid(worker, &status, 0) < 0 && errno == EINTR) continue;
-    if (WIFEXITED(status)) _exit(WEXITSTATUS(status));
-    say(STDOUT_FILENO, "{\"event\":\"note\",\"reason\":\"the worker was killed by signal %d and is replaced\"}", WTERMSIG(status));
-  }
-}
-
 int memory_target_command(int argc, char **argv) {
   long long fd = -1;
   const char *images = NULL;
@@ -280,5 +246,5 @@ int memory_target_command(int argc, char **argv) {
     return 0;
   }
   fill_process_runs();
-  keep_going();
+  keep_going(fill_of, while_running);
 }

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { until } from "@aether/kit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openCounterClient } from "../engine/counter-client.ts";
 import { missingForEngine } from "../engine/requirements.ts";
@@ -256,6 +257,11 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     expect(freeze.memory.keptPages).toBeGreaterThan(140 * 256);
     expect(freeze.memory.imagePages).toBeLessThan(1000);
     await hosts.b.call("resume", ref);
+    // Its child is known to the worker alone until that has told the keeper.
+    const { pid } = (await hosts.b.call<any[]>("list")).find((one) => one.name === "self");
+    process.kill(pid, "SIGUSR1");
+    const children = () => readdirSync(`/proc/${pid}/task`).map((task) => readFileSync(`/proc/${pid}/task/${task}/children`, "utf8"));
+    await until("a child", 2, 5000, async () => children().some((of) => of !== "") || undefined);
     const both = helpers("memory-target", hosts.b);
     const parentOf = (pid: number) => Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
     const worker = both.find((pid) => both.includes(parentOf(pid)));
@@ -265,6 +271,12 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     expect(helpers("memory-target", hosts.b)).toContain(keeper);
     await hosts.b.call("drainPages", ref);
     await hosts.a.call("release", ref);
+    await until(
+      "the child to compare",
+      50,
+      20_000,
+      async () => (await hosts.b.call<string>("logs", "self")).includes("child whole") || undefined,
+    );
     await expectWhole(hosts.b, 1);
     await hosts.b.kill();
     await hosts.b.restart();

@@ -1,6 +1,7 @@
 // A workload that knows its own memory: it writes pages all the time, remembers apart from them what it wrote, and compares without end. One wrong page ends it
 // with exit code 3 and a line that names it. Each process prints one line for each whole comparison.
 //   memory-workload MIB MIB_PER_SECOND PROCESSES CHURN   (CHURN 1: maps, unmaps, moves, gives back memory and makes short-lived children as well)
+//   SIGUSR1: the first process makes a child that compares all of its memory two seconds later, and prints "child whole".
 //   SHARED=anonymous|memfd: its memory is one object for all its processes; children that end at once, and write(2), write it too.
 //   FILTER=1 memory-workload COMMAND...: runs another program under a seccomp filter of its own.
 #define _GNU_SOURCE
@@ -69,6 +70,23 @@ static void write_otherwise(uint64_t page) {
   pthread_mutex_unlock(lock);
 }
 
+static volatile sig_atomic_t is_child_wanted;
+static void want_child(int number) { is_child_wanted = number; }
+
+// Its memory is that of now: whoever puts pages in place does so for two.
+static void make_child(void) {
+  is_child_wanted = 0;
+  pthread_mutex_lock(lock);
+  if (fork() == 0) {
+    sleep(2);
+    for (uint64_t page = 0; page < pages; page++) check_page(page);
+    printf("child whole\n");
+    fflush(stdout);
+    _exit(0);
+  }
+  pthread_mutex_unlock(lock);
+}
+
 static void *write_all_the_time(void *argument) {
   uint64_t state = 88172645463325252ull ^ (uint64_t)getpid();
   double due = 0;
@@ -80,6 +98,7 @@ static void *write_all_the_time(void *argument) {
       write_page(next_random(&state) % pages);
       pthread_mutex_unlock(lock);
     }
+    if (is_child_wanted) make_child();
     if (is_shared) write_otherwise(next_random(&state) % pages);
   }
   return NULL;
@@ -151,6 +170,7 @@ int main(int argc, char **argv) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
       break;
     }
+  signal(SIGUSR1, want_child);
   pthread_t thread;
   if (pthread_create(&thread, NULL, write_all_the_time, NULL) != 0) return 4;
   for (uint64_t pass = 1;; pass++) {
