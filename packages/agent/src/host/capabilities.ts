@@ -108,7 +108,7 @@ function missingOf(probes: Probes, canaryReason: string) {
   if (probes.versions.native !== undefined && probes.helperTls === undefined) {
     missing.push({
       what: "TLS in aether-native",
-      why: "memory travels through the agents, which takes about three times the processor time; in post-copy a workload does not outlive an agent that ends before its last page has come",
+      why: "memory travels through the agents, which takes about three times the processor time; in post-copy, where an agent ends before the last page has come, whoever needs a page that is missing waits until somebody removes the workload",
       mend: "apt-get install libssl-dev, then make -C native, or reinstall",
     });
   }
