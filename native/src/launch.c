@@ -13,6 +13,7 @@
 
 #include "commands.h"
 #include "limits.h"
+#include "memory/fdpass.h"
 #include "memory/hide.h"
 #include "options.h"
 #include "report.h"
@@ -32,6 +33,14 @@ static void wait_for_go(int fd) {
   if (got == 0) exit(1);
   close(fd);
   if (fd == STDIN_FILENO && open("/dev/null", O_RDONLY) < 0) fail(errno, "launch: /dev/null");
+}
+
+// A socket of our caller's becomes the descriptor that comes on it, for the command. Nobody else holds that one but who sent it.
+static void take_place_of(int line) {
+  int error, fd = receive_fd(line, &error);
+  if (fd < 0) fail(error, "launch: --receive-fd %d", line);
+  if (dup2(fd, line) < 0) fail(errno, "launch: --receive-fd %d", line);
+  close(fd);
 }
 
 static void own_mounts(const char *option) {
@@ -55,13 +64,14 @@ static void follow_no_links(const char *dir) {
 
 int launch_command(int argc, char **argv) {
   const char *cgroups = NULL, *run_dir = NULL, *answers = NULL, *no_links = NULL;
-  long long go_fd = -1, niceness = 0, answers_limits = 0;
+  long long go_fd = -1, line = -1, niceness = 0, answers_limits = 0;
   const struct option_spec specs[] = {
       {.name = "cgroup-procs", .text = &cgroups},
       {.name = "run-dir", .text = &run_dir},
       {.name = "no-links-in", .text = &no_links},
       {.name = "page-answers", .text = &answers},
       {.name = "go-fd", .number = &go_fd, .min = 0, .max = 1023},
+      {.name = "receive-fd", .number = &line, .min = 3, .max = 1023},
       {.name = "answer-limits", .number = &answers_limits, .min = 0, .max = 1},
       {.name = "nice", .number = &niceness, .min = -20, .max = 19},
   };
@@ -77,6 +87,7 @@ int launch_command(int argc, char **argv) {
     if (mount(run_dir, "/run", NULL, MS_BIND, NULL) < 0) fail(errno, "launch: --run-dir %s", run_dir);
   }
   if (no_links) follow_no_links(no_links);
+  if (line >= 0) take_place_of((int)line);
   if (go_fd >= 0) wait_for_go((int)go_fd);
   execvp(argv[rest], argv + rest);
   fail(errno, "launch: cannot run %s", argv[rest]);

@@ -1,7 +1,7 @@
 // The connection on which two helpers carry memory: who is let in, and what is left of the key afterwards. Node's own TLS is the other end.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, readlinkSync, readSync, rmSync } from "node:fs";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -221,6 +221,34 @@ describe.skipIf(missing !== undefined)(`pages from helper to helper${missing ? `
     expect(helper.lines.filter(({ event }) => event === "connection")).toHaveLength(reason === undefined ? 1 : 0);
     expect(helper.said()).toContain(reason ?? "no process of the workload can be tracked");
   });
+
+  it.skipIf(process.getuid?.() !== 0)(
+    "criu gets one end of a connection that no network of this host has, and agents may carry what goes over it",
+    async () => {
+      const answer = 'IFS= read -r word <&4 && echo "$word, answered" >&4; cat <&4 >&2';
+      const criu = spawn(native, ["launch", "--receive-fd", "4", "--", "bash", "-c", answer], {
+        stdio: ["ignore", "ignore", "inherit", "ignore", "pipe"],
+      });
+      const line = criu.stdio[4] as Duplex;
+      const serve = spawn(native, ["pages-serve", "--criu", String(criu.pid), "--data-fd", "3", "--criu-fd", "4"], {
+        stdio: ["pipe", "pipe", "inherit", "pipe", line],
+      });
+      line.destroy();
+      running.push(...[criu, serve].map((child) => ({ child, data: line, lines: [], said: () => "" })));
+      const data = serve.stdio[3] as Duplex;
+      data.write("asked\n");
+      expect(String((await once(data, "data"))[0])).toBe("asked, answered\n");
+      const inode = /socket:\[(\d+)\]/.exec(readlinkSync(`/proc/${criu.pid}/fd/4`))?.[1] ?? "";
+      expect(inode).not.toBe("");
+      for (const table of ["tcp", "unix"])
+        expect(readFileSync(`/proc/${criu.pid}/net/${table}`, "utf8")).not.toMatch(new RegExp(`\\b${inode}\\b`));
+      data.end(); // the agent's end is the helper's, and the connection's
+      expect(await Promise.all([once(serve, "exit"), once(criu, "exit")])).toEqual([
+        [0, null],
+        [0, null],
+      ]);
+    },
+  );
 });
 
 /** The secret number of a P-256 key. */

@@ -2,10 +2,8 @@
 // on both of them: so they are processes of their own, which outlive their agent, and what became of it they leave in a file.
 // A third one, their parent, only holds what they hold: the daemon's connection, its userfaultfds, and its last questions. Whichever of the three is killed, nobody finds zeros where pages
 // are missing; and when it is the one that carries, or its connection is lost, another one goes on where it ended.
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,6 +19,7 @@
 #include "fdpass.h"
 #include "options.h"
 #include "outlive.h"
+#include "pair.h"
 #include "relay.h"
 #include "report.h"
 #include "spare.h"
@@ -39,6 +38,7 @@ enum ending { FETCHED = 0, FAILED = 1, LOST = 3, PEER_LEFT = 4, DAEMON_LEFT = 5,
 static const char *status_path, *procs_path;
 static struct relay_memory *questions;
 static pid_t daemon_pid;
+static long long is_handed; // the way of the pages is a connection of our own
 static int daemon_pidfd = -1, has_ended, daemon_code, is_watcher;
 
 // Known to its parent alone: the first that carries, or whoever stands by when that one has ended. Others find that it has ended, not how.
@@ -111,17 +111,6 @@ static enum ending tell_loss(void) {
   return FAILED;
 }
 
-// Any free port of the loopback.
-static int listen_here(char *port, size_t size) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-  socklen_t length = sizeof address;
-  int door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (door < 0 || bind(door, (struct sockaddr *)&address, sizeof address) < 0 || listen(door, 1) < 0 || getsockname(door, (struct sockaddr *)&address, &length) < 0)
-    fail(errno, "pages-fetch: no port for criu");
-  snprintf(port, size, "%d", ntohs(address.sin_port));
-  return door;
-}
-
 // Our agent says when the images are here. Its end before that is ours: nobody depends on us yet.
 static void await_word(void) {
   char word;
@@ -130,43 +119,52 @@ static void await_word(void) {
   if (got <= 0) _exit(FETCHED);
 }
 
-static void start_daemon(char **command, char *port) {
+// `its_end`: the number of the descriptor on which it asks for pages goes in the place of @PAGES.
+static void start_daemon(char **command, int its_end) {
+  char number[16];
+  snprintf(number, sizeof number, "%d", its_end);
   for (char **word = command; *word; word++)
-    if (strcmp(*word, "@PORT") == 0) *word = port;
+    if (strcmp(*word, "@PAGES") == 0) *word = number;
   daemon_pid = fork();
   if (daemon_pid < 0) fail(errno, "pages-fetch: fork");
   if (daemon_pid > 0) {
     daemon_pidfd = (int)syscall(SYS_pidfd_open, daemon_pid, 0);
     if (daemon_pidfd < 0) fail(errno, "pages-fetch: pidfd_open");
+    close(its_end); // it is told to us only when nobody else holds it
     return;
   }
+  fcntl(its_end, F_SETFD, 0);
   int nothing = open("/dev/null", O_RDWR);
   for (int fd = 0; fd < 3; fd++) dup2(nothing, fd);
   execvp(command[0], command);
   _exit(127);
 }
 
-// The daemon comes when criu restore has handed it every process; from then on the workload needs us. -1: it will not come.
-static int await_daemon(int door) {
-  struct pollfd at[2] = {{.fd = door, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+// The daemon asks for a page when criu restore has handed it every process; from then on the workload needs us. 0: it will not ask.
+static int await_question(int local) {
+  struct pollfd at[2] = {{.fd = local, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
   while (is_daemon_there()) {
     char ignored[64];
-    if (poll(at, 2, look_ms) < 0 && errno != EINTR) return -1;
-    if (at[0].revents) return accept4(door, NULL, NULL, SOCK_CLOEXEC);
-    if (at[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) return -1;
+    if (poll(at, 2, look_ms) < 0 && errno != EINTR) return 0;
+    if (at[0].revents) return 1;
+    if (at[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) return 0;
   }
-  return -1;
+  return 0;
 }
 
 static enum ending carry(struct wire *wire, int local) {
-  relay_prepare(wire->tls, wire->connection);
+  if (wire->tls) relay_prepare(wire->tls, wire->connection);
   setpriority(PRIO_PROCESS, 0, -10); // the workload waits for us
-  switch (relay(wire->tls, wire->connection, local, questions, -1)) {
+  switch (wire->tls ? relay(wire->tls, wire->connection, local, questions, -1) : relay_plain(wire->data, local)) {
   case RELAY_HERE: return DAEMON_LEFT;
   case RELAY_PEER: return PEER_LEFT;
   case RELAY_GAP: return GAP;
   default: return LOST;
   }
+}
+
+static void say_goodbye(struct wire *wire) {
+  if (wire->tls) relay_goodbye(wire->tls, wire->connection);
 }
 
 static pid_t start_another(int local, int data) {
@@ -179,7 +177,7 @@ static pid_t start_another(int local, int data) {
     _exit(LOST);
   }
   enum ending how = carry(&wire, local);
-  if (how == DAEMON_LEFT) relay_goodbye(wire.tls, wire.connection);
+  if (how == DAEMON_LEFT) say_goodbye(&wire);
   _exit(how);
 }
 
@@ -190,9 +188,10 @@ static enum ending await_end(pid_t carrier) {
   return WIFEXITED(status) ? (enum ending)WEXITSTATUS(status) : LOST;
 }
 
-// Whether our agent has offered another connection: it does as long as it lives and the source answers.
+// Whether our agent has offered another connection: it does as long as it lives and the source answers. Not where it carries itself: of what was on its way nobody knows.
 static int is_offered(int data) {
   char first;
+  if (!is_handed) return 0;
   say(STDOUT_FILENO, "{\"event\":\"lost\"}");
   for (; is_daemon_there() && is_workload_there(); pass(spare_look_ms)) {
     ssize_t got = recv(data, &first, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -248,6 +247,7 @@ int pages_fetch_command(int argc, char **argv) {
   const struct option_spec specs[] = {
       {.name = "status", .text = &status_path, .is_required = 1},
       {.name = "procs", .text = &procs_path, .is_required = 1},
+      {.name = "handed", .number = &is_handed, .min = 0, .max = 1},
       {.name = "data-fd", .number = &data, .min = 3, .max = 1023, .is_required = 1},
   };
   int rest = parse_options("pages-fetch", argc, argv, specs, sizeof specs / sizeof *specs);
@@ -259,23 +259,22 @@ int pages_fetch_command(int argc, char **argv) {
   if (!(questions = relay_remember(questions_bytes))) fail(errno, "pages-fetch");
   int line = divide((int)data);
   pid_t watcher = getppid();
-  char port[8], word;
+  char word;
   const char *reason;
   struct wire wire;
-  if (wire_open(&wire, (int)data, 1, &reason) < 0) fail(0, "pages-fetch: %s", reason);
-  relay_prepare(wire.tls, wire.connection);
+  if (wire_open(&wire, (int)data, (int)is_handed, &reason) < 0) fail(0, "pages-fetch: %s", reason);
+  if (wire.tls) relay_prepare(wire.tls, wire.connection);
+  int pair[2];
+  if (pair_open(pair) < 0) fail(errno, "pages-fetch: a connection to criu");
+  int local = pair[0];
   await_word();
-  int door = listen_here(port, sizeof port), on = 1;
-  start_daemon(argv + rest, port);
+  start_daemon(argv + rest, pair[1]);
   send_fd(line, daemon_pidfd, daemon_pid);
-  int local = await_daemon(door);
-  close(door);
-  if (local < 0 || relay_begin(questions, local) < 0) {
+  if (relay_begin(questions, local) < 0 || !await_question(local)) {
     end_daemon();
     tell_failure("criu lazy-pages did not begin, code", daemon_code);
     return FAILED;
   }
-  setsockopt(local, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (send_fd(line, local, 0) < 0 || read(line, &word, 1) != 1) say(STDOUT_FILENO, "{\"event\":\"note\",\"reason\":\"nobody stands by\"}");
   say(STDOUT_FILENO, "{\"event\":\"fetching\"}");
   enum ending how = carry(&wire, local);
@@ -283,7 +282,7 @@ int pages_fetch_command(int argc, char **argv) {
     close(local);
     while (is_daemon_there()) usleep(spare_look_ms * 1000);
     how = tell_end();
-    relay_goodbye(wire.tls, wire.connection);
+    say_goodbye(&wire);
     return how;
   }
   if (getppid() == watcher) return how;

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "report.h"
+
 enum { lane_bytes = 64 << 10, buffer_bytes = 4 << 20, goodbye_ms = 5000, silence_s = 10, silences = 3 };
 static const char greeting[8] = "relay/1";
 
@@ -51,6 +53,8 @@ int relay_begin(struct relay_memory *memory, int local) {
   memory->has_begun = 1;
   return 0;
 }
+
+int relay_has_begun(const struct relay_memory *memory) { return memory->has_begun; }
 
 // What was read from the peer and is not written yet.
 struct lane {
@@ -154,6 +158,26 @@ enum relay_end relay(struct tls *tls, int connection, int local, struct relay_me
     struct pollfd at[3] = {{.fd = peer_events ? connection : -1, .events = peer_events}, {.fd = local_events ? local : -1, .events = local_events}, {.fd = offers, .events = POLLIN}};
     if (poll(at, 3, -1) < 0 && errno != EINTR) return RELAY_LOST;
     if (at[2].revents && is_offered(&offers)) return RELAY_LOST;
+  }
+}
+
+// What one side says, to the other one. 0: it says no more, or the other one takes no more.
+static int pass_on(int from, int to) {
+  static char bytes[lane_bytes];
+  ssize_t got = read(from, bytes, sizeof bytes);
+  if (got < 0) return errno == EINTR || errno == EAGAIN;
+  return got > 0 && write_all(to, bytes, (size_t)got) == 0;
+}
+
+enum relay_end relay_plain(int data, int local) {
+  struct pollfd at[2] = {{.fd = data, .events = POLLIN}, {.fd = local, .events = POLLIN}};
+  for (;;) {
+    if (poll(at, 2, -1) < 0) {
+      if (errno != EINTR) return RELAY_LOST;
+      continue;
+    }
+    if (at[1].revents && !pass_on(local, data)) return RELAY_HERE;
+    if (at[0].revents && !pass_on(data, local)) return RELAY_PEER;
   }
 }
 

@@ -23,9 +23,13 @@ struct relay_memory *relay_remember(size_t bytes);
 
 // Before anybody reads from `local` or writes to it. Safe to repeat.
 int relay_begin(struct relay_memory *memory, int local);
+int relay_has_begun(const struct relay_memory *memory);
 
 // Carries until one side ends. Neither is closed. `offers`: whatever can be read there is a new connection, and this one is over; -1: there are none.
 enum relay_end relay(struct tls *tls, int connection, int local, struct relay_memory *memory, int offers);
+
+// The same without TLS, where the agents carry: through a socket to ours, and for as long as it lives. Of what was read by somebody who is killed nobody knows: there is no other one then.
+enum relay_end relay_plain(int data, int local);
 
 // Says goodbye, waits a moment for the peer to have read all, and closes: what nobody has read yet would be lost with a connection that is closed at once.
 void relay_goodbye(struct tls *tls, int connection);

@@ -208,11 +208,6 @@ async function assemble(
     nowMs,
     log,
   });
-  rules.onChange(() => {
-    snapshots.retire();
-    retention.wake();
-    telemetry.wake();
-  });
 
   // Moves, what leads to them, and their rehearsal
   const limits = railLimits(config.moves);

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../native-program.ts";
 import { type CounterClient, openCounterClient } from "./counter-client.ts";
 import { missingForEngine } from "./requirements.ts";
-import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
+import { type EngineHost, nativeWithoutTls, openTopology, specOf, type Topology } from "./topology.ts";
 
 const missing = missingForEngine();
 const hasTls = missing !== undefined || (await helperTls({ native })) !== undefined;
@@ -393,6 +393,8 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       await isWell();
     });
 
+    // By a helper that is said to have no TLS: the target's agent carries them then.
+    const byAgents = "the agent that carries them itself";
     // The last ones: their client's connection does not outlive them.
     const losses: Record<string, (hosts: typeof at) => Promise<void> | void> = {
       "all who serve them": ({ source }) => {
@@ -405,12 +407,21 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
         killNow(fetching(target).carries);
         await target.restart();
       },
+      [byAgents]: async ({ target }) => {
+        expect(textOf(`/proc/${fetching(target).carries}/cmdline`)).not.toContain("--handed");
+        await target.kill();
+        await target.restart();
+      },
     };
     it.each(Object.keys(losses).filter((who) => isWhole || who === "criu on the target"))(
       "pages that are lost with %s are said, also after a restart, and nobody finds zeros in their place",
       async (who) => {
         const { source, target } = at;
         const ref = { migrationId: `mig-${moves + 1}`, workload: "hit", epoch };
+        if (who === byAgents) {
+          await target.kill();
+          await target.restart({ TEST_NATIVE: await nativeWithoutTls(hosts.dir) });
+        }
         await slowly(async () => {
           const lost = move("post-copy", undefined, async () => {
             await losses[who]?.(at);

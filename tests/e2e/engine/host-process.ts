@@ -9,7 +9,11 @@ const config = JSON.parse(readFileSync(process.argv[2] ?? "", "utf8"));
 const engine: Engine = await createEngine({
   ...config.engine,
   ...(process.env.TEST_PACKET_HOLD && { packetHold: [process.env.TEST_PACKET_HOLD] }),
-  ...(process.env.TEST_CRIU && { tools: { ...config.engine.tools, criu: process.env.TEST_CRIU } }),
+  tools: {
+    ...config.engine.tools,
+    ...(process.env.TEST_CRIU && { criu: process.env.TEST_CRIU }),
+    ...(process.env.TEST_NATIVE && { native: process.env.TEST_NATIVE }),
+  },
   identity: { current: () => config.identity, onRotate: () => () => undefined },
   log: createLogger({ name: config.engine.hostId, level: "warn" }),
 });

@@ -6,7 +6,7 @@ import { run } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCounterClient } from "./counter-client.ts";
 import { missingForEngine } from "./requirements.ts";
-import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
+import { type EngineHost, nativeWithoutTls, openTopology, specOf, type Topology } from "./topology.ts";
 
 const missing = missingForEngine();
 const target = { lazyPages: true, cpuFeatures: [], criuVersion: "4.2.1" };
@@ -84,6 +84,10 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
       let [from, to] = [hosts.a, hosts.b];
       for (let i = 0; i < 10; i++) {
         await client.answers(20);
+        if (i === 8) {
+          await to.kill();
+          await to.restart({ TEST_NATIVE: await nativeWithoutTls(hosts.dir) }); // pages go through the agents
+        }
         const done = await move(spec, from, to, i % 3 === 2 ? "post-copy" : "stop-and-copy");
         expect(comparable(done.restored.manifest)).toEqual(comparable(done.freeze.manifest));
         expect(done.restored.manifest.images).toEqual(done.freeze.manifest.images);
@@ -101,6 +105,8 @@ describe.skipIf(missing !== undefined)(`moving a workload${missing ? ` (skipped:
         await cli("10.211.1.1", "eval", "return redis.sha1hex(table.concat(redis.call('mget',unpack({'k1','k77','k4999'}))))", "0"),
       ).toBe(digest);
       expect(await cli("10.211.1.1", "dbsize")).toBe("5001");
+      await hosts.b.kill();
+      await hosts.b.restart();
       expect(await hosts.b.call("list")).toEqual([]);
       expect(await hosts.a.call("logs", "db")).toContain("Ready to accept connections");
       expect((await hosts.a.call("exec", "db", ["redis-cli", "ping"])).stdout.trim()).toBe("PONG");

@@ -47,6 +47,14 @@ const ip = (...args: string[]) => run("ip", args, { deadlineMs: 10_000 });
 const quiet = (...args: string[]) => run("ip", args, { deadlineMs: 10_000, okCodes: [0, 1, 2, 255] });
 const root = join(import.meta.dirname, "../../..");
 
+/** Our native program as if it had been built without OpenSSL. @returns a TEST_NATIVE for `restart` */
+export async function nativeWithoutTls(dir: string): Promise<string> {
+  const path = join(dir, "without-tls");
+  const script = `#!/bin/sh\n[ "$1" = features ] && exec echo '{"tls":null}'\nexec ${join(root, "native/build/aether-native")} "$@"\n`;
+  await writeFile(path, script, { mode: 0o755 });
+  return path;
+}
+
 /** Short, since tests wait for them. */
 const limits = { silenceMs: 1500, dumpMs: 4000 };
 

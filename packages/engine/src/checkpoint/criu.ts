@@ -23,6 +23,8 @@ const restoreDeadlineMs = 60_000;
 interface BehindOptions {
   readonly cgroups?: readonly string[];
   readonly goFd?: number;
+  /** A socket in whose place it gets the descriptor that comes on it. */
+  readonly receiveFd?: number;
   /** Where a tracker answers criu's question for pages. */
   readonly answers?: string;
   readonly answersLimits?: boolean;
@@ -56,12 +58,13 @@ export interface HeldPages {
  */
 export async function behindPrivateRun(
   host: Host,
-  { cgroups = [], goFd, answers, answersLimits = false }: BehindOptions = {},
+  { cgroups = [], goFd, receiveFd, answers, answersLimits = false }: BehindOptions = {},
 ): Promise<[string, ...string[]]> {
   const runDir = join(host.memoryDir, "run");
   await mkdir(runDir, { recursive: true, mode: 0o700 });
   const inCgroups = cgroups.length === 0 ? [] : ["--cgroup-procs", cgroups.map((dir) => join(dir, "cgroup.procs")).join(":")];
   const held = goFd === undefined || host.criuWaits ? [] : ["--go-fd", String(goFd)];
+  const received = receiveFd === undefined ? [] : ["--receive-fd", String(receiveFd)];
   const answered = answers === undefined ? [] : ["--page-answers", answers];
   // While criu works, clients wait: it goes before other work of a busy node. What it restores gets the niceness that it had.
   const first = ["--nice", "-10"];
@@ -74,6 +77,7 @@ export async function behindPrivateRun(
     ...inCgroups,
     ...first,
     ...held,
+    ...received,
     ...answered,
     ...limits,
     "--",
@@ -89,12 +93,12 @@ function mountsOf(spec: WorkloadSpec, value: (name: string, destination: string,
   return [...volumes, value("masked", maskedDir, undefined)].flatMap((one) => ["--external", one]);
 }
 
-/** @param lazy the loopback port of criu's page server; criu says on descriptor 3 when the images without pages are written. */
+/** @param lazy the descriptor on which criu serves pages; it says on descriptor 3 when the images without pages are written. */
 export async function dumpArguments(
   host: Host,
   record: WorkloadRecord,
   images: string,
-  lazy?: { readonly port: number },
+  lazy?: { readonly pagesFd: number },
 ): Promise<string[]> {
   const { spec, pid } = record;
   const inode = (await stat(`/run/netns/${namespaceName(host, spec.name)}`)).ino;
@@ -115,7 +119,7 @@ export async function dumpArguments(
       "--irmap-scan-path",
       path,
     ]),
-    ...(lazy === undefined ? [] : ["--lazy-pages", "--address", "127.0.0.1", "--port", String(lazy.port), "--status-fd", "3"]),
+    ...(lazy === undefined ? [] : ["--lazy-pages", "--ps-socket", String(lazy.pagesFd), "--status-fd", "3"]),
   ];
 }
 

@@ -1,8 +1,7 @@
 // `criu dump --lazy-pages`: writes the images without pages, says so on a descriptor, and goes on as a page server until the target has every page.
 import { spawn } from "node:child_process";
 import { mkdir } from "node:fs/promises";
-import { createServer } from "node:net";
-import { Readable } from "node:stream";
+import { Duplex, Readable } from "node:stream";
 import { fault } from "@aether/contract";
 import { killGroup, withDeadline } from "@aether/kit";
 import type { Host } from "../host.ts";
@@ -11,36 +10,28 @@ import { freeze } from "../runtime/cgroup.ts";
 import { behindPrivateRun, dumpArguments, explained, hasOtherUsers, type Ready, waiting } from "./criu.ts";
 
 export interface LazyDump {
-  readonly port: number;
   /** Every page was fetched (true), or it ended otherwise (false). */
   readonly ended: Promise<boolean>;
   kill(): void;
 }
 
-/** Any free loopback port; criu takes a number only. */
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const bound = server.address();
-      server.close(() => (bound !== null && typeof bound !== "string" ? resolve(bound.port) : reject(fault("INTERNAL", "no free port"))));
-    });
-  });
+export interface ReadyLazyDump extends Ready<LazyDump> {
+  /** It waits here for the socket on which it will serve pages. Given on, or destroyed. */
+  readonly line: Duplex;
 }
 
-/** Makes it ready. `go` returns when the images are written and the page server listens; throws CHECKPOINT_FAILED. */
-export async function readyLazyDump(
-  host: Host,
-  record: WorkloadRecord,
-  images: string,
-): Promise<Ready<LazyDump> & { readonly port: number }> {
+const pagesFd = 4;
+
+/** Makes it ready. `go` returns when the images are written and pages are served; throws CHECKPOINT_FAILED. */
+export async function readyLazyDump(host: Host, record: WorkloadRecord, images: string): Promise<ReadyLazyDump> {
   await mkdir(images, { recursive: true, mode: 0o700 });
-  const port = await freePort();
-  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, answersLimits: await hasOtherUsers(host, record.spec.name) });
-  const args = [...before, ...(await dumpArguments(host, record, images, { port })), ...waiting(host, 0)];
-  const child = spawn(file, args, { stdio: ["pipe", "ignore", "ignore", "pipe"], detached: true });
-  const [gate, , , status] = child.stdio;
+  const answersLimits = await hasOtherUsers(host, record.spec.name);
+  const [file, ...before] = await behindPrivateRun(host, { goFd: 0, receiveFd: pagesFd, answersLimits });
+  const args = [...before, ...(await dumpArguments(host, record, images, { pagesFd })), ...waiting(host, 0)];
+  const child = spawn(file, args, { stdio: ["pipe", "ignore", "ignore", "pipe", "pipe"], detached: true });
+  const [gate, , , status, line] = child.stdio;
+  if (!(line instanceof Duplex)) throw fault("INTERNAL", "a pipe for a descriptor is one way only");
+  line.on("error", () => line.destroy());
   gate?.on("error", () => gate.destroy()); // it may have ended
   const ended = new Promise<boolean>((resolve) => {
     child.once("error", () => resolve(false));
@@ -54,7 +45,7 @@ export async function readyLazyDump(
   let hasBegun = false;
   return {
     pid: child.pid,
-    port,
+    line,
     async go(signal) {
       signal.throwIfAborted();
       hasBegun = true;
@@ -68,7 +59,7 @@ export async function readyLazyDump(
       // criu leaves the freezer thawed and holds the tasks by ptrace alone: if it died now, the source would run beside the target.
       await freeze(host, record.spec.name);
       child.unref();
-      return { port, ended, kill: () => killGroup(child) };
+      return { ended, kill: () => killGroup(child) };
     },
     drop() {
       if (!hasBegun) killGroup(child);

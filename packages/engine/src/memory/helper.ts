@@ -16,9 +16,16 @@ export interface Helper extends HelperEvents {
   letGo(): void;
 }
 
-/** @param command its name and arguments; it finds its pages on descriptor 3. Its end is a TRANSFER_FAILED to who waits for it. */
-export function startHelper(host: Host, command: readonly string[]): Helper {
-  const child = spawn(host.options.tools.native, command, { stdio: ["pipe", "pipe", "pipe", "pipe"], detached: true });
+/**
+ * @param command its name and arguments; it finds its pages on descriptor 3. Its end is a TRANSFER_FAILED to who waits for it.
+ * @param given its descriptor 4: it is closed here.
+ */
+export function startHelper(host: Host, command: readonly string[], given?: Duplex): Helper {
+  const child = spawn(host.options.tools.native, command, {
+    stdio: ["pipe", "pipe", "pipe", "pipe", ...(given === undefined ? [] : [given])],
+    detached: true,
+  });
+  given?.destroy();
   const [input, , , data] = child.stdio;
   if (!(data instanceof Duplex)) throw fault("INTERNAL", "a pipe for pages is one way only");
   data.on("error", () => data.destroy());
@@ -27,7 +34,7 @@ export function startHelper(host: Host, command: readonly string[]): Helper {
     ...readEvents(child, command[0] ?? "", { code: "TRANSFER_FAILED", isPassing }),
     pid: child.pid ?? 0,
     data,
-    send: (text) => input.write(`${text}\n`),
+    send: (text) => input?.write(`${text}\n`),
     kill: () => killGroup(child),
     letGo: () => child.unref(),
   };

@@ -1,10 +1,9 @@
 // Post-copy, target: criu's lazy-pages daemon, and the way of its pages from the source. From the resume on the workload needs both, so they are processes that outlive this one
 // (native/src/memory/fetch.c) and leave in a file what became of it. Where a native program has no TLS, or the source is older, pages go through the agents.
-import { type ChildProcess, spawn } from "node:child_process";
 import { access, mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { killGroup, readTextIfThere, sleep, until, withDeadline, writeFileAtomic } from "@aether/kit";
+import { readTextIfThere, sleep, until, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import { behindPrivateRun } from "../checkpoint/criu.ts";
 import { findCriu } from "../checkpoint/leftovers.ts";
@@ -13,7 +12,7 @@ import { type Host, migrationDir } from "../host.ts";
 import { isRefusal, type Link } from "../link/link.ts";
 import { helperToHelper } from "../memory/carrier.ts";
 import { type Helper, startHelper } from "../memory/helper.ts";
-import { openPageTunnel } from "../memory/page-tunnel.ts";
+import { carryPages } from "../memory/page-tunnel.ts";
 import { freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
 import { imagesDir } from "./journal.ts";
@@ -49,31 +48,32 @@ export async function openPageFetch(host: Host, link: Link, ref: MigrationRef, p
   await mkdir(migrationDir(host, ref.migrationId), { recursive: true });
   await rm(statusPath(host, ref.migrationId), { force: true });
   if (host.helperTls !== undefined) {
+    const { helper, fetch } = await startFetch(host, ref, ["--handed", "1"]);
     try {
-      return await throughHelpers(host, link, ref, peer, signal);
+      await helperToHelper(host, link, ref.migrationId, peer, signal).start(helper);
+      const keeping = keepConnected(host, link, ref, peer, helper);
+      keeping.catch((caught: unknown) => host.options.log.error({ err: caught }, "pages.lost"));
+      return fetch;
     } catch (caught) {
+      helper.kill();
       signal.throwIfAborted();
       host.options.log.warn({ peer: peer.nodeId, reason: Fault.from(caught).message }, "pages.through_agents");
     }
   }
-  return throughAgents(host, link, ref, peer);
+  const { helper, fetch } = await startFetch(host, ref, []);
+  const carrying = carryPages(link, peer, ref.migrationId, helper.data, AbortSignal.timeout(fetchedDeadlineMs + 300_000));
+  carrying.catch((caught: unknown) => host.options.log.error({ reason: Fault.from(caught).message }, "pages.lost"));
+  return fetch;
 }
 
-async function throughHelpers(host: Host, link: Link, ref: MigrationRef, peer: Peer, signal: AbortSignal): Promise<PageFetch> {
+async function startFetch(host: Host, ref: MigrationRef, options: readonly string[]): Promise<{ helper: Helper; fetch: PageFetch }> {
   const procs = join(await freezerDir(host, ref.workload), "cgroup.procs");
   const helper = startHelper(host, [
-    ...["pages-fetch", "--status", statusPath(host, ref.migrationId), "--procs", procs, "--data-fd", "3", "--"],
-    ...(await daemonCommand(host, ref, "@PORT")),
+    ...["pages-fetch", "--status", statusPath(host, ref.migrationId), "--procs", procs, "--data-fd", "3", ...options, "--"],
+    ...(await daemonCommand(host, ref)),
   ]);
-  try {
-    await helperToHelper(host, link, ref.migrationId, peer, signal).start(helper);
-  } catch (caught) {
-    helper.kill();
-    throw caught;
-  }
   helper.letGo();
-  keepConnected(host, link, ref, peer, helper).catch((caught: unknown) => host.options.log.error({ err: caught }, "pages.lost"));
-  return {
+  const fetch: PageFetch = {
     async listen(waiting) {
       helper.send("go");
       await untilListening(host, ref, waiting);
@@ -85,6 +85,7 @@ async function throughHelpers(host: Host, link: Link, ref: MigrationRef, peer: P
     pid: () => helper.pid,
     kill: helper.kill,
   };
+  return { helper, fetch };
 }
 
 /** Another connection whenever one is lost, or who served it was killed: nothing of what was on its way is missing then. Resolves with the helper's end. */
@@ -114,43 +115,10 @@ async function keepConnected(host: Host, link: Link, ref: MigrationRef, peer: Pe
   }
 }
 
-async function throughAgents(host: Host, link: Link, ref: MigrationRef, peer: Peer): Promise<PageFetch> {
-  const tunnel = await openPageTunnel(link, peer, ref.migrationId, AbortSignal.timeout(fetchedDeadlineMs + 300_000));
-  let daemon: ChildProcess | undefined;
-  const kill = () => {
-    if (daemon !== undefined) killGroup(daemon);
-    tunnel.close();
-  };
-  const leaveWord = (code: number) => {
-    const word = code === 0 ? { event: "fetched" } : { event: "failed", reason: `criu lazy-pages ended with code ${code}` };
-    writeFileAtomic(statusPath(host, ref.migrationId), JSON.stringify(word)).catch((caught: unknown) =>
-      host.options.log.error({ err: caught }, "pages.status"),
-    );
-  };
-  return {
-    async listen(waiting) {
-      const [file = "", ...args] = await daemonCommand(host, ref, String(tunnel.port));
-      daemon = spawn(file, args, { stdio: "ignore", detached: true });
-      daemon.once("error", () => leaveWord(127));
-      daemon.once("exit", (code) => leaveWord(code ?? 137));
-      try {
-        await untilListening(host, ref, waiting);
-      } catch (caught) {
-        kill();
-        throw Fault.from(caught);
-      }
-      daemon.unref();
-    },
-    begun: async () => undefined,
-    unlessLost: (work) => work, // its daemon ends then, and whoever waits goes on
-    pid: () => daemon?.pid ?? 0,
-    kill,
-  };
-}
-
-async function daemonCommand(host: Host, ref: MigrationRef, port: string): Promise<string[]> {
+/** It asks for pages on the descriptor whose number comes in the place of @PAGES, and connects to nobody. */
+async function daemonCommand(host: Host, ref: MigrationRef): Promise<string[]> {
   const images = imagesDir(host, ref.migrationId);
-  const server = ["--page-server", "--address", "127.0.0.1", "--port", port];
+  const server = ["--page-server", "--ps-socket", "@PAGES"];
   return [...(await behindPrivateRun(host)), "lazy-pages", "-D", images, "-v2", "-o", "lazy-pages.log", ...server];
 }
 

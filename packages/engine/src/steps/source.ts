@@ -22,7 +22,6 @@ import { type Ahead, copyAhead, type LinkRates } from "../memory/ahead.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { type PageServer, startPageServer } from "../memory/page-server.ts";
-import { servePages } from "../memory/page-tunnel.ts";
 import type { Tracker } from "../memory/tracker.ts";
 import { tcpTable } from "../network/tcp-table.ts";
 import { cutArriving, cutLeaving, leadHere, readyRoutes, renewNetwork, tcpCounters } from "../network/workload-network.ts";
@@ -46,7 +45,7 @@ interface Session {
   stamp?: string;
   lazy?: LazyDump;
   /** Post-copy: who carries its pages. */
-  pages?: PageServer | undefined;
+  pages?: PageServer;
   ahead?: Ahead;
   shut(): void;
 }
@@ -62,10 +61,10 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
     const existing = sessions.get(ref.migrationId);
     if (existing !== undefined) return existing;
     const shut = link.admit(ref.migrationId, peerNode, async ({ socket, reader, header }) => {
-      const { pages, lazy } = sessions.get(ref.migrationId) ?? {};
+      const { pages } = sessions.get(ref.migrationId) ?? {};
       if (header.channel === "connection" && pages !== undefined) return pages.invite({ socket });
-      if (header.channel !== "pages" || lazy === undefined) throw fault("TRANSFER_FAILED", "the source serves pages only");
-      await servePages(socket, reader, lazy.port);
+      if (header.channel !== "pages" || pages === undefined) throw fault("TRANSFER_FAILED", "the source serves pages only");
+      await pages.carry({ socket, reader });
     });
     const session: Session = { hasher: createTreeHasher(attributeReader(host.options.tools.native)), shut };
     sessions.set(ref.migrationId, session);
