@@ -110,7 +110,7 @@ static void kill_children(void) {
 }
 
 void kill_descendants(pid_t command) {
-  kill(-command, SIGKILL);
+  if (command > 1) kill(-command, SIGKILL);
   for (long long end_ms = now_ms() + 2000; now_ms() < end_ms;) {
     kill_children();
     while (waitpid(-1, NULL, WNOHANG) > 0) continue;

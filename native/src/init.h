@@ -23,7 +23,7 @@ int init_has_ended(struct init *init);
 // {"exitCode":n,"signal":n,"atMs":n} in one step; tried for a minute when the disk takes nothing.
 void init_write_exit(const struct init *init, const char *path);
 
-// SIGKILL to the group of `command` and to all children of this process, again and again until none is left, at most 2 s.
+// SIGKILL to the group of `command` (0: none was started) and to all children of this process, again and again until none is left, at most 2 s.
 void kill_descendants(pid_t command);
 
 // Notes the descriptors above 2 that the caller passed on (for COMMAND), but for `except`; close_inherited closes them here.

@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { readTextIfThere, run, sleep, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { outputFindings } from "../../packages/engine/src/preflight/output.ts";
 import { missingProgram, native, skipWhere } from "./native-program.ts";
 
 const missing = missingProgram();
@@ -47,6 +48,13 @@ async function isAlive(pid: number): Promise<boolean> {
 }
 
 const gone = (pid: number) => until(`the end of ${pid}`, 10, 5000, async () => ((await isAlive(pid)) ? undefined : true));
+
+/** As an agent has it on record. */
+const recordOf = (line: Record<string, unknown>) => ({
+  spec: { name: "db" },
+  pid: Number(line.pid),
+  stdio: { stdout: Number(line.stdoutInode), stderr: Number(line.stderrInode) },
+});
 
 describe("the shim", () => {
   skipWhere(missing);
@@ -103,6 +111,85 @@ describe("the shim", () => {
     const { line } = await launch(args);
     for (const name of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.kill(Number(line.shimPid), name);
     expect(await exitOf(files.exit)).toMatchObject({ exitCode: 4 });
+  });
+
+  describe("that is killed", () => {
+    const lines = '(i=0; until [ -e "$1.go" ]; do i=$((i+1)); echo line $i; sleep 0.02; done; exit 5) & echo $! > "$1"';
+    const parentOf = async (pid: unknown) => Number(/\) \S+ (\d+) /.exec(await readFile(`/proc/${pid}/stat`, "utf8"))?.[1]);
+    const kill = (pid: unknown) => process.kill(Number(pid), "SIGKILL");
+    /** The child that stands by for `pid`. */
+    const childOf = (pid: number) =>
+      until("who stands by", 10, 5_000, async () => {
+        const children = (await readFile(`/proc/${pid}/task/${pid}/children`, "utf8")).trim().split(" ");
+        for (const child of children) if ((await readTextIfThere(`/proc/${child}/comm`))?.trim() === "aether-shim-2") return Number(child);
+        return undefined;
+      });
+    const more = async (log: string) => {
+      const { size } = await stat(log);
+      await until("more output", 10, 5_000, async () => (await stat(log)).size > size || undefined);
+    };
+
+    it.each([
+      ["the worker", 5, async (worker: number) => kill(worker)],
+      [
+        "the worker, and who took over",
+        -1,
+        async (worker: number, parent: number) => {
+          kill(worker);
+          await childOf(parent);
+          kill(parent);
+        },
+      ],
+      [
+        "who stands by, three times, and then the worker",
+        -1,
+        async (worker: number, parent: number) => {
+          for (let next = parent, times = 0; times < 3; times++) {
+            kill(next);
+            await gone(next);
+            next = await childOf(worker);
+          }
+          kill(worker);
+        },
+      ],
+    ])("%s: the workload does not notice, no line is lost, and the exit code is %d", async (_, exitCode, killing) => {
+      const { files, args } = await workload(lines);
+      const { line } = await launch(args);
+      const worker = Number(line.shimPid);
+      await more(files.log);
+      await killing(worker, await parentOf(worker));
+      await gone(worker);
+      await more(files.log);
+      expect(await outputFindings(recordOf(line))).toEqual([]);
+      await writeFile(`${files.pid}.go`, "");
+      expect(await exitOf(files.exit)).toMatchObject({ exitCode, signal: 0 });
+      const said = (await readFile(files.log, "utf8")).trim().split("\n");
+      expect(said).toEqual(said.map((__, index) => `line ${index + 1}`));
+    });
+
+    it("with who stands by, at once: nobody reads, and that is found", async () => {
+      const { args } = await workload('sleep 100 & echo $! > "$1"');
+      const { line } = await launch(args);
+      const parent = await parentOf(line.shimPid);
+      for (const pid of [parent, line.shimPid]) process.kill(Number(pid), "SIGSTOP"); // neither sees the other's end
+      for (const pid of [parent, line.shimPid]) kill(pid);
+      await gone(Number(line.shimPid));
+      await gone(parent);
+      expect(await outputFindings(recordOf(line))).toMatchObject([{ code: "OUTPUT_UNREAD", subject: "db" }]);
+      kill(line.pid);
+    });
+
+    it("before the launch: everything that was started ends", async () => {
+      const { files, args } = await workload('sleep 100 & echo $! > "$1"; wait');
+      const launching = launch(args);
+      const child = Number(await until("the child", 10, 5_000, async () => (await readTextIfThere(files.pid))?.trim() || undefined));
+      const worker = await parentOf(await parentOf(child));
+      expect((await readFile(`/proc/${worker}/comm`, "utf8")).trim()).toBe("aether-shim");
+      kill(worker);
+      await expect(launching).rejects.toThrow();
+      await gone(child);
+      expect(await readTextIfThere(files.exit)).toBeUndefined();
+    });
   });
 
   it("kills everything when its caller gives up before the launch", async () => {

@@ -7,3 +7,4 @@ export * from "./files.ts";
 export * from "./lifecycle.ts";
 export * from "./log.ts";
 export * from "./wait.ts";
+export * from "./waiting-room.ts";

@@ -133,7 +133,11 @@ export function describeReceipt(receipt: Receipt): string {
     ["foretold", receipt.predicted && describePredicted(receipt.predicted, receipt.freezeMs)],
     ["files", sent && `${sent.fileCount} (${bytes(sent.fileBytes)})`],
     ["connections", sent && String(sent.tcpConnections.length)],
-    ["packets", net && `${net.packetsHeld} held, ${net.packetsReplayed} replayed, ${net.packetsDropped} dropped`],
+    [
+      "packets",
+      net &&
+        `${net.packetsHeld} held${net.holdMethod === "" ? "" : ` (${net.holdMethod})`}, ${net.packetsReplayed} replayed, ${net.packetsDropped} dropped`,
+    ],
     ["resets sent", net && String(net.resetsSent)],
     ["resets received", count(receipt.sourceKernel?.resetsReceived, receipt.targetKernel?.resetsReceived)],
     ["sent again", net && `${net.segmentsRetransmitted} segments`],
@@ -144,7 +148,14 @@ export function describeReceipt(receipt: Receipt): string {
     (each) => `  ${each.isEqual ? "=" : "✗"} ${each.what}${each.isEqual ? "" : `: ${each.source} left, ${each.target} arrived`}`,
   );
   const verdict = receipt.isWhole ? "Nothing was lost: what arrived is what left." : "NOT WHOLE: what arrived is not what left.";
-  return [lines, "", ...comparisons, verdict].join("\n");
+  const phases = receipt.phases.map(({ name, nodeId, durationMs }) => `  ${name} on ${nodeId}: ${duration(durationMs)}`);
+  return [
+    lines,
+    ...(phases.length === 0 ? [] : ["", "Phases, in the order in which they began:", ...phases]),
+    "",
+    ...comparisons,
+    verdict,
+  ].join("\n");
 }
 
 /** What was not measured is said to be unknown, never shown as 0. */

@@ -534,6 +534,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.Receipt.freeze_ms": "Process stopped: from the network cut on the source to the resume on the target.",
   "aether.v2.Receipt.health_after": "Set by a health check after the resume; UNKNOWN when the workload has none.",
   "aether.v2.Receipt.leaves": "What the roots in the statements are made of. Equal on both sides when the receipt is whole, so they are here once.",
+  "aether.v2.Receipt.phases": "What each part took on each host and in the control plane, in the order in which it began.",
   "aether.v2.Receipt.predicted": "What the preflight foretold of this move, before anything was copied.",
   "aether.v2.Receipt.source_kernel": "What the two kernels saw.",
   "aether.v2.Receipt.statements": "One of each node; empty for moves of agents that do not sign.",

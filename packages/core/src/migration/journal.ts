@@ -140,10 +140,11 @@ export function createJournal(db: Kysely<Database>, events: Events, lease: Lease
   function changeOf(written: Written, nowMs: number): MigrationChange {
     const { before, made, commands } = written;
     const after = made.record;
-    const receipt = assembleReceipt(after, commands, nowMs);
+    const phases = phasesOf(commands, (command) => nodeOf(before, steps[command.step].side), after.ownPhases);
+    const receipt = assembleReceipt(after, commands, nowMs, phases);
     return {
       ...commitChangeOf(written, nowMs),
-      phases: phasesColumn(phasesOf(commands, (command) => nodeOf(before, steps[command.step].side), after.ownPhases)),
+      phases: phasesColumn(phases),
       ended_at: after.endedAtMs === undefined ? null : new Date(after.endedAtMs),
       error: after.error === undefined ? null : JSON.stringify(after.error),
       receipt: receipt === undefined ? null : toColumn(ReceiptSchema, receipt),

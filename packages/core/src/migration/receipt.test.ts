@@ -1,5 +1,6 @@
 import { CommandResultSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
+import { MigrationPhaseSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { assembleReceipt } from "./receipt.ts";
@@ -69,9 +70,11 @@ const resume = (network: object) =>
 
 describe("the receipt", () => {
   it("is whole when every comparison holds and the resume is confirmed; the order of images says nothing", () => {
-    const receipt = assembleReceipt(record, [freeze, restore, resume({})], 9_999);
+    const phases = [create(MigrationPhaseSchema, { name: "freeze.dump", nodeId: "n1", durationMs: 12.5 })];
+    const receipt = assembleReceipt(record, [freeze, restore, resume({})], 9_999, phases);
     expect(receipt).toMatchObject({
       isWhole: true,
+      phases: [{ name: "freeze.dump", durationMs: 12.5 }],
       epochBefore: 4n,
       epochAfter: 5n,
       freezeMs: 61,

@@ -2,7 +2,7 @@
 // for the resume; nothing that is missing counts as equal.
 import type { FreezeFacts, RestoreFacts, ResumeFacts } from "@aether/contract/gen/aether/v2/agent_pb";
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
-import { type Receipt, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
+import { type MigrationPhase, type Receipt, ReceiptSchema } from "@aether/contract/gen/aether/v2/migration_pb";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { memoryOf } from "./memory.ts";
@@ -12,7 +12,12 @@ import { okResult } from "./steps/step.ts";
 import { compareManifests, type Difference } from "./steps/verify.ts";
 
 /** @param nowMs ends `total_ms` while the move has not resumed yet. Undefined before the commit: there is nothing to certify. */
-export function assembleReceipt(record: MigrationRecord, commands: readonly CommandFact[], nowMs: number): Receipt | undefined {
+export function assembleReceipt(
+  record: MigrationRecord,
+  commands: readonly CommandFact[],
+  nowMs: number,
+  phases: readonly MigrationPhase[] = [],
+): Receipt | undefined {
   if (record.committedAtMs === undefined) return undefined;
   const left = okResult(commands, "freeze")?.facts;
   const reached = okResult(commands, "restore")?.facts;
@@ -36,6 +41,7 @@ export function assembleReceipt(record: MigrationRecord, commands: readonly Comm
     statements: [freeze?.statement, resume?.statement].filter((statement) => statement !== undefined),
     leaves: resume?.leaves ?? [],
     unknown: resume?.unknown ?? [],
+    phases: [...phases],
     totalMs: (record.resumedAtMs ?? record.endedAtMs ?? nowMs) - record.createdAtMs,
     ...sides(freeze, restore),
     ...(resume === undefined ? {} : { network: networkOf(freeze, resume) }),

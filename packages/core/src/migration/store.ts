@@ -256,7 +256,7 @@ export function toMigration(row: Row<"migrations">, live: readonly MigrationPhas
     cause: record.cause,
     ...(record.error === undefined ? {} : { error: create(ErrorDetailSchema, { ...record.error, traceId: record.traceId }) }),
     phases: [...phases, ...live.filter((phase) => !known.has(`${phase.nodeId}/${phase.name}`))],
-    ...(row.receipt === null ? {} : { receipt: { ...fromColumn(ReceiptSchema, row.receipt), statements: [], leaves: [] } }),
+    ...(row.receipt === null ? {} : { receipt: { ...fromColumn(ReceiptSchema, row.receipt), statements: [], leaves: [], phases: [] } }),
     ...(memory === undefined ? {} : { memory }),
     traceId: record.traceId,
     drillId: record.drillId ?? "",

@@ -23,10 +23,12 @@ export class LinkReader {
     this.#pending = this.#pending.length === 0 ? next.value : Buffer.concat([this.#pending, next.value]);
   }
 
-  /** One JSON line. */
-  async line(): Promise<unknown> {
+  /** One JSON line. Throws TRANSFER_FAILED for one that is longer than `mostBytes`. */
+  async line(mostBytes = maxLineBytes): Promise<unknown> {
     for (;;) {
       const end = this.#pending.indexOf(10);
+      if (end > mostBytes || (end < 0 && this.#pending.length > mostBytes))
+        throw fault("TRANSFER_FAILED", "the link carried a line that is too long");
       if (end >= 0) {
         const text = this.#pending.toString("utf8", 0, end);
         this.#pending = this.#pending.subarray(end + 1);
@@ -36,7 +38,6 @@ export class LinkReader {
           throw fault("TRANSFER_FAILED", "the link carried a line that is not JSON", { cause });
         }
       }
-      if (this.#pending.length > maxLineBytes) throw fault("TRANSFER_FAILED", "the link carried a line that is too long");
       await this.#more();
     }
   }

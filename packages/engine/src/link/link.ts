@@ -3,7 +3,7 @@
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { Fault, fault } from "@aether/contract";
-import { withDeadline } from "@aether/kit";
+import { createWaitingRoom, withDeadline } from "@aether/kit";
 import { connectMutualTls, createMutualTlsServer, nodeIdOf, nodeSpiffeId, parseSpiffeId } from "@aether/kit/identity";
 import { z } from "zod";
 import type { Peer } from "../engine.ts";
@@ -42,16 +42,24 @@ export const refusal = (peer: Peer, reason: string): Fault =>
 export const isRefusal = ({ details }: Fault): boolean => details.isRefused === "true";
 
 const alpn = ["aether-link/1"];
+/** Longer than any header. */
+const maxHeaderBytes = 1024;
+/** Connections of known nodes that have not said yet what they are for. */
+const mostWaiting = 128;
 
 export async function openLink(host: Host): Promise<Link> {
   const { identity, log, linkAddress, linkPort } = host.options;
   const answerProbe = createProbeAnswerer();
   const pageDoor = createPageDoor(log);
   const doors = new Map<string, { nodeId: string; handler: LinkHandler }>();
+  const room = createWaitingRoom(mostWaiting, log);
 
   async function serve(socket: TLSSocket, peer: string): Promise<void> {
     const reader = new LinkReader(socket);
-    const first = header.safeParse(await withDeadline("the link's first line", 10_000, () => reader.line()));
+    const leave = room.enter(peer, socket);
+    socket.once("close", leave);
+    const first = header.safeParse(await withDeadline("the link's first line", 10_000, () => reader.line(maxHeaderBytes)));
+    leave();
     if (!first.success) throw fault("TRANSFER_FAILED", "the link's first line is not valid");
     if (first.data.channel === "probe" && first.data.migrationId === probeId) return answerProbe(socket, reader);
     const door = doors.get(first.data.migrationId);

@@ -4,11 +4,13 @@
 import { randomBytes } from "node:crypto";
 import { connect, type Socket } from "node:net";
 import { fault } from "@aether/contract";
-import { type Logger, withDeadline } from "@aether/kit";
+import { createWaitingRoom, type Logger, withDeadline } from "@aether/kit";
 import type { Peer } from "../engine.ts";
 
 const preface = "AETHER-PAGES/1 ";
 const deadlineMs = 10_000;
+/** Connections that have not shown a ticket yet. */
+const mostWaiting = 64;
 /** Longer than any line that is said here. */
 const maxLineBytes = 128;
 
@@ -28,6 +30,7 @@ export interface PageDoor {
 
 export function createPageDoor(log: Logger): PageDoor {
   const expected = new Map<string, (socket: Socket) => void>();
+  const room = createWaitingRoom(mostWaiting, log);
   return {
     expect() {
       const ticket = randomBytes(16).toString("hex");
@@ -41,9 +44,12 @@ export function createPageDoor(log: Logger): PageDoor {
       };
     },
     take(socket) {
+      const leave = room.enter(socket.remoteAddress ?? "", socket);
+      socket.once("close", leave);
       socket.on("error", () => socket.destroy());
       readLine(socket).then(
         (line) => {
+          leave();
           const ticket = line.startsWith(preface) ? line.slice(preface.length) : "";
           const welcome = expected.get(ticket);
           expected.delete(ticket);

@@ -1,11 +1,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { silentLogger } from "@aether/kit";
-import { createIdentityRequest, type IdentityMaterial, nodeSpiffeId, openAuthority } from "@aether/kit/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Host } from "../host.ts";
-import { type Link, openLink } from "./link.ts";
+import { createTestLinks } from "../testing/links.ts";
+import type { Link } from "./link.ts";
 import { probe } from "./probe.ts";
 
 const signal = new AbortController().signal;
@@ -15,16 +13,8 @@ let b: Link;
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), "aether-probe-"));
-  const authority = await openAuthority(dir, { trustDomain: "test.local" });
-  const linkOf = async (nodeId: string) => {
-    const { csrPem, privateKeyPem } = await createIdentityRequest();
-    const spiffeId = nodeSpiffeId("test.local", nodeId);
-    const issued = await authority.issue(csrPem, spiffeId, 3_600_000);
-    const material: IdentityMaterial = { ...issued, spiffeId, privateKeyPem };
-    const identity = { current: () => material, onRotate: () => () => undefined };
-    return openLink({ options: { identity, log: silentLogger, linkAddress: "127.0.0.1", linkPort: 0 } } as unknown as Host);
-  };
-  [a, b] = await Promise.all([linkOf("n1"), linkOf("n2")]);
+  const links = await createTestLinks(dir);
+  [a, b] = await Promise.all([links.open("n1"), links.open("n2")]);
 }, 30_000);
 afterAll(async () => {
   await Promise.all([a.stop(), b.stop()]);

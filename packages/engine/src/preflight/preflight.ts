@@ -13,6 +13,7 @@ import { layerSize, rootfsPaths } from "../runtime/rootfs.ts";
 import { hostFacts } from "./host-facts.ts";
 import { inspectProcesses } from "./inspect.ts";
 import type { LayerSize, LayerSizes } from "./layer-sizes.ts";
+import { outputFindings } from "./output.ts";
 
 export interface PreflightQuestion {
   readonly requested: MigrationMode;
@@ -50,7 +51,7 @@ export async function preflight(
   };
   const misfits = targetMisfits(needs, target);
   blockers.push(...inspected.blockers, ...misfits.blockers);
-  warnings.push(...inspected.warnings, ...misfits.warnings);
+  warnings.push(...inspected.warnings, ...misfits.warnings, ...(await outputFindings(record)));
   const first = pids[0];
   const classes = await memoryClasses(pids);
   const chosen = chooseMode(

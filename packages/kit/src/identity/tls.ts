@@ -8,6 +8,7 @@ import { Fault, fault } from "@aether/contract";
 import type { Stoppable } from "../lifecycle.ts";
 import { type Logger, silentLogger } from "../log.ts";
 import { withDeadline } from "../wait.ts";
+import { createWaitingRoom } from "../waiting-room.ts";
 import type { IdentityMaterial, IdentitySource } from "./source.ts";
 import { parseSpiffeId } from "./spiffe.ts";
 
@@ -84,6 +85,8 @@ export interface MutualTlsServerOptions {
   /** Default 10 s. */
   readonly handshakeMs?: number;
   readonly log?: Logger;
+  /** Connections that have not shown who they are yet; default 128. Beyond them, whoever has the most loses its oldest. */
+  readonly mostWaiting?: number;
   /** Takes connections that do not begin as TLS does, unread; nobody is known of them. Default: they fail the handshake. */
   readonly onPlain?: (socket: Socket) => void;
 }
@@ -107,10 +110,26 @@ export function createMutualTlsServer(options: MutualTlsServerOptions): MutualTl
   });
   const unfollow = followRotation(server, identity);
   const open = new Set<Socket>();
-  const front: Server = options.onPlain === undefined ? server : sortByFirstByte(server, options.onPlain, options.handshakeMs ?? 10_000);
+  const room = createWaitingRoom(options.mostWaiting ?? 128, log);
+  /** By the port of the caller, which a TLS socket has from the socket below it. */
+  const waiting = new Map<string, () => void>();
+  const letIn = (socket: Socket) => waiting.get(endOf(socket))?.();
+  const { onPlain } = options;
+  const takePlain = (socket: Socket) => {
+    letIn(socket);
+    onPlain?.(socket);
+  };
+  const front: Server = onPlain === undefined ? server : sortByFirstByte(server, takePlain, options.handshakeMs ?? 10_000);
   front.on("connection", (socket: Socket) => {
+    const end = endOf(socket);
+    const leave = room.enter(socket.remoteAddress ?? "", socket);
     open.add(socket);
-    socket.once("close", () => open.delete(socket));
+    waiting.set(end, leave);
+    socket.once("close", () => {
+      leave();
+      open.delete(socket);
+      if (waiting.get(end) === leave) waiting.delete(end);
+    });
   });
   server.on("tlsClientError", (error, socket) => {
     log.warn({ peer: socket.remoteAddress, reason: error.message }, "identity.refused");
@@ -121,6 +140,7 @@ export function createMutualTlsServer(options: MutualTlsServerOptions): MutualTl
       const trustDomain = parseSpiffeId(identity.current().spiffeId).trustDomain;
       const peer = peerSpiffeId(socket, trustDomain);
       if (peer !== undefined) requireTrust(peer, trustDomain, options.trust ?? (() => true));
+      letIn(socket);
       options.onConnection(socket, peer);
     } catch (caught) {
       log.warn({ peer: socket.remoteAddress, reason: Fault.from(caught).message }, "identity.refused");
@@ -146,6 +166,8 @@ export function createMutualTlsServer(options: MutualTlsServerOptions): MutualTl
     },
   };
 }
+
+const endOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
 
 /** The content type of a handshake record (RFC 8446, section 5.1), with which each TLS connection begins. */
 const handshakeRecord = 22;
