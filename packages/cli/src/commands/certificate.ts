@@ -54,6 +54,13 @@ export function registerCertificate(program: Command): void {
           const answer = await client.listCertificates({ page }, { signal, timeoutMs: 15_000 });
           return { items: answer.certificates, nextPageToken: answer.nextPageToken };
         });
+        // A workload has its first certificate some seconds after it was started.
+        const { WorkloadService } = await import("@aether/contract/gen/aether/v2/workload_pb");
+        const isAnyThere = async () => {
+          const workloads = (await core()).client(WorkloadService);
+          return (await workloads.listWorkloads({ page: { pageSize: 1 } }, { signal, timeoutMs: 15_000 })).workloads.length > 0;
+        };
+        const isAwaited = list.length === 0 && (await isAnyThere());
         output.result(toPlain(ListCertificatesResponseSchema, { certificates: list }), () =>
           renderTable(
             list,
@@ -68,7 +75,9 @@ export function registerCertificate(program: Command): void {
               { title: "", cell: (c) => [...c.blockers, ...c.warnings].map(({ code }) => code).join(", ") },
             ],
             output.width,
-            "Nothing runs, so nothing is certified. Start a workload: aether run NAME -- COMMAND",
+            isAwaited
+              ? "Nothing is certified yet. A workload that runs is within some seconds: ask again."
+              : "Nothing runs, so nothing is certified. Start a workload: aether run NAME -- COMMAND",
           ),
         );
       }),

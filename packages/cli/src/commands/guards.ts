@@ -65,7 +65,7 @@ export function registerGuards(program: Command): void {
           (now) =>
             now.windows.length === 0
               ? "No window is set: it is always time"
-              : `${now.windows.length} windows are set; it is ${now.isInWindow ? "" : "not "}time now`,
+              : `${now.windows.length} ${now.windows.length === 1 ? "window is" : "windows are"} set; it is ${now.isInWindow ? "" : "not "}time now`,
         );
       }),
     );

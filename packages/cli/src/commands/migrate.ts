@@ -61,7 +61,9 @@ export function registerMigrate(program: Command): void {
           }
         } catch (caught) {
           if (!signal.aborted) throw caught;
-          output.say(`it goes on without us; follow it: aether inspect ${name}, or cancel it: aether migrations cancel ${migration?.id}`);
+          output.say(
+            `it goes on without us; see it: aether migrations show ${migration?.id}, or cancel it: aether migrations cancel ${migration?.id}`,
+          );
           throw new ExitWith(1);
         }
         output.result(toPlain(MigrationSchema, migration ?? {}), () => (migration ? describeMigration(migration) : ""));
