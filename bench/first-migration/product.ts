@@ -12,6 +12,12 @@ interface Cloud {
   readonly token: string;
 }
 
+interface PhaseJson {
+  readonly name: string;
+  readonly startedAt?: string;
+  readonly durationMs?: number;
+}
+
 interface MigrationJson {
   readonly id: string;
   readonly state: string;
@@ -19,8 +25,11 @@ interface MigrationJson {
   readonly createdAt: string;
   readonly endedAt?: string;
   readonly error?: { readonly code: string; readonly message: string };
-  readonly memory?: { readonly rounds?: readonly { readonly sentBytes?: string; readonly durationMs?: number }[] };
-  readonly phases?: readonly { readonly name: string; readonly durationMs?: number }[];
+  readonly memory?: {
+    readonly transport?: string;
+    readonly rounds?: readonly { readonly sentBytes?: string; readonly durationMs?: number }[];
+  };
+  readonly phases?: readonly PhaseJson[];
   readonly receipt?: {
     readonly freezeMs?: number;
     readonly totalMs?: number;
@@ -108,6 +117,8 @@ export async function measureMove(
       error: error ?? (ended.receipt?.isWhole === true ? null : "the receipt is not whole"),
       detail: {
         ...Object.fromEntries((ended.phases ?? []).map((phase) => [phase.name, phase.durationMs ?? 0])),
+        "in-no-phase": unseenMs(ended.phases ?? []),
+        "is-compressed": ended.memory?.transport === "zstd" ? 1 : 0,
         worstSoonAfterMs: saw.worstSoonAfterMs,
         over50MsSoonAfter: saw.over50MsSoonAfter,
         cpuSeconds,
@@ -119,6 +130,23 @@ export async function measureMove(
   } finally {
     probe.kill("SIGKILL");
   }
+}
+
+/** Of the time from the cut to the resume, what no phase covers: all hosts of a local cloud have one clock. */
+function unseenMs(phases: readonly PhaseJson[]): number {
+  const spans = phases.map(({ name, startedAt = "", durationMs = 0 }) => ({
+    name,
+    fromMs: Date.parse(startedAt),
+    toMs: Date.parse(startedAt) + durationMs,
+  }));
+  const cutMs = spans.find(({ name }) => name === "freeze.network_cut")?.fromMs ?? Number.NaN;
+  const resumedMs = spans.find(({ name }) => name === "resume.continue")?.toMs ?? Number.NaN;
+  let [seenUntilMs, unseen] = [cutMs, 0];
+  for (const { fromMs, toMs } of spans.filter(({ toMs }) => toMs > cutMs).sort((a, b) => a.fromMs - b.fromMs)) {
+    unseen += Math.max(0, Math.min(fromMs, resumedMs) - seenUntilMs);
+    seenUntilMs = Math.max(seenUntilMs, toMs);
+  }
+  return unseen;
 }
 
 /** Memory of every pass, and the images but for what stands for that memory. */

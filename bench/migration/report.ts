@@ -109,7 +109,7 @@ function targets(cells: readonly Cell[], samples: readonly Sample[]): string[] {
 
 /** Phases that a client waits for; of those that run beside others the table above tells too. */
 const isInside = (name: string) =>
-  /^(freeze|transfer|restore|commit|resume)\./.test(name) && name !== "resume.health" && name !== "restore.wait";
+  /^((freeze|transfer|restore|commit|resume)\.|commit$|in-no-phase$)/.test(name) && name !== "resume.health" && name !== "restore.wait";
 
 function slowest(cells: readonly Cell[], samples: readonly Sample[]): string[] {
   return cells.flatMap((cell) => {

@@ -42,6 +42,12 @@ export function writeFileAtomicNow(path: string, data: string | Uint8Array, mode
   }
 }
 
+/** What the above has written reaches the disk too. For who goes on meanwhile. */
+export async function syncWritten(path: string): Promise<void> {
+  await withFile(path, "r", 0, synced);
+  await withFile(dirname(path), "r", 0, synced);
+}
+
 function besideOf(path: string): string {
   mkdirSync(dirname(path), { recursive: true });
   return `${path}.${process.pid}.${++counter}.new`;

@@ -192,6 +192,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
   freeze: {
     lanes: workloadLane,
     isEpochBound: true,
+    isInMemory: true,
     leavesFrozen: true,
     async run(action, { engine, board, command, progress }, signal) {
       const speak = board.hush(command.workload);

@@ -20,6 +20,7 @@ import type { Database, NewRow, Row } from "../db/schema.ts";
 import type { Events } from "../events/events.ts";
 import { modeToProto } from "./mode.ts";
 import { type CommandFact, type MigrationRecord, type Mode, ownNode, type Problem, type State, stepNames } from "./state.ts";
+import { waitPhases } from "./waits.ts";
 
 /** What has no column of its own. */
 const factsColumn = z.object({
@@ -129,7 +130,7 @@ export function phasesOf(
   const told = commands.flatMap((command) =>
     (command.result?.phases ?? []).map((phase) => (phase.nodeId === "" ? { ...phase, nodeId: nodeOfCommand(command) } : phase)),
   );
-  return [...told, ...own].sort(
+  return [...told, ...own, ...waitPhases(commands, nodeOfCommand, own)].sort(
     (a, b) => Number((a.startedAt?.seconds ?? 0n) - (b.startedAt?.seconds ?? 0n)) || (a.startedAt?.nanos ?? 0) - (b.startedAt?.nanos ?? 0),
   );
 }

@@ -15,6 +15,8 @@ import { chooseTransport } from "./transport.ts";
 
 export interface Ahead {
   report: CopyReport;
+  /** When the freeze must begin, by performance.now(); infinite where nothing presses. */
+  readonly dueMs: number;
   /**
    * For the freeze: no more passes but one last, then the tracker. Undefined where memory was not copied, or tracking has ended: `report` says why.
    * Throws MODE_UNAVAILABLE instead where the mode was asked for by name.
@@ -27,8 +29,10 @@ export interface Ahead {
 export interface LinkRates {
   /** Memory that travelled, whatever limited it. */
   readonly memory: number;
-  /** What the link itself carries; undefined where the agents carried the pages: that says as much of their processors. */
+  /** What the link itself carries, by the last move whose pages the agents did not carry: those say as much of their processors. */
   readonly wire: number | undefined;
+  /** Memory that travelled compressed, the last time that it did. */
+  readonly packed: number | undefined;
 }
 
 const assumedLinkRate = 400 * 2 ** 20;
@@ -64,6 +68,8 @@ export async function copyAhead(
           : (known.basis ?? ""),
   };
   const budgetMs = limits.timeLeftMs === undefined ? undefined : budgetOf(limits.timeLeftMs);
+  // Half of what is kept back may go into the last passes.
+  const dueMs = performance.now() + ((limits.timeLeftMs ?? Number.POSITIVE_INFINITY) + (budgetMs ?? 0)) / 2;
   const dueAtMs = budgetMs === undefined ? undefined : performance.timeOrigin + performance.now() + budgetMs;
   const mayThrottle = (limits.minCpuPercent ?? 0) > 0;
   const quota = mayThrottle ? await quotaFile(host, ref.workload) : undefined;
@@ -75,7 +81,7 @@ export async function copyAhead(
     if (limits.isModeRequired === true) throw refused(endDetail);
     const report = { forecast: expected, predicted: expected, rounds, end, endDetail };
     progress.memory?.(report);
-    return { report, ready: async () => undefined, close: () => undefined };
+    return { report, dueMs, ready: async () => undefined, close: () => undefined };
   };
   if (budgetMs !== undefined && expected.totalMs > budgetMs)
     return without(
@@ -86,13 +92,26 @@ export async function copyAhead(
   if (pinned !== undefined) return without("failed", pinned);
   let tracker: Tracker | undefined;
   try {
-    const started = await startTracker(host, link, ref, peer, chooseTransport(last?.wire ?? known.linkBytesPerSecond), quota, signal);
+    const started = await startTracker(
+      host,
+      link,
+      ref,
+      peer,
+      chooseTransport(last?.wire ?? known.linkBytesPerSecond, last?.packed),
+      quota,
+      signal,
+    );
     tracker = started.tracker;
     const copied = await copyMemory(tracker, plan, progress, signal);
     const report = { ...copied, predicted: expected, transport: started.transport, wireBytes: tracker.wireBytes() };
     const rate = linkRate(report.rounds);
-    if (rate !== undefined) rates.set(peer.nodeId, { memory: rate, wire: tracker.linkBytesPerSecond() });
-    return ahead(host, ref, tracker, report, limits, throttle);
+    if (rate !== undefined)
+      rates.set(peer.nodeId, {
+        memory: rate,
+        wire: tracker.linkBytesPerSecond() ?? last?.wire,
+        packed: started.transport === "zstd" ? rate : last?.packed,
+      });
+    return ahead(host, ref, tracker, report, dueMs, limits, throttle);
   } catch (caught) {
     tracker?.close();
     await throttle?.lift();
@@ -128,6 +147,7 @@ function ahead(
   ref: MigrationRef,
   tracker: Tracker,
   first: CopyReport,
+  dueMs: number,
   limits: CopyLimits,
   throttle: Throttle | undefined,
 ): Ahead {
@@ -138,6 +158,7 @@ function ahead(
   const fresh: Freshness = keepFresh(tracker);
   const self: Ahead = {
     report: first,
+    dueMs,
     async ready(signal) {
       try {
         await fresh.stop();

@@ -6,17 +6,16 @@ import { fault } from "@aether/contract";
 import { readTextIfThere, until, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import { type Host, migrationDir } from "../host.ts";
-import type { LinkReader } from "../link/frames.ts";
 import type { Link, LinkHandler } from "../link/link.ts";
 import { cgroupDirs, freezerDir } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
-import { inviteHelper } from "./carrier.ts";
+import { inviteHelper, markOf, tellMarks } from "./carrier.ts";
 import { startHelper } from "./helper.ts";
+import { createPasses } from "./passes.ts";
 import { type Transport, takePages } from "./transport.ts";
 
 const count = z.number().nonnegative();
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
-const markLine = z.object({ number: count });
 const placedLine = z.object({ number: count, isDeclined: z.boolean() });
 const sealedLine = z.object({ keptPages: count, receivedPages: count });
 const restoredLine = z.object({ sharedPages: count, sharedMs: count, inheritedPages: count.default(0) });
@@ -39,8 +38,8 @@ export type Filled = z.infer<typeof filledLine>;
 
 export interface Arrival {
   readonly pid: number;
-  /** Takes the stream of a source. Once. */
-  take(reader: LinkReader, transport: Transport): Promise<void>;
+  /** Takes the stream of a source, and tells it which passes are here. Once. */
+  take(connection: Pick<Parameters<LinkHandler>[0], "socket" | "reader">, transport: Transport): Promise<void>;
   /** All that the source sent up to the end of this pass is here. Also when it has ended: who needs it learns that by itself. */
   arrived(pass: number): Promise<void>;
   /** A criu is there whose tasks will inherit it. Also when this has ended. */
@@ -88,7 +87,7 @@ export async function openArrival(
   const stands = Promise.withResolvers<void>();
   helper.onLine((line) => {
     if (line.event === "standing") stands.resolve();
-    if (line.event === "mark") here.reach(markLine.parse(line).number);
+    if (line.event === "mark") here.reach(markOf(line));
     if (line.event !== "placed") return;
     const { number, isDeclined } = placedLine.parse(line);
     placed.reach(isDeclined ? Number.POSITIVE_INFINITY : number);
@@ -104,8 +103,9 @@ export async function openArrival(
     arrived: here.reached,
     standing: () => stands.promise,
     placed: placed.reached,
-    async take(reader, transport) {
-      const socket = await reader.detach();
+    async take({ socket, reader }, transport) {
+      await reader.detach();
+      tellMarks(helper, socket);
       helper.ended.then(() => socket.destroy()); // the source hears of it at once, not with its next page
       await takePages(socket, helper.data, transport);
     },
@@ -127,21 +127,6 @@ export async function openArrival(
       return filledLine.parse(await withDeadline("every page to be in place", filledDeadlineMs, () => helper.next("filled"), waiting));
     },
     kill: helper.kill,
-  };
-}
-
-/** Whoever waits for a pass goes on when it, or a later one, is reached. */
-function createPasses() {
-  let last = -1;
-  const awaited: { readonly pass: number; resolve(): void }[] = [];
-  return {
-    reach(pass: number) {
-      last = pass;
-      for (const one of awaited.splice(0))
-        if (one.pass <= last) one.resolve();
-        else awaited.push(one);
-    },
-    reached: (pass: number) => new Promise<void>((resolve) => (pass <= last ? resolve() : void awaited.push({ pass, resolve }))),
   };
 }
 

@@ -2,16 +2,18 @@
 // a third of the processor time (docs/decisions/0019-pages-from-helper-to-helper.md).
 
 import { randomBytes } from "node:crypto";
-import type { Duplex } from "node:stream";
+import type { Duplex, Writable } from "node:stream";
 import { fault } from "@aether/contract";
 import { withDeadline } from "@aether/kit";
 import { z } from "zod";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
-import { writeLine } from "../link/frames.ts";
+import { type LinkReader, writeLine } from "../link/frames.ts";
 import { type Link, type LinkHandler, refusal } from "../link/link.ts";
+import type { HelperLine } from "../runtime/events.ts";
 import { handOver } from "./hand-over.ts";
 import type { Helper } from "./helper.ts";
+import { createPasses } from "./passes.ts";
 import { sendPages, type Transport } from "./transport.ts";
 
 export interface Carrier {
@@ -21,16 +23,48 @@ export interface Carrier {
   start(helper: Helper): Promise<void>;
   /** After the tracker's last word: all of it has left this host. */
   sent(): Promise<void>;
+  /** Resolves when the reader has all up to the end of this pass, at once where it does not say. Undefined: what the tracker has written is all but there. */
+  arrived?(pass: number): Promise<void>;
   /** That went over the link; undefined: the tracker knows. */
   wireBytes(): number | undefined;
   close(): void;
 }
 
-/** Through this process, to `socket`, which is destroyed with the tracker. */
-export function throughAgent(socket: Duplex, transport: Transport, onClose: () => void = () => undefined): Carrier {
+const marked = z.object({ number: z.number().nonnegative() });
+const arrivedLine = z.object({ arrived: z.number().int().min(-1) });
+
+/** The pass whose end has come, by what a target's helper says. */
+export const markOf = (line: HelperLine): number => marked.parse(line).number;
+
+/** The target's part: the source is told of each pass that is here, the first time of none: so it knows that it will be. */
+export function tellMarks(helper: Pick<Helper, "onLine">, socket: Writable): void {
+  const tell = (arrived: number) => void (socket.writable && socket.write(`${JSON.stringify({ arrived })}\n`));
+  tell(-1);
+  helper.onLine((line) => {
+    if (line.event === "mark") tell(markOf(line));
+  });
+}
+
+/** The source's part of it. */
+function hearMarks(reader: LinkReader): (pass: number) => Promise<void> {
+  const passes = createPasses();
+  let isTold = false;
+  const hear = async () => {
+    for (;;) {
+      passes.reach(arrivedLine.parse(await reader.line()).arrived);
+      isTold = true;
+    }
+  };
+  hear().catch(() => passes.reach(Number.POSITIVE_INFINITY)); // the link has ended, which who sends over it hears
+  return async (pass) => (isTold ? passes.reached(pass) : undefined);
+}
+
+/** Through this process, to `socket`, which is destroyed with the tracker. `reader`: what a reader of another host says over it. */
+export function throughAgent(socket: Duplex, transport: Transport, reader?: LinkReader, onClose: () => void = () => undefined): Carrier {
   let sending: Promise<void> = Promise.resolve();
   return {
     options: [],
+    ...(reader && { arrived: hearMarks(reader) }),
     async start(helper) {
       sending = sendPages(helper.data, socket, transport);
       sending.catch(() => helper.kill()); // nobody takes its pages any more

@@ -3,10 +3,8 @@
 import type { Readable, Writable } from "node:stream";
 import { fault } from "@aether/contract";
 
-const maxWaitingBytes = 8 << 20;
-
-/** Resolves when `from` has ended and `to` has taken everything; rejects with TRANSFER_FAILED when either breaks. */
-export function pump(from: Readable, to: Writable): Promise<void> {
+/** Resolves when `from` has ended and `to` has taken everything; rejects with TRANSFER_FAILED when either breaks. `maxWaitingBytes`: that `to` may have waiting. */
+export function pump(from: Readable, to: Writable, maxWaitingBytes = 8 << 20): Promise<void> {
   return new Promise((resolve, reject) => {
     const broken = () => {
       from.destroy();

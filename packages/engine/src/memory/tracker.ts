@@ -2,7 +2,7 @@
 import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { withDeadline } from "@aether/kit";
+import { sleep, withDeadline } from "@aether/kit";
 import { z } from "zod";
 import type { HeldPages } from "../checkpoint/criu.ts";
 import type { Peer } from "../engine.ts";
@@ -41,7 +41,10 @@ export interface Tracker {
   readonly pid: number;
   /** Which pages criu shall leave out. */
   readonly held: HeldPages;
-  /** Copies what was written since the last pass. `onBytes`: so far in this pass. */
+  /**
+   * Copies what was written since the last pass. `onBytes`: so far in this pass. It ends, and its time is over, when its pages are there, or all but what the kernel's
+   * buffers hold: megabytes wait in every one between here and there, and a pass that ended with them would say nothing of the link.
+   */
   round(signal: AbortSignal, onBytes?: (bytes: number) => void): Promise<Round>;
   /** The same, but shared memory, which has to be compared, is looked at seldom: for keeping things fresh. */
   freshen(signal: AbortSignal): Promise<Round>;
@@ -86,12 +89,12 @@ export async function startTracker(
     }
   }
   const gone = new AbortController();
-  const { socket } = await link.connect(
+  const { socket, reader } = await link.connect(
     peer,
     { migrationId: ref.migrationId, channel: "memory", transport },
     AbortSignal.any([signal, gone.signal]),
   );
-  const carrier = throughAgent(socket, transport, () => gone.abort());
+  const carrier = throughAgent(socket, transport, reader, () => gone.abort());
   return { tracker: await trackInto(host, ref.migrationId, ref.workload, carrier, signal, options), transport };
 }
 
@@ -165,7 +168,14 @@ export async function trackInto(
     passSignal.addEventListener("abort", abort, { once: true });
     try {
       const { ms, bytes, ...rest } = roundLine.parse(await done);
-      return { ...rest, startedAtMs, durationMs: ms, sentBytes: bytes };
+      clearInterval(watch); // a slow link may need longer for what is in all the buffers
+      if (carrier.arrived === undefined) return { ...rest, startedAtMs, durationMs: ms, sentBytes: bytes };
+      const heard = new AbortController();
+      const patience = sleep(stalledMs, heard.signal).catch(() => undefined);
+      await Promise.race([carrier.arrived(rest.number), helper.ended, patience]).finally(() => heard.abort());
+      const problem = helper.problem();
+      if (problem !== undefined) throw fault("TRANSFER_FAILED", problem);
+      return { ...rest, startedAtMs, durationMs: performance.timeOrigin + performance.now() - startedAtMs, sentBytes: bytes };
     } finally {
       onProgress = undefined;
       clearInterval(watch);

@@ -1,7 +1,7 @@
 // What this host knows of one migration, on disk: written before each side effect, so that a restart can tell what was begun.
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { readTextNow, writeFileAtomic, writeFileAtomicNow } from "@aether/kit";
+import { readTextNow, syncWritten, writeFileAtomic, writeFileAtomicNow } from "@aether/kit";
 import { z } from "zod";
 import type { MigrationRef, Phase, Progress } from "../engine.ts";
 import { type Host, migrationDir, migrationsDir } from "../host.ts";
@@ -62,9 +62,14 @@ export async function writeMigration(host: Host, record: MigrationRecord): Promi
   await writeFileAtomic(file(host, record.migrationId), JSON.stringify(record));
 }
 
-/** That the workload stands here, restored: a loss of power ends it as well, so clients do not wait for the disk. */
+/** That the workload stands here, frozen or restored: a loss of power ends it as well, so clients do not wait for the disk. */
 export function noteMigration(host: Host, record: MigrationRecord): void {
   writeFileAtomicNow(file(host, record.migrationId), JSON.stringify(record));
+}
+
+/** What was noted last is on the disk soon, and nobody waits for it. */
+export function keepNoted(host: Host, id: string): void {
+  syncWritten(file(host, id)).catch((caught: unknown) => host.options.log.warn({ err: caught, migration: id }, "migration.kept"));
 }
 
 export async function listMigrations(host: Host): Promise<MigrationRecord[]> {

@@ -19,6 +19,7 @@ import { sendImage } from "../image/travel.ts";
 import { factsOfProc, type KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
 import { type Ahead, copyAhead, type LinkRates } from "../memory/ahead.ts";
+import { catchUp } from "../memory/catch-up.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
 import { type Abilities, type KnownRates, stopAndCopyMaxBytes } from "../memory/mode.ts";
 import { type PageServer, startPageServer } from "../memory/page-server.ts";
@@ -35,8 +36,19 @@ import { freeze, pidsOf, thaw } from "../runtime/cgroup.ts";
 import { isAlive, residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { outputTail } from "../runtime/shim.ts";
-import { type Announced, compareClocks, createImageSender, type ImageSender, outputTailName } from "./images.ts";
-import { dropImages, imagesDir, listMigrations, type MigrationRecord, phase, readMigration, refOf, writeMigration } from "./journal.ts";
+import { type Announced, compareClocks, createImageSender, outputTailName } from "./images.ts";
+import {
+  dropImages,
+  imagesDir,
+  keepNoted,
+  listMigrations,
+  type MigrationRecord,
+  noteMigration,
+  phase,
+  readMigration,
+  refOf,
+  writeMigration,
+} from "./journal.ts";
 
 /** What is known of a move only while this process lives; a restart does without. */
 interface Session {
@@ -185,7 +197,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       let dumping: Promise<void> | undefined;
       let guard: Guard | undefined;
       try {
-        guard = await armGuard(host, ref.migrationId, record, (lazyDump ?? wholeDump)?.pid ?? 0);
+        const guarding = await armGuard(host, ref.migrationId, record, (lazyDump ?? wholeDump)?.pid ?? 0);
+        guard = guarding;
         const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode, guardPid: guard.pid };
         await writeMigration(host, journal);
         const clock = await compareClocks(channel.socket, channel.reader);
@@ -195,8 +208,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         // After all that is made ready has made its garbage, and before the last pass over memory.
         host.options.settle?.();
         // What was written while all this was made ready; a tracker that ends here is heard right below.
-        const { dirtyBytesPerSecond = 0 } = session.ahead?.report.forecast ?? {};
-        if (tracker !== undefined) await catchUp(tracker, sender, dirtyBytesPerSecond, signal);
+        const arrived = (pass: number, patienceMs: number) => sender.arrived(pass, patienceMs, signal);
+        if (tracker !== undefined) await catchUp(tracker, arrived, session.ahead?.dueMs ?? Number.POSITIVE_INFINITY, progress, signal);
         const cutAtMs = performance.timeOrigin + performance.now();
         await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
@@ -246,30 +259,33 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const sequences = sequencesInImages(images); // while the last images travel
         const after = await tcpCounters(pid);
         const sent = await finishing;
-        const sealed = await sealing;
-        const { manifest } = makeEvidence(sent.entries, files, observed, sealed?.spaces, sent.hasSequences ? sequences : undefined);
-        const memory = session.ahead && { ...session.ahead.report, ...pagesOf(sealed, manifest) };
-        const counted = {
-          resetsSent: after.resetsSent - counters.resetsSent,
-          segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
-        };
-        const kernel =
-          (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - cutAtMs);
-        const identity = host.options.identity.current();
-        const said = statementFacts(identity, ref, { side: "source", peer: peer.nodeId, mode, manifest }, counted);
-        const result: FreezeResult = {
-          manifest,
-          ...(memory === undefined ? {} : { memory }),
-          frozenAtMs: cutAtMs,
-          ...counted,
-          kernel,
-          statement: signStatement(identity, said),
-        };
-        await faultpoint("freeze.before_disarm");
-        await guard.disarm(); // from here on it may be committed elsewhere, so that nothing but a thaw may let it run
-        await faultpoint("freeze.after_disarm");
-        await writeMigration(host, { ...journal, stage: "frozen", result });
-        return result;
+        return await phase(progress, "freeze.report", async () => {
+          const sealed = await sealing;
+          const { manifest } = makeEvidence(sent.entries, files, observed, sealed?.spaces, sent.hasSequences ? sequences : undefined);
+          const memory = session.ahead && { ...session.ahead.report, ...pagesOf(sealed, manifest) };
+          const counted = {
+            resetsSent: after.resetsSent - counters.resetsSent,
+            segmentsRetransmitted: after.segmentsRetransmitted - counters.segmentsRetransmitted,
+          };
+          const kernel =
+            (await watch.facts(ref.workload)) ?? factsOfProc(counters, after, performance.timeOrigin + performance.now() - cutAtMs);
+          const identity = host.options.identity.current();
+          const said = statementFacts(identity, ref, { side: "source", peer: peer.nodeId, mode, manifest }, counted);
+          const result: FreezeResult = {
+            manifest,
+            ...(memory === undefined ? {} : { memory }),
+            frozenAtMs: cutAtMs,
+            ...counted,
+            kernel,
+            statement: signStatement(identity, said),
+          };
+          await faultpoint("freeze.before_disarm");
+          await guarding.disarm(); // from here on it may be committed elsewhere, so that nothing but a thaw may let it run
+          await faultpoint("freeze.after_disarm");
+          noteMigration(host, { ...journal, stage: "frozen", result });
+          keepNoted(host, ref.migrationId);
+          return result;
+        });
       } catch (caught) {
         const problem = Fault.from(caught);
         wholeDump?.drop();
@@ -370,27 +386,4 @@ function pagesOf(sealed: Awaited<ReturnType<Tracker["sealed"]>> | undefined, man
 /** Connections that wait to be accepted cannot be dumped: the cut lets no new one in, so the workload is given a moment to take them. */
 async function acceptAll(pid: number): Promise<void> {
   for (let i = 0; i < 15 && (await tcpTable(pid)).waitingToBeAccepted > 0; i++) await sleep(2);
-}
-
-const catchUpMs = 3000;
-/** What may be written while we wait for what was sent before: about what the buffers of both hosts hold. */
-const writtenMeanwhileBytes = 16 << 20;
-
-/**
- * What the passes have sent is still on its way for a while (tens of megabytes, in the buffers of both hosts), and what the freeze sends would have to wait behind it.
- * So the last passes begin when the one before has arrived, for as long as they become smaller, and the freeze when the last one has. A wait in which more would be written
- * than it spares is not worth it: then what is on its way arrives inside the freeze.
- */
-async function catchUp(tracker: Tracker, sender: ImageSender, dirtyBytesPerSecond: number, signal: AbortSignal): Promise<void> {
-  const untilMs = performance.now() + catchUpMs;
-  // What the target makes of it beside: memory that its tasks inherit is written where they find it, some 0.4 s a GB.
-  await sender.arrived(0, catchUpMs, signal);
-  const worthMs = (writtenMeanwhileBytes / Math.max(dirtyBytesPerSecond, 1)) * 1000;
-  for (let pass = 0, before = Number.POSITIVE_INFINITY; pass < 4 && performance.now() < untilMs; pass++) {
-    const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
-    if (last === undefined) return;
-    await sender.arrived(last.number, Math.max(0, Math.min(worthMs, untilMs - performance.now())), signal);
-    if (last.sentBytes < 1 << 20 || last.sentBytes > before * 0.7) return;
-    before = last.sentBytes;
-  }
 }

@@ -100,7 +100,8 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
         }
         if (header.channel === "shared") return answerSharedVolumes(host, spec.volumes, socket, reader);
         if (header.channel === "connection" && session.arrival !== undefined) return session.arrival.invite(link, sourceNodeId, { socket });
-        if (header.channel === "memory" && session.arrival !== undefined) return session.arrival.take(reader, header.transport ?? "plain");
+        if (header.channel === "memory" && session.arrival !== undefined)
+          return session.arrival.take({ socket, reader }, header.transport ?? "plain");
         if (header.channel !== "images") throw fault("TRANSFER_FAILED", `the target has no channel ${header.channel}`);
         try {
           await session.beginHold?.(); // the source waits for our first answer before it leads anything here

@@ -1,0 +1,48 @@
+import { describe, expect, it } from "vitest";
+import type { Phase, Progress } from "../engine.ts";
+import { catchUp } from "./catch-up.ts";
+import type { Round } from "./rounds.ts";
+
+/** Passes of these sizes; what happened, in order. */
+async function run(sizes: readonly number[], dueMs = Number.POSITIVE_INFINITY) {
+  const happened: string[] = [];
+  const phases: Phase[] = [];
+  const progress: Progress = { phase: (phase) => phases.push(phase), bytes: () => undefined };
+  let number = 10;
+  const round = async (): Promise<Round> => {
+    const sentBytes = sizes[number - 10];
+    if (sentBytes === undefined) throw new Error("it has ended");
+    happened.push(`pass ${number}`);
+    return { number: number++, startedAtMs: 0, durationMs: 1, writtenPages: 0, sentPages: 0, zeroPages: 0, sentBytes };
+  };
+  const patience: number[] = [];
+  const arrived = async (pass: number, patienceMs: number) => {
+    patience.push(patienceMs);
+    happened.push(`wait ${pass}`);
+  };
+  await catchUp({ round }, arrived, dueMs, progress, AbortSignal.timeout(10_000));
+  return { happened, patience, phases };
+}
+
+const mb = 1e6;
+
+describe("the last passes before the cut", () => {
+  it("begin each when the one before has arrived, and the cut comes when the last one has", async () => {
+    const { happened, phases } = await run([20 * mb, 5 * mb, 0.5 * mb, 0.1 * mb]);
+    expect(happened).toEqual(["wait 0", "pass 10", "wait 10", "pass 11", "wait 11", "pass 12", "wait 12"]);
+    expect(phases).toMatchObject([{ name: "copy.catch-up", outcome: "ok", facts: { passes: "3", sentBytes: String(0.5 * mb) } }]);
+  });
+
+  it("go on for as long as they become smaller, however many that takes, and end where they stay the same", async () => {
+    const shrinking = Array.from({ length: 12 }, (_, i) => 100 * mb * 0.75 ** i);
+    const { happened } = await run([...shrinking, 4.1 * mb, 4.3 * mb, 4 * mb, 1]);
+    expect(happened.at(-1)).toBe("wait 23"); // 100 MB down to 4.2, and two that are no less
+  });
+
+  it("are one where nobody can wait any more, and none where the tracker has ended", async () => {
+    const late = await run([20 * mb, 5 * mb], performance.now() - 1);
+    expect(late.happened).toEqual(["wait 0", "pass 10", "wait 10"]);
+    expect(late.patience).toEqual([0, 0]);
+    expect((await run([])).happened).toEqual(["wait 0"]);
+  });
+});

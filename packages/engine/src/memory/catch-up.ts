@@ -1,0 +1,47 @@
+// Source: the last passes, right before the cut.
+
+import type { Progress } from "../engine.ts";
+import { phase } from "../steps/journal.ts";
+import type { Tracker } from "./tracker.ts";
+
+/** For memory that the target's tasks will inherit to be written where they find it: some 0.4 s a GB. */
+const placingMs = 3000;
+const passesMs = 5000;
+/** For what is in the buffers when a pass has been sent. */
+const leastPatienceMs = 1000;
+const mostPasses = 25;
+/** Sent in a few milliseconds by any link that is worth a copy. */
+const enoughBytes = 1 << 20;
+/** Passes of one size differ by so much. */
+const lessBy = 0.8;
+
+/**
+ * What the passes have sent is on its way for a while (megabytes, in the buffers of both hosts and of the link), and what the freeze sends has to wait behind it. So each of these
+ * passes begins when the one before has arrived, for as long as they become smaller, and the freeze when the last one has. That pays at any rate of writes: between two passes
+ * the most is to be sent. It ends when the freeze is due.
+ * @param arrived resolves when the target has all up to the end of a pass, and has put it where it is needed; or when its patience is over, ms
+ * @param dueMs when the freeze must begin, by performance.now()
+ */
+export async function catchUp(
+  tracker: Pick<Tracker, "round">,
+  arrived: (pass: number, patienceMs: number) => Promise<void>,
+  dueMs: number,
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<void> {
+  const patienceUntil = (untilMs: number) => Math.max(0, Math.min(untilMs, dueMs) - performance.now());
+  await phase(progress, "copy.catch-up", async (facts) => {
+    await arrived(0, patienceUntil(performance.now() + placingMs));
+    const untilMs = Math.min(dueMs, performance.now() + passesMs);
+    const sizes: number[] = [];
+    for (let noLess = 0; noLess < 2 && sizes.length < mostPasses; ) {
+      const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
+      if (last === undefined) return;
+      await arrived(last.number, patienceUntil(Math.max(untilMs, performance.now() + leastPatienceMs)));
+      noLess = last.sentBytes > Math.min(...sizes) * lessBy ? noLess + 1 : 0;
+      sizes.push(last.sentBytes);
+      if (last.sentBytes < enoughBytes || performance.now() >= untilMs) break;
+    }
+    Object.assign(facts, { passes: String(sizes.length), leastBytes: String(Math.min(...sizes)), sentBytes: String(sizes.at(-1) ?? 0) });
+  });
+}
