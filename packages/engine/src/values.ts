@@ -109,6 +109,8 @@ export interface CopyLimits {
   readonly isModeRequired?: boolean;
   /** How far its CPU may be held down where it writes faster than the link carries, percent of one processor; 0 or undefined: not at all. */
   readonly minCpuPercent?: number;
+  /** Where it writes as fast as the link carries and its freeze would be longer, the copy throws MODE_UNAVAILABLE; 0 or undefined: it is frozen however long. */
+  readonly maxFreezeMs?: number;
 }
 
 /** A phase, reported when it ends. Names are those of the control plane's vocabulary: freeze.network_cut, freeze.dump, transfer.images, … */

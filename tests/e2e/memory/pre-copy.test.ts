@@ -2,13 +2,16 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { helperTls } from "@aether/engine";
 import { until } from "@aether/kit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openCounterClient } from "../engine/counter-client.ts";
 import { missingForEngine } from "../engine/requirements.ts";
 import { type EngineHost, openTopology, specOf, type Topology } from "../engine/topology.ts";
+import { native } from "../native-program.ts";
 
 const missing = missingForEngine();
+const hasDirectWay = missing === undefined && (await helperTls({ native })) !== undefined;
 /** Our criu; any other does too, by userfaultfd. */
 const isInheriting =
   missing === undefined && execFileSync("/opt/aether/criu/bin/criu", ["--help"], { encoding: "utf8" }).includes("--inherit-memory");
@@ -312,6 +315,31 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     await expectWhole(hosts.b, 2);
   });
 
+  it("over a slow link the end of each pass is heard of, from helper to helper and compressed by the agents", async () => {
+    const slow = ["rate", "200mbit", "burst", "64k", "latency", "50ms"];
+    const tc = (what: string, { cable }: EngineHost, ...more: string[]) =>
+      execFileSync("tc", ["qdisc", what, "dev", cable, "root", ...more]);
+    const ways: string[] = [];
+    await start(hosts.a, 24, 0, 1, 0);
+    for (const host of [hosts.a, hosts.b]) tc("add", host, "tbf", ...slow);
+    try {
+      let [from, to] = [hosts.a, hosts.b];
+      for (let i = 0; i < 3; i++) {
+        await from.call("phases");
+        const done = await move(spec(24, 0, 1, 0), from, to);
+        ways.push(done.freeze.memory.transport);
+        const last = (await from.call<any[]>("phases")).find(({ name }) => name === "copy.catch-up");
+        expect(last.durationMs).toBeLessThan(3000); // the patience of who waits in vain
+        [from, to] = [to, from];
+      }
+    } finally {
+      for (const host of [hosts.a, hosts.b]) tc("del", host);
+    }
+    // What a link carries is known after the first move over it, to the node that it led to.
+    expect(ways).toEqual(hasDirectWay ? ["direct", "direct", "zstd"] : ["plain", "plain", "plain"]);
+    await expectWhole(hosts.b, 1);
+  });
+
   it("a workload that writes too fast is held down where its policy says so, and has its CPU back whoever dies", async () => {
     const quotaOf = (host: EngineHost) => {
       const version2 = `/sys/fs/cgroup/aether/ae-aem${host.id}-self/cpu.max`;
@@ -326,6 +354,8 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     expect(copied.memory).toMatchObject({ end: "no-gain" });
     expect(copied.memory).not.toHaveProperty("throttledToPercent");
     expect(quotaOf(hosts.a)).toBe(before);
+    const copyWithin = hosts.a.call("copy", free.ref, free.peer, "pre-copy", { maxFreezeMs: 1 });
+    await expect(copyWithin).rejects.toMatchObject({ code: "MODE_UNAVAILABLE", message: expect.stringContaining("its objective is 1 ms") });
     await hosts.b.call("abort", free.ref);
     await hosts.a.call("thaw", free.ref);
 

@@ -180,6 +180,7 @@ export const actions: { readonly [Case in ActionCase]: Row<Case> } = {
           ...(action.timeLeft === undefined ? {} : { timeLeftMs: durationMs(action.timeLeft) }),
           isModeRequired: action.isModeRequired,
           minCpuPercent: action.minCpuPercent,
+          maxFreezeMs: action.maxFreezeMs,
         },
         progress,
         signal,

@@ -133,6 +133,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.ConfirmRunbookRunRequest.step": "The step that is meant: nobody confirms another one than the one that was read.",
   "aether.v2.CopyAction": "On the source: files (and where possible memory) travel while the workload runs.",
   "aether.v2.CopyAction.is_mode_required": "The mode was asked for by name: where it cannot be had any more, the step fails instead of taking another.",
+  "aether.v2.CopyAction.max_freeze_ms": "Its objective, where nothing presses: a workload that writes as fast as the link carries, so that its freeze would be longer, is not frozen. 0: none.",
   "aether.v2.CopyAction.min_cpu_percent": "The workload's policy; see EvacuationPolicy.min_cpu_percent.",
   "aether.v2.CopyAction.time_left": "From the arrival of this command until the freeze must begin; absent: no deadline.",
   "aether.v2.CopyEnd.COPY_END_CONVERGED": "What is written between two passes fits in the freeze.",

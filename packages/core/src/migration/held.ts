@@ -23,6 +23,8 @@ export interface Surroundings {
   readonly spec: WorkloadSpec;
   /** As its spec or its policies say now; 0: never held down. */
   readonly minCpuPercent: number;
+  /** As its spec or its policies say now; 0: no objective. */
+  readonly maxFreezeMs: number;
   readonly targetCapabilities: NodeCapabilities | undefined;
   readonly rates: PairRates;
   readonly isPlaced: boolean;
@@ -64,9 +66,11 @@ export async function readSurroundings(db: Kysely<Database>, record: MigrationRe
   const facts = target === undefined ? undefined : fromColumn(NodeFactsSchema, target.facts);
   const spec =
     workload === undefined ? create(WorkloadSpecSchema, { name: record.workload }) : fromColumn(WorkloadSpecSchema, workload.spec);
+  const inForce = (await readPoliciesInForce(db)).of(spec);
   return {
     spec,
-    minCpuPercent: (await readPoliciesInForce(db)).of(spec).minCpuPercent.value,
+    minCpuPercent: inForce.minCpuPercent.value,
+    maxFreezeMs: inForce.maxFreezeMs.value,
     targetCapabilities: facts?.capabilities,
     // Asked for while the mode is still open.
     rates:
@@ -102,6 +106,7 @@ export function buildCommand(held: Held, id: string, step: StepName, nowMs: numb
       commands: held.commands,
       spec: around.spec,
       minCpuPercent: around.minCpuPercent,
+      maxFreezeMs: around.maxFreezeMs,
       targetCapabilities: around.targetCapabilities,
       rates: around.rates,
       nowMs,

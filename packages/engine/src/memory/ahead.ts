@@ -111,11 +111,14 @@ export async function copyAhead(
         wire: tracker.linkBytesPerSecond() ?? last?.wire,
         packed: started.transport === "zstd" ? rate : last?.packed,
       });
+    const why = overObjective(report, limits.maxFreezeMs ?? 0);
+    if (why !== undefined) throw why;
     return ahead(host, ref, tracker, report, dueMs, limits, throttle);
   } catch (caught) {
     tracker?.close();
     await throttle?.lift();
     signal.throwIfAborted();
+    if (caught instanceof Fault && caught.code === "MODE_UNAVAILABLE") throw caught;
     host.options.log.warn({ workload: ref.workload, err: caught }, "memory.not_ahead");
     const problem = Fault.from(caught);
     return without(problem.code === "DEADLINE_EXCEEDED" ? "deadline" : "failed", problem.message);
@@ -126,6 +129,15 @@ const refused = (why: string) =>
   fault("MODE_UNAVAILABLE", `memory cannot be copied ahead any more: ${why}`, {
     hint: "The workload runs on. Move it with --mode auto, which takes the next best mode.",
   });
+
+/** Why a workload that does not stop writing is not frozen. */
+export function overObjective({ forecast: { freezeMs }, end, endDetail = "" }: CopyReport, maxFreezeMs: number): Fault | undefined {
+  if (end !== "no-gain" || maxFreezeMs === 0 || freezeMs <= maxFreezeMs) return undefined;
+  const why = `${endDetail}; the freeze would take about ${Math.round(freezeMs)} ms, and its objective is ${Math.round(maxFreezeMs)} ms`;
+  return fault("MODE_UNAVAILABLE", why, {
+    hint: "The workload runs on. Let it be held down while it is copied (--min-cpu), raise its objective (--max-freeze), or move it with --mode post-copy, whose freeze does not depend on its writes.",
+  });
+}
 
 /** From when on its CPU is counted: now. */
 function holdingDown(host: Host, ref: MigrationRef, throttle: Throttle, minPercent: number): NonNullable<CopyPlan["holdDown"]> {

@@ -67,6 +67,12 @@ describe("judge", () => {
     );
   });
 
+  it("needs two passes after the first to see that, where they are long", () => {
+    const { verdict, rounds } = simulate(2 ** 30, 2e8, 1.2e8);
+    expect(verdict).toMatchObject({ end: "no-gain", detail: expect.stringContaining("the link carries") });
+    expect(rounds).toHaveLength(3);
+  });
+
   it("is patient where the link is only a little faster than the writes: a pass is cheaper than the freeze that it spares", () => {
     const { verdict, rounds } = simulate(2 ** 30, 8.5e7, 1e8);
     expect(verdict.end).toBe("converged");

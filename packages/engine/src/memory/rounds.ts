@@ -52,6 +52,8 @@ const enoughMs = 10;
 /** A pass shorter than this says nothing of the link. */
 const measurableBytes = 4 << 20;
 const maxRounds = 60;
+/** In a pass this long a workload has written whatever it writes again and again. */
+const longMs = 500;
 /** From the last pass while it runs to the last look when it is frozen, ms: the cut and the freezer. */
 const gapMs = 20;
 
@@ -137,9 +139,11 @@ export function judge(rounds: readonly Round[], nowMs: number, dueAtMs: number |
       end: "deadline",
       detail: `${Math.round(dueAtMs - nowMs)} ms are left, another pass takes ${Math.round(nextMs)} ms`,
     };
-  // Passes are noisy: the best of the last three against the best before them. Pass 0 is all memory and compares with nothing.
+  // Short passes are noisy: the best of the last three against the best before them; of long ones the last one says enough. Pass 0 is all memory and compares with nothing.
   const least = (some: readonly Round[]) => Math.min(...some.map((round) => round.sentBytes));
-  const isNoLess = rounds.length > 4 && least(rounds.slice(-3)) > least(rounds.slice(1, -3)) * 0.95;
+  const isNoLess =
+    (rounds.length > 4 && least(rounds.slice(-3)) > least(rounds.slice(1, -3)) * 0.95) ||
+    (rounds.length > 2 && last.durationMs > longMs && last.sentBytes > least(rounds.slice(1, -1)) * 0.95);
   if (isNoLess || rounds.length >= maxRounds) {
     const dirty = dirtyRate(rounds) ?? 0;
     return {

@@ -17,6 +17,8 @@ export const copy: StepDefinition = {
       // A person's word; of a policy it is a wish, which must not cost the move.
       isModeRequired: requestedMode === mode && !cause.startsWith("decision/"),
       minCpuPercent: context.minCpuPercent,
+      // Against a deadline a long freeze is the lesser evil.
+      maxFreezeMs: deadlineAtMs === undefined ? context.maxFreezeMs : 0,
     };
     return { case: "copy", value: { ...what, ...timeLeft } };
   },

@@ -15,6 +15,8 @@ export interface StepContext {
   readonly spec: WorkloadSpec;
   /** What the copy may hold the workload down to, in percent of one processor; 0: never. */
   readonly minCpuPercent: number;
+  /** How long its clients may wait; 0: no objective. */
+  readonly maxFreezeMs: number;
   readonly targetCapabilities: NodeCapabilities | undefined;
   readonly rates: PairRates;
   /** When the command is made. */
