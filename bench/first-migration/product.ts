@@ -16,6 +16,7 @@ interface PhaseJson {
   readonly name: string;
   readonly startedAt?: string;
   readonly durationMs?: number;
+  readonly facts?: { readonly collectedMs?: string };
 }
 
 interface MigrationJson {
@@ -118,6 +119,8 @@ export async function measureMove(
       detail: {
         ...Object.fromEntries((ended.phases ?? []).map((phase) => [phase.name, phase.durationMs ?? 0])),
         "in-no-phase": unseenMs(ended.phases ?? []),
+        // Inside the freeze, on both hosts.
+        "garbage-collected": (ended.phases ?? []).reduce((sum, { facts }) => sum + Number(facts?.collectedMs ?? 0), 0),
         "is-compressed": ended.memory?.transport === "zstd" ? 1 : 0,
         worstSoonAfterMs: saw.worstSoonAfterMs,
         over50MsSoonAfter: saw.over50MsSoonAfter,

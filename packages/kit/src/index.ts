@@ -1,5 +1,6 @@
 export * from "./check.ts";
 export * from "./clock.ts";
+export * from "./collections.ts";
 export * from "./command.ts";
 export * from "./config.ts";
 export * from "./faultpoint.ts";

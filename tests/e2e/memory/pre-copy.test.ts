@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { helperTls } from "@aether/engine";
-import { until } from "@aether/kit";
+import { run, until } from "@aether/kit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openCounterClient } from "../engine/counter-client.ts";
 import { missingForEngine } from "../engine/requirements.ts";
@@ -317,11 +317,12 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
 
   it("over a slow link the end of each pass is heard of, from helper to helper and compressed by the agents", async () => {
     const slow = ["rate", "200mbit", "burst", "64k", "latency", "50ms"];
-    const tc = (what: string, { cable }: EngineHost, ...more: string[]) =>
-      execFileSync("tc", ["qdisc", what, "dev", cable, "root", ...more]);
+    const tc = async (what: string, ...more: string[]) => {
+      for (const { cable } of [hosts.a, hosts.b]) await run("tc", ["qdisc", what, "dev", cable, "root", ...more], { deadlineMs: 5000 });
+    };
     const ways: string[] = [];
     await start(hosts.a, 24, 0, 1, 0);
-    for (const host of [hosts.a, hosts.b]) tc("add", host, "tbf", ...slow);
+    await tc("add", "tbf", ...slow);
     try {
       let [from, to] = [hosts.a, hosts.b];
       for (let i = 0; i < 3; i++) {
@@ -333,7 +334,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
         [from, to] = [to, from];
       }
     } finally {
-      for (const host of [hosts.a, hosts.b]) tc("del", host);
+      await tc("del");
     }
     // What a link carries is known after the first move over it, to the node that it led to.
     expect(ways).toEqual(hasDirectWay ? ["direct", "direct", "zstd"] : ["plain", "plain", "plain"]);

@@ -2,7 +2,7 @@
 import { copyFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
-import { faultpoint, sleep, withDeadline } from "@aether/kit";
+import { type Collections, countCollections, faultpoint, sleep, withDeadline } from "@aether/kit";
 import { type ReadyRestore, readyRestore } from "../checkpoint/criu.ts";
 import type { MigrationRef, Progress, RestoreResult, WorkloadSpec } from "../engine.ts";
 import { travellingTrees } from "../files/sync.ts";
@@ -56,10 +56,13 @@ export async function restoreWorkload(
   const place = createPlace(host, session, watch, spec, known.image, imagesHere);
   session.giveWay = place.clear;
   let fetching: Promise<PageFetch> | undefined;
+  let collections: Collections | undefined;
   try {
     const facts = await phase(progress, "restore.wait", () =>
       withDeadline("the source to freeze", freezeDeadlineMs, () => untilFrozen(session, place), signal),
     );
+    collections = countCollections();
+    const { end: collected } = collections;
     // While the source's criu writes, everything that does not need its images.
     const images = phase(progress, "restore.images", () =>
       withDeadline("the images to arrive", imagesDeadlineMs, () => session.images, signal),
@@ -126,13 +129,14 @@ export async function restoreWorkload(
       shimPid: launched.shimPid,
       stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
     });
-    const result: RestoreResult = await phase(progress, "restore.verify", async () => {
+    const result: RestoreResult = await phase(progress, "restore.verify", async (checked) => {
       const [observed, sequences] = await Promise.all([
         observe(host, ref.workload),
         session.sequences && sequencesInKernel(session.sequences, signal),
       ]);
       const { manifest, leaves } = makeEvidence(entries, files, observed, sealed?.spaces, sequences);
       session.leaves = leaves;
+      checked.collectedMs = collected().toFixed(1);
       return { manifest, areImagesEqual: areEqual };
     });
     await faultpoint("restore.after");
@@ -147,6 +151,7 @@ export async function restoreWorkload(
     );
     throw caught;
   } finally {
+    collections?.end();
     delete session.giveWay;
   }
 }

@@ -3,7 +3,7 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { faultpoint, run, sleep } from "@aether/kit";
+import { type Collections, countCollections, faultpoint, run, sleep } from "@aether/kit";
 import { readyDump } from "../checkpoint/criu.ts";
 import { armGuard, endGuard, type Guard } from "../checkpoint/guard.ts";
 import { type LazyDump, readyLazyDump } from "../checkpoint/lazy-dump.ts";
@@ -196,6 +196,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const [arriving, leaving] = [readyRoutes(host), readyRoutes(host)];
       let dumping: Promise<void> | undefined;
       let guard: Guard | undefined;
+      let collections: Collections | undefined;
       try {
         const guarding = await armGuard(host, ref.migrationId, record, (lazyDump ?? wholeDump)?.pid ?? 0);
         guard = guarding;
@@ -210,6 +211,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         // What was written while all this was made ready; a tracker that ends here is heard right below.
         const arrived = (pass: number, patienceMs: number) => sender.arrived(pass, patienceMs, signal);
         if (tracker !== undefined) await catchUp(tracker, arrived, session.ahead?.dueMs ?? Number.POSITIVE_INFINITY, progress, signal);
+        collections = countCollections();
+        const { end: collected } = collections;
         const cutAtMs = performance.timeOrigin + performance.now();
         await phase(progress, "freeze.network_cut", () => cutArriving(host, record.spec.address, peer.address, arriving));
         await faultpoint("freeze.after_cut");
@@ -259,7 +262,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         const sequences = sequencesInImages(images); // while the last images travel
         const after = await tcpCounters(pid);
         const sent = await finishing;
-        return await phase(progress, "freeze.report", async () => {
+        return await phase(progress, "freeze.report", async (facts) => {
           const sealed = await sealing;
           const { manifest } = makeEvidence(sent.entries, files, observed, sealed?.spaces, sent.hasSequences ? sequences : undefined);
           const memory = session.ahead && { ...session.ahead.report, ...pagesOf(sealed, manifest) };
@@ -284,6 +287,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
           await faultpoint("freeze.after_disarm");
           noteMigration(host, { ...journal, stage: "frozen", result });
           keepNoted(host, ref.migrationId);
+          facts.collectedMs = collected().toFixed(1);
           return result;
         });
       } catch (caught) {
@@ -296,6 +300,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         endSession(ref);
         throw problem;
       } finally {
+        collections?.end();
         arriving.drop();
         leaving.drop();
         channel.socket.destroy();
