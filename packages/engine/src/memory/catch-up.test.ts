@@ -20,7 +20,8 @@ async function run(sizes: readonly number[], dueMs = Number.POSITIVE_INFINITY) {
     patience.push(patienceMs);
     happened.push(`wait ${pass}`);
   };
-  await catchUp({ round }, arrived, dueMs, progress, AbortSignal.timeout(10_000));
+  const settle = async () => void happened.push("settle");
+  await catchUp({ round }, arrived, settle, dueMs, progress, AbortSignal.timeout(10_000));
   return { happened, patience, phases };
 }
 
@@ -28,21 +29,24 @@ const mb = 1e6;
 
 describe("the last passes before the cut", () => {
   it("begin each when the one before has arrived, and the cut comes when the last one has", async () => {
-    const { happened, phases } = await run([20 * mb, 5 * mb, 0.5 * mb, 0.1 * mb]);
-    expect(happened).toEqual(["wait 0", "pass 10", "wait 10", "pass 11", "wait 11", "pass 12", "wait 12"]);
-    expect(phases).toMatchObject([{ name: "copy.catch-up", outcome: "ok", facts: { passes: "3", sentBytes: String(0.5 * mb) } }]);
+    const { happened, phases } = await run([20 * mb, 5 * mb, 0.5 * mb, 3 * mb, 0.4 * mb, 0.1 * mb]);
+    const until = (pass: number) => [`pass ${pass}`, `wait ${pass}`];
+    // What is written while both hosts collect their garbage comes after it.
+    expect(happened).toEqual(["wait 0", ...until(10), ...until(11), ...until(12), "settle", ...until(13), ...until(14)]);
+    expect(phases).toMatchObject([{ name: "copy.catch-up", outcome: "ok", facts: { passes: "5", sentBytes: String(0.4 * mb) } }]);
   });
 
   it("go on for as long as they become smaller, however many that takes, and end where they stay the same", async () => {
     const shrinking = Array.from({ length: 12 }, (_, i) => 100 * mb * 0.75 ** i);
-    const { happened } = await run([...shrinking, 4.1 * mb, 4.3 * mb, 4 * mb, 1]);
-    expect(happened.at(-1)).toBe("wait 23"); // 100 MB down to 4.2, and two that are no less
+    const { happened } = await run([...shrinking, 4.1 * mb, 4.3 * mb, 0.9 * mb, 1]);
+    expect(happened.indexOf("settle")).toBe(1 + 2 * 14); // 100 MB down to 4.2, and two that are no less
+    expect(happened.slice(-3)).toEqual(["settle", "pass 24", "wait 24"]);
   });
 
-  it("are one where nobody can wait any more, and none where the tracker has ended", async () => {
+  it("are one before both hosts collect their garbage and one after it where nobody can wait any more, and none where the tracker has ended", async () => {
     const late = await run([20 * mb, 5 * mb], performance.now() - 1);
-    expect(late.happened).toEqual(["wait 0", "pass 10", "wait 10"]);
-    expect(late.patience).toEqual([0, 0]);
-    expect((await run([])).happened).toEqual(["wait 0"]);
+    expect(late.happened).toEqual(["wait 0", "pass 10", "wait 10", "settle", "pass 11", "wait 11"]);
+    expect(late.patience).toEqual([0, 0, 0]);
+    expect((await run([])).happened).toEqual(["wait 0", "settle"]);
   });
 });

@@ -20,11 +20,13 @@ const lessBy = 0.8;
  * passes begins when the one before has arrived, for as long as they become smaller, and the freeze when the last one has. That pays at any rate of writes: between two passes
  * the most is to be sent. It ends when the freeze is due.
  * @param arrived resolves when the target has all up to the end of a pass, and has put it where it is needed; or when its patience is over, ms
+ * @param settle both hosts collect their garbage, the nearer to the cut the better; what is written meanwhile needs a pass more
  * @param dueMs when the freeze must begin, by performance.now()
  */
 export async function catchUp(
   tracker: Pick<Tracker, "round">,
   arrived: (pass: number, patienceMs: number) => Promise<void>,
+  settle: () => Promise<void>,
   dueMs: number,
   progress: Progress,
   signal: AbortSignal,
@@ -34,14 +36,21 @@ export async function catchUp(
     await arrived(0, patienceUntil(performance.now() + placingMs));
     const untilMs = Math.min(dueMs, performance.now() + passesMs);
     const sizes: number[] = [];
-    for (let noLess = 0; noLess < 2 && sizes.length < mostPasses; ) {
-      const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
-      if (last === undefined) return;
-      await arrived(last.number, patienceUntil(Math.max(untilMs, performance.now() + leastPatienceMs)));
-      noLess = last.sentBytes > Math.min(...sizes) * lessBy ? noLess + 1 : 0;
-      sizes.push(last.sentBytes);
-      if (last.sentBytes < enoughBytes || performance.now() >= untilMs) break;
-    }
+    const shrink = async (mostNoLess: number) => {
+      const from = sizes.length;
+      for (let noLess = 0; noLess < mostNoLess && sizes.length < mostPasses; ) {
+        const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
+        if (last === undefined) return;
+        await arrived(last.number, patienceUntil(Math.max(untilMs, performance.now() + leastPatienceMs)));
+        noLess = last.sentBytes > Math.min(...sizes.slice(from)) * lessBy ? noLess + 1 : 0;
+        sizes.push(last.sentBytes);
+        if (last.sentBytes < enoughBytes || performance.now() >= untilMs) return;
+      }
+    };
+    await shrink(2);
+    await settle();
+    await shrink(1);
+    if (sizes.length === 0) return;
     Object.assign(facts, { passes: String(sizes.length), leastBytes: String(Math.min(...sizes)), sentBytes: String(sizes.at(-1) ?? 0) });
   });
 }

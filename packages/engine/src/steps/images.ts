@@ -42,6 +42,7 @@ const message = z.union([
     coming: announced.optional(),
     arrivedPass: z.number().int().nonnegative().optional(),
     patienceMs: z.number().nonnegative().max(60_000).default(0),
+    settle: z.boolean().default(false),
   }),
   z.object({ facts }),
   z.object({ end: z.literal(true) }),
@@ -78,6 +79,8 @@ const isImage = (file: string) => file.endsWith(".img") || file === outputTailNa
 /** criu writes these from their beginning to their end, so a part that is there is final. */
 const isPages = (file: string) => /^pages-\d+\.img$/.test(file);
 
+const settleDeadlineMs = 10_000;
+
 const partBytes = 1 << 20;
 /** Of one bundle; its list must fit into a line. */
 const bundleLimit = { bytes: 4 << 20, images: 4000 };
@@ -87,6 +90,8 @@ export interface ImageSender {
   announce(coming: Announced): Promise<void>;
   /** Waits until the target has all memory that was sent up to the end of this pass, `patienceMs` (60 s at most) at the longest. */
   arrived(pass: number, patienceMs: number, signal: AbortSignal): Promise<void>;
+  /** The target collects its garbage now; an older one has done so before. */
+  settle(signal: AbortSignal): Promise<void>;
   /** First word: the files are final, and this is what else the target must know. */
   begin(facts: SourceFacts): Promise<void>;
   /** Sends pages while criu writes them, until `writing` is settled. Throws TRANSFER_FAILED; how `writing` ends is its owner's affair. */
@@ -134,6 +139,10 @@ export function createImageSender(socket: TLSSocket, reader: LinkReader, dir: st
     async arrived(pass, patienceMs, signal) {
       await writeLine(socket, { ping: true, arrivedPass: pass, patienceMs });
       await withDeadline("the memory that was sent to arrive", patienceMs + 10_000, async () => pong.parse(await reader.line()), signal);
+    },
+    async settle(signal) {
+      await writeLine(socket, { ping: true, settle: true });
+      await withDeadline("the target to be ready for the freeze", settleDeadlineMs, async () => pong.parse(await reader.line()), signal);
     },
     begin: (said) => writeLine(socket, { facts: said }),
     async follow(writing) {
@@ -198,7 +207,8 @@ export interface ReceivedImages {
 
 /**
  * Receives images into `dir`; digests are made from the bytes that came, and compared with the sender's. `onFacts` is called when the files are final,
- * `onAnnounced` before the workload is stopped (never, where the source is an older one), `untilArrived` when it asks whether all memory up to a pass is here.
+ * `onAnnounced` before the workload is stopped (never, where the source is an older one), `untilArrived` when it asks whether all memory up to a pass is here, `settle`
+ * right before the cut.
  * The sender is told why when they cannot be taken.
  */
 export async function receiveImages(
@@ -208,6 +218,7 @@ export async function receiveImages(
   onFacts: (facts: SourceFacts) => void,
   onAnnounced: (coming: Announced) => void = () => undefined,
   untilArrived: (pass: number) => Promise<unknown> = async () => undefined,
+  settle: () => void = () => undefined,
 ): Promise<ReceivedImages> {
   const open = new Map<string, { fd: number; bytes: number; hash: Hash }>();
   const entries: ManifestEntry[] = [];
@@ -223,6 +234,7 @@ export async function receiveImages(
       const next = message.parse(await reader.line());
       if ("ping" in next) {
         if (next.coming !== undefined) onAnnounced(next.coming);
+        if (next.settle) settle();
         if (next.arrivedPass !== undefined) await Promise.race([untilArrived(next.arrivedPass), sleep(next.patienceMs)]);
         await writeLine(socket, { nowMs: performance.timeOrigin + performance.now(), takesBundles: true });
       } else if ("facts" in next) onFacts(next.facts);

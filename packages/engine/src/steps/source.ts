@@ -206,11 +206,17 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         await watch.arm(ref.workload);
         const counters = await tcpCounters(pid);
         await writeRecord(host, { ...record, phase: "frozen", migrationId: ref.migrationId });
-        // After all that is made ready has made its garbage, and before the last pass over memory.
-        host.options.settle?.();
-        // What was written while all this was made ready; a tracker that ends here is heard right below.
+        // After all that is made ready has made its garbage.
+        const settle = async () => {
+          const theirs = sender.settle(signal);
+          host.options.settle?.();
+          await theirs;
+        };
         const arrived = (pass: number, patienceMs: number) => sender.arrived(pass, patienceMs, signal);
-        if (tracker !== undefined) await catchUp(tracker, arrived, session.ahead?.dueMs ?? Number.POSITIVE_INFINITY, progress, signal);
+        const dueMs = session.ahead?.dueMs ?? Number.POSITIVE_INFINITY;
+        // What was written while all this was made ready; a tracker that ends here is heard right below.
+        if (tracker !== undefined) await catchUp(tracker, arrived, settle, dueMs, progress, signal);
+        else await settle();
         collections = countCollections();
         const { end: collected } = collections;
         const cutAtMs = performance.timeOrigin + performance.now();

@@ -111,7 +111,9 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
             if (session.isStanding) await session.arrival?.placed(pass);
           };
           images.resolve(
-            await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve, untilArrived),
+            await receiveImages(socket, reader, imagesDir(host, ref.migrationId), facts.resolve, announced.resolve, untilArrived, () =>
+              host.options.settle?.(),
+            ),
           );
         } catch (caught) {
           fail(caught);
