@@ -355,10 +355,16 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     expect(copied.memory).toMatchObject({ end: "no-gain" });
     expect(copied.memory).not.toHaveProperty("throttledToPercent");
     expect(quotaOf(hosts.a)).toBe(before);
-    const copyWithin = hosts.a.call("copy", free.ref, free.peer, "pre-copy", { maxFreezeMs: 1 });
-    await expect(copyWithin).rejects.toMatchObject({ code: "MODE_UNAVAILABLE", message: expect.stringContaining("its objective is 1 ms") });
     await hosts.b.call("abort", free.ref);
     await hosts.a.call("thaw", free.ref);
+
+    const bound = await prepare(spec(64, 3000, 1, 0), hosts.a, hosts.b);
+    await expect(hosts.a.call("copy", bound.ref, bound.peer, "pre-copy", { maxFreezeMs: 1 })).rejects.toMatchObject({
+      code: "MODE_UNAVAILABLE",
+      message: expect.stringContaining("its objective is 1 ms"),
+    });
+    await hosts.b.call("abort", bound.ref);
+    await hosts.a.call("thaw", bound.ref);
 
     const first = await prepare(spec(64, 3000, 1, 0), hosts.a, hosts.b);
     const held = await hosts.a.call("copy", first.ref, first.peer, "pre-copy", limits);
