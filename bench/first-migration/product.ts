@@ -28,6 +28,7 @@ interface MigrationJson {
   readonly error?: { readonly code: string; readonly message: string };
   readonly memory?: {
     readonly transport?: string;
+    readonly forecast?: { readonly freezeMs?: number };
     readonly rounds?: readonly { readonly sentBytes?: string; readonly durationMs?: number }[];
   };
   readonly phases?: readonly PhaseJson[];
@@ -121,6 +122,7 @@ export async function measureMove(
         "in-no-phase": unseenMs(ended.phases ?? []),
         // Inside the freeze, on both hosts.
         "garbage-collected": (ended.phases ?? []).reduce((sum, { facts }) => sum + Number(facts?.collectedMs ?? 0), 0),
+        "forecast-freeze": ended.memory?.forecast?.freezeMs ?? Number.NaN,
         "is-compressed": ended.memory?.transport === "zstd" ? 1 : 0,
         worstSoonAfterMs: saw.worstSoonAfterMs,
         over50MsSoonAfter: saw.over50MsSoonAfter,

@@ -4,7 +4,10 @@ import { catchUp } from "./catch-up.ts";
 import type { Round } from "./rounds.ts";
 
 /** Passes of these sizes; what happened, in order. */
-async function run(sizes: readonly number[], dueMs = Number.POSITIVE_INFINITY) {
+async function run(
+  sizes: readonly number[],
+  { dueMs = Number.POSITIVE_INFINITY, stayedBytes = Number.POSITIVE_INFINITY, durationMs = 1 } = {},
+) {
   const happened: string[] = [];
   const phases: Phase[] = [];
   const progress: Progress = { phase: (phase) => phases.push(phase), bytes: () => undefined };
@@ -13,7 +16,7 @@ async function run(sizes: readonly number[], dueMs = Number.POSITIVE_INFINITY) {
     const sentBytes = sizes[number - 10];
     if (sentBytes === undefined) throw new Error("it has ended");
     happened.push(`pass ${number}`);
-    return { number: number++, startedAtMs: 0, durationMs: 1, writtenPages: 0, sentPages: 0, zeroPages: 0, sentBytes };
+    return { number: number++, startedAtMs: 0, durationMs, writtenPages: 0, sentPages: 0, zeroPages: 0, sentBytes };
   };
   const patience: number[] = [];
   const arrived = async (pass: number, patienceMs: number) => {
@@ -21,7 +24,7 @@ async function run(sizes: readonly number[], dueMs = Number.POSITIVE_INFINITY) {
     happened.push(`wait ${pass}`);
   };
   const settle = async () => void happened.push("settle");
-  await catchUp({ round }, arrived, settle, dueMs, progress, AbortSignal.timeout(10_000));
+  await catchUp({ round }, arrived, settle, dueMs, stayedBytes, progress, AbortSignal.timeout(10_000));
   return { happened, patience, phases };
 }
 
@@ -43,8 +46,14 @@ describe("the last passes before the cut", () => {
     expect(happened.slice(-3)).toEqual(["settle", "pass 24", "wait 24"]);
   });
 
+  it("are one before both hosts collect their garbage and one after it where the copy has found that they become no smaller, and they are long", async () => {
+    const sizes = [150 * mb, 151 * mb, 149 * mb, 150 * mb];
+    const { happened } = await run(sizes, { stayedBytes: 150 * mb, durationMs: 1200 });
+    expect(happened).toEqual(["wait 0", "pass 10", "wait 10", "settle", "pass 11", "wait 11"]);
+  });
+
   it("are one before both hosts collect their garbage and one after it where nobody can wait any more, and none where the tracker has ended", async () => {
-    const late = await run([20 * mb, 5 * mb], performance.now() - 1);
+    const late = await run([20 * mb, 5 * mb], { dueMs: performance.now() - 1 });
     expect(late.happened).toEqual(["wait 0", "pass 10", "wait 10", "settle", "pass 11", "wait 11"]);
     expect(late.patience).toEqual([0, 0, 0]);
     expect((await run([])).happened).toEqual(["wait 0", "settle"]);

@@ -14,6 +14,8 @@ const mostPasses = 25;
 const enoughBytes = 1 << 20;
 /** Passes of one size differ by so much. */
 const lessBy = 0.8;
+/** Of passes that are no less, one that takes so long, ms, needs no other to prove it. */
+const longMs = 500;
 
 /**
  * What the passes have sent is on its way for a while (megabytes, in the buffers of both hosts and of the link), and what the freeze sends has to wait behind it. So each of these
@@ -22,12 +24,14 @@ const lessBy = 0.8;
  * @param arrived resolves when the target has all up to the end of a pass, and has put it where it is needed; or when its patience is over, ms
  * @param settle both hosts collect their garbage, the nearer to the cut the better; what is written meanwhile needs a pass more
  * @param dueMs when the freeze must begin, by performance.now()
+ * @param stayedBytes of each pass, where the copy ended because they became no smaller; else infinite
  */
 export async function catchUp(
   tracker: Pick<Tracker, "round">,
   arrived: (pass: number, patienceMs: number) => Promise<void>,
   settle: () => Promise<void>,
   dueMs: number,
+  stayedBytes: number,
   progress: Progress,
   signal: AbortSignal,
 ): Promise<void> {
@@ -42,9 +46,9 @@ export async function catchUp(
         const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
         if (last === undefined) return;
         await arrived(last.number, patienceUntil(Math.max(untilMs, performance.now() + leastPatienceMs)));
-        noLess = last.sentBytes > Math.min(...sizes.slice(from)) * lessBy ? noLess + 1 : 0;
+        noLess = last.sentBytes > Math.min(stayedBytes, ...sizes.slice(from)) * lessBy ? noLess + 1 : 0;
         sizes.push(last.sentBytes);
-        if (last.sentBytes < enoughBytes || performance.now() >= untilMs) return;
+        if (last.sentBytes < enoughBytes || (noLess > 0 && last.durationMs > longMs) || performance.now() >= untilMs) return;
       }
     };
     await shrink(2);

@@ -9,8 +9,11 @@ export type Transport = "plain" | "zstd";
 /** How the pages of a move travelled: as one of these through the agents, or as they are over a connection of the helpers' own. */
 export type PageTransport = Transport | "direct";
 
-/** 1 Gbit/s: what a link carries at most for compressing to pay, bytes a second. */
-const worthBelow = 130_000_000;
+/**
+ * Half a gigabit a second: what a link carries at most for compressing to pay, bytes a second. On one of 1 Gbit/s, with two processors, compressed memory arrived no faster than as it is, and
+ * the freeze was 40 ms longer: the agents carry it, and they have other work then.
+ */
+const worthBelow = 65_000_000;
 
 /** Compressing doubles the processor time of a copy, and makes each page's way longer: by less than this it is not worth it. */
 const worthTimes = 1.3;

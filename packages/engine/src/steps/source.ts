@@ -213,9 +213,10 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
           await theirs;
         };
         const arrived = (pass: number, patienceMs: number) => sender.arrived(pass, patienceMs, signal);
-        const dueMs = session.ahead?.dueMs ?? Number.POSITIVE_INFINITY;
+        const { dueMs = Number.POSITIVE_INFINITY, report } = session.ahead ?? {};
+        const stayedBytes = (report?.end === "no-gain" ? report.rounds.at(-1)?.sentBytes : undefined) ?? Number.POSITIVE_INFINITY;
         // What was written while all this was made ready; a tracker that ends here is heard right below.
-        if (tracker !== undefined) await catchUp(tracker, arrived, settle, dueMs, progress, signal);
+        if (tracker !== undefined) await catchUp(tracker, arrived, settle, dueMs, stayedBytes, progress, signal);
         else await settle();
         collections = countCollections();
         const { end: collected } = collections;
