@@ -1,6 +1,6 @@
-// A process at a time has the store's pages in its address space, 16 GiB of each of the workload's processes in one zone of criu's range, at the same offset within 2 MiB
-// as in the workload, so that criu moves them with mremap by whole page tables. Three things are known of each page: its bytes in the store, whether criu's copy is
-// older than these (`stale`, set by who fills the store when the bytes are whole, cleared here before they are read), and whether criu has any (`there`).
+// criu has the store's pages in its address space (inherited.h says where), dense blocks of them as huge pages. Three things are known of each page: its bytes in the
+// store, whether criu's copy is older than these (`stale`, set by who fills the store when the bytes are whole, cleared here before they are read), and whether criu has
+// any (`there`).
 #include "inherit.h"
 
 #include <errno.h>
@@ -19,38 +19,32 @@
 #include <unistd.h>
 
 #include "faults.h"
+#include "headroom.h"
+#include "huge.h"
+#include "inherited.h"
 #include "pagemap.h"
 #include "report.h"
 #include "wire.h"
 
 #define BLOCK_BYTES (STORE_BLOCK_PAGES * PAGE_BYTES)
-#define ZONE_BYTES (1ull << 34)
-#define GIB (1ull << 30)
-enum { max_zones = 512, objects_from = 0x80000000u, idle_ms = 2 };
+
+enum { idle_ms = 2 };
 // What may be left to write when the workload is frozen, some 25 ms; more is put in place after the resume, through userfaultfd.
 enum { late_pages = 16384 };
-// Each is cut out of criu's range, and a process may have 65,530 mappings (vm.max_map_count).
-enum { max_mappings = 16384 };
-// The fork copies the page tables, some 37 ms a GiB (measured, pages of 4 KiB), inside the freeze. Without it a workload that writes waits up to 90 ms for its pages after the
-// resume, and one that does not for next to nothing. So up to 256 MiB are always inherited, and up to 2 GiB where at least a 32nd of it came again while it was copied.
+// The fork copies the page tables inside the freeze: an entry for each huge page (1 to 2 ms a GiB, measured), but some 37 ms a GiB of small ones. Without that a workload
+// that writes waits up to 90 ms for its pages after the resume, and one that does not for next to nothing. So of small pages up to 256 MiB are always inherited, and up to 2 GiB where
+// at least a 32nd of all came again while it was copied.
 enum { always_pages = 65536, most_pages = 524288, written_share = 32 };
-// Of both the node's memory and the workload's limit this much stays free.
-#define SPARE_BYTES (64ull << 20)
+// So many of a block make it worth a huge page. The others are pages of zeros then, which the workload did not have.
+enum { dense_pages = STORE_BLOCK_PAGES * 7 / 8 };
+_Static_assert(BLOCK_BYTES == HUGE_BYTES, "a block is one huge page");
+enum { SIZE_UNDECIDED, SIZE_SMALL, SIZE_HUGE };
 
 // The words of native/criu/0006.
 enum { word_here = 0x48455245, word_goes = 0x474f4553, word_done = 0x444f4e45 };
 struct hello {
   uint32_t word, version;
   uint64_t start, length;
-};
-struct entry {
-  uint32_t space, unused;
-  uint64_t start, end, place;
-};
-
-struct zone {
-  uint32_t space;
-  uint64_t number; // address / ZONE_BYTES
 };
 
 static struct {
@@ -63,62 +57,21 @@ static struct {
   unsigned round;
   int client, is_whole;
   pid_t pid;
-  uint64_t base, slots, placed, said, budget;
+  uint64_t placed, huge_count, said, budget;
+  struct zones zones;
+  struct huge huge;
   const char *declined; // why not
-  struct zone zones[max_zones];
-  unsigned zone_count;
 } in;
 
 uint64_t inherit_pages(void) { return in.placed; }
+
+uint64_t inherit_huge_pages(void) { return in.huge_count; }
 
 void inherit_mark(uint64_t pass) { atomic_store(&in.marked, pass + 1); }
 
 void inherit_sealed(void) { atomic_store(&in.is_sealed, 1); }
 
-// Where a page of a space lies in criu; 0 where there is no zone left for it.
-static uint64_t place_of(uint32_t space, uint64_t address) {
-  uint64_t number = address / ZONE_BYTES;
-  unsigned i = 0;
-  while (i < in.zone_count && (in.zones[i].space != space || in.zones[i].number != number)) i++;
-  if (i == in.zone_count) {
-    if (i == max_zones || i >= in.slots) return 0;
-    in.zones[in.zone_count++] = (struct zone){space, number};
-  }
-  return in.base + i * ZONE_BYTES + address % ZONE_BYTES;
-}
-
-// A number from a file with others: what follows `name`, or the file's only one. UINT64_MAX where it has none ("max").
-static uint64_t number_in(const char *path, const char *name) {
-  char line[256];
-  uint64_t value = UINT64_MAX;
-  FILE *file = fopen(path, "re");
-  while (file && fgets(line, sizeof line, file)) {
-    size_t skip = strlen(name);
-    if (strncmp(line, name, skip) != 0) continue;
-    if (sscanf(line + skip, " %" SCNu64, &value) != 1) value = UINT64_MAX;
-    break;
-  }
-  if (file) fclose(file);
-  return value;
-}
-
 static uint64_t less(uint64_t whole, uint64_t part) { return whole > part ? whole - part : 0; }
-
-// How many pages may be written: they are there twice until the restore, once here and once as the workload's, which pays for its own.
-static uint64_t room(void) {
-  uint64_t bytes = less(number_in("/proc/meminfo", "MemAvailable:") * 1024, SPARE_BYTES + number_in("/proc/meminfo", "MemTotal:") * 1024 / 32);
-  const char *const names[][2] = {{"memory.max", "memory.current"}, {"memory.limit_in_bytes", "memory.usage_in_bytes"}};
-  char paths[2][4096];
-  const char *end = in.charge ? strrchr(in.charge, '/') : NULL;
-  for (int i = 0; end && i < 2; i++) {
-    for (int k = 0; k < 2; k++) snprintf(paths[k], sizeof paths[k], "%.*s/%s", (int)(end - in.charge), in.charge, names[i][k]);
-    uint64_t limit = number_in(paths[0], ""), used = number_in(paths[1], "");
-    if (limit == UINT64_MAX || used == UINT64_MAX) continue;
-    uint64_t left = less(limit, used + SPARE_BYTES / 4);
-    if (left < bytes) bytes = left;
-  }
-  return bytes / PAGE_BYTES;
-}
 
 static int is_set(const uint64_t *bits, unsigned page) { return (int)(bits[page / 64] >> page % 64 & 1); }
 
@@ -127,6 +80,7 @@ static int is_kept(const struct store_block *block, unsigned page) { return bloc
 static void begin_block(struct store_block *block) {
   if (block->inherit_round == in.round) return;
   block->inherit_round = in.round;
+  block->inherit_size = SIZE_UNDECIDED;
   memset(block->there, 0, sizeof block->there);
   for (int i = 0; i < STORE_BLOCK_PAGES / 64; i++) __atomic_store_n(&block->stale[i], UINT64_MAX, __ATOMIC_RELAXED);
 }
@@ -150,6 +104,36 @@ static void add(struct batch *batch, const char *bytes, uint64_t place) {
 }
 
 static const char zeros[PAGE_BYTES];
+static const char too_little[] = "too little memory for a second copy of the workload's, on this node or within its limit";
+
+static unsigned pages_of(const struct store_block *block) {
+  unsigned pages = 0;
+  for (unsigned page = 0; page < STORE_BLOCK_PAGES; page++) pages += (block->state[page] & COPY_BYTES) != 0;
+  return pages;
+}
+
+// Is it one huge page, or will it be?
+static int is_huge(const struct store_block *block, unsigned pages) {
+  if (block->inherit_round == in.round && block->inherit_size != SIZE_UNDECIDED) return block->inherit_size == SIZE_HUGE;
+  return pages >= dense_pages && huge_is_possible(&in.huge);
+}
+
+// Before anything more of a dense block is written. A failure is none: it stays as it is, in small pages.
+static void choose_size(struct store_block *block) {
+  if (block->inherit_size != SIZE_UNDECIDED || !is_huge(block, pages_of(block))) return;
+  unsigned there = 0;
+  for (int i = 0; i < STORE_BLOCK_PAGES / 64; i++) there += (unsigned)__builtin_popcountll(block->there[i]);
+  uint64_t place = zones_place(&in.zones, block->space, block->number * BLOCK_BYTES);
+  struct iovec from = {(void *)zeros, PAGE_BYTES}, to = {(void *)place, PAGE_BYTES};
+  block->inherit_size = SIZE_SMALL;
+  if (place == 0 || in.budget < STORE_BLOCK_PAGES - there) return;
+  // The kernel makes none of nothing.
+  if (there == 0 && process_vm_writev(in.pid, &from, 1, &to, 1, 0) != PAGE_BYTES) return;
+  if (!huge_make(&in.huge, place)) return;
+  block->inherit_size = SIZE_HUGE;
+  in.budget -= STORE_BLOCK_PAGES - there;
+  in.huge_count++;
+}
 
 // Writes what is new of a block. When all is sealed, also what is not kept is made what it must be: zero. The pages written, or -1.
 static long place_block(struct store_block *block, int is_final) {
@@ -157,23 +141,25 @@ static long place_block(struct store_block *block, int is_final) {
   uint64_t stale[STORE_BLOCK_PAGES / 64], place = 0;
   batch.count = batch.pages = 0;
   begin_block(block);
+  if (!is_final) choose_size(block);
+  int is_paid = block->inherit_size == SIZE_HUGE;
   for (int i = 0; i < STORE_BLOCK_PAGES / 64; i++) stale[i] = __atomic_exchange_n(&block->stale[i], 0, __ATOMIC_ACQUIRE);
   for (unsigned page = 0; page < STORE_BLOCK_PAGES; page++) {
     int is_there = is_set(block->there, page);
     int is_wanted = is_final ? is_kept(block, page) : block->state[page] & COPY_BYTES;
     if (is_wanted ? !is_set(stale, page) && is_there : !is_final || !is_there) continue;
-    if (!is_wanted || is_there || in.budget > 0) {
-      if (place == 0 && (place = place_of(block->space, block->number * BLOCK_BYTES)) == 0) {
+    if (!is_wanted || is_there || is_paid || in.budget > 0) {
+      if (place == 0 && (place = zones_place(&in.zones, block->space, block->number * BLOCK_BYTES)) == 0) {
         in.declined = "too many processes, or too far apart";
         return -1;
       }
       add(&batch, is_wanted ? block->bytes + page * PAGE_BYTES : zeros, place + page * PAGE_BYTES);
-      in.budget -= !is_there;
+      in.budget -= !is_there && !is_paid;
       in.placed += !is_there;
       block->there[page / 64] |= 1ull << page % 64;
       continue;
     }
-    in.declined = "too little memory for a second copy of the workload's, on this node or within its limit";
+    in.declined = too_little;
     return -1;
   }
   if (batch.count > 0 && process_vm_writev(in.pid, batch.from, batch.count, batch.to, batch.count, 0) != (ssize_t)(batch.pages * PAGE_BYTES)) {
@@ -195,7 +181,7 @@ static long place_all(int is_final) {
   long pages = 0;
   struct store_block *block;
   for (uint64_t i = 0; (block = block_at(i)); i++) {
-    if (block->space >= objects_from || !block->bytes) continue;
+    if (block->space >= spaces_to || !block->bytes) continue;
     long now = place_block(block, is_final);
     if (now < 0) return -1;
     pages += now;
@@ -205,12 +191,27 @@ static long place_all(int is_final) {
   return pages;
 }
 
+// Is there room for it, and is it worth what a fork takes for it?
+static void weigh(void) {
+  uint64_t known = 0, small = 0;
+  struct store_block *block;
+  for (uint64_t i = 0; (block = block_at(i)); i++) {
+    if (block->space >= spaces_to) continue;
+    unsigned pages = pages_of(block);
+    known += pages;
+    if (!is_huge(block, pages)) small += pages;
+  }
+  uint64_t again = less(in.store->received_pages, known);
+  if (small > most_pages || (small > always_pages && again < known / written_share)) in.declined = "the copy of so large page tables would take longer than what it spares";
+  if (known > in.budget + in.placed) in.declined = too_little;
+}
+
 // Sealed: what is still to be written.
 static uint64_t pages_late(void) {
   uint64_t pages = 0;
   for (uint64_t i = 0; i < in.store->count; i++) {
     struct store_block *block = in.store->all[i];
-    if (block->space >= objects_from || !block->bytes) continue;
+    if (block->space >= spaces_to || !block->bytes) continue;
     begin_block(block);
     for (unsigned page = 0; page < STORE_BLOCK_PAGES; page++) pages += is_kept(block, page) && (is_set(block->stale, page) || !is_set(block->there, page));
   }
@@ -223,66 +224,13 @@ static void finish(void) {
   else if (place_all(1) >= 0) in.is_whole = 1;
 }
 
-static int by_place(const void *a, const void *b) {
-  const struct store_block *x = *(struct store_block *const *)a, *y = *(struct store_block *const *)b;
-  if (x->space != y->space) return x->space < y->space ? -1 : 1;
-  return x->number < y->number ? -1 : x->number > y->number;
-}
-
-// Kept pages of a mapping; `blocks` are in order.
-static uint64_t kept_in(struct store_block *const *blocks, uint64_t count, const struct mapping *mapping) {
-  uint64_t low = 0, high = count, pages = 0;
-  while (low < high) {
-    uint64_t middle = (low + high) / 2;
-    const struct store_block *block = blocks[middle];
-    if (block->space < mapping->space || (block->space == mapping->space && (block->number + 1) * BLOCK_BYTES <= mapping->start)) low = middle + 1;
-    else high = middle;
-  }
-  for (; low < count && blocks[low]->space == mapping->space && blocks[low]->number * BLOCK_BYTES < mapping->end; low++)
-    for (unsigned page = 0; page < STORE_BLOCK_PAGES; page++) {
-      uint64_t address = blocks[low]->number * BLOCK_BYTES + page * PAGE_BYTES;
-      pages += address >= mapping->start && address < mapping->end && is_kept(blocks[low], page);
-    }
-  return pages;
-}
-
-// Is the whole of a mapping where its beginning is?
-static int is_in_one_piece(const struct mapping *mapping, uint64_t place) {
-  for (uint64_t at = mapping->start / ZONE_BYTES + 1; at * ZONE_BYTES < mapping->end; at++)
-    if (place_of(mapping->space, at * ZONE_BYTES) != place + (at * ZONE_BYTES - mapping->start)) return 0;
-  return 1;
-}
-
-// Which mappings criu finds where. Every kept page must be in one of them, or nothing is inherited at all.
-static uint64_t table(struct entry *entries) {
-  uint64_t count = 0, pages = 0, kept = 0, block_count = in.store->count;
-  struct store_block **blocks = malloc((block_count + 1) * sizeof *blocks);
-  if (!blocks) fail(ENOMEM, "memory-target: what is inherited");
-  memcpy(blocks, in.store->all, block_count * sizeof *blocks);
-  qsort(blocks, block_count, sizeof *blocks, by_place);
-  for (uint64_t i = 0; i < in.store->mapping_count && !in.declined; i++) {
-    const struct mapping *mapping = &in.store->mappings[i];
-    uint64_t here = mapping->space >= objects_from ? 0 : kept_in(blocks, block_count, mapping), place = here > 0 ? place_of(mapping->space, mapping->start) : 0;
-    if (here == 0) continue;
-    if (place == 0 || !is_in_one_piece(mapping, place)) in.declined = "a mapping is not in one piece";
-    entries[count++] = (struct entry){mapping->space, 0, mapping->start, mapping->end, place};
-    pages += here;
-  }
-  for (uint64_t i = 0; i < block_count; i++)
-    for (unsigned page = 0; blocks[i]->space < objects_from && page < STORE_BLOCK_PAGES; page++) kept += is_kept(blocks[i], page);
-  free(blocks);
-  if (!in.declined && pages != kept) in.declined = "a page is in no mapping";
-  if (!in.declined && count > max_mappings) in.declined = "too many mappings";
-  return in.declined ? 0 : count;
-}
-
 // criu goes on, and is told what it has. 1: our pages are the tasks' now.
 static int answer(void) {
   if (atomic_load(&in.is_sealed)) finish();
   else in.declined = "not all is here";
-  struct entry *entries = calloc(in.store->mapping_count + 1, sizeof *entries);
+  struct inherited *entries = calloc(in.store->mapping_count + 1, sizeof *entries);
   if (!entries) fail(ENOMEM, "memory-target: what is inherited");
-  uint64_t count = in.declined ? 0 : table(entries);
+  uint64_t count = in.declined ? 0 : inherited_mappings(in.store, &in.zones, entries, &in.declined);
   int is_told = write_all(in.client, &count, sizeof count) == 0 && write_all(in.client, entries, count * sizeof *entries) == 0;
   free(entries);
   if (!is_told) return 0;
@@ -297,8 +245,7 @@ static void meet(int client) {
   socklen_t length = sizeof peer;
   in.client = client;
   in.round++;
-  in.zone_count = 0;
-  in.placed = in.said = 0;
+  in.placed = in.huge_count = in.said = 0;
   in.is_whole = 0;
   in.declined = NULL;
   if (read_exactly(client, &hello, sizeof hello) < 0 || getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || hello.word != word_here || hello.version != 1) {
@@ -306,16 +253,10 @@ static void meet(int client) {
     return;
   }
   in.pid = peer.pid;
-  in.base = (hello.start + GIB - 1) / GIB * GIB;
-  in.slots = less(hello.start + hello.length, in.base) / ZONE_BYTES;
-  in.budget = fault_is_armed("memory.inherit") ? 0 : room();
-  uint64_t known = 0;
-  struct store_block *block;
-  for (uint64_t i = 0; (block = block_at(i)); i++)
-    for (unsigned page = 0; block->space < objects_from && page < STORE_BLOCK_PAGES; page++) known += (block->state[page] & COPY_BYTES) != 0;
-  uint64_t again = less(in.store->received_pages, known);
-  if (known > most_pages || (known > always_pages && again < known / written_share)) in.declined = "the copy of so large page tables would take longer than what it spares";
-  if (known > in.budget) in.declined = "too little memory for a second copy of the workload's, on this node or within its limit";
+  zones_begin(&in.zones, hello.start, hello.length);
+  in.budget = fault_is_armed("memory.inherit") ? 0 : headroom_pages(in.charge);
+  huge_begin(&in.huge, in.pid);
+  weigh();
 }
 
 // Until criu has gone on, or has ended before.
@@ -325,7 +266,7 @@ static int serve(void) {
     int is_sealed = atomic_load(&in.is_sealed);
     long placed = 0;
     if (is_sealed) finish();
-    else if (!in.declined) placed = place_all(0);
+    else if (!in.declined && (placed = place_all(0)) > 0) weigh();
     if (marked > in.said && (in.declined || !atomic_load(&in.is_sealed))) { // sealed meanwhile: not all blocks were looked at
       in.said = marked;
       say(STDOUT_FILENO, "{\"event\":\"placed\",\"number\":%" PRIu64 ",\"isDeclined\":%s}", marked - 1, in.declined ? "true" : "false");
@@ -345,7 +286,9 @@ static void *run(void *argument) {
     if (client < 0) continue;
     meet(client);
     say(STDOUT_FILENO, "{\"event\":\"standing\"}");
-    if (serve()) {
+    int is_taken = serve();
+    huge_end(&in.huge);
+    if (is_taken) {
       uint32_t word;
       eventfd_t end = read_exactly(client, &word, sizeof word) == 0 && word == word_done ? INHERIT_DONE : INHERIT_LOST;
       if (eventfd_write(in.event, end) < 0) fail(errno, "memory-target: eventfd");
@@ -360,6 +303,7 @@ int inherit_begin(struct store *store, const char *charge) {
   pthread_t thread;
   in.store = store;
   in.charge = charge;
+  in.huge.pidfd = -1;
   in.event = eventfd(0, EFD_CLOEXEC);
   in.door = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   unlink(address.sun_path);

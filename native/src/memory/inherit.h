@@ -18,5 +18,7 @@ void inherit_sealed(void);
 
 // After INHERIT_DONE.
 uint64_t inherit_pages(void);
+// Of 2 MiB: how many hold them.
+uint64_t inherit_huge_pages(void);
 
 #endif

@@ -18,9 +18,11 @@ struct store_block {
   uint64_t heat;    // pages that came, over all passes: the largest are those that the workload writes most densely
   unsigned char state[STORE_BLOCK_PAGES];
   hash_t hash[STORE_BLOCK_PAGES];
-  // Of inherit.c: pages that came since it wrote them into criu last, pages that it wrote, and into which criu. The first is set here, whole pages after their bytes.
+  // Of inherit.c: pages that came since it wrote them into criu last, pages that it wrote, into which criu, and whether as one huge page. The first is set here, whole
+  // pages after their bytes.
   uint64_t stale[STORE_BLOCK_PAGES / 64], there[STORE_BLOCK_PAGES / 64];
   unsigned inherit_round;
+  unsigned char inherit_size;
 };
 
 struct mapping {

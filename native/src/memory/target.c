@@ -36,7 +36,7 @@ static struct fill *fills[max_processes];
 static int fill_count, data_fd, sealed_event;
 static const char *status_path, *procs_path, *charge_path;
 static double finished_ms;
-static uint64_t inherited_pages;
+static uint64_t inherited_pages, inherited_huge_pages;
 
 static struct fill *fill_of(uint32_t id) {
   for (int i = 0; i < fill_count; i++)
@@ -166,8 +166,8 @@ static void prove(void) {
 static void say_filled(void) {
   char text[512];
   snprintf(text, sizeof text,
-           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"faultMs\":%.3f,\"worstFaultMs\":%.3f,\"inheritedPages\":%" PRIu64 "}\n",
-           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.fault_ms, fill_counts.worst_fault_ms, inherited_pages);
+           "{\"event\":\"filled\",\"ms\":%.1f,\"filledPages\":%" PRIu64 ",\"faults\":%" PRIu64 ",\"zeroFaults\":%" PRIu64 ",\"faultPages\":%" PRIu64 ",\"faultMs\":%.3f,\"worstFaultMs\":%.3f,\"inheritedPages\":%" PRIu64 ",\"hugePages\":%" PRIu64 "}\n",
+           now_ms() - finished_ms, fill_counts.filled_pages, fill_counts.faults, fill_counts.zero_faults, fill_counts.fault_pages, fill_counts.fault_ms, fill_counts.worst_fault_ms, inherited_pages, inherited_huge_pages);
   write_status(status_path, text);
   text[strlen(text) - 1] = '\0';
   say(STDOUT_FILENO, "%s", text);
@@ -225,6 +225,7 @@ int memory_target_command(int argc, char **argv) {
     eventfd_t end;
     if (eventfd_read(inherited, &end) < 0 || end != INHERIT_DONE) give_up("criu restore went away");
     inherited_pages = inherit_pages();
+    inherited_huge_pages = inherit_huge_pages();
   } else {
     int client = accept4(door, NULL, NULL, SOCK_CLOEXEC);
     if (client < 0) fail(errno, "memory-target: criu cannot be heard");
@@ -239,8 +240,8 @@ int memory_target_command(int argc, char **argv) {
   long long placed = place_objects(&store, procs_path, charge_path, &reason);
   if (placed < 0) give_up(reason);
   finished_ms = now_ms();
-  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 ",\"inheritedPages\":%" PRIu64 ",\"sharedPages\":%lld,\"sharedMs\":%.3f}", fill_count,
-      pages_left(), fill_counts.filled_pages, inherited_pages, placed, finished_ms - placing_ms);
+  say(STDOUT_FILENO, "{\"event\":\"restored\",\"processes\":%d,\"pagesLeft\":%" PRIu64 ",\"filledPages\":%" PRIu64 ",\"inheritedPages\":%" PRIu64 ",\"hugePages\":%" PRIu64 ",\"sharedPages\":%lld,\"sharedMs\":%.3f}", fill_count,
+      pages_left(), fill_counts.filled_pages, inherited_pages, inherited_huge_pages, placed, finished_ms - placing_ms);
   if (is_inherited) { // nobody depends on us any more
     say_filled();
     return 0;

@@ -12,6 +12,8 @@ import { native } from "../native-program.ts";
 
 const missing = missingForEngine();
 const hasDirectWay = missing === undefined && (await helperTls({ native })) !== undefined;
+/** The kernel has huge pages: dense memory is in them after a move. */
+const hasHugePages = existsSync("/sys/kernel/mm/transparent_hugepage");
 /** Our criu; any other does too, by userfaultfd. */
 const isInheriting =
   missing === undefined && execFileSync("/opt/aether/criu/bin/criu", ["--help"], { encoding: "utf8" }).includes("--inherit-memory");
@@ -133,6 +135,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
       if (to === hosts.b || !isInheriting) expect(inherited).toBe(0);
       else {
         expect(inherited).toBeGreaterThan(3 * 48 * 256 * 0.9);
+        expect(Number(factsOf("restore.criu").hugePages)).toBeGreaterThan(hasHugePages ? 24 : -1);
         expect(factsOf("drain.pages")).toMatchObject({ faults: "0", inheritedPages: String(inherited) });
       }
       expect(["converged", "no-gain"]).toContain(done.copied.memory.end);

@@ -18,7 +18,7 @@ const count = z.number().nonnegative();
 const spaceLine = z.object({ space: count, pages: count, digest: z.string() });
 const placedLine = z.object({ number: count, isDeclined: z.boolean() });
 const sealedLine = z.object({ keptPages: count, receivedPages: count });
-const restoredLine = z.object({ sharedPages: count, sharedMs: count, inheritedPages: count.default(0) });
+const restoredLine = z.object({ sharedPages: count, sharedMs: count, inheritedPages: count.default(0), hugePages: count.default(0) });
 const filledLine = z.object({
   event: z.literal("filled"),
   ms: count,
@@ -30,6 +30,8 @@ const filledLine = z.object({
   worstFaultMs: count,
   /** That were in place before anything ran. */
   inheritedPages: count.default(0),
+  /** Of 2 MiB, in which these are. */
+  hugePages: count.default(0),
 });
 const statusFile = z.union([filledLine, z.object({ event: z.literal("failed"), reason: z.string() })]);
 

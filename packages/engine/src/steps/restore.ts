@@ -114,7 +114,7 @@ export async function restoreWorkload(
       const [made, , memory] = await (session.lazy?.unlessLost(handingOver) ?? handingOver);
       if (memory !== undefined && memory.sharedPages > 0)
         Object.assign(done, { sharedPages: String(memory.sharedPages), sharedMs: memory.sharedMs.toFixed(1) });
-      if (memory !== undefined) done.inheritedPages = String(memory.inheritedPages);
+      if (memory !== undefined) Object.assign(done, { inheritedPages: String(memory.inheritedPages), hugePages: String(memory.hugePages) });
       return made;
     });
     const ticks = (await statOf(launched.pid))?.startTicks;

@@ -87,7 +87,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       const { memoryPid, pagesPid } = (await readMigration(host, ref.migrationId)) ?? {};
       if (memoryPid !== undefined) {
         await phase(progress, "drain.pages", async (facts) => {
-          const { ms, faults, faultMs, worstFaultMs, inheritedPages } = await (session?.arrival?.filled(signal) ??
+          const { ms, faults, faultMs, worstFaultMs, inheritedPages, hugePages } = await (session?.arrival?.filled(signal) ??
             awaitFilled(host, ref.migrationId, signal));
           Object.assign(facts, {
             fillMs: ms.toFixed(1),
@@ -95,6 +95,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
             faultMs: faultMs.toFixed(1),
             worstFaultMs: worstFaultMs.toFixed(3),
             inheritedPages: String(inheritedPages),
+            hugePages: String(hugePages),
           });
         });
         sessions.close(ref);
