@@ -102,6 +102,17 @@ describe("forecast", () => {
     );
   });
 
+  it("knows before the first pass what a writer that is faster than the link leaves for the freeze: what it writes again counts once", () => {
+    // 256 MB under 190 MB/s over 1 Gbit/s: 990 and 1000 ms of the freeze were memory, of 163 MB in the last passes.
+    const busy = { linkBytesPerSecond: 1.19e8, dirtyBytesPerSecond: 1.9e8, basis: "assumed" };
+    const seen = forecast(holds(256e6), [], costs, busy);
+    expect(seen.freezeBytes).toBeGreaterThan(140e6);
+    expect(seen.freezeBytes).toBeLessThan(180e6);
+    expect(seen.freezeMs).toBeLessThan((256e6 / busy.linkBytesPerSecond) * 1000);
+    // And of one that is half as fast: next to nothing.
+    expect(forecast(holds(256e6), [], costs, { ...busy, dirtyBytesPerSecond: 6e7 }).freezeMs).toBeLessThan(costs.fixedMs + 40);
+  });
+
   it("measures the link over long passes and the writes between passes", () => {
     const { rounds } = simulate(2 ** 30, 5e7, 5e8);
     expect(linkRate(rounds)).toBeGreaterThan(4.5e8);

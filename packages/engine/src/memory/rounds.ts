@@ -88,6 +88,26 @@ export const carriedMs = ({ carried }: MemoryClasses): number => carried.reduce(
 /** What copying ahead may take of the time that is left: where it does not work out, there must be enough to move otherwise. */
 export const budgetOf = (timeLeftMs: number): number => timeLeftMs - Math.min(10_000, timeLeftMs * 0.2);
 
+/**
+ * What is written in so long by a workload that writes anywhere in its memory: what it writes again counts once. (Of n pages of which each write hits any, a share of
+ * (1 - 1/n)^k, about exp(-k/n), is left after k writes.)
+ */
+const writtenIn = (ms: number, memoryBytes: number, dirtyBytesPerSecond: number): number =>
+  memoryBytes === 0 ? 0 : memoryBytes * (1 - Math.exp(-(dirtyBytesPerSecond * ms) / 1000 / memoryBytes));
+
+/** The passes as `judge` would have them, from the first one on. */
+function expectedPasses(memoryBytes: number, dirtyBytesPerSecond: number, linkBytesPerSecond: number) {
+  let copyMs = 0;
+  let bytes = memoryBytes;
+  for (let pass = 0; ; pass++) {
+    const lastMs = (bytes / linkBytesPerSecond) * 1000;
+    copyMs += lastMs;
+    const next = writtenIn(lastMs, memoryBytes, dirtyBytesPerSecond);
+    if (lastMs <= gapMs || next > bytes * 0.95 || pass === maxRounds) return { copyMs, lastMs };
+    bytes = next;
+  }
+}
+
 /** What a freeze now would cost, and the whole move. `assumed`: the rates where no pass has measured them yet. */
 export function forecast(
   { memoryBytes, classes }: Holds,
@@ -97,15 +117,16 @@ export function forecast(
 ): Forecast {
   const link = linkRate(rounds) ?? assumed.linkBytesPerSecond;
   const dirty = dirtyRate(rounds) ?? assumed.dirtyBytesPerSecond;
-  // A pass takes as long as its bytes: what is written meanwhile is the next one. Below the gap it cannot fall.
-  const lastMs = rounds.length === 0 ? (memoryBytes / link) * 1000 : (rounds.at(-1)?.durationMs ?? 0);
-  const share = Math.min(0.95, dirty / link);
-  const settledMs = Math.max(gapMs, Math.min(lastMs, rounds.length > 1 ? lastMs : lastMs * share ** 3));
+  // A pass takes as long as its bytes: what is written meanwhile is the next one, and the freeze has the last. Below the gap it cannot fall.
+  const isMeasured = rounds.length > 1;
+  const expected = expectedPasses(memoryBytes, dirty, link);
+  const settledMs = Math.max(gapMs, isMeasured ? (rounds.at(-1)?.durationMs ?? 0) : expected.lastMs);
   const carried = carriedBytes(classes);
-  const dirtyBytes = Math.min(Math.max(0, memoryBytes - carried), (dirty * settledMs) / 1000);
+  const written = isMeasured ? (dirty * settledMs) / 1000 : writtenIn(settledMs, memoryBytes, dirty);
+  const dirtyBytes = Math.min(Math.max(0, memoryBytes - carried), written);
   const freezeMs =
     costs.fixedMs + (memoryBytes / gibibyte) * costs.perGibibyteMs + sharedMs(classes) + carriedMs(classes) + (dirtyBytes / link) * 1000;
-  const copyMs = rounds.length === 0 ? ((memoryBytes / link) * 1000) / (1 - share) : rounds.length === 1 ? lastMs * share : 0;
+  const copyMs = isMeasured ? 0 : Math.max(0, expected.copyMs - (rounds.length === 1 ? (memoryBytes / link) * 1000 : 0));
   return {
     freezeMs,
     totalMs: copyMs + freezeMs,
