@@ -1,13 +1,13 @@
 // A workload from an OCI image layout: unpacked once, started as the image says, and moved with its image to a host that has no layout.
 import { readFileSync } from "node:fs";
-import { readdir, readFile, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { run } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type TestEntry, writeLayout } from "../../../packages/engine/src/testing/oci-layout.ts";
 import { openCounterClient } from "./counter-client.ts";
 import { missingForEngine } from "./requirements.ts";
-import { openTopology, specOf, type Topology } from "./topology.ts";
+import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
 
 const missing = missingForEngine();
 
@@ -56,6 +56,16 @@ describe.skipIf(missing !== undefined)(`an OCI image${missing ? ` (skipped: ${mi
   });
   afterAll(() => hosts?.close());
 
+  async function move(spec: ReturnType<typeof specOf>, epoch: number, from: EngineHost, to: EngineHost): Promise<void> {
+    const ref = { migrationId: `mig-${spec.name}-${epoch}`, workload: spec.name, epoch };
+    const ready = await to.call("prepare", ref, spec, from.id, "stop-and-copy");
+    const peer = { nodeId: to.id, address: ready.linkAddress, port: ready.linkPort };
+    await from.call("copy", ref, peer, "stop-and-copy");
+    await Promise.all([from.call("freeze", ref, peer, "stop-and-copy"), to.call("restore", ref, "stop-and-copy")]);
+    await to.call("resume", ref);
+    await from.call("release", ref);
+  }
+
   it("starts as the image says, survives a kill while unpacking, and moves with its image", async () => {
     const spec = specOf("img", address, [], { rootfs: `oci:${layout}`, workingDirectory: "" });
     await hosts.a.kill();
@@ -82,13 +92,7 @@ describe.skipIf(missing !== undefined)(`an OCI image${missing ? ` (skipped: ${mi
       await rm(layout, { recursive: true }); // the other host shares this file system: what it has now came over the link
       let [from, to] = [hosts.a, hosts.b];
       for (const epoch of [1, 2]) {
-        const ref = { migrationId: `mig-oci-${epoch}`, workload: "img", epoch };
-        const ready = await to.call("prepare", ref, spec, from.id, "stop-and-copy");
-        const peer = { nodeId: to.id, address: ready.linkAddress, port: ready.linkPort };
-        await from.call("copy", ref, peer, "stop-and-copy");
-        await Promise.all([from.call("freeze", ref, peer, "stop-and-copy"), to.call("restore", ref, "stop-and-copy")]);
-        await to.call("resume", ref);
-        await from.call("release", ref);
+        await move(spec, epoch, from, to);
         await client.answers(20);
         expect((await to.call("exec", "img", ["cat", "/etc/marker"])).stdout).toBe("from the image");
         [from, to] = [to, from];
@@ -102,5 +106,26 @@ describe.skipIf(missing !== undefined)(`an OCI image${missing ? ` (skipped: ${mi
       client.close();
       await hosts.a.call("remove", "img");
     }
+  });
+
+  it("so does a directory that both hosts have: nothing is written in it, and what the workload writes goes with it", async () => {
+    const root = join(hosts.dir, "root");
+    for (const { path, body, mode } of (await Promise.all([programEntries("/usr/bin/sleep"), programEntries("/usr/bin/cat")])).flat()) {
+      await mkdir(dirname(join(root, path)), { recursive: true });
+      await writeFile(join(root, path), body ?? "", { mode: mode ?? 0o644 });
+    }
+    for (const [path, text] of [
+      ["bin/sh", await readFile("/bin/sh")],
+      ["mine", "of the directory"],
+    ] as const) {
+      await mkdir(dirname(join(root, path)), { recursive: true });
+      await writeFile(join(root, path), text, { mode: 0o755 });
+    }
+    const spec = specOf("dir", address, ["sh", "-c", "echo written > /mine; exec sleep 600"], { rootfs: root });
+    await hosts.a.call("start", spec, 1);
+    await move(spec, 1, hosts.a, hosts.b);
+    expect((await hosts.b.call("exec", "dir", ["cat", "/mine"])).stdout).toBe("written\n");
+    expect(await readFile(join(root, "mine"), "utf8")).toBe("of the directory");
+    await hosts.b.call("remove", "dir");
   });
 });
