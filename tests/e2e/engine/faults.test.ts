@@ -275,6 +275,27 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     });
   });
 
+  it.each(["dump", "restore"] as const)("criu, killed at work in the %s: the source runs on", async (verb) => {
+    const wordsOf = (pid: string) => textOf(`/proc/${pid}/cmdline`).split("\0");
+    const isAtWork = (pid: string, words: string[]) =>
+      verb === "dump"
+        ? readdirSync(words[words.indexOf("-D") + 1] ?? "").some((name) => name.endsWith(".img"))
+        : textOf(`/proc/${pid}/task/${pid}/children`).trim() !== "";
+    const kill = async () => {
+      const isCriu = (words: string[]) =>
+        words[0]?.endsWith("/criu") && words.includes(verb) && words.some((word) => word.includes(hosts.dir));
+      const pid = await until("criu to stand", 5, 5000, async () => readdirSync("/proc").find((name) => isCriu(wordsOf(name))));
+      const words = wordsOf(pid);
+      await until("criu to work", 1, 5000, async () => isAtWork(pid, words) || undefined);
+      process.kill(Number(pid), "SIGKILL");
+    };
+    // It works for some twenty milliseconds: one that was quicker than us is another move.
+    let isCommitted = true;
+    for (let tries = 0; isCommitted && tries < 5; tries++) isCommitted = await move("stop-and-copy", () => kill().catch(() => undefined));
+    expect(isCommitted).toBe(false);
+    await isWell();
+  });
+
   // On the cable of the target what it is sent is slow, on that of the source what it is answered.
   it.each(isWhole ? (["source", "target"] as const) : (["target"] as const))("a slow link of the %s only takes longer", async (role) => {
     const { cable } = at[role];

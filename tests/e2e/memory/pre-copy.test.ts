@@ -123,7 +123,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
   });
   afterAll(() => hosts?.close());
 
-  it("a tree of processes that writes, maps, moves and forks goes there and back", async () => {
+  it("a tree of processes that writes, maps, moves, forks and executes programs goes there and back", async () => {
     await start(hosts.a, 48, 20, 3, 1);
     let [from, to] = [hosts.a, hosts.b];
     for (let i = 0; i < 3; i++) {
