@@ -126,7 +126,7 @@ export async function createEngine(options: EngineOptions): Promise<Engine> {
       const needed = (await listMigrations(host)).filter(({ stage }) => ["frozen", "restored", "resumed"].includes(stage));
       await endOrphanedCriu(host, { needed: needed.map((one) => one.migrationId) });
       await recoverSources(host);
-      await snapshots.recover();
+      snapshots.recover();
       await removeLeftProbes(host);
       for (const migration of await listMigrations(host)) {
         // A hold whose pipe we lost would open by itself; what was only prepared is of no use without its session.

@@ -1,23 +1,21 @@
 // Every named fault point of the engine, on both sides, and what a network and a memory can do beside it. Whatever happens in a move, in the end
 // exactly one instance runs, its client's one connection has seen no wrong answer, and nothing is left behind on either host.
 // A part of the cases by default; all of them, and each mode, with AETHER_CHAOS_ENGINE=all (npm run test:chaos:engine).
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { mkdir, rm } from "node:fs/promises";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { helperTls } from "@aether/engine";
 import { run, sleep, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../native-program.ts";
-import { type CounterClient, openCounterClient } from "./counter-client.ts";
+import { childrenOf, type FaultRig, fill, helpersOf, isStopped, openFaultRig, parentOf, textOf, tooLong, within } from "./fault-rig.ts";
 import { missingForEngine } from "./requirements.ts";
-import { type EngineHost, nativeWithoutTls, openTopology, specOf, type Topology } from "./topology.ts";
+import { type EngineHost, nativeWithoutTls } from "./topology.ts";
 
 const missing = missingForEngine();
 const hasTls = missing !== undefined || (await helperTls({ native })) !== undefined;
 const noTls = hasTls ? undefined : "the native program was built without OpenSSL (libssl-dev)";
 const isWhole = process.env.AETHER_CHAOS_ENGINE === "all";
 const address = "10.219.1.1";
-const spec = specOf("hit", address, ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]);
 
 type Role = "source" | "target";
 interface Fault {
@@ -38,20 +36,21 @@ const atFreeze = [
   "transfer.half",
   "freeze.before_disarm",
 ];
+const onTarget = [
+  "prepare.after_namespace",
+  "restore.ready",
+  "restore.before",
+  "restore.after",
+  "resume.before_continue",
+  "resume.after_continue",
+  "abort.half",
+];
 const rareUnless = (isCommon: boolean) => (isCommon ? {} : { isRare: true as const });
 const faults: readonly Fault[] = [
   ...["copy.half", ...atFreeze].map((point) => ({ role: "source" as const, point, action: "kill" as const, healsAlone: true as const })),
   { role: "source", point: "freeze.after_disarm", action: "kill" },
   ...["thaw.before", "release.before"].map((point) => ({ role: "source" as const, point, action: "kill" as const })),
-  ...[
-    "prepare.after_namespace",
-    "restore.ready",
-    "restore.before",
-    "restore.after",
-    "resume.before_continue",
-    "resume.after_continue",
-    "abort.half",
-  ].map((point) => ({ role: "target" as const, point, action: "kill" as const })),
+  ...onTarget.map((point) => ({ role: "target" as const, point, action: "kill" as const })),
   ...atFreeze.map((point) => ({
     role: "source" as const,
     point,
@@ -59,19 +58,25 @@ const faults: readonly Fault[] = [
     healsAlone: true as const,
     ...rareUnless(point === "freeze.after_dump"),
   })),
-  ...["restore.ready", "restore.before", "restore.after"].map((point) => ({
+  ...["copy.half", "freeze.after_disarm", "thaw.before", "release.before"].map((point) => ({
+    role: "source" as const,
+    point,
+    action: "stop" as const,
+    ...rareUnless(false),
+  })),
+  ...onTarget.map((point) => ({
     role: "target" as const,
     point,
     action: "stop" as const,
     ...rareUnless(point === "restore.before"),
   })),
-  ...["copy.half", ...atFreeze].map((point) => ({
+  ...["copy.half", ...atFreeze, "freeze.after_disarm", "thaw.before", "release.before"].map((point) => ({
     role: "source" as const,
     point,
     action: "error" as const,
     ...rareUnless(point === "transfer.half"),
   })),
-  ...["prepare.after_namespace", "restore.ready", "restore.before", "restore.after"].map((point) => ({
+  ...onTarget.map((point) => ({
     role: "target" as const,
     point,
     action: "error" as const,
@@ -80,190 +85,61 @@ const faults: readonly Fault[] = [
 ];
 
 describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (skipped: ${missing})` : ""}`, () => {
-  let hosts: Topology;
-  let client: CounterClient;
-  let epoch = 1;
-  let moves = 0;
-  let resumed: any;
-  let at: { source: EngineHost; target: EngineHost };
-
+  let rig: FaultRig;
   beforeAll(async () => {
-    hosts = await openTopology("aex", 219, {}, async (dir) => {
-      await mkdir(dir, { recursive: true });
-      await run("mount", ["-t", "tmpfs", "-o", "size=24m,mode=0700", "aether-test", dir], { deadlineMs: 5000 });
-    });
-    at = { source: hosts.a, target: hosts.b };
-    for (const host of [hosts.a, hosts.b]) expect(await host.call("canary")).toMatchObject({ reason: "", isAvailable: true });
-    await hosts.a.call("start", spec, 1);
-    await until("redis to answer", 50, 10_000, async () => {
-      const asked = await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] });
-      return asked.stdout.includes("PONG") ? true : undefined;
-    });
-    client = await openCounterClient(address);
+    rig = await openFaultRig("aex", 219);
   });
-  afterAll(async () => {
-    client?.close();
-    await hosts?.close();
-  });
-
-  /** As often as it takes: an agent that is dead or hangs is started anew, as a supervisor does. */
-  async function insist(host: EngineHost, path: string, ...args: unknown[]): Promise<any> {
-    for (let attempt = 0; ; attempt++) {
-      if (!host.isAlive()) await host.restart();
-      const outcome = await within(5000, host.call(path, ...args));
-      if (outcome.status === "fulfilled") return outcome.value;
-      if (attempt === 4) throw new Error(`${path} on ${host.id}: ${outcome.reason}`);
-      if (outcome.reason === tooLong) await host.kill();
-    }
-  }
-
-  /**
-   * One move, driven as the control plane does: commits when both sides have answered, rolls back otherwise. `meanwhile` runs while the two wait,
-   * `resumed` before anybody asks for the last pages. Answers whether it was committed.
-   */
-  async function move(mode: string, meanwhile = async () => {}, onResumed = async () => {}): Promise<boolean> {
-    const { source, target } = at;
-    const ref = { migrationId: `mig-${++moves}`, workload: "hit", epoch };
-    const isReady = async () => {
-      const ready = await target.call("prepare", ref, spec, source.id, mode);
-      const peer = { nodeId: target.id, address: ready.linkAddress, port: ready.linkPort };
-      await source.call("copy", ref, peer, mode);
-      const [frozen, restored] = await Promise.all([
-        within(9000, source.call("freeze", ref, peer, mode)),
-        within(9000, target.call("restore", ref, mode)),
-        meanwhile(),
-      ]);
-      if (frozen.status === "rejected") throw frozen.reason;
-      if (restored.status === "rejected") throw restored.reason;
-      expect(restored.value.manifest.processDigest).toBe(frozen.value.manifest.processDigest);
-    };
-    const prepared = await within(15_000, isReady());
-    if (prepared.status === "rejected") {
-      if (prepared.reason instanceof Error && prepared.reason.name === "AssertionError") throw prepared.reason;
-      await insist(target, "abort", ref);
-      await insist(source, "thaw", ref);
-      return false;
-    }
-    resumed = await insist(target, "resume", ref);
-    await onResumed();
-    if (mode !== "stop-and-copy") await insist(target, "drainPages", ref);
-    epoch++;
-    await insist(source, "release", ref);
-    at = { source: target, target: source };
-    return true;
-  }
-
-  /** One instance, its client content, and nothing else of the move on either host. */
-  async function isWell(): Promise<void> {
-    await client.answers(5);
-    expect([client.wrong(), client.error()]).toEqual([0, undefined]);
-    for (const host of [hosts.a, hosts.b]) {
-      if (!host.isAlive()) await host.restart();
-      await host.call("disarm");
-    }
-    const running = [];
-    for (const host of [hosts.a, hosts.b])
-      for (const one of await host.call<any[]>("list")) running.push(`${host.id} ${one.name} ${one.phase} ${one.epoch}`);
-    expect(running).toEqual([`${at.source.id} hit running ${epoch}`]);
-    await until("nothing to be left", 50, 4000, async () => ((await leftovers()).length === 0 ? true : undefined)).catch(() => undefined);
-    expect(await leftovers()).toEqual([]);
-  }
-
-  async function leftovers(): Promise<string[]> {
-    const found: string[] = [];
-    const spaces = (await run("ip", ["netns", "list"], { deadlineMs: 5000 })).stdout
-      .split("\n")
-      .filter((line) => line.startsWith("ae-aex"));
-    if (spaces.length !== 1) found.push(`namespaces: ${spaces.join(" ")}`);
-    for (const host of [hosts.a, hosts.b]) {
-      const links = (await run("ip", ["-n", host.namespace, "-o", "link"], { deadlineMs: 5000 })).stdout;
-      for (const name of links.match(/\bae[vh][0-9a-f]{8}/g) ?? [])
-        if (host !== at.source || name.startsWith("aeh")) found.push(`link ${name}`);
-      const inside = async (...argv: string[]) =>
-        (await run("nsenter", [`--net=/run/netns/${host.namespace}`, ...argv], { deadlineMs: 5000 })).stdout.trim();
-      const [tables, filters, link] = [
-        await inside("nft", "list", "tables"),
-        await inside("tc", "filter", "show", "dev", "eth0", "ingress"),
-        await inside("ip", "-d", "link", "show", "eth0"),
-      ];
-      if (tables !== "") found.push(`nft on ${host.id}: ${tables}`);
-      if (filters !== "") found.push(`tc on ${host.id}: ${filters}`);
-      if (/\bxdp/.test(link)) found.push(`xdp on ${host.id}: ${link}`);
-      const pipes = await run("find", [join(hosts.dir, host.id), "-xdev", "-type", "p"], { deadlineMs: 5000 });
-      if (host !== at.source && pipes.stdout !== "") found.push(`pipes: ${pipes.stdout.trim()}`);
-      for (const name of readdirSync(host.memoryDir))
-        if (!["run", "hidden", "empty"].includes(name)) found.push(join(host.memoryDir, name));
-    }
-    const groups = ["/sys/fs/cgroup/freezer/aether", "/sys/fs/cgroup/aether"]
-      .filter((dir) => existsSync(dir))
-      .flatMap((dir) => readdirSync(dir));
-    for (const name of groups) if (name.startsWith("ae-aex") && name !== `ae-aex${at.source.id}-hit`) found.push(`cgroup ${name}`);
-    for (const name of existsSync("/sys/fs/bpf") ? readdirSync("/sys/fs/bpf") : []) if (name.includes("aether")) found.push(`pin ${name}`);
-    const mounts = readFileSync("/proc/self/mountinfo", "utf8")
-      .split("\n")
-      .filter((line) => line.includes(`${hosts.dir}/`));
-    if (mounts.length !== 1) found.push(...mounts);
-    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-      const words = textOf(`/proc/${pid}/cmdline`).split("\0");
-      if (words[1] === "shim") continue; // of the workload that runs: its command line tells how it was restored
-      const isHelper =
-        ["guard", "hold", "launch", "memory-source", "memory-target", "memory-keep", "pages-fetch"].includes(words[1] ?? "") ||
-        words.some((word) => word.endsWith("/criu"));
-      if (isHelper && words.some((word) => word.includes("aex") || word === address)) found.push(words.slice(0, 4).join(" "));
-    }
-    for (const host of [hosts.a, hosts.b]) for (const pid of helpersOf(host, "pages-serve")) found.push(`pages-serve ${pid}`);
-    return found;
-  }
+  afterAll(() => rig?.close());
 
   describe.each(isWhole ? ["stop-and-copy", "post-copy", "pre-copy"] : ["stop-and-copy"])("%s", (mode) => {
     it.each(faults.filter((one) => isWhole || !one.isRare))(
       "$action of the $role at $point",
       async ({ role, point, action, healsAlone }) => {
-        const { source, target } = at;
-        const hit = at[role];
+        const { source, target } = rig.at;
+        const hit = rig.at[role];
         await hit.call("arm", point, { kind: action });
         // What only a rollback comes to needs a move that fails.
         if (point === "thaw.before" || point === "abort.half") await target.call("arm", "restore.before", { kind: "error" });
-        const isCommitted = await move(mode, async () => {
-          if (healsAlone === undefined && action !== "stop") return;
-          if (action === "error") return;
-          await until("the fault", 20, 9000, async () => (hit.isAlive() && !isStopped(hit) ? undefined : true));
-          if (healsAlone) await client.answers(3); // before anybody has brought the agent back
+        const fail = async () => {
+          await until("the fault", 20, 15_000, async () => (hit.isAlive() && !isStopped(hit) ? undefined : true));
+          if (healsAlone) await rig.client.answers(3); // before anybody has brought the agent back
           await hit.kill(); // as a supervisor does with one that hangs
-        });
+        };
+        const failing = action === "stop" ? fail() : undefined;
+        failing?.catch(() => undefined); // heard below
+        const isCommitted = await rig.move(mode, action === "kill" && healsAlone ? fail : undefined);
+        await failing;
         expect(isCommitted, "after the commit there is no way back").toBe(
           ["release.before", "resume.before_continue", "resume.after_continue"].includes(point),
         );
         // Held packets outlive the agent that held them.
         if (point === "resume.before_continue")
-          expect(resumed).toMatchObject({ holdMethod: "queue", packetsHeld: resumed.packetsReplayed, packetsDropped: 0 });
+          expect(rig.resumed).toMatchObject({ holdMethod: "queue", packetsHeld: rig.resumed.packetsReplayed, packetsDropped: 0 });
         expect(source.isAlive() || target.isAlive()).toBe(true);
-        await isWell();
+        await rig.isWell();
       },
     );
 
     it("a memory that is full, on either side", async () => {
       for (const role of ["source", "target"] as const) {
-        const ballast = join(at[role].memoryDir, "ballast");
-        const filling = await run("dd", ["if=/dev/zero", `of=${ballast}`, "bs=64k"], { deadlineMs: 10_000, okCodes: [1] });
-        expect(filling.stderr).toContain("No space left");
-        expect(await move(mode)).toBe(false);
-        await rm(ballast);
-        await isWell();
+        const free = await fill(rig.at[role].memoryDir);
+        expect(await rig.move(mode)).toBe(false);
+        await free();
+        await rig.isWell();
       }
     });
 
     it.each(isWhole ? (["target", "source"] as const) : (["target"] as const))("a cut link of the %s", async (role) => {
-      const { target } = at;
-      const { cable } = at[role];
+      const { target } = rig.at;
+      const { cable } = rig.at[role];
       await target.call("arm", "restore.before", { kind: "delay", ms: 800 });
       const cut = async (how: string) => run("ip", ["link", "set", cable, how], { deadlineMs: 5000 });
       // The source's images are on their way, the target's word that it has them is not.
-      await at.source.call("arm", "transfer.half", { kind: "delay", ms: 400 });
+      await rig.at.source.call("arm", "transfer.half", { kind: "delay", ms: 400 });
       expect(
-        await move(mode, async () => {
+        await rig.move(mode, async () => {
           await until("the target to wait for images", 20, 5000, async () =>
-            existsSync(join(target.memoryDir, `mig-${moves}`)) ? true : undefined,
+            existsSync(join(target.memoryDir, rig.migrationId())) ? true : undefined,
           );
           await cut("down");
           await sleep(1500);
@@ -271,7 +147,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
           await cut("up");
         }),
       ).toBe(false);
-      await isWell();
+      await rig.isWell();
     });
   });
 
@@ -283,7 +159,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
         : textOf(`/proc/${pid}/task/${pid}/children`).trim() !== "";
     const kill = async () => {
       const isCriu = (words: string[]) =>
-        words[0]?.endsWith("/criu") && words.includes(verb) && words.some((word) => word.includes(hosts.dir));
+        words[0]?.endsWith("/criu") && words.includes(verb) && words.some((word) => word.includes(rig.hosts.dir));
       const pid = await until("criu to stand", 5, 5000, async () => readdirSync("/proc").find((name) => isCriu(wordsOf(name))));
       const words = wordsOf(pid);
       await until("criu to work", 1, 5000, async () => isAtWork(pid, words) || undefined);
@@ -291,29 +167,30 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     };
     // It works for some twenty milliseconds: one that was quicker than us is another move.
     let isCommitted = true;
-    for (let tries = 0; isCommitted && tries < 5; tries++) isCommitted = await move("stop-and-copy", () => kill().catch(() => undefined));
+    for (let tries = 0; isCommitted && tries < 5; tries++)
+      isCommitted = await rig.move("stop-and-copy", () => kill().catch(() => undefined));
     expect(isCommitted).toBe(false);
-    await isWell();
+    await rig.isWell();
   });
 
   // On the cable of the target what it is sent is slow, on that of the source what it is answered.
   it.each(isWhole ? (["source", "target"] as const) : (["target"] as const))("a slow link of the %s only takes longer", async (role) => {
-    const { cable } = at[role];
+    const { cable } = rig.at[role];
     await run("tc", ["qdisc", "add", "dev", cable, "root", "tbf", "rate", "40mbit", "burst", "32k", "latency", "50ms"], {
       deadlineMs: 5000,
     });
     try {
-      expect(await move("stop-and-copy")).toBe(true);
+      expect(await rig.move("stop-and-copy")).toBe(true);
     } finally {
       await run("tc", ["qdisc", "del", "dev", cable, "root"], { deadlineMs: 5000 });
     }
-    await isWell();
+    await rig.isWell();
   });
 
   it.each(isWhole ? (["target", "source"] as const) : (["target"] as const))(
     "a stream that is changed on its way to the %s is refused, and the source runs on",
     async (to) => {
-      const { port } = at.target.link;
+      const { port } = rig.at.target.link;
       const rules = [
         "add table netdev aex",
         "add chain netdev aex in { type filter hook ingress device eth0 priority 0; }",
@@ -323,15 +200,15 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
           : `add rule netdev aex in tcp sport ${port} meta length > 60 @th,320,8 set 0x2a`,
       ];
       const nft = (text: string) =>
-        run("nsenter", [`--net=/run/netns/${at[to].namespace}`, "nft", "-f", "-"], { deadlineMs: 5000, input: `${text}\n` });
-      const side = at[to];
-      await at.source.call("arm", "transfer.half", { kind: "delay", ms: 300 });
+        run("nsenter", [`--net=/run/netns/${rig.at[to].namespace}`, "nft", "-f", "-"], { deadlineMs: 5000, input: `${text}\n` });
+      const side = rig.at[to];
+      await rig.at.source.call("arm", "transfer.half", { kind: "delay", ms: 300 });
       try {
-        expect(await move("stop-and-copy", () => nft(rules.join("\n")).then(() => undefined))).toBe(false);
+        expect(await rig.move("stop-and-copy", () => nft(rules.join("\n")).then(() => undefined))).toBe(false);
       } finally {
         await run("nsenter", [`--net=/run/netns/${side.namespace}`, "nft", "delete", "table", "netdev", "aex"], { deadlineMs: 5000 });
       }
-      await isWell();
+      await rig.isWell();
     },
   );
 
@@ -344,7 +221,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       return Number((await lua(script)).stdout);
     };
     const slowly = async (work: () => Promise<void>) => {
-      const { cable } = at.target;
+      const { cable } = rig.at.target;
       const rate = ["rate", "600mbit", "burst", "256k", "latency", "50ms"];
       await run("tc", ["qdisc", "add", "dev", cable, "root", "tbf", ...rate], { deadlineMs: 5000 });
       await work().finally(() => run("tc", ["qdisc", "del", "dev", cable, "root"], { deadlineMs: 5000 }));
@@ -365,7 +242,7 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       if (pid === undefined) throw new Error("there is nobody to be killed");
       process.kill(pid, "SIGKILL");
     };
-    const kills: Record<string, (hosts: typeof at) => Promise<void> | void> = {
+    const kills: Record<string, (hosts: FaultRig["at"]) => Promise<void> | void> = {
       "the target": ({ target }) => target.kill(),
       "the source": ({ source }) => source.kill(),
       "both agents": async ({ source, target }) => void (await Promise.all([source.kill(), target.kill()])),
@@ -399,11 +276,11 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     };
     const always = ["both agents", "who carries the pages, again and again"];
     it.each(Object.keys(kills).filter((who) => isWhole || always.includes(who)))("kill of %s", async (who) => {
-      const { source, target } = at;
+      const { source, target } = rig.at;
       await slowly(async () => {
-        const isCommitted = await move("post-copy", undefined, async () => {
-          await kills[who]?.(at);
-          await client.answers(3); // before anybody has brought an agent back
+        const isCommitted = await rig.move("post-copy", undefined, async () => {
+          await kills[who]?.(rig.at);
+          await rig.client.answers(3); // before anybody has brought an agent back
           for (const host of [source, target]) if (!host.isAlive()) await host.restart();
           const left = () => [helpersOf(target, "pages-fetch").length > 0, helpersOf(source, "pages-serve").length > 0];
           expect(left(), "pages are missing").toEqual([true, true]);
@@ -411,13 +288,13 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
         expect(isCommitted).toBe(true);
       });
       expect(await wrongValues()).toBe(0);
-      await isWell();
+      await rig.isWell();
     });
 
     // By a helper that is said to have no TLS: the target's agent carries them then.
     const byAgents = "the agent that carries them itself";
     // The last ones: their client's connection does not outlive them.
-    const losses: Record<string, (hosts: typeof at) => Promise<void> | void> = {
+    const losses: Record<string, (hosts: FaultRig["at"]) => Promise<void> | void> = {
       "all who serve them": ({ source }) => {
         const { carries, watches } = pairOf(source, "pages-serve");
         for (const pid of [watches, carries]) killNow(pid); // in this order: the other one would start another
@@ -437,15 +314,15 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     it.each(Object.keys(losses).filter((who) => isWhole || who === "criu on the target"))(
       "pages that are lost with %s are said, also after a restart, and nobody finds zeros in their place",
       async (who) => {
-        const { source, target } = at;
-        const ref = { migrationId: `mig-${moves + 1}`, workload: "hit", epoch };
+        const { source, target } = rig.at;
+        const ref = rig.nextRef();
         if (who === byAgents) {
           await target.kill();
-          await target.restart({ TEST_NATIVE: await nativeWithoutTls(hosts.dir) });
+          await target.restart({ TEST_NATIVE: await nativeWithoutTls(rig.hosts.dir) });
         }
         await slowly(async () => {
-          const lost = move("post-copy", undefined, async () => {
-            await losses[who]?.(at);
+          const lost = rig.move("post-copy", undefined, async () => {
+            await losses[who]?.(rig.at);
             await expect(target.call("drainPages", ref)).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
             await target.kill();
             await target.restart();
@@ -462,46 +339,3 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     );
   });
 });
-
-/** Pids of our native program with this command, in the host's network. */
-function helpersOf(host: EngineHost, command: string): number[] {
-  const { ino } = statSync(`/run/netns/${host.namespace}`);
-  const isThere = (pid: string) => {
-    if (textOf(`/proc/${pid}/cmdline`).split("\0")[1] !== command) return false;
-    return statSync(`/proc/${pid}/ns/net`, { throwIfNoEntry: false })?.ino === ino;
-  };
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && isThere(name))
-    .map(Number);
-}
-
-const parentOf = (pid: number): number =>
-  Number(
-    textOf(`/proc/${pid}/stat`)
-      .replace(/.*\) \S /, "")
-      .split(" ")[0],
-  );
-const childrenOf = (pid: number | undefined): number[] =>
-  textOf(`/proc/${pid}/task/${pid}/children`).split(" ").filter(Boolean).map(Number);
-
-const tooLong = new Error("no answer in time");
-
-function within<T>(ms: number, work: Promise<T>): Promise<PromiseSettledResult<T>> {
-  const timer = new Promise<never>((_, reject) => setTimeout(() => reject(tooLong), ms).unref());
-  return Promise.race([work, timer]).then(
-    (value) => ({ status: "fulfilled" as const, value }),
-    (reason: unknown) => ({ status: "rejected" as const, reason }),
-  );
-}
-
-const textOf = (path: string): string => {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // it has ended
-  }
-};
-
-function isStopped(host: EngineHost): boolean {
-  return / T /.test(textOf(`/proc/${host.pid()}/stat`).replace(/\(.*\)/, ""));
-}

@@ -60,14 +60,14 @@ const limits = { silenceMs: 1500, dumpMs: 4000 };
 
 /**
  * @param prefix at most four letters, of the test file's own: names and the third byte of its network come from it
- * @param memory called with the folder in memory of each host before it starts
+ * @param memory called with the folders of each host, in memory and on disk, before it starts
  * @param before a command that starts each host, e.g. in a mount namespace of its own
  */
 export async function openTopology(
   prefix: string,
   net: number,
   tools: Record<string, string> = {},
-  memory?: (dir: string) => Promise<void>,
+  memory?: (memoryDir: string, stateDir: string) => Promise<void>,
   before: (id: string) => readonly string[] = () => [],
 ): Promise<Topology> {
   await clearLeftovers(prefix);
@@ -100,6 +100,7 @@ export async function openTopology(
         await quiet("netns", "del", `${prefix}-${host.id}`);
       }
       await quiet("link", "del", bridge);
+      for (const host of hosts) await unmount(join(dir, host.id)); // where the test has mounted one of its own
       await rm(dir, { recursive: true, force: true });
       for (const name of await readdir("/dev/shm")) if (name.startsWith(`aether-${prefix}`)) await removeMemory(join("/dev/shm", name));
     },
@@ -109,14 +110,15 @@ export async function openTopology(
 /** A run that was killed has nobody who unmounts what its workloads stood on. The innermost mount goes first. */
 async function clearLeftovers(prefix: string): Promise<void> {
   const places = (await readFile("/proc/mounts", "utf8")).split("\n").map((line) => line.split(" ")[1] ?? "");
-  for (const place of places.filter((each) => each.startsWith(`/var/tmp/aether-${prefix}-`)).reverse())
-    await run("umount", [place], { deadlineMs: 5000, okCodes: [0, 1, 32] });
+  for (const place of places.filter((each) => each.startsWith(`/var/tmp/aether-${prefix}-`)).reverse()) await unmount(place);
   for (const name of await readdir("/var/tmp"))
     if (name.startsWith(`aether-${prefix}-`)) await rm(join("/var/tmp", name), { recursive: true, force: true });
 }
 
+const unmount = (dir: string) => run("umount", [dir], { deadlineMs: 5000, okCodes: [0, 1, 32] });
+
 async function removeMemory(dir: string): Promise<void> {
-  await run("umount", [dir], { deadlineMs: 5000, okCodes: [0, 1, 32] }); // where the test has mounted one of its own
+  await unmount(dir);
   await rm(dir, { recursive: true, force: true });
 }
 
@@ -129,7 +131,7 @@ async function openHost(
   bridge: string,
   authority: Awaited<ReturnType<typeof openAuthority>>,
   tools: Record<string, string>,
-  memory?: (dir: string) => Promise<void>,
+  memory?: (memoryDir: string, stateDir: string) => Promise<void>,
   before: (id: string) => readonly string[] = () => [],
 ): Promise<EngineHost> {
   const namespace = `${prefix}-${id}`;
@@ -153,7 +155,7 @@ async function openHost(
   const identity = await authority.issueMaterial(`spiffe://test.local/node/${id}`, 3_600_000);
   const stateDir = join(dir, id);
   const memoryDir = `/dev/shm/aether-${prefix}${id}-${createHash("sha256").update(stateDir).digest("hex").slice(0, 12)}`;
-  await memory?.(memoryDir);
+  await memory?.(memoryDir, stateDir);
   const config = {
     engine: {
       hostId: `${prefix}${id}`,

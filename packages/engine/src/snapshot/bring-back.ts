@@ -2,7 +2,7 @@
 import { access, copyFile, mkdir, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Fault, fault } from "@aether/contract";
-import { run } from "@aether/kit";
+import { faultpoint, run } from "@aether/kit";
 import { restore } from "../checkpoint/criu.ts";
 import type { Progress, WorkloadSpec, WorkloadStatus } from "../engine.ts";
 import { travellingTrees } from "../files/sync.ts";
@@ -53,6 +53,7 @@ export async function bringBack(
       const files = await createTreeHasher(attributeReader(native)).digest(trees);
       if (files.digest !== body.filesDigest) throw fault("SNAPSHOT_CORRUPT", "the files did not come back as they were");
     });
+    await faultpoint("snapshot.files_back");
     await prepareRootfs(host, spec);
     await mountRootfs(host, spec, body.image);
     await makeNetwork(host, spec.name, spec.address);
@@ -76,10 +77,12 @@ export async function bringBack(
       stdio: { stdout: launched.stdoutInode, stderr: launched.stderrInode },
       ...(body.image === undefined ? {} : { image: body.image }),
     };
-    await writeRecord(host, record);
+    await faultpoint("snapshot.restored");
     await limitPids(host, spec.name, spec.pidsLimit);
     for (const pid of await pidsOf(host, spec.name)) signalPid(pid, "SIGCONT");
     await leadHere(host, spec.name, spec.address);
+    // Only now: who dies before this finds a workload that was starting, takes it away, and is asked again. One that is said to run must run, with its network.
+    await writeRecord(host, record);
     // Neighbours may still send to the node that had it.
     await announce(host, spec.address).catch((caught: unknown) => host.options.log.warn({ err: caught }, "network.announce"));
     return statusOf(record);

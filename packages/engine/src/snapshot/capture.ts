@@ -66,6 +66,7 @@ export async function capture(
     const descriptors = await descriptorsOf(host, name);
     await phase(progress, "snapshot.dump", () => criu.go(signal));
     guard.dumped();
+    await faultpoint("snapshot.dumped");
     await kept?.sealed();
     const observed = await observe(host, name, descriptors);
     await phase(progress, "snapshot.last_files", async (facts) => {

@@ -21,6 +21,8 @@ export interface ChunkWriter {
   putPages(path: string, plan: PagePlan): Promise<{ readonly content: Content; readonly runs: StoredRun[] }>;
   /** Are all of its chunks still in the store? */
   has(content: Content): Promise<boolean>;
+  /** Ids of the chunks that this has written so far; waits for those that are under way. */
+  written(): Promise<string[]>;
   readonly counts: { chunks: number; newChunks: number; storedBytes: number; bytes: number };
 }
 
@@ -36,12 +38,14 @@ export function createChunkWriter(
 ): ChunkWriter {
   const counts = { chunks: 0, newChunks: 0, storedBytes: 0, bytes: 0 };
   const fresh = new Map<string, Promise<ChunkRef>>();
+  const written: string[] = [];
 
   async function store_(plain: string, bytes: Buffer): Promise<ChunkRef> {
     const before = known.get(plain);
     if (before !== undefined && (await isThere(before.id))) return before;
     const packed = await packChunk(bytes);
     const id = await store.putChunk(packed.bytes);
+    written.push(id);
     counts.newChunks++;
     counts.storedBytes += packed.bytes.length;
     return { id, key: packed.key.toString("base64"), plain, bytes: bytes.length };
@@ -82,6 +86,10 @@ export function createChunkWriter(
         await Promise.allSettled(made);
         await file.close();
       }
+    },
+    async written() {
+      await Promise.allSettled(fresh.values());
+      return written;
     },
     async has(content) {
       for (let at = 0; at < content.chunks.length; at += asked) {

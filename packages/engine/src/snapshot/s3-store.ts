@@ -108,10 +108,16 @@ export function openS3Store(options: S3StoreOptions, owner: string): SnapshotSto
   return {
     async begin(snapshotId, signal) {
       const marker = key("pending", parseSnapshotId(snapshotId));
+      const end = async () => void (await remove(marker));
       await put(marker, owner);
-      // A sweep that began before the marker was there may not know of it.
-      while (((await ageOf(sweepKey)) ?? sweepStaleMs) < sweepStaleMs) await sleep(500, signal);
-      return async () => void (await remove(marker));
+      try {
+        // A sweep that began before the marker was there may not know of it.
+        while (((await ageOf(sweepKey)) ?? sweepStaleMs) < sweepStaleMs) await sleep(500, signal);
+      } catch (caught) {
+        await end();
+        throw caught;
+      }
+      return end;
     },
     async recover() {
       for (const { name } of await all("pending")) {
@@ -132,6 +138,7 @@ export function openS3Store(options: S3StoreOptions, owner: string): SnapshotSto
       if (digestOf(bytes) !== id) throw fault("SNAPSHOT_CORRUPT", `the chunk ${id} does not have the content that its name says`);
       return bytes;
     },
+    deleteChunk: async (id) => void (await remove(chunkKey(id))),
     putManifest: async (snapshotId, bytes) => void (await put(manifestKey(snapshotId), bytes)),
     hasManifest: async (snapshotId) => (await head(manifestKey(snapshotId))) !== undefined,
     getManifest: (snapshotId) => get(manifestKey(snapshotId)),

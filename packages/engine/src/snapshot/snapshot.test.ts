@@ -113,6 +113,29 @@ describe("the sweep", () => {
   });
 });
 
+describe("a snapshot that will not be", () => {
+  it("leaves no marker when it cannot even begin: the sweep, which makes room, would wait for it", async () => {
+    await mkdir(join(dir, "store"));
+    await writeFile(join(dir, "store/sweep"), ""); // one that is under way, and that the beginning waits for
+    await expect(store.begin("snap-1", AbortSignal.timeout(50))).rejects.toThrow();
+    expect(await readdir(join(dir, "store/pending"))).toEqual([]);
+  });
+
+  it("knows which chunks are its own, to take them back, and which an earlier one needs", async () => {
+    const [kept, file] = [join(dir, "kept"), join(dir, "file")];
+    await writeFile(kept, "of before");
+    await writeFile(file, "new");
+    const before = await createChunkWriter(store, new Map(), signal).put(kept);
+    const writer = createChunkWriter(store, new Map(before.chunks.map((chunk) => [chunk.plain, chunk])), signal);
+    await writer.put(kept);
+    const { chunks } = await writer.put(file);
+    expect(await writer.written()).toEqual([chunks[0]!.id]);
+    for (const id of await writer.written()) await store.deleteChunk(id);
+    await writeContent(store, before, join(dir, "back"), signal);
+    await expect(store.getChunk(chunks[0]!.id)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+  });
+});
+
 describe("pages", () => {
   const page = (fill: number) => Buffer.alloc(4096, fill);
 

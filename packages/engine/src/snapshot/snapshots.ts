@@ -23,7 +23,7 @@ import { phase } from "../steps/journal.ts";
 import { exportSnapshot, importSnapshot } from "./artifact.ts";
 import { bringBack, isThere } from "./bring-back.ts";
 import { capture } from "./capture.ts";
-import { createChunkWriter, writeContent } from "./content.ts";
+import { type ChunkWriter, createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, chunksOf, readBody, readHead, type SnapshotBody, writeManifest } from "./manifest.ts";
 import { createMemoryCopier } from "./memory.ts";
 import { openS3Store } from "./s3-store.ts";
@@ -33,8 +33,8 @@ import { storeImages } from "./store-images.ts";
 import { mirrorOf, storeTree } from "./trees.ts";
 
 export interface OwnedSnapshots extends Snapshots {
-  /** Called once, before anything else: what a crash of this host left unfinished holds nobody up. */
-  recover(): Promise<void>;
+  /** Called once, before anything else: what a crash of this host left unfinished holds nobody up. Goes on by itself. */
+  recover(): void;
   /** Others come first: the kernel gives the memory of a workload to one tracker only. The next snapshot reads everything, and says `why`. */
   endTracking(workload: string, why: string): void;
   /** Is its memory tracked between two snapshots? */
@@ -92,6 +92,19 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     return undefined;
   }
 
+  /**
+   * What a snapshot that failed has written goes at once: nobody would ever name it again, each chunk having a key of its own, and in a store that is full every further attempt would
+   * leave as much. The manifest first, which may be there although its write failed. A store that is away is swept later.
+   */
+  async function takeBack(snapshotId: string, writer: ChunkWriter): Promise<void> {
+    try {
+      await store.deleteManifest(snapshotId);
+      for (const id of await writer.written()) await store.deleteChunk(id);
+    } catch (caught) {
+      host.options.log.warn({ err: Fault.from(caught), snapshotId }, "snapshot.not_taken_back");
+    }
+  }
+
   /** After the workload runs again: cuts, hashes, compresses, encrypts and writes what was captured. Answers what the next snapshot goes by, too. */
   async function keep(taken: Taken, key: SnapshotKey, facts: Record<string, string>, signal: AbortSignal) {
     const { snapshotId, record, images, mirrors, before, since, observed } = taken;
@@ -99,27 +112,36 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     const isThere = since === undefined ? store.hasChunk : async () => true;
     const known = new Map<string, ChunkRef>((before === undefined ? [] : chunksOf(before)).map((chunk) => [chunk.plain, chunk]));
     const writer = createChunkWriter(store, known, signal, isThere);
-    const stored = await storeImages(images, writer, since, host.options.log);
-    const imageBytes = writer.counts.bytes;
-    const trees: SnapshotBody["trees"] = [];
-    for (const mirror of mirrors) {
-      const earlier = before?.trees.find(({ name }) => name === mirror.name)?.entries ?? [];
-      trees.push({ name: mirror.name, entries: await storeTree(mirror, writer, native, earlier) });
-    }
-    const files = await createTreeHasher(attributeReader(native)).digest(mirrors);
-    const body: SnapshotBody = {
-      workload: record.spec.name,
-      stdio: record.stdio ?? { stdout: 0, stderr: 0 },
-      ...(record.image === undefined ? {} : { image: record.image }),
-      images: [...stored.images],
-      trees,
-      filesDigest: files.digest,
+    const write = async () => {
+      const stored = await storeImages(images, writer, since, host.options.log);
+      await faultpoint("snapshot.half_stored");
+      const imageBytes = writer.counts.bytes;
+      const trees: SnapshotBody["trees"] = [];
+      for (const mirror of mirrors) {
+        const earlier = before?.trees.find(({ name }) => name === mirror.name)?.entries ?? [];
+        trees.push({ name: mirror.name, entries: await storeTree(mirror, writer, native, earlier) });
+      }
+      const files = await createTreeHasher(attributeReader(native)).digest(mirrors);
+      const body: SnapshotBody = {
+        workload: record.spec.name,
+        stdio: record.stdio ?? { stdout: 0, stderr: 0 },
+        ...(record.image === undefined ? {} : { image: record.image }),
+        images: [...stored.images],
+        trees,
+        filesDigest: files.digest,
+      };
+      const lost = (await Promise.all(chunksOf(body).map(async ({ id }) => ((await isThere(id)) ? [] : [id])))).flat();
+      if (lost.length > 0) throw fault("SNAPSHOT_CORRUPT", `${lost.length} chunks went from the store while the snapshot was made`);
+      const written = writeManifest(snapshotId, Date.now(), body, key);
+      await faultpoint("snapshot.before_manifest");
+      await store.putManifest(snapshotId, written.bytes);
+      return { stored, imageBytes, files, body, written };
     };
-    const lost = (await Promise.all(chunksOf(body).map(async ({ id }) => ((await isThere(id)) ? [] : [id])))).flat();
-    if (lost.length > 0) throw fault("SNAPSHOT_CORRUPT", `${lost.length} chunks went from the store while the snapshot was made`);
-    const written = writeManifest(snapshotId, Date.now(), body, key);
-    await faultpoint("snapshot.before_manifest");
-    await store.putManifest(snapshotId, written.bytes);
+    const { stored, imageBytes, files, body, written } = await write().catch(async (caught: unknown) => {
+      await takeBack(snapshotId, writer);
+      throw caught;
+    });
+    await faultpoint("snapshot.after_manifest");
     newest.set(record.spec.name, { snapshotId, body });
     const storedBytes = writer.counts.storedBytes + written.bytes.length;
     facts.storedBytes = String(storedBytes);
@@ -137,14 +159,24 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     };
   }
 
+  /** What a crash of this host left in the store is taken away, without anybody having to wait for a store that is away; a new snapshot's marker comes after. */
+  let recovered: Promise<void> = Promise.resolve();
+
   return {
-    recover: () => store.recover(),
+    recover() {
+      recovered = store
+        .recover()
+        .catch((caught: unknown) => host.options.log.warn({ err: Fault.from(caught) }, "snapshot.store_not_recovered"));
+    },
     endTracking: standing.end,
     isTracked: standing.has,
     dirtyRate: standing.dirtyRate,
     stop: standing.stop,
     exportTo: (snapshotId) => exportSnapshot(store, snapshotId),
-    importFrom: (snapshotId, source, signal) => importSnapshot(store, snapshotId, source, signal),
+    async importFrom(snapshotId, source, signal) {
+      await recovered;
+      await importSnapshot(store, snapshotId, source, signal);
+    },
     async create(workload, snapshotId, key, limits, progress, signal) {
       parseSnapshotId(snapshotId);
       const record = await requireRecord(host, workload);
@@ -152,6 +184,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
       const began = performance.now();
       const cpu = process.cpuUsage();
       const images = join(host.memoryDir, `snapshot-${snapshotId}`);
+      await recovered;
       const end = await store.begin(snapshotId, signal);
       let turn: Turn | undefined;
       try {
@@ -162,9 +195,11 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
         const mirrors = travellingTrees(host, record.spec).map(({ name }) => ({ name, path: mirrorOf(workloadDir(host, workload), name) }));
         const { ahead, wholeBecause } = await memory.copy(record, limits, progress, signal);
         turn = ahead?.turn;
+        await faultpoint("snapshot.copied");
         const since = turn?.since;
         const captured = await capture(host, record, snapshotId, images, mirrors, ahead?.kept, progress, signal);
         const { observed, freezeMs, freezeBytes, imageBytes } = captured;
+        await faultpoint("snapshot.thawed");
         if (ahead === undefined) memory.took(workload, { freezeMs, memoryBytes: observed.residentBytes });
         else await phase(progress, "snapshot.merge", () => ahead.kept.merge(images, signal));
         await writeFile(join(images, outputTailName), await outputTail(host, workload));
@@ -210,6 +245,7 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
           for (const image of body.images) await writeContent(store, image, join(images, image.name), signal);
           for (const { id } of chunksOf(body)) if (!(await store.hasChunk(id))) await store.getChunk(id);
         });
+        await faultpoint("snapshot.verified");
         if (body.image !== undefined) await requireImage(host, spec, body.image, signal);
         return await bringBack(host, store, body, spec, epoch, images, progress, signal);
       } finally {

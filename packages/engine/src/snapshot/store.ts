@@ -21,6 +21,8 @@ export interface SnapshotStore {
   hasChunk(id: string): Promise<boolean>;
   /** Throws SNAPSHOT_CORRUPT when it is missing or its bytes are others. */
   getChunk(id: string): Promise<Buffer>;
+  /** Of a snapshot that will not be: no other may name it. Safe when it is gone. */
+  deleteChunk(id: string): Promise<void>;
   /** Everything that was stored so far is on the disk, then the manifest. */
   putManifest(snapshotId: string, bytes: Uint8Array): Promise<void>;
   hasManifest(snapshotId: string): Promise<boolean>;
@@ -65,10 +67,16 @@ export function openDirectoryStore(dir: string, owner: string): SnapshotStore {
     async begin(snapshotId, signal) {
       const marker = join(pendingDir, parseSnapshotId(snapshotId));
       await mkdir(pendingDir, { recursive: true, mode: 0o700 });
-      await writeFile(marker, owner);
-      // A sweep that began before the marker was there may not know of it.
-      while (((await ageOf(sweepMarker)) ?? sweepStaleMs) < sweepStaleMs) await sleep(100, signal);
-      return () => rm(marker, { force: true });
+      const end = () => rm(marker, { force: true });
+      try {
+        await writeFile(marker, owner);
+        // A sweep that began before the marker was there may not know of it.
+        while (((await ageOf(sweepMarker)) ?? sweepStaleMs) < sweepStaleMs) await sleep(100, signal);
+      } catch (caught) {
+        await end(); // a disk that is full leaves an empty one, which nobody knows as its own, and which would keep the sweep from making room
+        throw caught;
+      }
+      return end;
     },
     async recover() {
       for (const name of await namesIn(pendingDir)) {
@@ -82,10 +90,16 @@ export function openDirectoryStore(dir: string, owner: string): SnapshotStore {
       if (await isThere(path)) return id;
       await mkdir(join(dir, "chunks", id.slice(0, 2)), { recursive: true, mode: 0o700 });
       const beside = `${path}.${process.pid}.${++counter}.new`;
-      await writeFile(beside, bytes, { mode: 0o600 });
-      await rename(beside, path);
+      try {
+        await writeFile(beside, bytes, { mode: 0o600 });
+        await rename(beside, path);
+      } catch (caught) {
+        await rm(beside, { force: true });
+        throw caught;
+      }
       return id;
     },
+    deleteChunk: (id) => rm(chunkPath(id), { force: true }),
     hasChunk: (id) => isThere(chunkPath(id)),
     async getChunk(id) {
       const bytes = await readFile(chunkPath(id)).catch(async (cause: unknown) => {

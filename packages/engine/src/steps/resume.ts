@@ -36,8 +36,10 @@ export async function resumeWorkload(
   const session = sessions.get(ref);
   const pid = record.pid ?? 0;
   const counters = await tcpCounters(pid);
+  const routes = session?.routes;
+  if (session !== undefined) delete session.routes; // it can be told once: a repeat of this must not depend on what became of it
   // Its way out is there before it runs: an answer to what it had read already would be lost, and sent again only after a second. What arrives waits in its sockets.
-  const leading = phase(progress, "resume.lead", () => leadHere(host, ref.workload, record.spec.address, session?.routes));
+  const leading = phase(progress, "resume.lead", () => leadHere(host, ref.workload, record.spec.address, routes));
   leading.catch(() => undefined); // heard below
   noteRecord(host, { ...record, phase: "running" });
   await leading;
