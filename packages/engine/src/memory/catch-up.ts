@@ -4,8 +4,8 @@ import type { Progress } from "../engine.ts";
 import { phase } from "../steps/journal.ts";
 import type { Tracker } from "./tracker.ts";
 
-/** For memory that the target's tasks will inherit to be written where they find it: some 0.4 s a GB. */
-const placingMs = 3000;
+/** For memory that the target's tasks will inherit to be written where they find it: some 0.3 s a GiB, and 2.5 where a hypervisor must give the memory first. */
+const placingMs = 30_000;
 const passesMs = 5000;
 /** For what is in the buffers when a pass has been sent. */
 const leastPatienceMs = 1000;
