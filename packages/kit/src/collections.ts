@@ -2,7 +2,9 @@
 import { type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 
 export interface Collections {
-  /** Ends the count. Since it began, ms, without what this turn of the event loop has collected: Node tells of it in the next. Safe to repeat. */
+  /** Since the count began, ms, without what this turn of the event loop has collected: Node tells of it in the next. */
+  soFar(): number;
+  /** The same, and ends the count. Safe to repeat. */
   end(): number;
 }
 
@@ -13,9 +15,14 @@ export function countCollections(): Collections {
   };
   const observer = new PerformanceObserver((list) => add(list.getEntries()));
   observer.observe({ entryTypes: ["gc"] });
+  const soFar = () => {
+    add(observer.takeRecords());
+    return ms;
+  };
   return {
+    soFar,
     end() {
-      add(observer.takeRecords());
+      soFar();
       observer.disconnect();
       return ms;
     },

@@ -39,6 +39,8 @@ export interface Held {
   around: Surroundings | undefined;
   /** Commands that this process has sent and waits for. */
   readonly flights: Map<string, AbortController>;
+  /** What this process had collected when the freeze was ordered, ms (kit's countCollections). */
+  collectedBeforeMs?: number;
   /** Phases that ended while their command still runs; for people, lost with the process. */
   livePhases: MigrationPhase[];
   /** All passes of a copy under way. */
@@ -140,8 +142,9 @@ export function noteResult(held: Held, result: CommandResult, nowMs: number): bo
 /**
  * The commit as the workload's clients wait for it: from the answer without which it could not be made to the order to resume.
  * @param writeMs of that, what the transaction took
+ * @param collectedMs how long this process stood still for garbage since the freeze was ordered
  */
-export function commitPhase(commands: readonly CommandFact[], orderedAtMs: number, writeMs: number): MigrationPhase {
+export function commitPhase(commands: readonly CommandFact[], orderedAtMs: number, writeMs: number, collectedMs: number): MigrationPhase {
   const heardAtMs = commands
     .filter(({ step }) => step === "freeze" || step === "restore")
     .reduce((latest, { finishedAtMs = 0 }) => Math.max(latest, finishedAtMs), 0);
@@ -151,6 +154,6 @@ export function commitPhase(commands: readonly CommandFact[], orderedAtMs: numbe
     startedAt: timestampFromMs(heardAtMs),
     durationMs: Math.max(writeMs, orderedAtMs - heardAtMs),
     outcome: "ok",
-    facts: { writeMs: writeMs.toFixed(1) },
+    facts: { writeMs: writeMs.toFixed(1), collectedMs: collectedMs.toFixed(1) },
   });
 }

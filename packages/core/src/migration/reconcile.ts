@@ -4,7 +4,7 @@
 import { Fault, fault } from "@aether/contract";
 import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
 import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
-import { faultpoint, type Logger } from "@aether/kit";
+import { countCollections, faultpoint, type Logger } from "@aether/kit";
 import type { Db } from "../db/database.ts";
 import { createGroup } from "../db/group.ts";
 import type { Events } from "../events/events.ts";
@@ -87,6 +87,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   /** When each node's last session ended. */
   const away = new Map<string, number>();
   let rehearsing: Promise<void> = Promise.resolve();
+  const collections = countCollections();
   let begunAtMs = nowMs();
   /** Whose turn it is; undefined: to be found anew. */
   let turns: ReadonlySet<string> | undefined;
@@ -179,9 +180,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       if (fact) launch(held, { ...fact, intendedAtMs: atMs }, command, true);
     }
     if (step.kind === "commit") {
-      const phase = commitPhase(held.commands, nowMs(), writeMs);
+      const collectedMs = collections.soFar() - (held.collectedBeforeMs ?? collections.soFar());
+      const phase = commitPhase(held.commands, nowMs(), writeMs, collectedMs);
       held.record = { ...held.record, ownPhases: [...(held.record.ownPhases ?? []), phase] };
     }
+    if (state === "freezing" && before.state !== state) held.collectedBeforeMs = collections.soFar();
     if (state !== before.state) {
       log.info({ migration: before.id, workload: before.workload, from: before.state, to: state, why: step.why }, `migration.${state}`);
       if (state === "rolling_back") stopFlights(held, (each) => each !== "abort" && each !== "thaw");
@@ -395,6 +398,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       timers.stop();
       await Promise.all([...[...running.values()].map((run) => run.done), rehearsing]);
       await debts.settled();
+      collections.end();
     },
   };
 }
