@@ -12,6 +12,8 @@ const leastPatienceMs = 1000;
 const mostPasses = 25;
 /** Sent in a few milliseconds by any link that is worth a copy. */
 const enoughBytes = 1 << 20;
+/** What a collection of garbage takes, about. */
+const settleMs = 100;
 /** Passes of one size differ by so much. */
 const lessBy = 0.8;
 /** Of passes that are no less, one that takes so long, ms, needs no other to prove it. */
@@ -40,7 +42,7 @@ export async function catchUp(
     await arrived(0, patienceUntil(performance.now() + placingMs));
     const untilMs = Math.min(dueMs, performance.now() + passesMs);
     const sizes: number[] = [];
-    const shrink = async (mostNoLess: number) => {
+    const shrink = async (mostNoLess: number, untilPassMs = 0) => {
       const from = sizes.length;
       for (let noLess = 0; noLess < mostNoLess && sizes.length < mostPasses; ) {
         const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
@@ -48,12 +50,18 @@ export async function catchUp(
         await arrived(last.number, patienceUntil(Math.max(untilMs, performance.now() + leastPatienceMs)));
         noLess = last.sentBytes > Math.min(stayedBytes, ...sizes.slice(from)) * lessBy ? noLess + 1 : 0;
         sizes.push(last.sentBytes);
-        if (last.sentBytes < enoughBytes || (noLess > 0 && last.durationMs > longMs) || performance.now() >= untilMs) return;
+        if (
+          last.sentBytes < enoughBytes ||
+          last.durationMs < untilPassMs ||
+          (noLess > 0 && last.durationMs > longMs) ||
+          performance.now() >= untilMs
+        )
+          return;
       }
     };
-    await shrink(2);
+    await shrink(1, settleMs); // what is less is written again meanwhile
     await settle();
-    await shrink(1);
+    await shrink(2);
     if (sizes.length === 0) return;
     Object.assign(facts, { passes: String(sizes.length), leastBytes: String(Math.min(...sizes)), sentBytes: String(sizes.at(-1) ?? 0) });
   });
