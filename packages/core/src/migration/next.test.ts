@@ -394,6 +394,20 @@ describe("next", () => {
     expect(next(record({ state: "copying" }), facts, startMs + 5)).toMatchObject({ to: "rolling_back", error: { code: "NO_TARGET" } });
   });
 
+  it("names the side that broke, and not the one that heard the link end first, also when the reason comes later", () => {
+    const failed = (step: StepName, code: string) =>
+      decided(step, "failed", { result: create(CommandResultSchema, { outcome: 2, error: { code, message: "said so" } }) });
+    const before = [decided("prepare", "ok"), decided("copy", "ok")];
+    const [echo, reason] = [failed("restore", "TRANSFER_FAILED"), failed("freeze", "CHECKPOINT_FAILED")];
+    const named = { error: { code: "CHECKPOINT_FAILED", message: "freeze on n1: said so" } };
+    expect(next(record({ state: "freezing" }), both(...before, echo, reason), startMs + 5)).toMatchObject(named);
+    const first = next(record({ state: "freezing" }), both(...before, decided("freeze", undefined), echo), startMs + 5);
+    expect(first).toMatchObject({ to: "rolling_back", error: { code: "TRANSFER_FAILED" } });
+    const rolling = record({ state: "rolling_back", error: { code: "TRANSFER_FAILED", message: "the link ended early" } });
+    const over = both(...before, echo, reason, decided("abort", "ok"), decided("thaw", "ok"));
+    expect(next(rolling, over, startMs + 10)).toMatchObject({ to: "rolled_back", ...named });
+  });
+
   it("thaws without the target's word when the target is away, and owes it the abort", () => {
     const facts = {
       ...both(decided("prepare", "ok"), decided("copy", "ok"), decided("freeze", "ok"), decided("abort", undefined)),

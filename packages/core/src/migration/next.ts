@@ -4,6 +4,7 @@
 import { HealthState } from "@aether/contract/gen/aether/v2/common_pb";
 import type { PreflightReport } from "@aether/contract/gen/aether/v2/migration_pb";
 import { modeFromProto } from "./mode.ts";
+import { problemOf, rootCause } from "./problem.ts";
 import { rollBackStep, rollingBack } from "./roll-back.ts";
 import { type CommandFact, type Facts, isEnded, type MigrationRecord, type Mode, type Problem } from "./state.ts";
 import { retryPauseMs, type Step, stateOf, wait } from "./step-state.ts";
@@ -170,6 +171,7 @@ function dueSooner(facts: Facts, freeze: ReturnType<typeof stateOf>): ReturnType
 }
 
 /** The first step before the commit that went wrong, or did not answer in its time. */
+/** The side that hears of it first has often heard no more than the end of the link: a reason of the other one's own goes before. */
 function firstFailure(record: MigrationRecord, facts: Facts, nowMs: number): Problem | undefined {
   for (const name of ["preflight", "prepare", "copy", "freeze", "restore"] as const) {
     const step = dueSooner(facts, stateOf(facts, name));
@@ -179,7 +181,7 @@ function firstFailure(record: MigrationRecord, facts: Facts, nowMs: number): Pro
       const message = `${name} on ${node} did not answer within ${step.dueAtMs - step.sinceMs} ms${isThere ? "" : "; the node is not connected"}`;
       return { code: isThere ? "DEADLINE_EXCEEDED" : "NODE_NOT_CONNECTED", message };
     }
-    if (step.is === "bad") return problemOf(step.command, `${name} on ${node}`);
+    if (step.is === "bad") return rootCause(record, facts) ?? problemOf(step.command, `${name} on ${node}`);
   }
   return undefined;
 }
@@ -277,13 +279,4 @@ function chosenMode(report: PreflightReport | undefined, requested: Mode): Exclu
   const chosen = report === undefined ? undefined : modeFromProto(report.chosenMode);
   if (chosen !== undefined && chosen !== "auto") return chosen;
   return requested === "auto" ? undefined : requested;
-}
-
-function problemOf(command: CommandFact, what: string): Problem {
-  const error = command.result?.error;
-  if (error === undefined) {
-    const code = command.outcome === "interrupted" ? "STEP_INTERRUPTED" : "INTERNAL";
-    return { code, message: `${what}: ${command.outcome ?? "no outcome"}` };
-  }
-  return { code: error.code, message: `${what}: ${error.message}`, hint: error.hint, details: error.details };
 }

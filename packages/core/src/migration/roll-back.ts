@@ -2,6 +2,7 @@
 // The client waits while the source is frozen, so the target gets a short time to confirm. Where it does not, the source thaws all the
 // same: no RESUME was ever sent for this epoch and, with the move's fence raised, none ever will be, so the target's copy can never run.
 // What could not be confirmed stays on record as a debt and is paid when the node is back.
+import { rootCause } from "./problem.ts";
 import type { Debt, Facts, MigrationRecord, Problem, StepName } from "./state.ts";
 import { retryPauseMs, type Step, stateOf, wait } from "./step-state.ts";
 import { steps } from "./steps/index.ts";
@@ -42,9 +43,12 @@ export function rollingBack(record: MigrationRecord, facts: Facts, nowMs: number
 
   const isThawed = !mustThaw || thaw.is === "ok";
   if (isThawed && (isAborted || isAbortGivenUp)) {
+    // Heard after the first failure, and its reason.
+    const reason = record.error?.code === "TRANSFER_FAILED" ? rootCause(record, facts) : undefined;
     return ended(
       isAborted ? [] : ["abort"],
       isAborted ? "as before the move" : "as before the move; what the target holds is destroyed when it is back",
+      reason,
     );
   }
   const waits = [thawStep, abortStep].map((step) => (step?.kind === "wait" ? step.untilMs : Number.POSITIVE_INFINITY));
@@ -83,8 +87,8 @@ function abortAgain(record: MigrationRecord, facts: Facts, nowMs: number): Step 
   return { kind: "move", to: "rolling_back", send: ["abort"], why: "the abort is tried again" };
 }
 
-function ended(debts: readonly Debt[], why: string): Step {
-  return { kind: "move", to: "rolled_back", send: [], ...(debts.length === 0 ? {} : { debts }), why };
+function ended(debts: readonly Debt[], why: string, error?: Problem): Step {
+  return { kind: "move", to: "rolled_back", send: [], ...(debts.length === 0 ? {} : { debts }), ...(error && { error }), why };
 }
 
 const isIntended = (facts: Facts, step: StepName): boolean => facts.commands.some((command) => command.step === step);

@@ -228,7 +228,9 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
       try {
         const done = await launch.go(signal);
         if (done.event === "launched") return done;
-        throw fault("RESTORE_FAILED", `criu restore failed (exit ${done.code}): ${done.stderr ?? ""}`);
+        throw fault("RESTORE_FAILED", `criu restore failed (exit ${done.code}): ${done.stderr ?? ""}`, {
+          details: { code: String(done.code) },
+        });
       } catch (caught) {
         throw await explained("RESTORE_FAILED", join(images, "restore.log"), caught);
       }
@@ -249,10 +251,18 @@ export async function restore(
   return (await readyRestore(host, spec, images, options)).go(signal);
 }
 
+/** As shells count a SIGKILL. */
+const killedCode = "137";
+
 /** The fault with the reason that the log gives; a deadline or an abort stays what it is. */
 export async function explained(code: "CHECKPOINT_FAILED" | "RESTORE_FAILED", log: string, caught: unknown): Promise<Fault> {
   const problem = Fault.from(caught);
   if (problem.code !== "TOOL_FAILED" && problem.code !== code) return problem;
+  if (problem.details.code === killedCode)
+    return fault(code, `criu was killed (SIGKILL) while it ${code === "RESTORE_FAILED" ? "restored" : "dumped"}`, {
+      cause: caught,
+      hint: "When memory runs out the kernel does so: journalctl -k on that node tells. The workload runs on where it was.",
+    });
   const text = await readFile(log, "utf8").catch(() => "");
   const reason = explainLog(text);
   return fault(code, reason.message === "" ? problem.message : reason.message, {

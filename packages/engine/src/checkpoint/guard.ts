@@ -78,7 +78,10 @@ export async function armGuard(host: Host, migrationId: string, record: Workload
       stopPings();
       child.stdin.end("disarm\n");
       await withDeadline("the guard of the freeze to let go", 5000, () => events.next("disarmed")).catch((cause: unknown) => {
-        throw fault("STEP_INTERRUPTED", `${name} was frozen for too long without a sign of life, and runs again`, { cause });
+        const { signalCode } = child;
+        const why =
+          signalCode === null ? "it was frozen for too long without a sign of life" : `the guard of its freeze was killed (${signalCode})`;
+        throw fault(signalCode === null ? "STEP_INTERRUPTED" : "TOOL_FAILED", `${name} runs again: ${why}`, { cause });
       });
     },
     async end() {

@@ -27,7 +27,11 @@ export async function openQueue(host: HoldHost, workload: string, address: strin
     method: "queue",
     route: `${address}/32 dev ${device}`,
     pid: child.pid,
-    begin: async () => undefined, // its route is what leads packets to it
+    // Its route is what leads packets to it; where it has been killed meanwhile there is no device that a route could lead to.
+    async begin() {
+      const problem = events.problem();
+      if (problem !== undefined) throw fault("TOOL_FAILED", problem);
+    },
     async release() {
       const released = withDeadline("the packet hold to release", 5000, () => events.next("released"));
       child.stdin.write("release\n");
