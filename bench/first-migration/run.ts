@@ -6,7 +6,7 @@ import { writeFile } from "node:fs/promises";
 import { cpus, release, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type Measured, measureBare } from "./bare.ts";
-import { openHosts } from "./hosts.ts";
+import { type Hosts, openHosts } from "./hosts.ts";
 import { openOwnCloud } from "./own-cloud.ts";
 import { measureMove, openCloud, removeWorkload, startRedis } from "./product.ts";
 import { type Row, report } from "./report.ts";
@@ -23,10 +23,11 @@ const { values } = parseArgs({
 });
 const runs = Number(values.runs);
 const own = await openOwnCloud(values.dir);
-const cloud = await openCloud(own.dir);
-const hosts = await openHosts();
+let hosts: Hosts | undefined;
 const rows: Row[] = [];
 try {
+  const cloud = await openCloud(own.dir);
+  hosts = await openHosts();
   for (const size of values.sizes.split(",").map(Number)) {
     const name = `bench-${size}`;
     const address = await startRedis(cloud, name, size);
@@ -47,7 +48,7 @@ try {
     await removeWorkload(cloud, name);
   }
 } finally {
-  await hosts.close();
+  await hosts?.close();
   await own.close();
 }
 const machine = `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`;

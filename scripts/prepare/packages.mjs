@@ -56,6 +56,12 @@ const SYSTEM_PACKAGES = [
     why: "the native program is compiled for arm64 too",
     testsOnly: true,
   },
+  {
+    name: "qemu-user-static",
+    command: "qemu-aarch64-static",
+    why: "the native program for arm64 is run, too",
+    testsOnly: true,
+  },
   { name: "chromium", command: "chromium", why: "the dashboard is tested in a real browser", testsOnly: true },
 ];
 

@@ -8,7 +8,13 @@
 #include <sys/ioctl.h>
 
 #define PAGE_BYTES 4096ull
-#define USER_END 0x7ffffffff000ull // both x86-64 and arm64 with 48 bits: no mapping of a process lies above
+// No mapping of a process lies above, and the kernel scans no further. x86-64 gives a process 47 bits; arm64 48, and uses the upper half of them first:
+// programs lie at 0xaaaa…, libraries, mmap and the stack at 0xffff….
+#if defined(__aarch64__)
+#define USER_END 0x1000000000000ull
+#else
+#define USER_END 0x7ffffffff000ull
+#endif
 
 struct scan_request {
   uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;

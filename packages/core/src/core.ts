@@ -208,6 +208,11 @@ async function assemble(
     nowMs,
     log,
   });
+  rules.onChange(() => {
+    snapshots.retire();
+    retention.wake();
+    telemetry.wake();
+  });
 
   // Moves, what leads to them, and their rehearsal
   const limits = railLimits(config.moves);

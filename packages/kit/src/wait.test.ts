@@ -1,7 +1,7 @@
 import { fault } from "@aether/contract";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { backoffMs, retry, sleep, until, withDeadline } from "./wait.ts";
+import { backoffMs, createPause, retry, sleep, until, withDeadline } from "./wait.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -53,6 +53,34 @@ describe("sleep", () => {
     });
     await vi.advanceTimersByTimeAsync(1_000_000);
     expect(isOver).toBe(false);
+  });
+});
+
+describe("a pause", () => {
+  it("ends after its time, when it is cut short, and with the signal; one that is ended while nobody waits counts for the next wait", async () => {
+    const pause = createPause();
+    const stopping = new AbortController();
+    const counts = listeners(stopping.signal);
+    const startedMs = Date.now();
+    const waited = async () => {
+      await pause.wait(1000, stopping.signal);
+      return Date.now() - startedMs;
+    };
+    const first = waited();
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(await first).toBe(1000);
+    const second = waited();
+    await vi.advanceTimersByTimeAsync(100);
+    pause.end();
+    expect(await second).toBe(1100);
+    pause.end();
+    expect(await waited()).toBe(1100);
+    const last = waited();
+    stopping.abort();
+    expect(await last).toBe(1100);
+    expect(await waited()).toBe(1100);
+    expect(counts).toEqual({ added: 3, removed: 3 });
+    expect(vi.getTimerCount()).toBe(0);
   });
 });
 

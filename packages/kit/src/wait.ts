@@ -21,6 +21,39 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   });
 }
 
+/** A pause between two looks that can be cut short. One that is ended while nobody waits makes the next wait end at once. */
+export interface Pause {
+  /** Ends after `ms`, with `end`, or with the signal; never rejects. */
+  wait(ms: number, signal: AbortSignal): Promise<void>;
+  end(): void;
+}
+
+export function createPause(): Pause {
+  let isEnded = false;
+  let wake: (() => void) | undefined;
+  return {
+    async wait(ms, signal) {
+      if (!isEnded && !signal.aborted)
+        await new Promise<void>((resolve) => {
+          const done = () => {
+            clearTimeout(timer);
+            signal.removeEventListener("abort", done);
+            resolve();
+          };
+          const timer = setTimeout(done, Math.min(ms, longestTimerMs));
+          signal.addEventListener("abort", done, { once: true });
+          wake = done;
+        });
+      isEnded = false;
+      wake = undefined;
+    },
+    end() {
+      isEnded = true;
+      wake?.();
+    },
+  };
+}
+
 /**
  * Runs `work` with a signal that aborts after `deadlineMs` with DEADLINE_EXCEEDED naming `what`, or when the outer signal aborts.
  * Rejects at the deadline even when `work` ignores its signal; does not begin when the outer signal has aborted already.

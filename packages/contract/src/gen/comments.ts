@@ -456,7 +456,7 @@ export const comments: Readonly<Record<string, string>> = {
   "aether.v2.OpsService.GetConfig": "Every key of the configuration as it is in force, and where its value is from. Secrets are left out.",
   "aether.v2.OpsService.GetDiagnosticsManifest": "What a bundle asked for with the same limits would hold, before anything is sent to anybody.",
   "aether.v2.OpsService.GetRetention": "How long what is kept.",
-  "aether.v2.OpsService.UpdateRetention": "Changes those that are named; takes effect at the next cut, ten minutes at most, and outlives a restart. What was removed does not come back.",
+  "aether.v2.OpsService.UpdateRetention": "Changes those that are named; takes effect at once, and outlives a restart. What was removed does not come back.",
   "aether.v2.OracleReport": "What a client saw that checks every answer of a workload.",
   "aether.v2.OracleReport.gaps": "One entry a gap of more than 50 ms.",
   "aether.v2.OracleReport.slice_ms": "For the graph: the worst latency of each slice of `slice_ms`.",

@@ -12,7 +12,7 @@ import type { Database, Row } from "../db/schema.ts";
 export const outcomes = ["ok", "denied", "failed"] as const;
 
 export interface NewAuditEntry {
-  /** token/NAME, account/NAME, node/ID, core, anonymous. */
+  /** token/NAME, account/NAME, node/ID, drill-schedule/NAME, core, anonymous. */
   readonly actor: string;
   readonly sourceAddress?: string;
   /** workload.run, migration.start, access.denied … */

@@ -50,7 +50,13 @@ const samplesKeptMs = 60 * 60_000;
 export interface Drills extends Part {
   stop(): Promise<void>;
   /** As StartDrill does; answers its id. Throws what StartDrill throws. */
-  begin(wanted: StartDrillRequest, scheduleId?: string, cause?: string): Promise<string>;
+  begin(wanted: StartDrillRequest, by: BegunBy): Promise<string>;
+}
+
+interface BegunBy {
+  /** Undefined: a person, or a runbook. */
+  readonly schedule?: { readonly id: string; readonly name: string };
+  readonly cause?: string | undefined;
 }
 
 export function createDrills(options: DrillsOptions): Drills {
@@ -90,7 +96,8 @@ export function createDrills(options: DrillsOptions): Drills {
       .where("until", "<", new Date(nowMs() - samplesKeptMs))
       .execute();
 
-  async function begin(wanted: StartDrillRequest, scheduleId = "", cause = ""): Promise<string> {
+  async function begin(wanted: StartDrillRequest, { schedule, cause = "" }: BegunBy): Promise<string> {
+    const scheduleId = schedule?.id ?? "";
     const { kind, nodeId, windowSeconds, staged } = await checkStart(options, wanted);
     const id = newId("drl", nowMs());
     const report = create(DrillSchema, { ...staged, scheduleId, cause, predictions: await predict(db, nodeId) });
@@ -116,12 +123,11 @@ export function createDrills(options: DrillsOptions): Drills {
           message: `a drill on ${nodeId} begins: ${kindWords[kind]}, ${windowSeconds} s`,
           data: { nodeId, kind, windowSeconds, ...(scheduleId === "" ? {} : { scheduleId }) },
         });
-        // One that somebody has asked for is that one's act.
-        if (scheduleId !== "")
-          await audit.record(
-            { actor: "core", action: "drill.start", subject: `drill/${id}`, outcome: "ok", data: { scheduleId, nodeId, kind } },
-            tx,
-          );
+        // One that somebody has asked for is that one's act, and is recorded as such.
+        if (schedule !== undefined) {
+          const entry = { action: "drill.start", subject: `drill/${id}`, outcome: "ok" } as const;
+          await audit.record({ ...entry, actor: `drill-schedule/${schedule.name}`, data: { scheduleId, nodeId, kind } }, tx);
+        }
         return made;
       })
       .catch(async (caught: unknown) => {
@@ -156,7 +162,7 @@ export function createDrills(options: DrillsOptions): Drills {
     begin,
     routes(router) {
       router.service(DrillService, {
-        startDrill: async (request, context) => ({ drill: toDrill(await read(await begin(request, "", callerOf(context).cause))) }),
+        startDrill: async (request, context) => ({ drill: toDrill(await read(await begin(request, { cause: callerOf(context).cause }))) }),
         getDrill: async ({ id }) => ({ drill: toDrill(await read(id)) }),
         getDrillReport: async ({ id }) => makeReport(options, await read(id)),
         async listDrills({ page }) {

@@ -1,10 +1,11 @@
 // The watch over schedules: what is due begins once, what is too late is missed and told.
-import type { StartDrillRequest } from "@aether/contract/gen/aether/v2/drill_pb";
 import { silentLogger, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createAudit } from "../audit/audit.ts";
 import type { NewRow } from "../db/schema.ts";
 import { openScratchDatabase, type ScratchDatabase } from "../db/scratch-database.ts";
 import { createEvents } from "../events/events.ts";
+import { createDrills } from "./drills.ts";
 import { createDrillSchedules } from "./schedules.ts";
 
 let database: ScratchDatabase;
@@ -47,8 +48,8 @@ describe("what is due", () => {
       db,
       events,
       sessions: { connectedNodes: () => [] },
-      begin: async (wanted: StartDrillRequest, id) => {
-        begun.push(`${id} on ${wanted.nodeId}`);
+      begin: async (wanted, { schedule }) => {
+        begun.push(`${schedule?.id} on ${wanted.nodeId}`);
         return "drl-1";
       },
       nowMs: Date.now,
@@ -74,5 +75,43 @@ describe("what is due", () => {
     expect(all.cut).toMatchObject({ last_outcome: "missed: the control plane ended before it began", missed_count: 1 });
     const told = (await events.list({ after: 0, limit: 100 })).filter(({ type }) => type === "drill.missed").map(({ subject }) => subject);
     expect(told.sort()).toEqual(["drill-schedule/cut", "drill-schedule/late", "drill-schedule/refused"]);
+  });
+
+  it("is on the audit log as the schedule's own act, with the drill it began", async () => {
+    const { db, notices } = database;
+    await db.insertInto("nodes").values({ id: "n1", facts: {} }).execute();
+    await db.insertInto("drill_schedules").values(row("nightly")).execute();
+    const audit = createAudit(db, Date.now);
+    const events = createEvents(db, notices);
+    const announced: string[] = [];
+    const common = { db, events, nowMs: Date.now, log: silentLogger };
+    const drills = createDrills({
+      ...common,
+      audit,
+      sessions: { isConnected: () => true, send: () => Promise.reject(new Error("nothing is sent to begin a notice")) },
+      // The edge: what the cloud would announce.
+      injector: { announce: async (nodeId, kind) => void announced.push(`${kind} for ${nodeId}`), withdraw: async () => {} },
+      canAnnounce: true,
+      assess: async () => {},
+      identity: {
+        current: () => {
+          throw new Error("nothing is signed to begin a drill");
+        },
+        onRotate: () => () => {},
+      },
+      trustDomain: "test.local",
+    });
+    const schedules = createDrillSchedules({ ...common, sessions: { connectedNodes: () => [] }, begin: drills.begin, lookMs: 20 });
+    await schedules.start?.(new AbortController().signal);
+    const [entry] = await until("the entry", 20, 10_000, async () => {
+      const found = await audit.list({ before: 0, limit: 10, only: { actor: "drill-schedule/nightly" } });
+      return found.length > 0 ? found : undefined;
+    });
+    await schedules.stop();
+    await drills.stop();
+    const { id } = await db.selectFrom("drills").select("id").executeTakeFirstOrThrow();
+    expect(entry).toMatchObject({ action: "drill.start", subject: `drill/${id}`, outcome: "ok" });
+    expect(JSON.parse(entry?.dataJson ?? "")).toEqual({ scheduleId: "drs-nightly", nodeId: "n1", kind: "notice" });
+    expect(announced).toEqual(["notice for n1"]);
   });
 });

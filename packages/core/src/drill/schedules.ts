@@ -1,7 +1,7 @@
 // DrillScheduleService, and the watch that begins what is due. Only the leading control plane runs it. The next time is on record before a drill
 // begins: a crash in between misses a drill and says so, it never begins one twice.
 import { Fault, fault, parseLabel, parseNodeId } from "@aether/contract";
-import { type StartDrillRequest, StartDrillRequestSchema } from "@aether/contract/gen/aether/v2/drill_pb";
+import { StartDrillRequestSchema } from "@aether/contract/gen/aether/v2/drill_pb";
 import { type DrillSchedule, DrillScheduleSchema, DrillScheduleService } from "@aether/contract/gen/aether/v2/drill_schedule_pb";
 import { faultpoint, type Logger, sleep } from "@aether/kit";
 import { create } from "@bufbuild/protobuf";
@@ -17,6 +17,7 @@ import { cutPage, parsePage } from "../http/page-request.ts";
 import { newId } from "../ids.ts";
 import type { Part } from "../part.ts";
 import { checkWords } from "./check-start.ts";
+import type { Drills } from "./drills.ts";
 import { protoKinds } from "./kinds.ts";
 import { nextTime, parseTiming, type Timing } from "./next-time.ts";
 
@@ -24,7 +25,7 @@ export interface DrillSchedulesOptions {
   readonly db: Db;
   readonly events: Events;
   readonly sessions: Pick<AgentSessions, "connectedNodes">;
-  readonly begin: (wanted: StartDrillRequest, scheduleId: string) => Promise<string>;
+  readonly begin: Drills["begin"];
   readonly nowMs: () => number;
   readonly log: Logger;
   /** Default 2000. */
@@ -82,7 +83,7 @@ export function createDrillSchedules(options: DrillSchedulesOptions): Part & { s
       const nodeId = row.node_id || (await busiestNode(db, options.sessions.connectedNodes()));
       const kind = protoKinds[row.kind];
       const wanted = create(StartDrillRequestSchema, { kind, nodeId, windowSeconds: row.window_seconds, priceFactor: row.price_factor });
-      const drillId = await options.begin(wanted, row.id);
+      const drillId = await options.begin(wanted, { schedule: row });
       await db.updateTable("drill_schedules").set({ last_drill_id: drillId, last_outcome: "begun" }).where("id", "=", row.id).execute();
       log.info({ schedule: row.name, drill: drillId }, "drill.scheduled");
     } catch (caught) {

@@ -1,5 +1,5 @@
 // Keeps the tables that only grow within bounds. The audit, the journal of migrations, decisions and signals are never cut.
-import { type Logger, type Stoppable, sleep } from "@aether/kit";
+import { createPause, type Logger, type Stoppable } from "@aether/kit";
 import type { Db } from "../db/database.ts";
 import { vacuumAll } from "../db/vacuum.ts";
 import type { CommandStore } from "../fleet/command-store.ts";
@@ -29,8 +29,11 @@ const keepOracleSamplesMs = 3_600_000;
 export function createRetention({ db, needsVacuum, commands, keep, nowMs, log }: RetentionOptions): Stoppable & {
   start(signal: AbortSignal): Promise<void>;
   cut(): Promise<void>;
+  /** What is kept has changed: the next cut is now. */
+  wake(): void;
 } {
   const stopping = new AbortController();
+  const pause = createPause();
   let loop: Promise<void> = Promise.resolve();
   const before = (ageMs: number) => new Date(nowMs() - ageMs);
   /** The mark first: who resumes from before it is told, also if this ends in the middle. */
@@ -76,11 +79,12 @@ export function createRetention({ db, needsVacuum, commands, keep, nowMs, log }:
   };
   return {
     cut,
+    wake: pause.end,
     async start(outer) {
       const signal = AbortSignal.any([outer, stopping.signal]);
       loop = (async () => {
         while (!signal.aborted) {
-          await sleep(everyMs, signal).catch(() => undefined);
+          await pause.wait(everyMs, signal);
           if (!signal.aborted) await cut().catch((caught: unknown) => log.error({ err: caught }, "cutting old rows failed"));
           if (needsVacuum && !signal.aborted)
             await vacuumAll(db, signal).catch((caught: unknown) => log.error({ err: caught }, "making room in the database failed"));

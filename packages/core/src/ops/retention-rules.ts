@@ -1,5 +1,5 @@
-// How long what is kept: the configuration's values, and above them what an admin has set while it runs. Whoever cuts asks at each cut, so that a
-// change counts from the next one on.
+// How long what is kept: the configuration's values, and above them what an admin has set while it runs. Whoever cuts asks at each cut, and cuts anew
+// when they change.
 import { fault } from "@aether/contract";
 import { type Retention, type RetentionChange, RetentionSchema } from "@aether/contract/gen/aether/v2/ops_pb";
 import { create } from "@bufbuild/protobuf";
@@ -104,12 +104,14 @@ export interface RetentionRules {
   /** In the rule's unit. */
   value(name: Name): number;
   show(): Retention;
-  /** Throws INVALID_ARGUMENT that names the field. */
+  /** Throws INVALID_ARGUMENT that names the field. Whoever cuts is woken. */
   change(change: RetentionChange | undefined, actor: string): Promise<void>;
+  onChange(listener: () => void): void;
 }
 
 export async function openRetentionRules(db: Db, config: CoreConfig, nowMs: () => number): Promise<RetentionRules> {
   const row = await db.selectFrom("settings").select("value").where("name", "=", "retention").executeTakeFirst();
+  const listeners: (() => void)[] = [];
   let changed: Stored = stored.catch({}).parse(row?.value ?? {});
   const value = (name: Name) => changed[name]?.value ?? rules[name].configured(config);
   return {
@@ -156,6 +158,8 @@ export async function openRetentionRules(db: Db, config: CoreConfig, nowMs: () =
         .onConflict((conflict) => conflict.column("name").doUpdateSet(columns))
         .execute();
       changed = next;
+      for (const listener of listeners) listener();
     },
+    onChange: (listener) => void listeners.push(listener),
   };
 }

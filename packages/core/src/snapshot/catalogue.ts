@@ -2,7 +2,7 @@
 import { fault, isFaultCode } from "@aether/contract";
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
-import { type Logger, sleep } from "@aether/kit";
+import { createPause, type Logger } from "@aether/kit";
 import type { Kysely } from "kysely";
 import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
@@ -32,9 +32,9 @@ export interface Catalogue {
   verify(row: Row<"snapshots">, signal: AbortSignal): Promise<void>;
   /** Why each is kept, or when it goes. */
   judgements(): Promise<ReadonlyMap<string, Judged>>;
-  /** One pass of retention. Answers the ids that went. */
-  enforce(signal: AbortSignal): Promise<string[]>;
+  /** Lets go what may go, every ten minutes and when it is woken. */
   run(signal: AbortSignal): Promise<void>;
+  wake(): void;
 }
 
 const enforceEveryMs = 600_000;
@@ -90,22 +90,20 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     }));
   }
 
-  async function enforce(signal: AbortSignal): Promise<string[]> {
+  async function enforce(signal: AbortSignal): Promise<void> {
     const all = await read();
     const going = judge(all, policy(), nowMs()).filter((each) => !each.isKept);
-    const gone: string[] = [];
     for (const { id, why } of going) {
       if (signal.aborted) break;
       try {
         await options.remove(id, signal, why);
-        gone.push(id);
         log.info({ snapshot: id, why }, "snapshot.retired");
       } catch (caught) {
         if (!signal.aborted) log.warn({ err: caught, snapshot: id }, "snapshot.not_retired");
       }
     }
-    return gone;
   }
+  const pause = createPause();
 
   return {
     pin: (row, reason, actor) => setPin(row, true, reason.slice(0, 300), actor),
@@ -140,10 +138,10 @@ export function createCatalogue(options: CatalogueOptions): Catalogue {
     async judgements() {
       return new Map(judge(await read(), policy(), nowMs()).map((each) => [each.id, each]));
     },
-    enforce,
+    wake: pause.end,
     async run(signal) {
       while (!signal.aborted) {
-        await sleep(enforceEveryMs, signal).catch(() => undefined);
+        await pause.wait(enforceEveryMs, signal);
         if (!signal.aborted) await enforce(signal).catch((caught: unknown) => log.error({ err: caught }, "snapshot.retention_failed"));
       }
     },

@@ -1,4 +1,4 @@
-// A revival found its snapshot damaged: the next newest one is taken, until one is whole. Driven by the rows alone, so that a kill of the control plane in
+// A revival found its snapshot damaged: the next newest one is taken, until one is whole; or the agent died in the middle of it: it is begun anew. Driven by the rows alone, so that a kill of the control plane in
 // between changes nothing but time. A snapshot that a person chose to restore is not replaced by another: what is older is for them to decide.
 import { ErrorDetailSchema } from "@aether/contract/gen/aether/v2/common_pb";
 import { OnNodeLost } from "@aether/contract/gen/aether/v2/workload_pb";
@@ -13,8 +13,11 @@ import { placeNext } from "../workload/store.ts";
 export const revivedFrom = "restore/";
 /** What a failed restore of a damaged snapshot begins its reason with (workload/converge.ts). */
 const damaged = "SNAPSHOT_CORRUPT: ";
+const interrupted = "STEP_INTERRUPTED: ";
+/** An agent that dies of each attempt is not made to die for ever. */
+const mostAttempts = 3;
 
-/** Answers the names of the workloads that are started again, from an older snapshot. */
+/** Answers the names of the workloads that are started again: from an older snapshot, or from the same one. */
 export async function fallBack(db: Db, events: Events): Promise<string[]> {
   const rows = await db
     .selectFrom("workloads")
@@ -24,7 +27,7 @@ export async function fallBack(db: Db, events: Events): Promise<string[]> {
     .where("workloads.desired", "=", "running")
     .where("workloads.migration_id", "is", null)
     .where("workloads.snapshot_id", "is not", null)
-    .where("workloads.reason", "like", `${damaged}%`)
+    .where((eb) => eb.or([damaged, interrupted].map((why) => eb("workloads.reason", "like", `${why}%`))))
     .where("placements.cause", "like", `${revivedFrom}%`)
     .orderBy("workloads.name")
     .execute();
@@ -34,6 +37,10 @@ export async function fallBack(db: Db, events: Events): Promise<string[]> {
   for (const row of rows) {
     const { name, snapshot_id: snapshotId } = row;
     if (snapshotId === null || inForce.ofColumn(row.spec).onNodeLost.value !== OnNodeLost.RESTORE) continue;
+    if (row.reason.startsWith(interrupted)) {
+      if (await beginAnew(db, events, { ...row, snapshotId })) again.push(name);
+      continue;
+    }
     const isPlaced = await db.transaction().execute(async (tx) => {
       const error = toColumn(
         ErrorDetailSchema,
@@ -78,4 +85,46 @@ export async function fallBack(db: Db, events: Events): Promise<string[]> {
     if (isPlaced) again.push(name);
   }
   return again;
+}
+
+/** What the attempt left on its node was removed when it failed (workload/converge.ts). */
+async function beginAnew(
+  db: Db,
+  events: Events,
+  {
+    name,
+    snapshotId,
+    reason,
+    node_id: nodeId,
+    epoch,
+  }: { name: string; snapshotId: string; reason: string; node_id: string; epoch: number },
+): Promise<boolean> {
+  const cause = `${revivedFrom}${snapshotId}`;
+  return db.transaction().execute(async (tx) => {
+    const { attempts } = await tx
+      .selectFrom("placements")
+      .select(({ fn }) => fn.countAll().as("attempts"))
+      .where("workload", "=", name)
+      .where("cause", "=", cause)
+      .executeTakeFirstOrThrow();
+    if (Number(attempts) >= mostAttempts) return false;
+    const changed = await tx
+      .updateTable("workloads")
+      .set({ state: "starting", reason: `it is restored from ${snapshotId} again; ${reason}`.slice(0, 2000), exit_code: null })
+      .where("name", "=", name)
+      .where("state", "=", "failed")
+      .where("snapshot_id", "=", snapshotId)
+      .where("migration_id", "is", null)
+      .returning("name")
+      .executeTakeFirst();
+    if (changed === undefined) return false;
+    await placeNext(tx, name, nodeId, cause, Number(epoch) + 1);
+    await events.append(tx, {
+      type: "workload.restoring",
+      subject: `workload/${name}`,
+      message: `${name} is restored from ${snapshotId} again: ${reason.slice(interrupted.length)}`,
+      data: { nodeId, snapshotId },
+    });
+    return true;
+  });
 }

@@ -87,7 +87,10 @@ export function judge(snapshots: readonly Kept[], policy: RetentionPolicy, nowMs
       continue;
     }
     if (count > policy.keepEach) {
-      say(false, `${policy.keepEach} newer ones of ${each.workload} are kept`);
+      say(
+        false,
+        policy.keepEach === 1 ? `a newer one of ${each.workload} is kept` : `${policy.keepEach} newer ones of ${each.workload} are kept`,
+      );
       continue;
     }
     if (bytes + each.bytes > policy.keepBytes) {

@@ -1,4 +1,4 @@
-import { ReflexPlanSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import { CommandOutcome, ReflexPlanSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { until } from "@aether/kit";
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -10,10 +10,18 @@ const run = async (name: string, nodeId: string, onNodeLost: string, more: objec
   expect((await cloud.core.call("POST", "/api/v2/workloads", { spec, nodeId })).status).toBe(200);
 };
 beforeAll(async () => {
-  cloud = await startMovingCloud({ config: { heartbeat: { intervalMs: 1000, lostAfterMs: 1500 }, moves: { atOnce: 1 } } });
+  let dying = 2;
+  cloud = await startMovingCloud({
+    config: { heartbeat: { intervalMs: 1000, lostAfterMs: 1500 }, moves: { atOnce: 1 } },
+    answer: ({ action, workload: name }) =>
+      action.case === "restoreSnapshot" && name === "cut" && dying-- > 0
+        ? { outcome: CommandOutcome.INTERRUPTED, error: { code: "STEP_INTERRUPTED", message: "the agent of n2 restarted in the middle" } }
+        : undefined,
+  });
   await run("safe", "n1", "ON_NODE_LOST_RESTORE");
   await run("held", "n1", "ON_NODE_LOST_HOLD");
   await run("torn", "n1", "ON_NODE_LOST_RESTORE");
+  await run("cut", "n1", "ON_NODE_LOST_RESTORE");
 }, 60_000);
 afterAll(() => cloud.stop());
 
@@ -32,9 +40,35 @@ it("a workload with an objective has a snapshot that often by itself, made with 
   expect((await cloud.core.call("DELETE", "/api/v2/workloads/often?force=true")).status).toBe(200);
 }, 45_000);
 
+it("what is beyond the bounds leaves the store when they are drawn closer; the last good one and a pinned one stay", async () => {
+  await run("kept", "n2", "ON_NODE_LOST_HOLD");
+  const made: string[] = [];
+  for (let i = 0; i < 3; i++) made.push((await cloud.core.call("POST", "/api/v2/snapshots", { workload: "kept" })).body.snapshot.id);
+  const [pinned, old, newest] = made;
+  expect((await cloud.core.call("POST", `/api/v2/snapshots/${pinned}:pin`, { reason: "before the upgrade" })).status).toBe(200);
+  const keepEach = (snapshotsEach: number) => cloud.core.call("PATCH", "/api/v2/retention", { change: { snapshotsEach } });
+  expect((await keepEach(1)).status).toBe(200);
+  const left = await until("the old one to go", 50, 10_000, async () => {
+    const { snapshots } = (await cloud.core.call("GET", "/api/v2/snapshots?workload=kept")).body;
+    const ids: string[] = snapshots.map(({ id }: { id: string }) => id);
+    return old !== undefined && ids.includes(old) ? undefined : ids;
+  });
+  expect(left).toEqual([newest, pinned]);
+  const removed = cloud.agents
+    .get("n2")
+    ?.commands.flatMap(({ action }) => (action.case === "deleteSnapshot" ? [action.value.snapshotId] : []));
+  expect(removed).toContain(old); // by its node, in the store
+  expect(removed).not.toContain(pinned);
+  const { entries } = (await cloud.core.call("GET", `/api/v2/audit?subject=snapshot/${old}`)).body;
+  expect(entries).toMatchObject([{ actor: "core", action: "snapshot.retire", outcome: "ok" }]);
+  expect(JSON.parse(entries[0].dataJson)).toEqual({ workload: "kept", why: "a newer one of kept is kept" });
+  expect((await keepEach(50)).status).toBe(200);
+  expect((await cloud.core.call("DELETE", "/api/v2/workloads/kept?force=true")).status).toBe(200);
+});
+
 describe("a node that dies with its workloads", () => {
   it("leaves back only those that say so, from their newest snapshot, once the node is known to be dead", async () => {
-    for (const name of ["safe", "held", "torn", "torn", "torn"])
+    for (const name of ["safe", "held", "torn", "torn", "torn", "cut"])
       expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
     cloud.damaged.set("torn", 2);
     expect((await cloud.core.call("POST", "/api/v2/guards:pause", {})).status).toBe(200);
@@ -61,6 +95,12 @@ describe("a node that dies with its workloads", () => {
     const states = snapshots.sort((a: { createdAt: string }, b: { createdAt: string }) => (a.createdAt < b.createdAt ? 1 : -1));
     const word = ({ state }: { state: string }) => state.replace("SNAPSHOT_STATE_", "");
     expect(states.map(word)).toEqual(["CORRUPT", "CORRUPT", "READY", "READY"]); // the newest is the reflex's
+    // The agent died twice in the middle of it: it is begun anew, from the same snapshot.
+    const cut = await until("the one that was cut off to be back", 200, 40_000, async () => {
+      const now = await workload("cut");
+      return now.state === "WORKLOAD_STATE_RUNNING" ? now : undefined;
+    });
+    expect(cut).toMatchObject({ nodeId: "n2", epoch: "4" });
   }, 90_000);
 });
 
@@ -96,6 +136,7 @@ describe("a node that somebody declares dead", () => {
     const said = (await declare({ isDryRun: true })).body.workloads;
     expect(said.map((each: { name: string; outcome: string }) => [each.name, each.outcome.split(" ")[0]])).toEqual([
       ["byhand", "stays"],
+      ["cut", "comes"],
       ["reflexed", "has"],
       ["safe", "comes"],
       ["torn", "comes"],

@@ -49,6 +49,8 @@ const deleteDeadlineMs = 60_000;
 export interface Snapshots extends Part {
   /** Rows of snapshots that are to be made were written: they are made now. */
   readonly wake: () => void;
+  /** What is kept has changed: what may go now goes now. */
+  readonly retire: () => void;
 }
 
 export function createSnapshots(options: SnapshotOptions): Snapshots {
@@ -308,6 +310,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
       wake();
     },
     wake,
+    retire: catalogue.wake,
     routes: (router: ConnectRouter) => {
       router.service(SnapshotService, {
         createSnapshot: async ({ workload, anyFreeze }, context) => ({

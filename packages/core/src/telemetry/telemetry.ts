@@ -7,7 +7,7 @@ import {
   TelemetryService,
   WorkloadSampleSchema,
 } from "@aether/contract/gen/aether/v2/telemetry_pb";
-import { type Logger, sleep } from "@aether/kit";
+import { createPause, type Logger } from "@aether/kit";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Db } from "../db/database.ts";
 import type { Events } from "../events/events.ts";
@@ -43,6 +43,8 @@ export interface Telemetry extends Part {
   flush(): Promise<void>;
   /** Averages and cuts what is old. */
   cut(): Promise<void>;
+  /** What is kept has changed: the next cut is now. */
+  wake(): void;
   /** Samples since the start: in the database, and lost because it did not keep up. */
   counts(): { readonly written: number; readonly lost: number };
 }
@@ -108,10 +110,17 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     await cutMinutes(db, new Date(nowMs() - days * 86_400_000));
   }
 
-  async function every(periodMs: number, what: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  const pause = createPause();
+  async function every(
+    periodMs: number,
+    what: string,
+    work: () => Promise<void>,
+    signal: AbortSignal,
+    between = createPause(),
+  ): Promise<void> {
     let tookMs = 0;
     while (!signal.aborted) {
-      await sleep(Math.max(periodMs, tookMs / busyShare), signal).catch(() => undefined);
+      await between.wait(Math.max(periodMs, tookMs / busyShare), signal);
       const startedMs = performance.now();
       if (!signal.aborted) await work().catch((caught: unknown) => log.error({ err: caught }, what));
       tookMs = performance.now() - startedMs;
@@ -122,6 +131,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
     take: gathered.take,
     flush,
     cut,
+    wake: pause.end,
     counts: () => counts,
     routes(router) {
       router.service(TelemetryService, {
@@ -144,7 +154,7 @@ export function createTelemetry(options: TelemetryOptions): Telemetry {
       const signal = AbortSignal.any([outer, stopping.signal]);
       loops = Promise.all([
         every(flushEveryMs, "telemetry cannot be written", flush, signal),
-        every(cutEveryMs, "old telemetry cannot be cut", cut, signal),
+        every(cutEveryMs, "old telemetry cannot be cut", cut, signal, pause),
       ]);
     },
     async stop() {

@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createChunkWriter, writeContent } from "./content.ts";
-import { type ChunkRef, readBody, readHead, writeManifest } from "./manifest.ts";
+import { type ChunkRef, type Content, readBody, readHead, writeManifest } from "./manifest.ts";
 import { planPages, type StoredRun } from "./pages.ts";
+import { removeSnapshot } from "./remove.ts";
 import { packChunk, unpackChunk } from "./sealed.ts";
 import { openDirectoryStore, type SnapshotStore } from "./store.ts";
 
@@ -84,10 +85,9 @@ describe("the seal", () => {
   });
 });
 
-describe("the sweep", () => {
-  const chunkCount = async () =>
-    (await readdir(join(dir, "store/chunks"), { recursive: true })).filter((name) => name.includes("/")).length;
+const chunkCount = async () => (await readdir(join(dir, "store/chunks"), { recursive: true })).filter((name) => name.includes("/")).length;
 
+describe("the sweep", () => {
   it("takes what no snapshot needs, and nothing while one is being made", async () => {
     const [used] = await Promise.all(["a", "b", "c"].map((text) => store.putChunk(Buffer.from(text))));
     const end = await store.begin("snap-1", signal);
@@ -152,6 +152,45 @@ describe("pages", () => {
     expect((await readFile(join(dir, "back"))).equals(Buffer.concat([1, 9, 3, 4].map(page)))).toBe(true);
     const older = { ...second.content, slices: first.content.slices ?? [] };
     await expect(writeContent(store, older, join(dir, "back-2"), signal)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+  });
+
+  it("stay while a later snapshot needs them, however old the one that wrote them", async () => {
+    const image = join(dir, "pages-1.img");
+    const runs = [{ address: 0x40000, pages: 128 }]; // two stretches, each a chunk
+    const keep = async (id: string, content: Content) => {
+      const body = {
+        workload: "db",
+        stdio: { stdout: 1, stderr: 2 },
+        images: [{ name: "pages-1.img", ...content }],
+        trees: [],
+        filesDigest: "ff",
+      };
+      await store.putManifest(id, writeManifest(id, 1, body, key).bytes);
+    };
+    await writeFile(image, Buffer.concat(Array.from({ length: 128 }, (_, i) => page(i + 1))));
+    const first = await createChunkWriter(store, new Map(), signal).putPages(image, planPages(runs, [], []));
+    await keep("snap-1", first.content);
+    const alone = await chunkCount();
+    // All of the first stretch was written since, and nothing of the second.
+    await writeFile(image, Buffer.concat(Array.from({ length: 128 }, (_, i) => page(i < 64 ? 200 : 0))));
+    const second = await createChunkWriter(store, new Map(), signal).putPages(image, planPages(runs, [[64, 64]], first.runs));
+    await keep("snap-2", second.content);
+    expect(await chunkCount()).toBe(alone + 1);
+
+    await removeSnapshot(store, "snap-1");
+    expect(await store.listManifests()).toEqual(["snap-2"]);
+    expect(await chunkCount()).toBe(alone); // what only the first one needed went
+    await writeContent(store, second.content, join(dir, "back"), signal);
+    const bytes = await readFile(join(dir, "back"));
+    expect([0, 63, 64, 127].map((i) => bytes[i * 4096])).toEqual([200, 200, 65, 128]);
+
+    // Of one that cannot be read nobody knows what it needs: nothing is swept.
+    await writeFile(join(dir, "store/manifests/snap-0"), "not a manifest");
+    await expect(removeSnapshot(store, "snap-2")).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+    expect(await chunkCount()).toBe(alone);
+    await store.deleteManifest("snap-0");
+    await removeSnapshot(store, "snap-2");
+    expect(await chunkCount()).toBe(0);
   });
 
   it("of a stretch that lies in too many chunks are put together anew, from what is stored", async () => {

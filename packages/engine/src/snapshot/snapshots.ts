@@ -26,6 +26,7 @@ import { capture } from "./capture.ts";
 import { type ChunkWriter, createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, chunksOf, readBody, readHead, type SnapshotBody, writeManifest } from "./manifest.ts";
 import { createMemoryCopier } from "./memory.ts";
+import { removeSnapshot } from "./remove.ts";
 import { openS3Store } from "./s3-store.ts";
 import { createStanding, type Since, type Turn } from "./standing.ts";
 import { openDirectoryStore, parseSnapshotId } from "./store.ts";
@@ -261,17 +262,8 @@ export function createSnapshots(host: Host, abilities: () => Abilities): OwnedSn
     },
 
     async remove(snapshotId) {
-      await store.deleteManifest(snapshotId);
+      await removeSnapshot(store, snapshotId);
       await rm(join(host.options.snapshotDir, snapshotId), { recursive: true, force: true }); // of before chunks
-      await store.sweep(async () => {
-        const used = new Set<string>();
-        for (const id of await store.listManifests()) {
-          const bytes = await store.getManifest(id);
-          // What cannot be read might need anything: nothing is swept then.
-          if (bytes !== undefined) for (const chunk of readHead(id, bytes).head.chunks) used.add(chunk);
-        }
-        return used;
-      });
     },
   };
 }

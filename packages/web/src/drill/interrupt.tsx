@@ -9,8 +9,8 @@ import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { plural } from "../format/units.ts";
 import { Foretold } from "../node/foretold.tsx";
+import { Ask } from "../ui/ask.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 
 export function Interrupt({ node }: { node: Node }) {
   const { data: drills = [] } = useQuery(queries.drills());
@@ -43,7 +43,13 @@ export function InterruptDialog({ node, onClose }: { node: Node; onClose: () => 
     onDone: onClose,
   });
   return (
-    <Dialog title={`Interrupt ${node.id}?`} onClose={onClose}>
+    <Ask
+      title={`Interrupt ${node.id}?`}
+      act="Interrupt it"
+      isBusy={start.isPending}
+      onAct={() => start.mutate(undefined)}
+      onClose={onClose}
+    >
       <p>
         A drill: the metadata service of {node.id} announces its end in 120 s, as EC2 does.{" "}
         {node.workloads.length === 0
@@ -58,12 +64,6 @@ export function InterruptDialog({ node, onClose }: { node: Node; onClose: () => 
           <Foretold workloads={node.workloads} />
         </div>
       )}
-      <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={onClose}>Not now</Button>
-        <Button tone="danger" onClick={() => start.mutate(undefined)} isBusy={start.isPending}>
-          Interrupt it
-        </Button>
-      </div>
-    </Dialog>
+    </Ask>
   );
 }

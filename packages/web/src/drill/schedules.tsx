@@ -9,9 +9,9 @@ import { problemOf } from "../api/problem.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { duration, plural } from "../format/units.ts";
+import { Ask } from "../ui/ask.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
 import { NodeLink } from "../ui/links.tsx";
@@ -138,15 +138,9 @@ function ScheduleRow({ schedule }: { schedule: DrillSchedule }) {
           </OvertakenDialog>
         )}
         {isAsking && (
-          <Dialog title={`Remove the schedule ${name}?`} onClose={() => setAsking(false)}>
+          <Ask title={`Remove the schedule ${name}?`} act="Remove it" onAct={() => make("remove")} onClose={() => setAsking(false)}>
             <p>It begins no drill any more. The drills that it began stay on record.</p>
-            <div className="mt-4 flex justify-end gap-2">
-              <Button onClick={() => setAsking(false)}>Not now</Button>
-              <Button tone="danger" onClick={() => make("remove")}>
-                Remove it
-              </Button>
-            </div>
-          </Dialog>
+          </Ask>
         )}
       </Cell>
     </Row>

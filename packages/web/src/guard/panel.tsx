@@ -7,9 +7,9 @@ import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { duration, plural } from "../format/units.ts";
+import { Ask } from "../ui/ask.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { TextField } from "../ui/fields.tsx";
 import { NodeLink, WorkloadLink } from "../ui/links.tsx";
@@ -78,7 +78,13 @@ function Pause() {
         Pause all moves
       </Button>
       {isAsking && (
-        <Dialog title="Pause all moves?" onClose={() => setAsking(false)}>
+        <Ask
+          title="Pause all moves?"
+          act="Pause them"
+          isBusy={pause.isPending}
+          onAct={() => pause.mutate(undefined)}
+          onClose={() => setAsking(false)}
+        >
           <p className="mb-3">
             Nothing will move by itself until somebody lets it, <strong>not even when a node is about to be interrupted</strong>: what runs
             there is lost with it. Moves under way go on, and those that a person starts.
@@ -90,13 +96,7 @@ function Pause() {
             note="Everybody sees it, and it is on the audit log."
             maxLength={200}
           />
-          <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={() => setAsking(false)}>Not now</Button>
-            <Button tone="danger" isBusy={pause.isPending} onClick={() => pause.mutate(undefined)}>
-              Pause them
-            </Button>
-          </div>
-        </Dialog>
+        </Ask>
       )}
     </>
   );

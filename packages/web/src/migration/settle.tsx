@@ -5,8 +5,8 @@ import { useState } from "react";
 import { api } from "../api/clients.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
+import { Ask } from "../ui/ask.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 
@@ -48,7 +48,14 @@ function Confirm({
     onDone: onClose,
   });
   return (
-    <Dialog title={`Keep ${workload} on ${kept}?`} onClose={onClose}>
+    <Ask
+      title={`Keep ${workload} on ${kept}?`}
+      act={`Keep it on ${kept}`}
+      isDisabled={preview.data === undefined}
+      isBusy={settle.isPending}
+      onAct={() => settle.mutate(undefined)}
+      onClose={onClose}
+    >
       <div className="grid min-h-32 gap-2">
         {preview.error !== null && <ProblemNote error={preview.error} />}
         <ul className="grid list-disc gap-1 pl-5">
@@ -63,12 +70,6 @@ function Confirm({
           </span>
         </label>
       </div>
-      <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={onClose}>Not now</Button>
-        <Button tone="danger" disabled={preview.data === undefined} isBusy={settle.isPending} onClick={() => settle.mutate(undefined)}>
-          Keep it on {kept}
-        </Button>
-      </div>
-    </Dialog>
+    </Ask>
   );
 }

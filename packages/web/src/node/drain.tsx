@@ -7,8 +7,8 @@ import { problemOf } from "../api/problem.ts";
 import { queries } from "../api/queries.ts";
 import { useAct } from "../app/act.ts";
 import { duration, plural } from "../format/units.ts";
+import { Ask } from "../ui/ask.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Foretold } from "./foretold.tsx";
 
 export function Drain({ node }: { node: Node }) {
@@ -51,7 +51,14 @@ export function DrainDialog({ node: { id, workloads }, onClose }: { node: Node; 
     },
   );
   return (
-    <Dialog title={`Drain ${id}?`} onClose={onClose}>
+    <Ask
+      title={`Drain ${id}?`}
+      act="Drain it"
+      tone="primary"
+      isBusy={drain.isPending}
+      onAct={() => drain.mutate(undefined)}
+      onClose={onClose}
+    >
       <p>
         It takes no new workload, and {plural(workloads.length, "workload")} on it {workloads.length === 1 ? "is" : "are"} moved while
         running
@@ -60,12 +67,6 @@ export function DrainDialog({ node: { id, workloads }, onClose }: { node: Node; 
       <div className="mt-3">
         <Foretold workloads={workloads} />
       </div>
-      <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={onClose}>Not now</Button>
-        <Button tone="primary" isBusy={drain.isPending} onClick={() => drain.mutate(undefined)}>
-          Drain it
-        </Button>
-      </div>
-    </Dialog>
+    </Ask>
   );
 }

@@ -8,7 +8,7 @@ import { telemetryQueries } from "../api/telemetry.ts";
 import { For } from "../app/caller.tsx";
 import { DecisionTable } from "../decision/table.tsx";
 import { Interrupt } from "../drill/interrupt.tsx";
-import { useRecentEvents } from "../event/recent.ts";
+import { Happened } from "../event/happened.tsx";
 import { bytes, duration, plural, words } from "../format/units.ts";
 import { useFleetLive } from "../live/live.tsx";
 import { MigrationTable } from "../migration/table.tsx";
@@ -18,7 +18,6 @@ import { NodeTelemetry } from "../telemetry/node-telemetry.tsx";
 import { useWindowSeconds } from "../telemetry/window.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { buttonLook, plainLook } from "../ui/button.tsx";
-import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { useKnown } from "../ui/known.ts";
 import { Page } from "../ui/page.tsx";
@@ -86,7 +85,7 @@ export function NodePage() {
       {tab === "now" && <Now node={node} />}
       {tab === "moves" && <Moves id={id} />}
       {tab === "snapshots" && <Snapshots id={id} />}
-      {tab === "events" && <Happened id={id} />}
+      {tab === "events" && <Happened subject={`node/${id}`} />}
     </Page>
   );
 }
@@ -235,21 +234,6 @@ function Snapshots({ id }: { id: string }) {
   return (
     <Panel title="Made here, of the last hundred" isFlush>
       <SnapshotTable snapshots={data.filter(({ nodeId }) => nodeId === id)} />
-    </Panel>
-  );
-}
-
-const always = () => true;
-
-function Happened({ id }: { id: string }) {
-  const { events } = useRecentEvents(always, `node/${id}`);
-  return (
-    <Panel title="Events" isFlush>
-      {events.length === 0 ? (
-        <p className="px-4 py-6 text-soft">Nothing is on record.</p>
-      ) : (
-        <EventList events={events} withSubject={false} />
-      )}
     </Panel>
   );
 }

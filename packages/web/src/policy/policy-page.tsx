@@ -1,21 +1,22 @@
 // One policy at an address of its own: what it sets, whom it binds, and each version of it.
 import type { Policy } from "@aether/contract/gen/aether/v2/policy_pb";
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useState } from "react";
 import { policyApi, policyQueries } from "../api/policies.ts";
-import { problemOf } from "../api/problem.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { plural } from "../format/units.ts";
+import { Ask } from "../ui/ask.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
+import { useKnown } from "../ui/known.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
-import { Cell, Row, Table } from "../ui/table.tsx";
-import { Time } from "../ui/time.tsx";
+import { VersionList } from "../versions/list.tsx";
+import { NotInForce } from "../versions/not-in-force.tsx";
+import { shownOf } from "../versions/shown.ts";
 import { PolicyFacts, Selector } from "./facts.tsx";
 import { settingsInWords } from "./settings.ts";
 
@@ -23,18 +24,17 @@ const Editor = lazy(() => import("./editor.tsx"));
 
 export function PolicyPage() {
   const { name } = useParams({ from: "/policies/$name" });
-  const wanted = Number(useSearch({ from: "/policies/$name" }).version ?? 0);
+  const { version: wanted } = useSearch({ from: "/policies/$name" });
   const current = useQuery(policyQueries.one(name));
   const versions = useQuery(policyQueries.versions(name));
   const [open, setOpen] = useState<"edit" | "delete">();
-  const isGone = current.error !== null && problemOf(current.error).code === "POLICY_NOT_FOUND";
-  const inForce = isGone ? undefined : current.data;
-  const newest = versions.data?.[0];
-  if (versions.data === undefined || (current.isPending && !isGone)) {
-    return <Page title={name}>{versions.error !== null && <ProblemNote error={versions.error} />}</Page>;
+  const isKnown = useKnown([current, versions]);
+  const { inForce, shown, isOld } = shownOf(current, versions, wanted, "POLICY_NOT_FOUND");
+  if (!isKnown || shown === undefined) {
+    return (
+      <Page title={name}>{versions.error !== null && <ProblemNote error={versions.error} onRetry={() => void versions.refetch()} />}</Page>
+    );
   }
-  const shown = versions.data.find(({ version }) => version === wanted) ?? inForce ?? newest;
-  const isOld = shown !== undefined && shown.version !== inForce?.version;
   return (
     <Page
       title={name}
@@ -55,25 +55,24 @@ export function PolicyPage() {
         )
       }
     >
-      {isOld && (
-        <div role="status" className="mb-4 rounded-lg border border-warn/40 bg-warn-ground px-4 py-3 text-warn">
-          This is version {shown.version}, which is not in force
-          {inForce === undefined ? ": the policy was deleted." : "."}{" "}
-          {inForce !== undefined && (
-            <Link to="/policies/$name" params={{ name }} search={{}} className="underline">
-              Look at version {inForce.version}
-            </Link>
-          )}
-        </div>
-      )}
+      {isOld && <NotInForce what="policy" name={name} page="/policies/$name" shown={shown.version} inForce={inForce?.version} />}
       <div className="grid items-start gap-4 lg:grid-cols-2">
-        {shown !== undefined && (
-          <Panel title="What it says">
-            {/* Only the one in force has workloads under it; an older version of the list knows none. */}
-            <PolicyFacts policy={isOld ? shown : (inForce ?? shown)} isInForce={!isOld} />
-          </Panel>
-        )}
-        <Versions name={name} versions={versions.data} shown={shown?.version} />
+        <Panel title="What it says">
+          {/* Only the one in force has workloads under it; an older version of the list knows none. */}
+          <PolicyFacts policy={isOld ? shown : (inForce ?? shown)} isInForce={!isOld} />
+        </Panel>
+        <VersionList
+          name={name}
+          page="/policies/$name"
+          versions={versions.data ?? []}
+          shown={shown.version}
+          head="says"
+          says={(each) => (
+            <>
+              <Selector policy={each} />, rank {each.rank}: {settingsInWords(each.settings).join("; ") || "nothing is set"}
+            </>
+          )}
+        />
       </div>
       {open === "edit" && inForce !== undefined && (
         <Suspense>
@@ -82,36 +81,6 @@ export function PolicyPage() {
       )}
       {open === "delete" && inForce !== undefined && <Delete policy={inForce} onClose={() => setOpen(undefined)} />}
     </Page>
-  );
-}
-
-function Versions({ name, versions, shown }: { name: string; versions: readonly Policy[]; shown: number | undefined }) {
-  return (
-    <Panel title={plural(versions.length, "version")} isFlush>
-      <Table label={`Versions of ${name}`} head={["", "says", "set"]}>
-        {versions.map((each) => (
-          <Row key={each.version}>
-            <Cell className="align-top">
-              <Link
-                to="/policies/$name"
-                params={{ name }}
-                search={{ version: String(each.version) }}
-                aria-current={each.version === shown ? "true" : undefined}
-                className={`nums hover:underline ${each.version === shown ? "font-semibold" : "font-medium"}`}
-              >
-                {each.version}
-              </Link>
-            </Cell>
-            <Cell className="min-w-48 align-top wrap-anywhere">
-              <Selector policy={each} />, rank {each.rank}: {settingsInWords(each.settings).join("; ") || "nothing is set"}
-            </Cell>
-            <Cell className="align-top text-soft">
-              <Time at={each.changedAt} /> <span className="block text-xs wrap-anywhere">by {each.changedBy}</span>
-            </Cell>
-          </Row>
-        ))}
-      </Table>
-    </Panel>
   );
 }
 
@@ -126,19 +95,19 @@ function Delete({ policy: { name, workloads }, onClose }: { policy: Policy; onCl
     },
   });
   return (
-    <Dialog title={`Delete the policy ${name}?`} onClose={onClose}>
+    <Ask
+      title={`Delete the policy ${name}?`}
+      act="Delete it"
+      isBusy={remove.isPending}
+      onAct={() => remove.mutate(undefined)}
+      onClose={onClose}
+    >
       <p>
         {workloads.length === 0
           ? "No workload is under it now."
           : `${plural(workloads.length, "workload")} under it ${workloads.length === 1 ? "has" : "have"} from the next decision on what other policies and its own spec say.`}{" "}
         Its versions stay readable.
       </p>
-      <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={onClose}>Not now</Button>
-        <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
-          Delete it
-        </Button>
-      </div>
-    </Dialog>
+    </Ask>
   );
 }

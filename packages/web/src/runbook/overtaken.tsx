@@ -1,8 +1,7 @@
-// Two people changed one runbook: both versions beside each other, and nothing of either is lost.
+// Two people changed one runbook: both texts, with what each of them has changed.
 import type { Runbook } from "@aether/contract/gen/aether/v2/runbook_pb";
 import { writeRunbook } from "@aether/contract/runbook-file";
-import { Button } from "../ui/button.tsx";
-import { Time } from "../ui/time.tsx";
+import { BothVersions } from "../versions/both.tsx";
 import { diffLines } from "./diff.ts";
 import { ontoTheirs } from "./draft.ts";
 
@@ -18,46 +17,28 @@ interface Props {
 }
 
 export function OvertakenNote({ began, mine, theirs, onGoOn, onClose }: Props) {
-  if (theirs === undefined) {
-    return (
-      <>
-        <p>{mine.name} was deleted while you wrote. What you wrote is still here.</p>
-        <div className="mt-4 flex flex-wrap justify-end gap-2">
-          <Button onClick={onClose}>Leave it deleted</Button>
-          <Button tone="primary" onClick={() => onGoOn(mine)}>
-            Go on, and make it anew
-          </Button>
-        </div>
-      </>
-    );
-  }
   const before = began === undefined ? "" : writeRunbook(began);
   return (
-    <>
-      <p>
-        {theirs.changedBy} has set version {theirs.version} at <Time at={theirs.changedAt} />, while you wrote. Nothing of yours is set, and
-        nothing is lost.
-      </p>
-      <div className="mt-3 grid gap-3 md:grid-cols-2">
-        <Version title="theirs, in force" before={before} text={writeRunbook(theirs)} />
-        <Version title="yours" before={before} text={writeRunbook(mine)} />
-      </div>
-      <p className="mt-2 text-xs text-soft">
-        What was changed is in bold. Put onto theirs, your description, parameters or steps take the place of theirs where you have changed
-        them. You see the difference before anything is set.
-      </p>
-      <div className="mt-4 flex flex-wrap justify-end gap-2">
-        <Button onClick={onClose}>Leave theirs</Button>
-        <Button onClick={() => onGoOn(theirs)}>Go on from theirs</Button>
-        <Button tone="primary" onClick={() => onGoOn(began === undefined ? mine : ontoTheirs(began, mine, theirs))}>
-          Put mine onto theirs
-        </Button>
-      </div>
-    </>
+    <BothVersions
+      name={mine.name}
+      mine={mine}
+      theirs={theirs === undefined ? undefined : { set: theirs, draft: theirs }}
+      merged={(now) => (began === undefined ? mine : ontoTheirs(began, mine, now))}
+      note="What was changed is in bold. Put onto theirs, your description, parameters or steps take the place of theirs where you have changed them. You see the difference before anything is set."
+      onGoOn={onGoOn}
+      onClose={onClose}
+    >
+      {(now) => (
+        <div className="mt-3 grid gap-3 md:grid-cols-2">
+          <Text title="theirs, in force" before={before} text={writeRunbook(now)} />
+          <Text title="yours" before={before} text={writeRunbook(mine)} />
+        </div>
+      )}
+    </BothVersions>
   );
 }
 
-function Version({ title, before, text }: { title: string; before: string; text: string }) {
+function Text({ title, before, text }: { title: string; before: string; text: string }) {
   return (
     <div className="grid min-w-0 gap-1">
       <h3 className="text-xs text-soft">{title}</h3>

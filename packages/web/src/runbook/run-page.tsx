@@ -6,12 +6,11 @@ import { useState } from "react";
 import { runbookApi, runbookQueries } from "../api/runbooks.ts";
 import { useAct } from "../app/act.ts";
 import { For, useMay } from "../app/caller.tsx";
-import { useRecentEvents } from "../event/recent.ts";
+import { Happened } from "../event/happened.tsx";
 import { msOf } from "../format/time.ts";
 import { duration } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
-import { EventList } from "../ui/events.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { TextField } from "../ui/fields.tsx";
 import { RunbookLink, SubjectLink } from "../ui/links.tsx";
@@ -80,7 +79,7 @@ export function RunPage() {
               ]}
             />
           </Panel>
-          <Happened id={run.id} />
+          <Happened subject={`runbook-run/${run.id}`} />
         </div>
       </div>
     </Page>
@@ -193,16 +192,5 @@ function Cancel({ run }: { run: RunbookRun }) {
         </Dialog>
       )}
     </>
-  );
-}
-
-const always = () => true;
-
-function Happened({ id }: { id: string }) {
-  const { events } = useRecentEvents(always, `runbook-run/${id}`);
-  return (
-    <Panel title="Events" isFlush>
-      <EventList events={events} withSubject={false} />
-    </Panel>
   );
 }

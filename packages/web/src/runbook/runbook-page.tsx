@@ -1,45 +1,42 @@
 // One runbook at an address of its own: what it asks for, its steps with all that they are given, each version of it, and its runs.
-import { type Runbook, type RunbookParameter, type RunbookStep, StepFailure } from "@aether/contract/gen/aether/v2/runbook_pb";
+import { type RunbookParameter, type RunbookStep, StepFailure } from "@aether/contract/gen/aether/v2/runbook_pb";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useState } from "react";
-import { problemOf } from "../api/problem.ts";
 import { runbookApi, runbookQueries } from "../api/runbooks.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { duration, plural } from "../format/units.ts";
+import { Ask } from "../ui/ask.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button, buttonLook, primaryLook } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { useKnown } from "../ui/known.ts";
 import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
-import { Time } from "../ui/time.tsx";
+import { VersionList } from "../versions/list.tsx";
+import { NotInForce } from "../versions/not-in-force.tsx";
+import { shownOf } from "../versions/shown.ts";
 import { RunTable } from "./run-table.tsx";
 
 const Editor = lazy(() => import("./editor.tsx"));
 
 export function RunbookPage() {
   const { name } = useParams({ from: "/runbooks/$name" });
-  const wanted = Number(useSearch({ from: "/runbooks/$name" }).version ?? 0);
+  const { version: wanted } = useSearch({ from: "/runbooks/$name" });
   const current = useQuery(runbookQueries.one(name));
   const versions = useQuery(runbookQueries.versions(name));
   const runs = useQuery(runbookQueries.runs(name));
   const [open, setOpen] = useState<"change" | "copy" | "delete">();
-  const isGone = current.error !== null && problemOf(current.error).code === "RUNBOOK_NOT_FOUND";
   const isKnown = useKnown([current, versions, runs]);
-  const inForce = isGone ? undefined : current.data;
-  const newest = versions.data?.[0];
-  const shown = versions.data?.find(({ version }) => version === wanted) ?? inForce ?? newest;
+  const { inForce, shown, isOld } = shownOf(current, versions, wanted, "RUNBOOK_NOT_FOUND");
   if (!isKnown || shown === undefined) {
     return (
       <Page title={name}>{versions.error !== null && <ProblemNote error={versions.error} onRetry={() => void versions.refetch()} />}</Page>
     );
   }
-  const isOld = shown.version !== inForce?.version;
   const close = () => setOpen(undefined);
   return (
     <Page
@@ -76,18 +73,8 @@ export function RunbookPage() {
         </>
       }
     >
+      {isOld && <NotInForce what="runbook" name={name} page="/runbooks/$name" shown={shown.version} inForce={inForce?.version} />}
       <div className="grid gap-4">
-        {isOld && (
-          <div role="status" className="rounded-lg border border-warn/40 bg-warn-ground px-4 py-3 text-warn">
-            This is version {shown.version}, which is not in force
-            {inForce === undefined ? ": the runbook was deleted." : "."}{" "}
-            {inForce !== undefined && (
-              <Link to="/runbooks/$name" params={{ name }} search={{}} className="underline">
-                Look at version {inForce.version}
-              </Link>
-            )}
-          </div>
-        )}
         <Panel title={plural(shown.steps.length, "step")} isFlush>
           <ol>
             {shown.steps.map((step, i) => (
@@ -97,7 +84,16 @@ export function RunbookPage() {
         </Panel>
         <div className="grid items-start gap-4 lg:grid-cols-2">
           {shown.parameters.length > 0 && <Parameters parameters={shown.parameters} />}
-          {!shown.isBuiltIn && <Versions name={name} versions={versions.data ?? []} shown={shown.version} />}
+          {!shown.isBuiltIn && (
+            <VersionList
+              name={name}
+              page="/runbooks/$name"
+              versions={versions.data ?? []}
+              shown={shown.version}
+              head="steps"
+              says={({ steps }) => <span className="text-soft">{steps.map((step) => step.name).join(" → ")}</span>}
+            />
+          )}
         </div>
         <Panel title="Runs" isFlush>
           {runs.data === undefined || runs.data.length === 0 ? (
@@ -165,34 +161,6 @@ function Parameters({ parameters }: { parameters: readonly RunbookParameter[] })
   );
 }
 
-function Versions({ name, versions, shown }: { name: string; versions: readonly Runbook[]; shown: number }) {
-  return (
-    <Panel title={plural(versions.length, "version")} isFlush>
-      <Table label={`Versions of ${name}`} head={["", "steps", "set"]}>
-        {versions.map(({ version, steps, changedAt, changedBy }) => (
-          <Row key={version}>
-            <Cell className="align-top">
-              <Link
-                to="/runbooks/$name"
-                params={{ name }}
-                search={{ version: String(version) }}
-                aria-current={version === shown ? "true" : undefined}
-                className={`nums hover:underline ${version === shown ? "font-semibold" : "font-medium"}`}
-              >
-                {version}
-              </Link>
-            </Cell>
-            <Cell className="min-w-40 align-top wrap-anywhere text-soft">{steps.map((step) => step.name).join(" → ")}</Cell>
-            <Cell className="align-top text-soft">
-              <Time at={changedAt} /> <span className="block text-xs wrap-anywhere">by {changedBy}</span>
-            </Cell>
-          </Row>
-        ))}
-      </Table>
-    </Panel>
-  );
-}
-
 function Delete({ name, onClose }: { name: string; onClose: () => void }) {
   const navigate = useNavigate();
   const remove = useAct(() => runbookApi.deleteRunbook({ name }), {
@@ -204,14 +172,14 @@ function Delete({ name, onClose }: { name: string; onClose: () => void }) {
     },
   });
   return (
-    <Dialog title={`Delete the runbook ${name}?`} onClose={onClose}>
+    <Ask
+      title={`Delete the runbook ${name}?`}
+      act="Delete it"
+      isBusy={remove.isPending}
+      onAct={() => remove.mutate(undefined)}
+      onClose={onClose}
+    >
       <p>It cannot be run any more. Runs under way go on to their end; its versions and its runs stay readable.</p>
-      <div className="mt-4 flex justify-end gap-2">
-        <Button onClick={onClose}>Not now</Button>
-        <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
-          Delete it
-        </Button>
-      </div>
-    </Dialog>
+    </Ask>
   );
 }

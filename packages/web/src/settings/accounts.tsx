@@ -8,9 +8,9 @@ import { Overtaken } from "../api/overtaken.ts";
 import { useAct } from "../app/act.ts";
 import { useCaller } from "../app/caller.tsx";
 import { words } from "../format/units.ts";
+import { Ask } from "../ui/ask.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { inputLook } from "../ui/fields.tsx";
 import { OvertakenDialog } from "../ui/overtaken.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -139,15 +139,15 @@ function AccountRow({ account, onLink }: { account: Account; onLink: (secret: st
           </OvertakenDialog>
         )}
         {isAsking && (
-          <Dialog title={`Delete the account ${name}?`} onClose={() => setAsking(false)}>
+          <Ask
+            title={`Delete the account ${name}?`}
+            act="Delete it"
+            isBusy={remove.isPending}
+            onAct={() => remove.mutate(undefined)}
+            onClose={() => setAsking(false)}
+          >
             <p className="text-left whitespace-normal">Its sessions end at once. What it did stays on the audit log under its name.</p>
-            <div className="mt-4 flex justify-end gap-2">
-              <Button onClick={() => setAsking(false)}>Not now</Button>
-              <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
-                Delete it
-              </Button>
-            </div>
-          </Dialog>
+          </Ask>
         )}
       </Cell>
     </Row>

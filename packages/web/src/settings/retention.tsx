@@ -67,7 +67,7 @@ function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void })
   const isFit = Number.isFinite(value) && value >= rule.lowest && value <= rule.highest;
   const change = useAct(() => setRetentionFrom(rule.name, base, value), {
     touches: ["retention"],
-    done: () => `${rule.what}: ${count(value)} ${rule.unit}, within a minute.`,
+    done: () => `${rule.what}: ${count(value)} ${rule.unit}, from now on.`,
     onDone: onClose,
   });
   if (change.error instanceof Overtaken) {
@@ -115,7 +115,7 @@ function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void })
         />
         {isFit && value < base && (
           <p className="rounded-md bg-bad-ground px-3 py-2 text-bad">
-            What is beyond {count(value)} {rule.unit} is removed within a minute, and does not come back when you raise it again.
+            What is beyond {count(value)} {rule.unit} is removed now, and does not come back when you raise it again.
           </p>
         )}
         <div className="flex justify-end gap-2">

@@ -7,8 +7,8 @@ import { queries } from "../api/queries.ts";
 import { snapshotApi } from "../api/snapshots.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
+import { Ask } from "../ui/ask.tsx";
 import { Button, buttonLook, quietLook } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
 import { Time } from "../ui/time.tsx";
 
 export function SnapshotActs({ snapshot: { id, spec, state, createdAt, isPinned } }: { snapshot: Snapshot }) {
@@ -76,30 +76,31 @@ export function SnapshotActs({ snapshot: { id, spec, state, createdAt, isPinned 
         )}
       </span>
       {asking === "restore" && (
-        <Dialog title={`Restore ${name}?`} onClose={() => setAsking(undefined)}>
+        <Ask
+          title={`Restore ${name}?`}
+          act="Restore it"
+          tone="primary"
+          isBusy={restore.isPending}
+          onAct={() => restore.mutate(undefined)}
+          onClose={() => setAsking(undefined)}
+        >
           <p>
             It goes on from where it was at <Time at={createdAt} />. What it did since is not in it, and clients that saw later answers will
             see older ones.
           </p>
           {exists && <p className="mt-2 text-warn">{name} exists now. It must be removed first: two of one workload never run.</p>}
-          <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={() => setAsking(undefined)}>Not now</Button>
-            <Button tone="primary" isBusy={restore.isPending} onClick={() => restore.mutate(undefined)}>
-              Restore it
-            </Button>
-          </div>
-        </Dialog>
+        </Ask>
       )}
       {asking === "delete" && (
-        <Dialog title="Delete this snapshot?" onClose={() => setAsking(undefined)}>
+        <Ask
+          title="Delete this snapshot?"
+          act="Delete it"
+          isBusy={remove.isPending}
+          onAct={() => remove.mutate(undefined)}
+          onClose={() => setAsking(undefined)}
+        >
           <p>Its bytes are removed from the store. Nobody can bring them back.</p>
-          <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={() => setAsking(undefined)}>Not now</Button>
-            <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
-              Delete it
-            </Button>
-          </div>
-        </Dialog>
+        </Ask>
       )}
     </For>
   );

@@ -11,7 +11,7 @@ import { telemetryQueries } from "../api/telemetry.ts";
 import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { CertificatePanel } from "../certificate/panel.tsx";
-import { useRecentEvents } from "../event/recent.ts";
+import { Happened } from "../event/happened.tsx";
 import { bytes, percent, plural } from "../format/units.ts";
 import { MigrationTable } from "../migration/table.tsx";
 import { ClientGraph } from "../oracle/client-graph.tsx";
@@ -21,9 +21,8 @@ import { RiskOf } from "../risk/of-node.tsx";
 import { SnapshotTable } from "../snapshot/table.tsx";
 import { useWindowSeconds } from "../telemetry/window.tsx";
 import { WorkloadTelemetry } from "../telemetry/workload-telemetry.tsx";
+import { Ask } from "../ui/ask.tsx";
 import { Button } from "../ui/button.tsx";
-import { Dialog } from "../ui/dialog.tsx";
-import { EventList } from "../ui/events.tsx";
 import { Facts, Stat } from "../ui/facts.tsx";
 import { useKnown } from "../ui/known.ts";
 import { MigrationLink, NodeLink } from "../ui/links.tsx";
@@ -78,7 +77,7 @@ export function WorkloadPage() {
       {tab === "moves" && <Moves name={name} />}
       {tab === "snapshots" && <Snapshots name={name} />}
       {tab === "logs" && <Logs name={name} />}
-      {tab === "events" && <Happened name={name} />}
+      {tab === "events" && <Happened subject={`workload/${name}`} />}
     </Page>
   );
 }
@@ -188,21 +187,6 @@ function Snapshots({ name }: { name: string }) {
   );
 }
 
-const always = () => true;
-
-function Happened({ name }: { name: string }) {
-  const { events } = useRecentEvents(always, `workload/${name}`);
-  return (
-    <Panel title="Events" isFlush>
-      {events.length === 0 ? (
-        <p className="px-4 py-6 text-soft">Nothing is on record.</p>
-      ) : (
-        <EventList events={events} withSubject={false} />
-      )}
-    </Panel>
-  );
-}
-
 function Acts({ workload }: { workload: Workload }) {
   const name = workload.spec?.name ?? "";
   const navigate = useNavigate();
@@ -235,32 +219,32 @@ function Acts({ workload }: { workload: Workload }) {
       <Button onClick={() => setAsking("remove")}>Remove</Button>
       <Move workload={workload} tone="primary" />
       {asking === "stop" && (
-        <Dialog title={`Stop ${name}?`} onClose={() => setAsking(undefined)}>
+        <Ask
+          title={`Stop ${name}?`}
+          act="Stop it"
+          isBusy={stop.isPending}
+          onAct={() => stop.mutate(undefined)}
+          onClose={() => setAsking(undefined)}
+        >
           <p>
             It is sent SIGTERM, and SIGKILL after 10 s. Its {plural(workload.usage?.tcpEstablished ?? 0, "connection")} will be closed, and
             its memory is gone unless you take a snapshot first.
           </p>
-          <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={() => setAsking(undefined)}>Not now</Button>
-            <Button tone="danger" isBusy={stop.isPending} onClick={() => stop.mutate(undefined)}>
-              Stop it
-            </Button>
-          </div>
-        </Dialog>
+        </Ask>
       )}
       {asking === "remove" && (
-        <Dialog title={`Remove ${name}?`} onClose={() => setAsking(undefined)}>
+        <Ask
+          title={`Remove ${name}?`}
+          act="Remove it"
+          isBusy={remove.isPending}
+          onAct={() => remove.mutate(undefined)}
+          onClose={() => setAsking(undefined)}
+        >
           <p>
             {isRunning ? "It runs: it is stopped first. " : ""}Its memory, its own files and its address are given up. Snapshots stay, and
             so does the record of what it did.
           </p>
-          <div className="mt-4 flex justify-end gap-2">
-            <Button onClick={() => setAsking(undefined)}>Not now</Button>
-            <Button tone="danger" isBusy={remove.isPending} onClick={() => remove.mutate(undefined)}>
-              Remove it
-            </Button>
-          </div>
-        </Dialog>
+        </Ask>
       )}
     </For>
   );

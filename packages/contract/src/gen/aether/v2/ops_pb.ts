@@ -618,7 +618,7 @@ export const OpsService: GenService<{
     output: typeof GetRetentionResponseSchema;
   },
   /**
-   * Changes those that are named; takes effect at the next cut, ten minutes at most, and outlives a restart. What was removed does not come back.
+   * Changes those that are named; takes effect at once, and outlives a restart. What was removed does not come back.
    *
    * @generated from rpc aether.v2.OpsService.UpdateRetention
    */
