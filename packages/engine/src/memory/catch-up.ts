@@ -6,7 +6,7 @@ import type { Tracker } from "./tracker.ts";
 
 /** For memory that the target's tasks will inherit to be written where they find it: some 0.3 s a GiB, and 2.5 where a hypervisor must give the memory first. */
 const placingMs = 30_000;
-const passesMs = 5000;
+const passesMs = 3000;
 /** For what is in the buffers when a pass has been sent. */
 const leastPatienceMs = 1000;
 const mostPasses = 25;
