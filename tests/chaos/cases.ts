@@ -1,11 +1,11 @@
-// The crash matrix: who fails (core, the source's agent, the target's agent, the link between them), at which step or fault point, and how.
+// The crash matrix: who fails (core, the source's agent, the target's agent, either one's link), at which step or fault point, and how.
 // A case may need a first fault to get there: a rollback has to be provoked before it can be disturbed.
 
-export type Victim = "core" | "source" | "target" | "link";
+export type Victim = "core" | "source" | "target" | "source's link" | "target's link";
 
 export interface Fault {
   readonly victim: Victim;
-  /** A fault point of the shipped code; for the link: the state of the move at which it is cut. */
+  /** A fault point of the shipped code; for a link: the state of the move at which it is cut. */
   readonly point: string;
   readonly how: "kill" | "error" | "cut";
 }
@@ -49,6 +49,10 @@ const kill = (victim: Victim, point: string): Case => ({
   name: `${victim} is killed at ${point}`,
   faults: [{ victim, point, how: "kill" }],
 });
+const cut = (victim: Victim, state: string): Case => ({
+  name: `the ${victim} is cut while ${state}`,
+  faults: [{ victim, point: state, how: "cut" }],
+});
 const then = (first: Fault, second: Fault): Case => ({
   name: `${first.victim} ${first.how === "kill" ? "is killed" : "fails"} at ${first.point}, and ${second.victim} is killed at ${second.point}`,
   faults: [first, second],
@@ -81,9 +85,7 @@ export const allCases: readonly Case[] = [
   ...core.map((point) => kill("core", point)),
   ...source.map((point) => kill("source", point)),
   ...target.map((point) => kill("target", point)),
-  ...cuts.map(
-    (state): Case => ({ name: `the target's link is cut while ${state}`, faults: [{ victim: "link", point: state, how: "cut" }] }),
-  ),
+  ...cuts.map((state) => cut("target's link", state)),
   ...[
     "core.rolling_back.before_write",
     "core.rolling_back.before_send",
@@ -96,6 +98,7 @@ export const allCases: readonly Case[] = [
   then(killed("target", "restore.after"), killed("source", "thaw.before")),
   then(killed("core", "core.committed.after_send"), killed("target", "resume.after_continue")),
   ...pairs,
+  ...cuts.map((state) => cut("source's link", state)),
 ];
 
 /** Always tried: where a move changes hands. The rest of a subset is drawn by seed. */

@@ -53,7 +53,8 @@ describe.skipIf(missing !== undefined)(`the crash matrix (${cases.length} cases,
       for (const fault of armed) await cloud.arm(daemonOf(fault), fault.point, fault.how);
       const before = client.totals();
       const id = await migrate();
-      for (const fault of each.faults) if (fault.how === "cut") await cutAt(id, fault.point, begun.target);
+      for (const { how, victim, point } of each.faults)
+        if (how === "cut") await cutAt(id, point, victim === "source's link" ? begun.source : begun.target);
       const ended = await endOf(id);
       const fired = armed.filter((fault) => !cloud.isArmed(daemonOf(fault), fault.point)).length;
       await cloud.disarmAll();

@@ -56,6 +56,7 @@ export function createChunkWriter(
     counts.chunks++;
     counts.bytes += bytes.length;
     const running = fresh.get(plain) ?? store_(plain, bytes);
+    running.catch(() => undefined); // heard in the order of the file; one that fails before its turn must not end the agent
     fresh.set(plain, running);
     return running;
   }

@@ -121,6 +121,21 @@ describe("a snapshot that will not be", () => {
     expect(await readdir(join(dir, "store/pending"))).toEqual([]);
   });
 
+  it("fails where one of its chunks cannot be written, whichever is the first to fail, and knows what was", async () => {
+    const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });
+    let count = 0;
+    // The second of four that are under way fails at once, while the first one is waited for.
+    const putChunk: SnapshotStore["putChunk"] = async (bytes) => {
+      if (++count > 1) throw full;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      return store.putChunk(bytes);
+    };
+    await writeFile(join(dir, "file"), randomBytes(4 << 20));
+    const writer = createChunkWriter({ ...store, putChunk }, new Map(), signal);
+    await expect(writer.put(join(dir, "file"))).rejects.toBe(full);
+    expect(await writer.written()).toHaveLength(1);
+  });
+
   it("knows which chunks are its own, to take them back, and which an earlier one needs", async () => {
     const [kept, file] = [join(dir, "kept"), join(dir, "file")];
     await writeFile(kept, "of before");
