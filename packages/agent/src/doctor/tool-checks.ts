@@ -74,7 +74,7 @@ export function toolChecks(tools: Tools): readonly Check[] {
       why: "memory that was copied ahead is in place before the workload runs, so that no request waits for a page",
       async run() {
         const { criuInherits } = await criuAbilities(tools.criu);
-        if (criuInherits) return { status: "ok", detail: "restored processes inherit what was copied ahead (workloads up to 2 GiB)" };
+        if (criuInherits) return { status: "ok", detail: "restored processes inherit what was copied ahead" };
         return {
           status: "warn",
           detail: `${tools.criu} lacks our patches for it: after a move with pre-copy pages are put in place while the workload runs, for 0.3 to 1 s a GiB, in which a request that meets a missing page waits for it`,
