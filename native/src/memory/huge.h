@@ -7,9 +7,24 @@
 
 #define HUGE_BYTES (2ull << 20)
 
+// What huge pages cost on this machine.
+struct huge_price {
+  unsigned made;
+  int64_t us; // that these took
+};
+
+int64_t huge_clock_us(void);
+
+// One has been made since `since_us`. How long it took, microseconds.
+int64_t huge_paid(struct huge_price *price, int64_t since_us);
+
+// Do they cost more than small ones? A hypervisor that takes back free memory in such pieces has to give each of them anew.
+int huge_is_dear(const struct huge_price *price);
+
 struct huge {
   int pidfd;
   unsigned failures; // without a success between them
+  struct huge_price price;
 };
 
 void huge_begin(struct huge *huge, pid_t pid);

@@ -60,6 +60,7 @@ static struct {
   uint64_t placed, huge_count, said, budget;
   struct zones zones;
   struct huge huge;
+  int is_idle; // it is large, and hardly writes
   const char *declined; // why not
 } in;
 
@@ -130,6 +131,7 @@ static void choose_size(struct store_block *block) {
   // The kernel makes none of nothing.
   if (there == 0 && process_vm_writev(in.pid, &from, 1, &to, 1, 0) != PAGE_BYTES) return;
   if (!huge_make(&in.huge, place)) return;
+  if (in.is_idle && huge_is_dear(&in.huge.price)) in.declined = "it hardly writes, and huge pages are dear on this machine";
   block->inherit_size = SIZE_HUGE;
   in.budget -= STORE_BLOCK_PAGES - there;
   in.huge_count++;
@@ -142,6 +144,7 @@ static long place_block(struct store_block *block, int is_final) {
   batch.count = batch.pages = 0;
   begin_block(block);
   if (!is_final) choose_size(block);
+  if (in.declined) return -1;
   int is_paid = block->inherit_size == SIZE_HUGE;
   for (int i = 0; i < STORE_BLOCK_PAGES / 64; i++) stale[i] = __atomic_exchange_n(&block->stale[i], 0, __ATOMIC_ACQUIRE);
   for (unsigned page = 0; page < STORE_BLOCK_PAGES; page++) {
@@ -201,8 +204,8 @@ static void weigh(void) {
     known += pages;
     if (!is_huge(block, pages)) small += pages;
   }
-  uint64_t again = less(in.store->received_pages, known);
-  if (small > most_pages || (small > always_pages && again < known / written_share)) in.declined = "the copy of so large page tables would take longer than what it spares";
+  in.is_idle = known > always_pages && less(in.store->received_pages, known) < known / written_share;
+  if (small > most_pages || (small > always_pages && in.is_idle)) in.declined = "the copy of so large page tables would take longer than what it spares";
   if (known > in.budget + in.placed) in.declined = too_little;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "huge.h"
 #include "pagemap.h"
 #include "report.h"
 #include "wire.h"
@@ -62,6 +63,18 @@ void store_put_away(struct store *store) {
   }
 }
 
+// A huge page where that is cheap; else the kernel's small pieces, of which it has enough at hand.
+static void take_memory(struct store *store, char *bytes) {
+  if (huge_is_dear(&store->price)) {
+    madvise(bytes, BLOCK_BYTES, MADV_NOHUGEPAGE);
+    return;
+  }
+  madvise(bytes, BLOCK_BYTES, MADV_HUGEPAGE);
+  int64_t before = huge_clock_us();
+  *(volatile char *)bytes = 0;
+  huge_paid(&store->price, before);
+}
+
 static struct store_block *make_block(struct store *store, uint32_t space, uint64_t address) {
   if (store->count * 2 >= store->slot_count) {
     free(store->slots);
@@ -72,7 +85,7 @@ static struct store_block *make_block(struct store *store, uint32_t space, uint6
   }
   struct store_block *block = calloc(1, sizeof *block);
   if (!block || posix_memalign((void **)&block->bytes, BLOCK_BYTES, BLOCK_BYTES) != 0) fail(ENOMEM, "memory: a block of 2 MiB; this host has too little free memory for the workload");
-  madvise(block->bytes, BLOCK_BYTES, MADV_HUGEPAGE);
+  take_memory(store, block->bytes);
   block->space = space;
   block->number = address / BLOCK_BYTES;
   pthread_mutex_lock(&store->growing);

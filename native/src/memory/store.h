@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "huge.h"
 #include "page_hash.h"
 
 #define STORE_BLOCK_PAGES 512
@@ -48,6 +49,7 @@ struct store {
   uint64_t mapping_count, mapping_capacity;
   struct store_object *objects;
   uint64_t object_count, object_capacity;
+  struct huge_price price;
   struct hash_key key;
   int is_keyed;
   void (*on_mark)(uint64_t pass); // all of this pass is here

@@ -151,25 +151,40 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     });
   });
 
-  it.each(["dump", "restore"] as const)("criu, killed at work in the %s: the source runs on", async (verb) => {
+  it.each([
+    ["criu", "dump", "stop-and-copy"],
+    ["criu", "restore", "stop-and-copy"],
+    ["criu", "restore", "pre-copy"],
+    ["a task of criu's", "restore", "pre-copy"],
+  ] as const)("%s, killed at work in the %s of a move by %s: the source soon runs on", async (who, verb, mode) => {
     const wordsOf = (pid: string) => textOf(`/proc/${pid}/cmdline`).split("\0");
+    const childrenOf = (pid: string) => textOf(`/proc/${pid}/task/${pid}/children`).trim();
     const isAtWork = (pid: string, words: string[]) =>
-      verb === "dump"
-        ? readdirSync(words[words.indexOf("-D") + 1] ?? "").some((name) => name.endsWith(".img"))
-        : textOf(`/proc/${pid}/task/${pid}/children`).trim() !== "";
+      verb === "dump" ? readdirSync(words[words.indexOf("-D") + 1] ?? "").some((name) => name.endsWith(".img")) : childrenOf(pid) !== "";
     const kill = async () => {
       const isCriu = (words: string[]) =>
         words[0]?.endsWith("/criu") && words.includes(verb) && words.some((word) => word.includes(rig.hosts.dir));
       const pid = await until("criu to stand", 5, 5000, async () => readdirSync("/proc").find((name) => isCriu(wordsOf(name))));
       const words = wordsOf(pid);
       await until("criu to work", 1, 5000, async () => isAtWork(pid, words) || undefined);
-      process.kill(Number(pid), "SIGKILL");
+      process.kill(Number(who === "criu" ? pid : childrenOf(pid).split(" ")[0]), "SIGKILL");
     };
     // It works for some twenty milliseconds: one that was quicker than us is another move.
-    let isCommitted = true;
-    for (let tries = 0; isCommitted && tries < 5; tries++)
-      isCommitted = await rig.move("stop-and-copy", () => kill().catch(() => undefined));
+    let [isCommitted, tookMs] = [true, 0];
+    for (let tries = 0; isCommitted && tries < 5; tries++) {
+      let killedAtMs = Number.NaN;
+      const killing = () =>
+        kill().then(
+          () => {
+            killedAtMs = performance.now();
+          },
+          () => undefined,
+        );
+      isCommitted = await rig.move(mode, killing);
+      tookMs = performance.now() - killedAtMs;
+    }
     expect(isCommitted).toBe(false);
+    expect(tookMs).toBeLessThan(4000); // clients wait
     await rig.isWell();
   });
 

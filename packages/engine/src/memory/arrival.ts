@@ -59,7 +59,8 @@ export interface Arrival {
   kill(): void;
 }
 
-const restoredDeadlineMs = 30_000;
+/** Clients wait. It takes some tenths of a second; but criu hears no more of a task's end when it has let the network go (its ignore_kids), and would wait for one that was killed then. */
+const restoredDeadlineMs = 10_000;
 const filledDeadlineMs = 600_000;
 
 const statusPath = (host: Host, migrationId: string) => join(migrationDir(host, migrationId), "memory.json");
