@@ -63,9 +63,12 @@ void store_put_away(struct store *store) {
   }
 }
 
+// What is kept in small pages: a second process that shares it after the restore is a fork, which copies their page tables (37 ms a GiB).
+enum { small_blocks = 512 };
+
 // A huge page where that is cheap; else the kernel's small pieces, of which it has enough at hand.
 static void take_memory(struct store *store, char *bytes) {
-  if (huge_is_dear(&store->price)) {
+  if (huge_is_dear(&store->price) && store->count < small_blocks) {
     madvise(bytes, BLOCK_BYTES, MADV_NOHUGEPAGE);
     return;
   }

@@ -40,7 +40,7 @@ export async function catchUp(
   const patienceUntil = (untilMs: number) => Math.max(0, Math.min(untilMs, dueMs) - performance.now());
   await phase(progress, "copy.catch-up", async (facts) => {
     await arrived(0, patienceUntil(performance.now() + placingMs));
-    const untilMs = Math.min(dueMs, performance.now() + passesMs);
+    let untilMs = Math.min(dueMs, performance.now() + passesMs);
     const sizes: number[] = [];
     const shrink = async (mostNoLess: number, untilPassMs = 0) => {
       const from = sizes.length;
@@ -48,6 +48,8 @@ export async function catchUp(
         const last = await tracker.round(signal).catch(() => undefined); // a tracker that has ended is heard when it is asked for the rest
         if (last === undefined) return;
         await arrived(last.number, patienceUntil(Math.max(untilMs, performance.now() + leastPatienceMs)));
+        // Each is a share of the one before: all that follow the first take no longer than twice its time where that share is two thirds or less.
+        if (sizes.length === 0) untilMs = Math.max(untilMs, Math.min(dueMs, performance.now() + 2 * last.durationMs));
         noLess = last.sentBytes > Math.min(stayedBytes, ...sizes.slice(from)) * lessBy ? noLess + 1 : 0;
         sizes.push(last.sentBytes);
         if (
