@@ -8,6 +8,17 @@ import { expect } from "vitest";
 import { type CounterClient, openCounterClient } from "./counter-client.ts";
 import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
 
+/** Fault points of the engine on the side that a workload moves to, in the order of a move. */
+export const pointsOfTarget = [
+  "prepare.after_namespace",
+  "restore.ready",
+  "restore.before",
+  "restore.after",
+  "resume.before_continue",
+  "resume.after_continue",
+  "abort.half",
+] as const;
+
 export interface FaultRig {
   readonly hosts: Topology;
   readonly address: string;

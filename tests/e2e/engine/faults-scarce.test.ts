@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type FaultRig, fill, isStopped, openFaultRig, textOf } from "./fault-rig.ts";
+import { type FaultRig, fill, isStopped, openFaultRig, pointsOfTarget, textOf } from "./fault-rig.ts";
 import { missingForEngine } from "./requirements.ts";
 import type { EngineHost } from "./topology.ts";
 
@@ -23,15 +23,7 @@ const points = {
     "freeze.after_disarm",
     "release.before",
   ],
-  target: [
-    "prepare.after_namespace",
-    "restore.ready",
-    "restore.before",
-    "restore.after",
-    "resume.before_continue",
-    "resume.after_continue",
-    "abort.half",
-  ],
+  target: pointsOfTarget,
 } as const;
 const committed = ["release.before", "resume.before_continue", "resume.after_continue"];
 

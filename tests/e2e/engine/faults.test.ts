@@ -7,7 +7,19 @@ import { helperTls } from "@aether/engine";
 import { run, sleep, until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../native-program.ts";
-import { childrenOf, type FaultRig, fill, helpersOf, isStopped, openFaultRig, parentOf, textOf, tooLong, within } from "./fault-rig.ts";
+import {
+  childrenOf,
+  type FaultRig,
+  fill,
+  helpersOf,
+  isStopped,
+  openFaultRig,
+  parentOf,
+  pointsOfTarget,
+  textOf,
+  tooLong,
+  within,
+} from "./fault-rig.ts";
 import { missingForEngine } from "./requirements.ts";
 import { type EngineHost, nativeWithoutTls } from "./topology.ts";
 
@@ -36,21 +48,12 @@ const atFreeze = [
   "transfer.half",
   "freeze.before_disarm",
 ];
-const onTarget = [
-  "prepare.after_namespace",
-  "restore.ready",
-  "restore.before",
-  "restore.after",
-  "resume.before_continue",
-  "resume.after_continue",
-  "abort.half",
-];
 const rareUnless = (isCommon: boolean) => (isCommon ? {} : { isRare: true as const });
 const faults: readonly Fault[] = [
   ...["copy.half", ...atFreeze].map((point) => ({ role: "source" as const, point, action: "kill" as const, healsAlone: true as const })),
   { role: "source", point: "freeze.after_disarm", action: "kill" },
   ...["thaw.before", "release.before"].map((point) => ({ role: "source" as const, point, action: "kill" as const })),
-  ...onTarget.map((point) => ({ role: "target" as const, point, action: "kill" as const })),
+  ...pointsOfTarget.map((point) => ({ role: "target" as const, point, action: "kill" as const })),
   ...atFreeze.map((point) => ({
     role: "source" as const,
     point,
@@ -64,7 +67,7 @@ const faults: readonly Fault[] = [
     action: "stop" as const,
     ...rareUnless(false),
   })),
-  ...onTarget.map((point) => ({
+  ...pointsOfTarget.map((point) => ({
     role: "target" as const,
     point,
     action: "stop" as const,
@@ -76,7 +79,7 @@ const faults: readonly Fault[] = [
     action: "error" as const,
     ...rareUnless(point === "transfer.half"),
   })),
-  ...onTarget.map((point) => ({
+  ...pointsOfTarget.map((point) => ({
     role: "target" as const,
     point,
     action: "error" as const,

@@ -63,16 +63,8 @@ export async function fallBack(db: Db, events: Events): Promise<string[]> {
         .executeTakeFirst();
       const reason =
         older === undefined ? `no snapshot of it is whole; ${row.reason}` : `${snapshotId} is damaged; it is restored from ${older.id}`;
-      const changed = await tx
-        .updateTable("workloads")
-        .set({ reason, ...(older === undefined ? {} : { state: "starting", snapshot_id: older.id, exit_code: null }) })
-        .where("name", "=", name)
-        .where("state", "=", "failed")
-        .where("snapshot_id", "=", snapshotId)
-        .where("migration_id", "is", null)
-        .returning("name")
-        .executeTakeFirst();
-      if (changed === undefined) return false;
+      const change = { reason, ...(older === undefined ? {} : { ...starting, snapshot_id: older.id }) };
+      if (!(await changeFailed(tx, name, snapshotId, change))) return false;
       if (older !== undefined) await placeNext(tx, name, row.node_id, `${revivedFrom}${older.id}`, Number(row.epoch) + 1);
       await events.append(tx, {
         type: older === undefined ? "workload.failed" : "workload.restoring",
@@ -85,6 +77,27 @@ export async function fallBack(db: Db, events: Events): Promise<string[]> {
     if (isPlaced) again.push(name);
   }
   return again;
+}
+
+const starting = { state: "starting", exit_code: null } as const;
+
+/** False where it is not the failed attempt any more: somebody was quicker. */
+async function changeFailed(
+  tx: Db,
+  name: string,
+  snapshotId: string,
+  change: { readonly state?: "starting"; readonly exit_code?: null; readonly snapshot_id?: string; readonly reason: string },
+): Promise<boolean> {
+  const changed = await tx
+    .updateTable("workloads")
+    .set(change)
+    .where("name", "=", name)
+    .where("state", "=", "failed")
+    .where("snapshot_id", "=", snapshotId)
+    .where("migration_id", "is", null)
+    .returning("name")
+    .executeTakeFirst();
+  return changed !== undefined;
 }
 
 /** What the attempt left on its node was removed when it failed (workload/converge.ts). */
@@ -108,16 +121,8 @@ async function beginAnew(
       .where("cause", "=", cause)
       .executeTakeFirstOrThrow();
     if (Number(attempts) >= mostAttempts) return false;
-    const changed = await tx
-      .updateTable("workloads")
-      .set({ state: "starting", reason: `it is restored from ${snapshotId} again; ${reason}`.slice(0, 2000), exit_code: null })
-      .where("name", "=", name)
-      .where("state", "=", "failed")
-      .where("snapshot_id", "=", snapshotId)
-      .where("migration_id", "is", null)
-      .returning("name")
-      .executeTakeFirst();
-    if (changed === undefined) return false;
+    const again = `it is restored from ${snapshotId} again; ${reason}`.slice(0, 2000);
+    if (!(await changeFailed(tx, name, snapshotId, { ...starting, reason: again }))) return false;
     await placeNext(tx, name, nodeId, cause, Number(epoch) + 1);
     await events.append(tx, {
       type: "workload.restoring",
