@@ -3,12 +3,12 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../free-port.ts";
 
 const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
 const isBuilt = existsSync(fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url)));
@@ -110,12 +110,3 @@ describe.skipIf(!isBuilt)("a control plane that is killed in the middle of a run
     expect((await get("/api/v2/guards")).guards).toMatchObject({ isPaused: false });
   }, 180_000);
 });
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}

@@ -3,19 +3,14 @@
 import { execFile } from "node:child_process";
 import { existsSync, mkdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { machineChecks } from "@aether/agent";
-import { runChecks } from "@aether/kit";
-import { cloudNeeds } from "@aether/lab";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../free-port.ts";
+import { bin, missingForCloud, root } from "../local-cloud.ts";
 import { chromiumMissing, expectAccessible, expectNoJump, launch, openTab } from "./chromium.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
-const bin = join(root, "packages/cli/bin/aether.mjs");
 const kept = process.env.AETHER_SCREENS;
 const screens = kept ?? join(root, ".cache/screens");
 const prefix = "eb";
@@ -25,12 +20,8 @@ if (missing !== undefined) console.log(`skipped: ${missing}`);
 
 async function whatIsMissing(): Promise<string | undefined> {
   if (chromiumMissing !== undefined) return chromiumMissing;
-  if (!existsSync(join(root, "packages/cli/dist/main.js"))) return "the command is not built: npm run build";
   if (!existsSync(join(root, "packages/web/dist/index.html"))) return "the dashboard is not built: npm run build:web";
-  const signal = AbortSignal.timeout(60_000);
-  const reports = await runChecks(process.getuid?.() === 0 ? [...cloudNeeds(), ...(await machineChecks())] : cloudNeeds(), signal);
-  const failed = reports.filter((report) => report.status === "fail");
-  return failed.length === 0 ? undefined : failed.map((report) => `${report.title}: ${report.detail}`).join("; ");
+  return missingForCloud();
 }
 
 describe.skipIf(missing !== undefined)("the first five minutes", () => {
@@ -283,12 +274,3 @@ const nameOf = (path: string): string =>
     .replace(/open=.*/, "open")
     .replaceAll(/[^a-z0-9]+/g, "-")
     .replace(/-(mig|drl|dec|run)-[0-9a-z]{10,}.*$/, "-one") || "overview";
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
-}

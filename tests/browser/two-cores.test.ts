@@ -13,6 +13,7 @@ import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { postgresIsMissing } from "../../packages/core/src/testing/postgres-programs.ts";
 import { type PostgresServer, startPostgres } from "../../packages/core/src/testing/postgres-server.ts";
+import { freePort } from "../free-port.ts";
 import { chromiumMissing, launch, openTab } from "./chromium.ts";
 import { connection, enter, linkFor } from "./people.ts";
 
@@ -112,13 +113,4 @@ async function startBalancer(backends: readonly number[]): Promise<Server> {
   });
   await new Promise<void>((resolve) => made.listen(0, "127.0.0.1", resolve));
   return made;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = probe.address() as AddressInfo;
-      probe.close(() => resolve(port));
-    });
-  });
 }

@@ -3,27 +3,25 @@ import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { request } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { machineChecks } from "@aether/agent";
-import { run, runChecks } from "@aether/kit";
-import { cloudNeeds } from "@aether/lab";
+import { run } from "@aether/kit";
+import { freePort } from "../free-port.ts";
+import { bin } from "../local-cloud.ts";
 
-const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
 const prefix = "ec";
 const subnet = "10.79.0.0/16";
 export const demo = { address: "10.79.1.1", port: 6379 };
 
-/** Why the matrix cannot be run here; undefined when it can. */
-export async function whatIsMissing(): Promise<string | undefined> {
-  if (!existsSync(fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url))))
-    return "the command is not built: npm run build";
-  const signal = AbortSignal.timeout(60_000);
-  const reports = await runChecks(process.getuid?.() === 0 ? [...cloudNeeds(), ...(await machineChecks())] : cloudNeeds(), signal);
-  const failed = reports.filter((report) => report.status === "fail");
-  return failed.length === 0 ? undefined : failed.map((report) => `${report.title}: ${report.detail}`).join("; ");
+/** As REST says it, of what these tests look at. */
+export interface Migration {
+  readonly id: string;
+  readonly state: string;
+  readonly sourceNodeId: string;
+  readonly targetNodeId: string;
+  readonly endedAt?: string;
+  readonly receipt?: { readonly isWhole?: boolean };
+  readonly error?: { readonly code: string; readonly message: string };
 }
 
 export interface ChaosCloud {
@@ -156,13 +154,4 @@ function isFrozen(pid: string): boolean {
     }
   }
   return false;
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

@@ -5,10 +5,11 @@
 import { sleep, until } from "@aether/kit";
 import { createLoadClient, type LoadClient } from "@aether/lab";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { missingForCloud } from "../local-cloud.ts";
 import { type Case, chooseCases, type Fault } from "./cases.ts";
-import { type ChaosCloud, demo, startChaosCloud, whatIsMissing } from "./cloud.ts";
+import { type ChaosCloud, demo, type Migration, startChaosCloud } from "./cloud.ts";
 
-const missing = await whatIsMissing();
+const missing = await missingForCloud();
 if (missing !== undefined) console.log(`skipped: ${missing}`);
 const isWhole = process.env.AETHER_CHAOS === "all";
 const seed = Number(process.env.AETHER_CHAOS_SEED ?? Math.floor(Date.now() / 86_400_000));
@@ -18,16 +19,6 @@ const isAll = isWhole || only !== undefined || slices > 1;
 const cases = chooseCases(seed, isAll ? undefined : 8).filter(
   ({ name }, i) => (only === undefined || name.includes(only)) && i % slices === slice - 1,
 );
-
-interface Migration {
-  readonly id: string;
-  readonly state: string;
-  readonly sourceNodeId: string;
-  readonly targetNodeId: string;
-  readonly endedAt?: string;
-  readonly receipt?: { readonly isWhole?: boolean };
-  readonly error?: { readonly code: string; readonly message: string };
-}
 
 describe.skipIf(missing !== undefined)(`the crash matrix (${cases.length} cases, seed ${seed})`, () => {
   let cloud: ChaosCloud;

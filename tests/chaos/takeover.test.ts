@@ -5,27 +5,18 @@ import { once } from "node:events";
 import { closeSync, openSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { sleep, until } from "@aether/kit";
 import { createLoadClient, type LoadClient } from "@aether/lab";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { postgresIsMissing } from "../../packages/core/src/testing/postgres-programs.ts";
 import { type PostgresServer, startPostgres } from "../../packages/core/src/testing/postgres-server.ts";
-import { type ChaosCloud, demo, freePort, startChaosCloud, whatIsMissing } from "./cloud.ts";
+import { freePort } from "../free-port.ts";
+import { bin, missingForCloud } from "../local-cloud.ts";
+import { type ChaosCloud, demo, type Migration, startChaosCloud } from "./cloud.ts";
 
-const missing = postgresIsMissing ?? (await whatIsMissing());
+const missing = postgresIsMissing ?? (await missingForCloud());
 if (missing !== undefined) console.log(`skipped: ${missing}`);
-const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
 const hostAddress = "10.79.0.1";
-
-interface Migration {
-  readonly id: string;
-  readonly state: string;
-  readonly sourceNodeId: string;
-  readonly targetNodeId: string;
-  readonly endedAt?: string;
-  readonly error?: { readonly code: string; readonly message: string };
-}
 
 describe.skipIf(missing !== undefined)("two control planes with real agents", () => {
   let server: PostgresServer;

@@ -3,30 +3,19 @@
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { machineChecks } from "@aether/agent";
-import { run, runChecks, sleep, until } from "@aether/kit";
-import { cloudNeeds, createLoadClient } from "@aether/lab";
+import { run, sleep, until } from "@aether/kit";
+import { createLoadClient } from "@aether/lab";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freePort } from "../free-port.ts";
+import { bin, missingForCloud } from "../local-cloud.ts";
 
 const prefix = "et";
 const subnet = "10.78.0.0/16";
-const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
 
-const missing = await whatIsMissing();
+const missing = await missingForCloud();
 if (missing !== undefined) console.log(`skipped: ${missing}`);
-
-async function whatIsMissing(): Promise<string | undefined> {
-  if (!existsSync(fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url))))
-    return "the command is not built: npm run build";
-  const signal = AbortSignal.timeout(60_000);
-  const reports = await runChecks(process.getuid?.() === 0 ? [...cloudNeeds(), ...(await machineChecks())] : cloudNeeds(), signal);
-  const failed = reports.filter((report) => report.status === "fail");
-  return failed.length === 0 ? undefined : failed.map((report) => `${report.title}: ${report.detail}`).join("; ");
-}
 
 let dir: string;
 let port: number;
@@ -93,15 +82,6 @@ async function traces(): Promise<string[]> {
       found.push(`process ${pid} ${commandLine.join(" ")}`);
   }
   return found;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }
 
 beforeAll(async () => {

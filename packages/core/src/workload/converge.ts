@@ -12,7 +12,7 @@ import type { RowChange } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
-import { endPlacement, findWorkload, type PlacedWorkload, selectPlaced } from "./store.ts";
+import { changeUnlessMoving, endPlacement, findWorkload, type PlacedWorkload, selectPlaced } from "./store.ts";
 
 export interface Converge extends Stoppable {
   /** Begins to look for what is not as desired: after a restart, when a node is back, when a caller went away. */
@@ -63,14 +63,7 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
   /** Changes the row if it is still the workload that was read, and still not in a migration's hands. */
   async function change(row: PlacedWorkload, to: RowChange<"workloads">, ...news: NewEvent[]): Promise<void> {
     await db.transaction().execute(async (tx) => {
-      const changed = await tx
-        .updateTable("workloads")
-        .set(to)
-        .where("id", "=", row.id)
-        .where("migration_id", "is", null)
-        .returning("name")
-        .executeTakeFirst();
-      if (changed !== undefined) await events.append(tx, ...news);
+      if (await changeUnlessMoving(tx, row.id, to)) await events.append(tx, ...news);
     });
   }
 

@@ -20,7 +20,7 @@ import { type Converge, problemOf } from "./converge.ts";
 import { readLogs } from "./logs.ts";
 import type { Offers } from "./offers.ts";
 import { parseArgv, parseSpec } from "./spec.ts";
-import { findWorkload, placeNext, refuseWhileMoving, requireWorkload, selectPlaced, toWorkload } from "./store.ts";
+import { changeUnlessMoving, findWorkload, placeNext, refuseWhileMoving, requireWorkload, selectPlaced, toWorkload } from "./store.ts";
 import { withUpdate } from "./update.ts";
 
 export interface WorkloadServiceOptions {
@@ -170,14 +170,7 @@ async function intend({ db, events, offers, pool }: WorkloadServiceOptions, requ
 const addressInUse = (address: string) => fault("ADDRESS_IN_USE", `${address} belongs to another workload`, { field: "spec.address" });
 
 async function desire(db: Db, row: { id: string; name: string }, change: RowChange<"workloads">): Promise<void> {
-  const changed = await db
-    .updateTable("workloads")
-    .set(change)
-    .where("id", "=", row.id)
-    .where("migration_id", "is", null)
-    .returning("name")
-    .executeTakeFirst();
-  if (changed === undefined) refuseWhileMoving(await requireWorkload(db, row.name));
+  if (!(await changeUnlessMoving(db, row.id, change))) refuseWhileMoving(await requireWorkload(db, row.name));
 }
 
 /** The node is not there: the name is free now; what the node still has is removed when it comes back. */

@@ -12,7 +12,7 @@ import {
 import { create } from "@bufbuild/protobuf";
 import { type Kysely, sql } from "kysely";
 import { fromColumn, fromColumnOrNone, stamp } from "../db/proto.ts";
-import type { Database, Row } from "../db/schema.ts";
+import type { Database, Row, RowChange } from "../db/schema.ts";
 import type { HealthText, WorkloadStateText } from "../db/tables/workloads.ts";
 
 export type PlacedWorkload = Row<"workloads"> & { readonly node_id: string | null; readonly epoch: number | null };
@@ -41,6 +41,18 @@ export async function requireWorkload(db: Kysely<Database>, name: string, field 
 export function refuseWhileMoving(row: Pick<Row<"workloads">, "name" | "migration_id">): void {
   if (row.migration_id === null) return;
   throw fault("MIGRATION_IN_PROGRESS", `${row.name} is being moved by ${row.migration_id}`, { details: { migrationId: row.migration_id } });
+}
+
+/** Changes the row while no migration has it in its hands. False: one has, or the workload is gone. */
+export async function changeUnlessMoving(db: Kysely<Database>, id: string, to: RowChange<"workloads">): Promise<boolean> {
+  const changed = await db
+    .updateTable("workloads")
+    .set(to)
+    .where("id", "=", id)
+    .where("migration_id", "is", null)
+    .returning("name")
+    .executeTakeFirst();
+  return changed !== undefined;
 }
 
 /**

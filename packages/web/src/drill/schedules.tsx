@@ -14,6 +14,7 @@ import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { NodeLink } from "../ui/links.tsx";
 import { OvertakenDialog } from "../ui/overtaken.tsx";
 import { Panel } from "../ui/panel.tsx";
@@ -174,13 +175,7 @@ function NewSchedule() {
   const problem = make.error === null ? undefined : problemOf(make.error);
   return (
     <Panel title="New schedule">
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          make.mutate(undefined);
-        }}
-      >
+      <Form onSubmit={() => make.mutate(undefined)}>
         <TextField
           label="Name"
           value={name}
@@ -213,7 +208,7 @@ function NewSchedule() {
         <Button tone="primary" type="submit" isBusy={make.isPending}>
           Put it on the schedule
         </Button>
-      </form>
+      </Form>
     </Panel>
   );
 }

@@ -9,6 +9,7 @@ import { useAct } from "../app/act.ts";
 import { plural } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { drillKinds } from "./kinds.ts";
 
@@ -95,18 +96,12 @@ export function StartNow() {
   });
   return (
     <Panel title="Start a drill">
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          start.mutate(undefined);
-        }}
-      >
+      <Form onSubmit={() => start.mutate(undefined)}>
         {fields}
         <Button tone="danger" type="submit" isBusy={start.isPending} disabled={wanted.nodeId === ""}>
           {drillKinds.find(({ kind }) => kind === wanted.kind)?.verb} {wanted.nodeId}
         </Button>
-      </form>
+      </Form>
     </Panel>
   );
 }

@@ -8,6 +8,7 @@ import { plural } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { WorkloadLink } from "../ui/links.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 
@@ -43,10 +44,8 @@ function Asked({ node: { id }, onClose }: { node: Node; onClose: () => void }) {
   });
   return (
     <Dialog title={`Declare ${id} dead?`} onClose={onClose}>
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
+      <Form
+        onSubmit={() => {
           if (isSure) declare.mutate(undefined);
         }}
       >
@@ -94,7 +93,7 @@ function Asked({ node: { id }, onClose }: { node: Node; onClose: () => void }) {
             Declare it dead
           </Button>
         </div>
-      </form>
+      </Form>
     </Dialog>
   );
 }

@@ -1,60 +1,44 @@
 // One runbook at an address of its own: what it asks for, its steps with all that they are given, each version of it, and its runs.
 import { type RunbookParameter, type RunbookStep, StepFailure } from "@aether/contract/gen/aether/v2/runbook_pb";
 import { useQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
+import { Link, useParams, useSearch } from "@tanstack/react-router";
 import { lazy, Suspense, useState } from "react";
 import { runbookApi, runbookQueries } from "../api/runbooks.ts";
-import { useAct } from "../app/act.ts";
 import { For } from "../app/caller.tsx";
 import { duration, plural } from "../format/units.ts";
-import { Ask } from "../ui/ask.tsx";
 import { Badge } from "../ui/badge.tsx";
 import { Button, buttonLook, primaryLook } from "../ui/button.tsx";
 import { Empty } from "../ui/empty.tsx";
-import { useKnown } from "../ui/known.ts";
-import { Page } from "../ui/page.tsx";
 import { Panel } from "../ui/panel.tsx";
-import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table } from "../ui/table.tsx";
+import { DeleteVersioned } from "../versions/delete.tsx";
 import { VersionList } from "../versions/list.tsx";
-import { NotInForce } from "../versions/not-in-force.tsx";
-import { shownOf } from "../versions/shown.ts";
+import { VersionedThing } from "../versions/page.tsx";
 import { RunTable } from "./run-table.tsx";
 
 const Editor = lazy(() => import("./editor.tsx"));
 
 export function RunbookPage() {
   const { name } = useParams({ from: "/runbooks/$name" });
-  const { version: wanted } = useSearch({ from: "/runbooks/$name" });
+  const { version } = useSearch({ from: "/runbooks/$name" });
   const current = useQuery(runbookQueries.one(name));
   const versions = useQuery(runbookQueries.versions(name));
   const runs = useQuery(runbookQueries.runs(name));
   const [open, setOpen] = useState<"change" | "copy" | "delete">();
-  const isKnown = useKnown([current, versions, runs]);
-  const { inForce, shown, isOld } = shownOf(current, versions, wanted, "RUNBOOK_NOT_FOUND");
-  if (!isKnown || shown === undefined) {
-    return (
-      <Page title={name}>{versions.error !== null && <ProblemNote error={versions.error} onRetry={() => void versions.refetch()} />}</Page>
-    );
-  }
   const close = () => setOpen(undefined);
   return (
-    <Page
-      title={name}
-      heading={
-        <span className="flex flex-wrap items-center gap-2">
-          {name}
-          {inForce === undefined ? (
-            <Badge tone="warn">deleted</Badge>
-          ) : inForce.isBuiltIn ? (
-            <Badge>built in</Badge>
-          ) : (
-            <Badge tone="good">version {inForce.version} in force</Badge>
-          )}
-        </span>
-      }
-      about={<span className="wrap-anywhere">{shown.description}</span>}
-      aside={
+    <VersionedThing
+      what="runbook"
+      name={name}
+      page="/runbooks/$name"
+      wanted={version}
+      current={current}
+      versions={versions}
+      others={[runs]}
+      notFound="RUNBOOK_NOT_FOUND"
+      badge={({ isBuiltIn }) => (isBuiltIn ? <Badge>built in</Badge> : undefined)}
+      about={({ description }) => <span className="wrap-anywhere">{description}</span>}
+      aside={({ inForce }) => (
         <>
           <For as="admin">
             {inForce !== undefined && !inForce.isBuiltIn && <Button onClick={() => setOpen("delete")}>Delete</Button>}
@@ -71,45 +55,48 @@ export function RunbookPage() {
             </For>
           )}
         </>
-      }
-    >
-      {isOld && <NotInForce what="runbook" name={name} page="/runbooks/$name" shown={shown.version} inForce={inForce?.version} />}
-      <div className="grid gap-4">
-        <Panel title={plural(shown.steps.length, "step")} isFlush>
-          <ol>
-            {shown.steps.map((step, i) => (
-              <Step key={step.name} step={step} number={i + 1} />
-            ))}
-          </ol>
-        </Panel>
-        <div className="grid items-start gap-4 lg:grid-cols-2">
-          {shown.parameters.length > 0 && <Parameters parameters={shown.parameters} />}
-          {!shown.isBuiltIn && (
-            <VersionList
-              name={name}
-              page="/runbooks/$name"
-              versions={versions.data ?? []}
-              shown={shown.version}
-              head="steps"
-              says={({ steps }) => <span className="text-soft">{steps.map((step) => step.name).join(" → ")}</span>}
-            />
-          )}
-        </div>
-        <Panel title="Runs" isFlush>
-          {runs.data === undefined || runs.data.length === 0 ? (
-            <Empty command={`aether runbook run ${name} --dry-run`}>It was not run yet.</Empty>
-          ) : (
-            <RunTable runs={runs.data} isOfOne />
-          )}
-        </Panel>
-      </div>
-      {(open === "change" || open === "copy") && (
-        <Suspense>
-          <Editor runbook={open === "change" ? inForce : undefined} from={shown} onClose={close} />
-        </Suspense>
       )}
-      {open === "delete" && <Delete name={name} onClose={close} />}
-    </Page>
+    >
+      {({ inForce, shown }) => (
+        <>
+          <div className="grid gap-4">
+            <Panel title={plural(shown.steps.length, "step")} isFlush>
+              <ol>
+                {shown.steps.map((step, i) => (
+                  <Step key={step.name} step={step} number={i + 1} />
+                ))}
+              </ol>
+            </Panel>
+            <div className="grid items-start gap-4 lg:grid-cols-2">
+              {shown.parameters.length > 0 && <Parameters parameters={shown.parameters} />}
+              {!shown.isBuiltIn && (
+                <VersionList
+                  name={name}
+                  page="/runbooks/$name"
+                  versions={versions.data ?? []}
+                  shown={shown.version}
+                  head="steps"
+                  says={({ steps }) => <span className="text-soft">{steps.map((step) => step.name).join(" → ")}</span>}
+                />
+              )}
+            </div>
+            <Panel title="Runs" isFlush>
+              {runs.data === undefined || runs.data.length === 0 ? (
+                <Empty command={`aether runbook run ${name} --dry-run`}>It was not run yet.</Empty>
+              ) : (
+                <RunTable runs={runs.data} isOfOne />
+              )}
+            </Panel>
+          </div>
+          {(open === "change" || open === "copy") && (
+            <Suspense>
+              <Editor runbook={open === "change" ? inForce : undefined} from={shown} onClose={close} />
+            </Suspense>
+          )}
+          {open === "delete" && <Delete name={name} onClose={close} />}
+        </>
+      )}
+    </VersionedThing>
   );
 }
 
@@ -161,25 +148,16 @@ function Parameters({ parameters }: { parameters: readonly RunbookParameter[] })
   );
 }
 
-function Delete({ name, onClose }: { name: string; onClose: () => void }) {
-  const navigate = useNavigate();
-  const remove = useAct(() => runbookApi.deleteRunbook({ name }), {
-    touches: ["runbook"],
-    done: () => `The runbook ${name} is gone. Its versions and runs stay readable.`,
-    onDone: () => {
-      onClose();
-      void navigate({ to: "/runbooks", search: {} });
-    },
-  });
-  return (
-    <Ask
-      title={`Delete the runbook ${name}?`}
-      act="Delete it"
-      isBusy={remove.isPending}
-      onAct={() => remove.mutate(undefined)}
-      onClose={onClose}
-    >
-      <p>It cannot be run any more. Runs under way go on to their end; its versions and its runs stay readable.</p>
-    </Ask>
-  );
-}
+const Delete = ({ name, onClose }: { name: string; onClose: () => void }) => (
+  <DeleteVersioned
+    what="runbook"
+    name={name}
+    remove={() => runbookApi.deleteRunbook({ name })}
+    touches={["runbook"]}
+    stays="Its versions and runs stay readable."
+    list="/runbooks"
+    onClose={onClose}
+  >
+    It cannot be run any more. Runs under way go on to their end.
+  </DeleteVersioned>
+);

@@ -10,6 +10,7 @@ import { Badge } from "../ui/badge.tsx";
 import { Button } from "../ui/button.tsx";
 import { Facts } from "../ui/facts.tsx";
 import { TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { Time } from "../ui/time.tsx";
 import { SessionTable } from "./sessions.tsx";
@@ -56,13 +57,7 @@ function Password({ hasPassword }: { hasPassword: boolean }) {
   const problem = change.error === null ? undefined : problemOf(change.error);
   return (
     <Panel title={hasPassword ? "Change the password" : "Set a password"}>
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          change.mutate(undefined);
-        }}
-      >
+      <Form onSubmit={() => change.mutate(undefined)}>
         {hasPassword && (
           <TextField
             label="Current password"
@@ -87,7 +82,7 @@ function Password({ hasPassword }: { hasPassword: boolean }) {
         <Button tone="primary" type="submit" isBusy={change.isPending}>
           {hasPassword ? "Change it" : "Set it"}
         </Button>
-      </form>
+      </Form>
     </Panel>
   );
 }

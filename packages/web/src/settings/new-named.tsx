@@ -8,6 +8,7 @@ import { Button } from "../ui/button.tsx";
 import { Command } from "../ui/command.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { SelectField, TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { Panel } from "../ui/panel.tsx";
 
 export interface Made {
@@ -41,13 +42,7 @@ export function NewNamed({ title, roles, nameNote, roleNote, button, touches, ma
   const problem = act.error === null ? undefined : problemOf(act.error);
   return (
     <Panel title={title}>
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          act.mutate(undefined);
-        }}
-      >
+      <Form onSubmit={() => act.mutate(undefined)}>
         <TextField
           label="Name"
           value={name}
@@ -67,7 +62,7 @@ export function NewNamed({ title, roles, nameNote, roleNote, button, touches, ma
         <Button tone="primary" type="submit" isBusy={act.isPending}>
           {button}
         </Button>
-      </form>
+      </Form>
     </Panel>
   );
 }

@@ -10,6 +10,7 @@ import { count } from "../format/units.ts";
 import { Button } from "../ui/button.tsx";
 import { Dialog } from "../ui/dialog.tsx";
 import { TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { Panel } from "../ui/panel.tsx";
 import { ProblemNote } from "../ui/problem.tsx";
 import { Cell, Row, Table, wideOnly } from "../ui/table.tsx";
@@ -95,10 +96,8 @@ function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void })
   }
   return (
     <Dialog title={rule.what} onClose={onClose}>
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
+      <Form
+        onSubmit={() => {
           if (isFit) change.mutate(undefined);
         }}
       >
@@ -124,7 +123,7 @@ function Change({ rule, onClose }: { rule: RetentionRule; onClose: () => void })
             {value < base ? "Keep less" : "Keep it so"}
           </Button>
         </div>
-      </form>
+      </Form>
     </Dialog>
   );
 }

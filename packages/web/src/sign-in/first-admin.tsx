@@ -5,6 +5,7 @@ import { api } from "../api/clients.ts";
 import { problemOf } from "../api/problem.ts";
 import { Button } from "../ui/button.tsx";
 import { TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { SignInFrame } from "./frame.tsx";
 
 interface Props {
@@ -25,13 +26,7 @@ export default function FirstAdmin({ code, onEntered, onGiveUp }: Props) {
   return (
     <SignInFrame title="Make the first account">
       <p className="text-soft">It is an admin. There is no default password: choose one that only you know.</p>
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          make.mutate();
-        }}
-      >
+      <Form onSubmit={() => make.mutate()}>
         <TextField
           label="Name"
           autoComplete="username"
@@ -63,7 +58,7 @@ export default function FirstAdmin({ code, onEntered, onGiveUp }: Props) {
             Sign in instead
           </Button>
         )}
-      </form>
+      </Form>
     </SignInFrame>
   );
 }

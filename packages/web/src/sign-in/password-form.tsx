@@ -6,6 +6,7 @@ import { problemOf } from "../api/problem.ts";
 import { Button, buttonLook, plainLook } from "../ui/button.tsx";
 import { Command } from "../ui/command.tsx";
 import { TextField } from "../ui/fields.tsx";
+import { Form } from "../ui/form.tsx";
 import { SignInFrame } from "./frame.tsx";
 
 export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller | undefined) => void }) {
@@ -34,13 +35,7 @@ export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller
           {refused}
         </p>
       )}
-      <form
-        className="grid gap-3"
-        onSubmit={(event) => {
-          event.preventDefault();
-          signIn.mutate();
-        }}
-      >
+      <Form onSubmit={() => signIn.mutate()}>
         <TextField label="Name" autoComplete="username" value={name} onChange={(event) => setName(event.target.value)} required />
         <TextField
           label="Password"
@@ -56,7 +51,7 @@ export default function PasswordForm({ onEntered }: { onEntered: (caller: Caller
         <Button tone="primary" type="submit" isBusy={signIn.isPending}>
           Sign in
         </Button>
-      </form>
+      </Form>
       {methods.data !== undefined && methods.data.oidcName !== "" && (
         <a href={`/auth/oidc/start?back=${encodeURIComponent(wantedAddress())}`} className={`${buttonLook} ${plainLook}`}>
           Sign in with {methods.data.oidcName}

@@ -1,10 +1,9 @@
 import type { NodeSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { telemetryQueries } from "../api/telemetry.ts";
 import { bytes, percent } from "../format/units.ts";
+import { network, pressure } from "./common-graphs.ts";
 import type { GraphSpec } from "./graphs.tsx";
-import { Measured, perSecond } from "./measured.tsx";
-
-const rate = perSecond(bytes);
+import { Measured } from "./measured.tsx";
 
 const graphs: readonly GraphSpec<NodeSample>[] = [
   { title: "CPU", format: percent, lines: [{ name: "busy", color: "--accent", read: (sample) => sample.cpuFraction }] },
@@ -14,24 +13,8 @@ const graphs: readonly GraphSpec<NodeSample>[] = [
     isBinary: true,
     lines: [{ name: "used", color: "--accent", read: (sample) => sample.memoryUsedBytes }],
   },
-  {
-    title: "Pressure",
-    format: percent,
-    lines: [
-      { name: "CPU", color: "--accent", read: (sample) => sample.cpuPressure },
-      { name: "mem", color: "--source", read: (sample) => sample.memoryPressure },
-      { name: "I/O", color: "--target", read: (sample) => sample.ioPressure },
-    ],
-  },
-  {
-    title: "Network",
-    format: rate,
-    isBinary: true,
-    lines: [
-      { name: "in", color: "--accent", read: (sample) => sample.receivedBytesPerSecond },
-      { name: "out", color: "--source", read: (sample) => sample.sentBytesPerSecond },
-    ],
-  },
+  pressure,
+  network,
   { title: "Agent CPU", format: percent, lines: [{ name: "agent", color: "--accent", read: (sample) => sample.agentCpuFraction }] },
   {
     title: "Agent memory",

@@ -1,6 +1,7 @@
 import type { WorkloadSample } from "@aether/contract/gen/aether/v2/telemetry_pb";
 import { telemetryQueries } from "../api/telemetry.ts";
 import { bytes, count, duration, percent } from "../format/units.ts";
+import { network, pressure } from "./common-graphs.ts";
 import type { GraphSpec } from "./graphs.tsx";
 import { Measured, perSecond } from "./measured.tsx";
 
@@ -22,25 +23,9 @@ const graphs: readonly GraphSpec<WorkloadSample>[] = [
     lines: [{ name: "dirty rate", color: "--warn", read: (sample) => sample.dirtyBytesPerSecond }],
   },
   { title: "TCP connections", format: count, lines: [{ name: "established", color: "--accent", read: (sample) => sample.tcpEstablished }] },
-  {
-    title: "Network",
-    format: rate,
-    isBinary: true,
-    lines: [
-      { name: "in", color: "--accent", read: (sample) => sample.receivedBytesPerSecond },
-      { name: "out", color: "--source", read: (sample) => sample.sentBytesPerSecond },
-    ],
-  },
+  network,
   { title: "Round trip", format: duration, lines: [{ name: "median", color: "--accent", read: (sample) => sample.roundTripMs }] },
-  {
-    title: "Pressure",
-    format: percent,
-    lines: [
-      { name: "CPU", color: "--accent", read: (sample) => sample.cpuPressure },
-      { name: "memory", color: "--source", read: (sample) => sample.memoryPressure },
-      { name: "I/O", color: "--target", read: (sample) => sample.ioPressure },
-    ],
-  },
+  pressure,
   {
     title: "Retransmits",
     format: (value) => `${count(value)}/s`,

@@ -2,12 +2,12 @@
 import { problemOf } from "../api/problem.ts";
 import type { Versioned } from "./versioned.ts";
 
-interface Asked<T> {
+export interface Asked<T> {
   readonly data: T | undefined;
   readonly error: unknown;
 }
 
-interface Shown<T> {
+export interface Shown<T> {
   /** Undefined: it was deleted. */
   readonly inForce: T | undefined;
   /** Undefined: nothing is known of it yet. */
