@@ -30,7 +30,8 @@ import { createRuntime, destroy } from "./runtime/runtime.ts";
 import { createSnapshots } from "./snapshot/snapshots.ts";
 import { listMigrations, writeMigration } from "./steps/journal.ts";
 import { whoFetches } from "./steps/page-fetch.ts";
-import { createSourceSide, recoverSources } from "./steps/source.ts";
+import { recoverSources } from "./steps/run-again.ts";
+import { createSourceSide } from "./steps/source.ts";
 import { createTargetSide } from "./steps/target.ts";
 
 /** The parts of a freeze that are not criu: the cut, the commit, the resume; ms. */

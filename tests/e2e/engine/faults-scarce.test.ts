@@ -15,6 +15,7 @@ const points = {
   source: [
     "copy.half",
     "freeze.after_last_pass",
+    "freeze.ready",
     "freeze.after_cut",
     "freeze.after_freeze",
     "freeze.after_dump",

@@ -42,6 +42,7 @@ interface Fault {
 
 const atFreeze = [
   "freeze.after_last_pass",
+  "freeze.ready",
   "freeze.after_cut",
   "freeze.after_freeze",
   "freeze.after_dump",
@@ -153,6 +154,19 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
       await rig.isWell();
     });
   });
+
+  // In post-copy who serves the pages stands as well.
+  it.each(["stop-and-copy", "post-copy"])(
+    "what stands for a freeze by %s goes when it fails before the cut, and the target hears of it",
+    async (mode) => {
+      const { source } = rig.at;
+      await source.call("arm", "freeze.ready", { kind: "error" });
+      const began = performance.now();
+      expect(await rig.move(mode)).toBe(false);
+      expect(performance.now() - began).toBeLessThan(6000); // a restore that nobody tells waits for 9 s
+      await rig.isWell();
+    },
+  );
 
   it.each([
     ["criu", "dump", "stop-and-copy"],
