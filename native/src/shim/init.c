@@ -1,6 +1,6 @@
 // An exit code is known only to a parent. Where the init is not our child (another process adopted it) its end is still seen through a
 // pidfd, and the code is said to be unknown rather than guessed.
-#include "init.h"
+#include "shim/init.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 // A full or broken disk costs log lines, never the workload's time: what cannot be written is counted and forgotten.
-#include "logfile.h"
+#include "shim/logfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
