@@ -211,7 +211,7 @@ export const faults = {
   RUNBOOK_BUILT_IN: row(
     Code.FailedPrecondition,
     "A runbook that is built in cannot be changed",
-    "Copy it under another name: `aether runbook show NAME --yaml`.",
+    "Copy it under another name: `aether runbook show NAME` prints the file that `aether runbook add` takes.",
   ),
   RUN_NOT_FOUND: row(Code.NotFound, "No such run", "`aether runbook runs` lists them."),
   RUN_UNDER_WAY: row(Code.Aborted, "The same run is under way", "Watch it: `aether runbook watch RUN`; or cancel it."),
