@@ -73,7 +73,6 @@ describe("the native program for arm64, emulated", () => {
       [...hold, "1000", "--max-bytes", "-5"],
       [...hold, "99999999999999999999", "--max-bytes", "1"],
       [...shim, "12k", "--", "true"],
-      [...shim, "70000", "--status-fd", "77", "--", "true"],
       ["announce", "--interface", "a\u00e9\u0001b", "--address", "10.0.0.256"],
       ["pipe", "--socket", "/nowhere/at/all.sock"],
       ["xattr", "get"],

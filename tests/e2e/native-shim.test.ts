@@ -19,14 +19,14 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true, force: true }));
 
 /** A folder for one workload, and the shim's command line for a script that starts it in the background. */
-async function workload(script: string, options: { maxLogBytes?: number; extra?: readonly string[] } = {}) {
+async function workload(script: string, options: { maxLogBytes?: number } = {}) {
   const folder = join(dir, String(count++));
   await mkdir(folder);
   const at = (name: string) => join(folder, name);
   const files = { log: at("log"), exit: at("exit.json"), pid: at("pid"), script: at("start.sh") };
   await writeFile(files.script, `${script}\n`);
   const fixed = ["--log", files.log, "--max-log-bytes", String(options.maxLogBytes ?? 1 << 20), "--exit-file", files.exit];
-  const args = ["shim", ...fixed, "--pid-file", files.pid, ...(options.extra ?? []), "--", "sh", files.script, files.pid];
+  const args = ["shim", ...fixed, "--pid-file", files.pid, "--", "sh", files.script, files.pid];
   return { folder, files, args };
 }
 
@@ -303,19 +303,6 @@ describe("the shim", () => {
     process.kill(stranger, "SIGKILL");
   });
 
-  it("puts the pipes where the command wants them, and keeps its own output out of the log", async () => {
-    const { files, args } = await workload('echo own; (echo to-ten >&10; echo to-eleven >&11) & echo $! > "$1"', {
-      extra: ["--pipe-fd-base", "10"],
-    });
-    const { line } = await launch(args.map((value) => (value === "sh" ? "bash" : value)));
-    expect(line.event).toBe("launched");
-    await exitOf(files.exit);
-    expect((await readFile(files.log, "utf8")).split("\n").sort()).toEqual(["", "to-eleven", "to-ten"]);
-    const failing = await workload("echo why >&2; exit 2", { extra: ["--pipe-fd-base", "10"] });
-    expect((await launch(failing.args)).line).toMatchObject({ code: 2, stderr: "why\n" });
-    expect(await readFile(failing.files.log, "utf8")).toBe("");
-  });
-
   it("passes the caller's descriptors to the command, and does not keep them itself", async () => {
     const { files, args } = await workload('echo from the command >&3; (until [ -e "$1.go" ]; do sleep 0.05; done) 3>&- & echo $! > "$1"');
     const child = spawn(native, args, { stdio: ["ignore", "pipe", "pipe", "pipe"], detached: true });
@@ -324,15 +311,6 @@ describe("the shim", () => {
     expect(text).toBe("from the command\n");
     expect(await readTextIfThere(files.exit)).toBeUndefined(); // the end of the descriptor came while the workload runs
     await writeFile(`${files.pid}.go`, "");
-    await exitOf(files.exit);
-  });
-
-  it("reports to another descriptor when asked", async () => {
-    const { files, args } = await workload('sleep 0 & echo $! > "$1"', { extra: ["--status-fd", "3"] });
-    const child = spawn(native, args, { stdio: ["ignore", "ignore", "inherit", "pipe"] });
-    let text = "";
-    for await (const chunk of child.stdio[3] as NodeJS.ReadableStream) text += chunk;
-    expect(JSON.parse(text)).toMatchObject({ event: "launched" });
     await exitOf(files.exit);
   });
 

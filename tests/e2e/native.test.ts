@@ -35,8 +35,6 @@ describe("options", () => {
     [[...shim, "--log", "/tmp/x", "--", "true"], "given twice"],
     [[...shim, "--colour", "red", "--", "true"], '"--colour"'],
     [[...shim, "stray", "--", "true"], '"stray"'],
-    [[...shim, "--status-fd", "77", "--", "true"], "77 is not open"],
-    [[...shim, "--pipe-fd-base", "1", "--", "true"], "--pipe-fd-base"],
     [[...shim, "--pid-file"], "given twice"],
     [["pipe", "--socket"], "--socket needs a value"],
     [["pipe", "--socket", "--"], "--socket needs a value"],

@@ -119,13 +119,13 @@ void kill_descendants(pid_t command) {
   }
 }
 
-void note_inherited(int except) {
+void note_inherited(void) {
   DIR *folder = opendir("/proc/self/fd");
   if (!folder) fail(errno, "shim: /proc/self/fd");
   struct dirent *entry;
   while ((entry = readdir(folder)) && inherited_count < (int)(sizeof inherited / sizeof *inherited)) {
     int fd = atoi(entry->d_name);
-    if (fd > STDERR_FILENO && fd != dirfd(folder) && fd != except) inherited[inherited_count++] = fd;
+    if (fd > STDERR_FILENO && fd != dirfd(folder)) inherited[inherited_count++] = fd;
   }
   closedir(folder);
 }

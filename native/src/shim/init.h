@@ -26,8 +26,8 @@ void init_write_exit(const struct init *init, const char *path);
 // SIGKILL to the group of `command` (0: none was started) and to all children of this process, again and again until none is left, at most 2 s.
 void kill_descendants(pid_t command);
 
-// Notes the descriptors above 2 that the caller passed on (for COMMAND), but for `except`; close_inherited closes them here.
-void note_inherited(int except);
+// Notes the descriptors above 2 that the caller passed on (for COMMAND), close_inherited closes them here.
+void note_inherited(void);
 void close_inherited(void);
 
 #endif

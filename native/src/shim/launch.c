@@ -16,7 +16,7 @@ static _Noreturn void become_command(const struct shim *shim, char **command) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
-  output_place(&shim->output, (int)shim->pipe_base);
+  output_place(&shim->output);
   execvp(command[0], command);
   int error = errno;
   dprintf(STDERR_FILENO, "aether-native shim: cannot run %s: %s\n", command[0], strerror(error));

@@ -12,10 +12,9 @@ static void open_pipe(int ends[2]) {
   if (fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0) fail(errno, "shim: pipe");
 }
 
-void output_open(struct output *output, int has_own) {
+void output_open(struct output *output) {
   open_pipe(output->out);
   open_pipe(output->err);
-  if (has_own) open_pipe(output->own);
 }
 
 void output_remember(struct output *output, const char *bytes, size_t length) {
@@ -26,7 +25,7 @@ void output_remember(struct output *output, const char *bytes, size_t length) {
   output->tail_size = kept + length;
 }
 
-static void copy(struct output *output, int *pipe_end, int is_logged, int is_remembered) {
+static void copy(struct output *output, int *pipe_end, int is_remembered) {
   static char bytes[chunk_max];
   if (*pipe_end < 0) return;
   ssize_t got = read(*pipe_end, bytes, sizeof bytes);
@@ -36,36 +35,28 @@ static void copy(struct output *output, int *pipe_end, int is_logged, int is_rem
     *pipe_end = -1;
     return;
   }
-  if (is_logged) logfile_append(&output->log, bytes, (size_t)got);
+  logfile_append(&output->log, bytes, (size_t)got);
   if (is_remembered) output_remember(output, bytes, (size_t)got);
 }
 
 void output_copy(struct output *output, int is_launching) {
-  copy(output, &output->out[0], 1, 0);
-  copy(output, &output->err[0], 1, is_launching && output->own[0] < 0);
-  copy(output, &output->own[0], 0, 1);
+  copy(output, &output->out[0], 0);
+  copy(output, &output->err[0], is_launching);
 }
 
-static void place(int out, int err, int base) {
-  int first = fcntl(out, F_DUPFD, base + 2), second = fcntl(err, F_DUPFD, base + 2);
-  if (first < 0 || second < 0 || dup2(first, base) < 0 || dup2(second, base + 1) < 0) fail(errno, "shim: descriptors %d and %d", base, base + 1);
-  close(first);
-  close(second);
-}
-
-void output_place(const struct output *output, int base) {
-  if (output->own[1] >= 0) place(output->own[1], output->own[1], STDOUT_FILENO);
-  place(output->out[1], output->err[1], base);
+void output_place(const struct output *output) {
+  // First away from both: a caller that left 1 or 2 closed has a pipe there, which dup2 onto itself would leave to be closed on exec.
+  int out = fcntl(output->out[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1), err = fcntl(output->err[1], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (out < 0 || err < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0) fail(errno, "shim: standard output and error");
 }
 
 void output_close_writers(const struct output *output) {
   close(output->out[1]);
   close(output->err[1]);
-  if (output->own[1] >= 0) close(output->own[1]);
 }
 
 void output_close(const struct output *output) {
-  const int ends[] = {output->out[0], output->out[1], output->err[0], output->err[1], output->own[0], output->own[1], output->log.fd};
+  const int ends[] = {output->out[0], output->out[1], output->err[0], output->err[1], output->log.fd};
   for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
     if (ends[i] >= 0) close(ends[i]);
 }

@@ -34,7 +34,7 @@ static _Noreturn void back(struct shim *shim, char **command) {
 }
 
 // First byte: the exit code; the rest: the line for the caller.
-static int front(int from_back, int status_fd) {
+static int front(int from_back) {
   static char bytes[32768];
   unsigned char code = 1;
   size_t size = 0;
@@ -46,32 +46,29 @@ static int front(int from_back, int status_fd) {
   }
   if (size == 0) fail(0, "shim: ended before the launch");
   code = (unsigned char)bytes[0];
-  if (write_all(status_fd, bytes + 1, size - 1) < 0 && errno != EPIPE) fail(errno, "shim: cannot write the launch");
+  if (write_all(STDOUT_FILENO, bytes + 1, size - 1) < 0 && errno != EPIPE) fail(errno, "shim: cannot write the launch");
   return code;
 }
 
 int shim_command(int argc, char **argv) {
-  struct shim shim = {.output = NO_OUTPUT, .front = -1, .partner = -1, .pipe_base = STDOUT_FILENO};
+  struct shim shim = {.front = -1, .partner = -1};
   const char *log = NULL;
-  long long max_log_bytes = 0, status_fd = STDOUT_FILENO;
+  long long max_log_bytes = 0;
   const struct option_spec specs[] = {
       {.name = "log", .text = &log, .is_required = 1},
       {.name = "max-log-bytes", .number = &max_log_bytes, .min = chunk_max, .max = 1LL << 40, .is_required = 1},
       {.name = "exit-file", .text = &shim.exit_file, .is_required = 1},
       {.name = "pid-file", .text = &shim.pid_file, .is_required = 1},
-      {.name = "status-fd", .number = &status_fd, .min = 1, .max = 1023},
-      {.name = "pipe-fd-base", .number = &shim.pipe_base, .min = 3, .max = 1000},
   };
   int rest = parse_options("shim", argc, argv, specs, sizeof specs / sizeof *specs);
   if (rest >= argc) usage_error("shim: no command after --");
   if (*log != '/' || *shim.exit_file != '/' || *shim.pid_file != '/') usage_error("shim: --log, --exit-file and --pid-file must be absolute paths");
-  if (fcntl(status_fd, F_GETFD) < 0) usage_error("shim: --status-fd %lld is not open", status_fd);
 
-  note_inherited((int)status_fd);
+  note_inherited();
   if (logfile_open(&shim.output.log, log, max_log_bytes) < 0) fail(errno, "shim: --log %s", log);
   if (unlink(shim.pid_file) < 0 && errno != ENOENT) fail(errno, "shim: --pid-file %s", shim.pid_file); // criu refuses one that exists
   if (unlink(shim.exit_file) < 0 && errno != ENOENT) fail(errno, "shim: --exit-file %s", shim.exit_file);
-  output_open(&shim.output, shim.pipe_base != STDOUT_FILENO);
+  output_open(&shim.output);
   int line[2];
   if (pipe2(line, O_CLOEXEC) < 0) fail(errno, "shim: pipe");
   int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -82,7 +79,6 @@ int shim_command(int argc, char **argv) {
   if (pid == 0) {
     shim.front = line[1];
     close(line[0]);
-    if (status_fd > STDERR_FILENO) close((int)status_fd);
     dup2(nothing, STDIN_FILENO);
     dup2(nothing, STDOUT_FILENO);
     back(&shim, argv + rest);
@@ -90,5 +86,5 @@ int shim_command(int argc, char **argv) {
   close(line[1]);
   output_close(&shim.output);
   close_inherited();
-  return front(line[0], (int)status_fd);
+  return front(line[0]);
 }

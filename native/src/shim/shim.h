@@ -14,7 +14,6 @@ struct shim {
   pid_t command;
   struct init init;
   int is_launched, is_over;
-  long long pipe_base;
 };
 
 // Runs COMMAND to its end, tells the front what became of it, and leaves the workload's init in `init`. Does not return when there is no workload.

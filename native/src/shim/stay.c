@@ -24,12 +24,11 @@ int shim_wait(struct shim *shim, int timeout_ms, int is_launching, int extra) {
   const struct output *output = &shim->output;
   struct pollfd at[] = {{.fd = output->out[0], .events = POLLIN},
                         {.fd = output->err[0], .events = POLLIN},
-                        {.fd = output->own[0], .events = POLLIN},
                         {.fd = shim->children, .events = POLLIN},
                         {.fd = extra, .events = POLLIN},
                         {.fd = is_launching ? shim->front : -1},
                         {.fd = is_launching ? -1 : shim->partner, .events = POLLIN}};
-  const struct pollfd *front = &at[5], *partner = &at[6];
+  const struct pollfd *front = &at[4], *partner = &at[5];
   if (poll(at, sizeof at / sizeof *at, timeout_ms) < 0 && errno != EINTR) fail(errno, "shim: poll");
   if (partner->revents & POLLIN) find_partner(shim);
   struct signalfd_siginfo ignored;
