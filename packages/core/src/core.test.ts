@@ -329,6 +329,11 @@ describe("a workload", () => {
         "VOLUME_INVALID",
         "spec.volumes[0]",
       ],
+      [
+        { name: "a", argv: ["/x"], volumes: [{ source: "/a\nuid = 0", destination: "/b", mode: "VOLUME_MODE_SYNC" }] },
+        "VOLUME_INVALID",
+        "spec.volumes[0]",
+      ],
       [{ name: "a", argv: ["/x"], env: { "A B": "x" } }, "INVALID_ARGUMENT", "spec.env"],
       [{ name: "a", argv: ["/x"], health: { tcpPort: 70000 } }, "INVALID_ARGUMENT", "spec.health.tcpPort"],
       [{ name: "a", argv: ["/x"], memoryLimitBytes: "12" }, "INVALID_ARGUMENT", "spec.memoryLimitBytes"],

@@ -65,7 +65,9 @@ export function specFromProto(spec: ProtoSpec | undefined): WorkloadSpec {
     volumes: spec.volumes.map(({ source, destination, mode }, index) => {
       const field = `spec.volumes[${index}]`;
       if (!isCleanPath(source) || !isCleanPath(destination)) {
-        throw fault("VOLUME_INVALID", `${source}:${destination}: both must be absolute paths without . or ..`, { field });
+        throw fault("VOLUME_INVALID", `${source}:${destination}: both must be absolute paths without ., .. and control characters`, {
+          field,
+        });
       }
       if (mode === VolumeMode.SHARED) return { source, destination, mode: "shared" };
       if (mode === VolumeMode.SYNC) return { source, destination, mode: "sync" };
@@ -347,7 +349,9 @@ export function errorToProto(problem: Fault, traceId: string): MessageInitShape<
 const bigintOf = (value: number): bigint => BigInt(Math.max(0, Math.round(value)));
 
 const isCleanPath = (path: string): boolean =>
-  path.startsWith("/") && !path.includes("\0") && !path.split("/").some((part) => part === "." || part === "..");
+  // A line feed would begin a new setting where a path stands in a file of settings.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  path.startsWith("/") && !/[\x00-\x1f\x7f]/.test(path) && !path.split("/").some((part) => part === "." || part === "..");
 
 /** Whole milliseconds: the engine measures with fractions, which a Timestamp cannot be encoded from. */
 const instant = (ms: number) => timestampFromMs(Math.round(ms));

@@ -147,6 +147,8 @@ function parseVolumes(volumes: readonly Volume[]): { source: string; destination
     const refuse = (why: string) => fault("VOLUME_INVALID", `${field}: ${why}`, { field });
     if (!isAbsolute(source)) throw refuse("the source must be an absolute path");
     if (!isAbsolute(destination) || destination === "/") throw refuse("the destination must be an absolute path below /");
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    if (/[\x00-\x1f\x7f]/.test(source + destination)) throw refuse("paths have no control characters");
     if (seen.has(destination)) throw refuse(`${destination} is the destination of two volumes`);
     if (mode !== VolumeMode.SHARED && mode !== VolumeMode.SYNC) throw refuse("the mode must be SHARED or SYNC");
     seen.add(destination);

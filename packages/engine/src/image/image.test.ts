@@ -162,6 +162,33 @@ describe("an image may not", () => {
     expect(await readFile(join(root, outside, "precious"), "utf8")).toBe("overwritten");
   });
 
+  it("give a file of the host a capability, or a directory of it a time, by a link in the place of what it had", async () => {
+    // Writes down where each path leads at the moment at which an attribute would be written to it.
+    const native = join(dir, "native");
+    await writeFile(
+      native,
+      `#!/bin/sh\ntr '\\0' '\\n' | while read -r path && read -r name && read -r value; do realpath "$path" >> ${dir}/attributes; done\n`,
+      {
+        mode: 0o755,
+      },
+    );
+    host = { ...host, options: { ...host.options, tools: { native } } } as unknown as Host;
+    await mkdir(join(outside, "sub"));
+    const { mtimeMs } = await stat(join(outside, "sub"));
+    const root = await unpack([
+      [
+        { path: "x/precious", body: "x", pax: { "SCHILY.xattr.security.capability": Buffer.from([1]) } },
+        { path: "x/sub/", flag: "5" },
+        { path: "x", flag: "2", linkPath: outside },
+        { path: "kept", body: "x", pax: { "SCHILY.xattr.user.a": "b" } },
+      ],
+    ]);
+    expect(await readlink(join(root, "x"))).toBe(outside);
+    const written = (await readFile(join(dir, "attributes"), "utf8")).trimEnd().split("\n");
+    expect(written.map((path) => path.replace(/^.*\/rootfs\/?/, ""))).toEqual(["x/precious", "kept", ""]);
+    expect((await stat(join(outside, "sub"))).mtimeMs).toBe(mtimeMs);
+  });
+
   it("have other bytes than its digests say", async () => {
     const [blob = ""] = await writeLayout(layout, [{ entries: [{ path: "a", body: "x" }], compression: "none" }]);
     const bytes = await readFile(blob);

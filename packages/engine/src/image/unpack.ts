@@ -1,7 +1,7 @@
 // Applies the layers of an image, in order, to a directory (OCI image spec 1.1, layer.md): entries are added or replaced, whiteouts take away what earlier
 // layers had. Names and links are resolved inside the directory; device nodes are left out, since a container has a /dev of its own and a
 // character device 0:0 would be a whiteout to overlayfs.
-import { chmod, lchown, link, lstat, lutimes, mkdir, open, readdir, rm, symlink } from "node:fs/promises";
+import { chmod, lchown, link, lstat, lutimes, mkdir, open, readdir, realpath, rm, symlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fault } from "@aether/contract";
 import { isErrno, run } from "@aether/kit";
@@ -77,10 +77,26 @@ export function createUnpacker(root: string, native: string, limits: UnpackLimit
     await clearOlder(join(dir, hidden), fresh);
   }
 
-  async function place(entry: TarEntry, path: string, body: AsyncIterable<Buffer>): Promise<void> {
+  async function writeAttributes(signal: AbortSignal): Promise<void> {
+    if (attributes.length === 0) return;
+    const input = Buffer.concat(attributes);
+    attributes = [];
+    await run(native, ["xattr", "set"], { deadlineMs: 60_000, signal, input });
+  }
+
+  async function place(
+    entry: TarEntry,
+    path: string,
+    body: AsyncIterable<Buffer>,
+    fresh: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const there = await statIfThere(path);
+    const isKept = entry.type === "directory" && there?.isDirectory() === true;
+    // What waits to be written to it, or below it, belongs to what is there now; behind a link of the same name it would be a file of this host.
+    if (!isKept && fresh.has(path)) await writeAttributes(signal);
     if (entry.type === "directory") {
-      if (!there?.isDirectory()) {
+      if (!isKept) {
         await clear(path);
         await mkdir(path);
       }
@@ -147,16 +163,19 @@ export function createUnpacker(root: string, native: string, limits: UnpackLimit
         }
         const path = /^[./]*$/.test(entry.path) ? await resolveInside(root, entry.path, false) : join(await parentOf(entry.path), name);
         if (name === "..") throw refuse(`the image names a path that leads out of it: ${entry.path}`);
-        await place(entry, path, body);
+        await place(entry, path, body, fresh, signal);
         for (let at = path; at.length > root.length && !fresh.has(at); at = dirname(at)) fresh.add(at);
         if (entry.type !== "link") await dress(entry, path);
       }
-      if (attributes.length > 0) await run(native, ["xattr", "set"], { deadlineMs: 60_000, signal, input: Buffer.concat(attributes) });
+      await writeAttributes(signal);
     },
-    /** Times of directories are set last: each new child changes them. */
+    /** Times of directories are set last: each new child changes them. One that a later entry took away may be behind a link now: not inside any more. */
     async finish(): Promise<Unpacked> {
-      for (const [path, mtimeMs] of directoryTimes)
-        if ((await statIfThere(path))?.isDirectory()) await lutimes(path, mtimeMs / 1000, mtimeMs / 1000);
+      const top = await realpath(root);
+      for (const [path, mtimeMs] of directoryTimes) {
+        if (!(await statIfThere(path))?.isDirectory() || (await realpath(path)) !== top + path.slice(root.length)) continue;
+        await lutimes(path, mtimeMs / 1000, mtimeMs / 1000);
+      }
       return { ...total };
     },
   };

@@ -32,6 +32,9 @@ const content = z.object({
 });
 export type Content = z.infer<typeof content>;
 
+/** It becomes the name of a file on the node that restores it, whoever has written it. */
+const isPart = (name: string): boolean => name !== "" && name !== "." && name !== ".." && !/[/\0]/.test(name);
+
 const entry = z.object({
   /** Bytes as latin1, below the tree's root; empty for the root. */
   path: z.string(),
@@ -56,7 +59,7 @@ const body = z.object({
   workload: z.string(),
   stdio: z.object({ stdout: z.number(), stderr: z.number() }),
   image: imagePin.optional(),
-  images: z.array(content.extend({ name: z.string() })),
+  images: z.array(content.extend({ name: z.string().refine((name) => isPart(name)) })),
   trees: z.array(z.object({ name: z.string(), entries: z.array(entry) })),
   /** Merkle root over the trees (files/tree-digest.ts). */
   filesDigest: z.string(),
@@ -122,6 +125,24 @@ export function readHead(snapshotId: string, bytes: Buffer): { head: SnapshotHea
   if (line.snapshotId !== snapshotId) throw corrupt(snapshotId, `its manifest is that of ${line.snapshotId}`);
   if (createHash("sha256").update(sealed).digest("hex") !== line.bodySha256) throw corrupt(snapshotId, "its manifest's body was changed");
   return { head: line, sealed };
+}
+
+/**
+ * Nothing of a tree is written outside of its root: each path is made of plain names, below a directory that the tree has made before, and another
+ * name of a file is that of one of its own. A node that holds the key may lie, and the one that restores writes as root. Throws SNAPSHOT_CORRUPT.
+ */
+export function requireInside(entries: readonly TreeEntry[]): void {
+  const made = new Map<string, TreeEntry["type"]>();
+  for (const { path, type, sameAs, target } of entries) {
+    const at = path.lastIndexOf("/");
+    const isRoot = path === "" && type === "dir" && made.size === 0;
+    const parent = at < 0 ? "dir" : at > 0 ? made.get(path.slice(0, at)) : undefined;
+    const isPlain = isRoot || (isPart(path.slice(at + 1)) && parent === "dir" && !made.has(path));
+    const other = sameAs ? made.get(target ?? "") : "file";
+    if (!isPlain || other === undefined || other === "dir")
+      throw fault("SNAPSHOT_CORRUPT", `its files have an entry that is not inside them: ${JSON.stringify(path.slice(0, 200))}`);
+    made.set(path, type);
+  }
 }
 
 /** Throws SNAPSHOT_CORRUPT, also for another key. */

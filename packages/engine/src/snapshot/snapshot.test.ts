@@ -1,15 +1,16 @@
 // The parts of a snapshot without a workload: the store, the seals, the cuts. With one: tests/e2e/engine/move.test.ts.
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createChunkWriter, writeContent } from "./content.ts";
-import { type ChunkRef, type Content, readBody, readHead, writeManifest } from "./manifest.ts";
+import { type ChunkRef, type Content, readBody, readHead, type TreeEntry, writeManifest } from "./manifest.ts";
 import { planPages, type StoredRun } from "./pages.ts";
 import { removeSnapshot } from "./remove.ts";
 import { packChunk, unpackChunk } from "./sealed.ts";
 import { openDirectoryStore, type SnapshotStore } from "./store.ts";
+import { restoreTree, storeTree } from "./trees.ts";
 
 let dir: string;
 let store: SnapshotStore;
@@ -82,6 +83,47 @@ describe("the seal", () => {
       flipped[at] = (flipped[at] ?? 0) ^ 1;
       expect(() => readBody("snap-1", flipped, key)).toThrow(/changed/);
     }
+  });
+});
+
+describe("what a snapshot says of files", () => {
+  const root = { path: "", type: "dir", mode: 0o755, uid: 0, gid: 0, mtimeNs: "0" } as const;
+  const file = (path: string, more: Partial<TreeEntry> = {}): TreeEntry => ({ ...root, path, type: "fifo", ...more });
+  it.each<[string, TreeEntry[]]>([
+    ["above the root", [root, file("../precious")]],
+    ["above it in the middle", [root, file("a", { type: "dir" }), file("a/../../precious")]],
+    ["at the root of the host", [root, file("/precious")]],
+    ["behind a link that it has made", [root, file("a", { type: "link", target: ".." }), file("a/precious")]],
+    [
+      "in the place of a directory that it had",
+      [root, file("a", { type: "dir" }), file("a", { type: "link", target: ".." }), file("a/precious")],
+    ],
+    ["in a directory that it has not", [root, file("a/precious")]],
+    ["that is another name of one outside", [root, file("a", { sameAs: true, target: "../precious" })]],
+    ["instead of the root", [file("", { type: "link", target: ".." })]],
+  ])("is refused before anything is made: %s", async (_, entries) => {
+    await writeFile(join(dir, "precious"), "untouched");
+    const restored = restoreTree(join(dir, "tree"), entries, store, "/bin/true", signal);
+    await expect(restored).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+    expect(await readdir(dir)).toEqual(["precious"]);
+  });
+
+  it("comes back as it was, links that lead outside too", async () => {
+    const tree = join(dir, "tree");
+    await mkdir(join(tree, "a..b/c"), { recursive: true });
+    await writeFile(join(tree, "a..b/c/file"), "state");
+    await link(join(tree, "a..b/c/file"), join(tree, "also"));
+    await symlink("../precious", join(tree, "out"));
+    const entries = await storeTree({ name: "layer", path: tree }, createChunkWriter(store, new Map(), signal), "/bin/true", []);
+    await restoreTree(join(dir, "back"), entries, store, "/bin/true", signal);
+    expect((await readdir(join(dir, "back"), { recursive: true })).sort()).toEqual(["a..b", "a..b/c", "a..b/c/file", "also", "out"]);
+    expect(await readFile(join(dir, "back/also"), "utf8")).toBe("state");
+  });
+
+  it("names no image with a path", () => {
+    const body = { workload: "db", stdio: { stdout: 1, stderr: 2 }, trees: [], filesDigest: "ff" };
+    const images = [{ name: "../core-1.img", bytes: 0, sha256: "", chunks: [] }];
+    expect(() => readBody("snap-1", writeManifest("snap-1", 7, { ...body, images }, key).bytes, key)).toThrow(/form/);
   });
 });
 

@@ -7,7 +7,7 @@ import { run } from "@aether/kit";
 import { type Entry, entriesOf, type NamedTree } from "../files/tree-digest.ts";
 import { attributeReader } from "../files/xattrs.ts";
 import { type ChunkWriter, writeContent } from "./content.ts";
-import type { Content, TreeEntry } from "./manifest.ts";
+import { type Content, requireInside, type TreeEntry } from "./manifest.ts";
 import type { SnapshotStore } from "./store.ts";
 
 const latin1 = (text: string): Buffer => Buffer.from(text, "latin1");
@@ -49,7 +49,7 @@ export async function storeTree(tree: NamedTree, writer: ChunkWriter, native: st
   return stored;
 }
 
-/** Fills `root`, which must be empty or missing. */
+/** Fills `root`, which must be empty or missing. Throws SNAPSHOT_CORRUPT. */
 export async function restoreTree(
   root: string,
   entries: readonly TreeEntry[],
@@ -57,6 +57,7 @@ export async function restoreTree(
   native: string,
   signal: AbortSignal,
 ): Promise<void> {
+  requireInside(entries);
   await mkdir(root, { recursive: true });
   if (readdirSync(root).length > 0) throw new Error(`${root} is not empty`);
   const pathOf = (name: string): Buffer => (name === "" ? Buffer.from(root) : Buffer.concat([Buffer.from(`${root}/`), latin1(name)]));
