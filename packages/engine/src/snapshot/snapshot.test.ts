@@ -1,8 +1,10 @@
 // The parts of a snapshot without a workload: the store, the seals, the cuts. With one: tests/e2e/engine/move.test.ts.
-import { randomBytes } from "node:crypto";
-import { link, mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { createHash, randomBytes } from "node:crypto";
+import { link, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, symlink, utimes, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { run } from "@aether/kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createChunkWriter, writeContent } from "./content.ts";
 import { type ChunkRef, type Content, readBody, readHead, type TreeEntry, writeManifest } from "./manifest.ts";
@@ -108,16 +110,30 @@ describe("what a snapshot says of files", () => {
     expect(await readdir(dir)).toEqual(["precious"]);
   });
 
-  it("comes back as it was, links that lead outside too", async () => {
+  it("comes back as it was: links that lead outside, sockets, names that are not UTF-8; also where a restore before was killed", async () => {
     const tree = join(dir, "tree");
     await mkdir(join(tree, "a..b/c"), { recursive: true });
     await writeFile(join(tree, "a..b/c/file"), "state");
     await link(join(tree, "a..b/c/file"), join(tree, "also"));
     await symlink("../precious", join(tree, "out"));
+    await run("mkfifo", [join(tree, "pipe")], { deadlineMs: 5_000 });
+    await rename(join(tree, "pipe"), Buffer.from(`${tree}/caf\xe9`, "latin1"));
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(join(tree, "socket"), resolve));
     const entries = await storeTree({ name: "layer", path: tree }, createChunkWriter(store, new Map(), signal), "/bin/true", []);
-    await restoreTree(join(dir, "back"), entries, store, "/bin/true", signal);
-    expect((await readdir(join(dir, "back"), { recursive: true })).sort()).toEqual(["a..b", "a..b/c", "a..b/c/file", "also", "out"]);
-    expect(await readFile(join(dir, "back/also"), "utf8")).toBe("state");
+    server.close();
+
+    // What an agent leaves that is killed between the making of a socket and its second name: a name that is in use.
+    const back = join(dir, "back");
+    await restoreTree(back, entries, store, "/bin/true", signal);
+    await rm(back, { recursive: true });
+    await writeFile(join(dir, `.${createHash("sha256").update(back).digest("hex").slice(0, 8)}`), "");
+    await restoreTree(back, entries, store, "/bin/true", signal);
+    const names = await readdir(back, { recursive: true, encoding: "latin1" as BufferEncoding });
+    expect(names.sort()).toEqual(["a..b", "a..b/c", "a..b/c/file", "also", "caf\xe9", "out", "socket"]);
+    expect(await readFile(join(back, "also"), "utf8")).toBe("state");
+    expect((await lstat(join(back, "socket"))).isSocket()).toBe(true);
+    await expect(restoreTree(back, entries, store, "/bin/true", signal)).rejects.toThrow(/EEXIST/);
   });
 
   it("names no image with a path", () => {

@@ -1,6 +1,7 @@
 // Trees of files in a snapshot: every entry with all that makes it what it is, and back onto an empty directory.
-import { readdirSync, readlinkSync } from "node:fs";
-import { chmod, lchown, link, lutimes, mkdir, symlink } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { readlinkSync } from "node:fs";
+import { chmod, lchown, link, lutimes, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { run } from "@aether/kit";
@@ -49,7 +50,7 @@ export async function storeTree(tree: NamedTree, writer: ChunkWriter, native: st
   return stored;
 }
 
-/** Fills `root`, which must be empty or missing. Throws SNAPSHOT_CORRUPT. */
+/** Makes `root`, which must be missing: what somebody else has made there may be led elsewhere. Throws SNAPSHOT_CORRUPT. */
 export async function restoreTree(
   root: string,
   entries: readonly TreeEntry[],
@@ -58,8 +59,10 @@ export async function restoreTree(
   signal: AbortSignal,
 ): Promise<void> {
   requireInside(entries);
-  await mkdir(root, { recursive: true });
-  if (readdirSync(root).length > 0) throw new Error(`${root} is not empty`);
+  await mkdir(dirname(root), { recursive: true });
+  await mkdir(root, { mode: 0o700 });
+  // On its file system, and short: a socket's name has 107 bytes.
+  const beside = join(dirname(root), `.${createHash("sha256").update(root).digest("hex").slice(0, 8)}`);
   const pathOf = (name: string): Buffer => (name === "" ? Buffer.from(root) : Buffer.concat([Buffer.from(`${root}/`), latin1(name)]));
   const attributes: Buffer[] = [];
   for (const entry of entries) {
@@ -91,24 +94,30 @@ export async function restoreTree(
         if (entry.content === undefined) throw new Error(`${entry.path} has no content`);
         return writeContent(store, entry.content, path, signal);
       case "fifo":
-        await run("mkfifo", ["--", path.toString()], { deadlineMs: 5_000 });
-        return;
+        return makeNode(path, "p");
       case "char":
       case "block": {
         const rdev = entry.rdev ?? 0;
         const [major, minor] = [(rdev >> 8) & 0xfff, (rdev & 0xff) | ((rdev >> 12) & 0xfff00)];
-        await run("mknod", [path.toString(), entry.type === "char" ? "c" : "b", String(major), String(minor)], { deadlineMs: 5_000 });
-        return;
+        return makeNode(path, entry.type === "char" ? "c" : "b", String(major), String(minor));
       }
       case "socket":
         // The name of a socket; who listened there is in the images, and criu binds it anew.
-        return makeSocket(join(dirname(root), ".socket"), path);
+        return makeSocket(beside, path);
     }
+  }
+
+  /** A program's argument is UTF-8, a file's name may be any bytes. */
+  async function makeNode(path: Buffer, ...what: readonly string[]): Promise<void> {
+    await rm(beside, { force: true });
+    await run("mknod", ["--", beside, ...what], { deadlineMs: 5_000 });
+    await rename(beside, path);
   }
 }
 
 /** The name of a unix socket, with nobody behind it: a server's name is taken away when it closes, a second name stays. */
 async function makeSocket(beside: string, path: Buffer): Promise<void> {
+  await rm(beside, { force: true }); // of an agent that was killed here
   const server = createServer();
   await new Promise<void>((resolve, reject) => server.once("error", reject).listen(beside, resolve));
   try {
