@@ -12,7 +12,7 @@ import { freePort } from "../free-port.ts";
 
 const bin = fileURLToPath(new URL("../../packages/cli/bin/aether.mjs", import.meta.url));
 const isBuilt = existsSync(fileURLToPath(new URL("../../packages/cli/dist/main.js", import.meta.url)));
-if (!isBuilt) console.log("skipped: the command is not built: npm run build");
+const why = isBuilt ? "" : " (skipped: the command is not built: npm run build)";
 
 const points = ["pause_moves.looked", "notify.looked", "pause_moves.taken_back", "before_end"].map((each) => `core.runbook.${each}`);
 
@@ -27,7 +27,7 @@ steps:
   - {name: later, act: notify, inputs: {message: never said}}
 `;
 
-describe.skipIf(!isBuilt)("a control plane that is killed in the middle of a run", () => {
+describe.skipIf(!isBuilt)(`a control plane that is killed in the middle of a run${why}`, () => {
   let dir: string;
   let url: string;
   let token: string;

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import { findTraces, readGroup, readText } from "../../bench/risk/traces.ts";
 
 const dir = findTraces();
-if (dir === undefined) console.log("skipped: no trace bundle at ../shared/data/traces and AETHER_TRACES is not set");
+const missing = dir === undefined ? "no trace bundle at ../shared/data/traces and AETHER_TRACES is not set" : undefined;
 
-describe.skipIf(dir === undefined)("the aether policy on recorded pools", () => {
+describe.skipIf(missing !== undefined)(`the aether policy on recorded pools${missing ? ` (skipped: ${missing})` : ""}`, () => {
   // Windows that start after its training data ends; every sixth.
   it.each([52, 60, 70, 92])("is cheaper than Uniform Progress and greedy at %s h, and misses no deadline", (deadlineHours) => {
     const starts = (JSON.parse(readText(dir ?? "", "oracle/windows_2022-10-26.starts.json")) as { starts: number[] }).starts.filter(

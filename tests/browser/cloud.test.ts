@@ -16,7 +16,6 @@ const screens = kept ?? join(root, ".cache/screens");
 const prefix = "eb";
 
 const missing = await whatIsMissing();
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 
 async function whatIsMissing(): Promise<string | undefined> {
   if (chromiumMissing !== undefined) return chromiumMissing;
@@ -24,7 +23,7 @@ async function whatIsMissing(): Promise<string | undefined> {
   return missingForCloud();
 }
 
-describe.skipIf(missing !== undefined)("the first five minutes", () => {
+describe.skipIf(missing !== undefined)(`the first five minutes${missing ? ` (skipped: ${missing})` : ""}`, () => {
   let dir: string;
   let browser: Browser;
   let page: Page;

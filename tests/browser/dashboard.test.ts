@@ -8,11 +8,9 @@ import { expectAccessible, expectNoJump } from "./chromium.ts";
 import { connection, enter, linkFor } from "./people.ts";
 import { siteMissing, tooWide, useSite } from "./site.ts";
 
-if (siteMissing !== undefined) console.log(`skipped: ${siteMissing}`);
-
 const hostile = `<img src=x onerror="globalThis.pwned=1"><script>globalThis.pwned=1</script>"'\u202e{{7*7}}`;
 
-describe.skipIf(siteMissing !== undefined)("the dashboard", () => {
+describe.skipIf(siteMissing !== undefined)(`the dashboard${siteMissing ? ` (skipped: ${siteMissing})` : ""}`, () => {
   const site = useSite();
   const { open } = site;
 

@@ -15,10 +15,9 @@ import { enter, linkFor } from "./people.ts";
 
 const isBuilt = existsSync(fileURLToPath(new URL("../../packages/web/dist/index.html", import.meta.url)));
 const missing = chromiumMissing ?? (isBuilt ? undefined : "the dashboard is not built: npm run build:web");
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 const nodeCount = 10_000;
 
-describe.skipIf(missing !== undefined)("ten thousand nodes", () => {
+describe.skipIf(missing !== undefined)(`ten thousand nodes${missing ? ` (skipped: ${missing})` : ""}`, () => {
   let dir: string;
   let core: RunningCore;
   let browser: Browser;

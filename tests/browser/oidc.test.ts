@@ -12,9 +12,8 @@ import { chromiumMissing, launch, openTab } from "./chromium.ts";
 
 const isBuilt = existsSync(fileURLToPath(new URL("../../packages/web/dist/index.html", import.meta.url)));
 const missing = chromiumMissing ?? (isBuilt ? undefined : "the dashboard is not built: npm run build:web");
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 
-describe.skipIf(missing !== undefined)("an OpenID Connect provider", () => {
+describe.skipIf(missing !== undefined)(`an OpenID Connect provider${missing ? ` (skipped: ${missing})` : ""}`, () => {
   let server: Server;
   let core: CoreUnderTest;
   let browser: Browser;

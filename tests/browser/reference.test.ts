@@ -4,9 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type CoreUnderTest, startCore } from "../../packages/core/src/testing/core-under-test.ts";
 import { chromiumMissing, expectAccessible, launch, openTab } from "./chromium.ts";
 
-if (chromiumMissing !== undefined) console.log(`skipped: ${chromiumMissing}`);
-
-describe.skipIf(chromiumMissing !== undefined)("the API reference", () => {
+describe.skipIf(chromiumMissing !== undefined)(`the API reference${chromiumMissing ? ` (skipped: ${chromiumMissing})` : ""}`, () => {
   let core: CoreUnderTest;
   let browser: Browser;
   beforeAll(async () => {

@@ -19,9 +19,8 @@ import { connection, enter, linkFor } from "./people.ts";
 
 const isBuilt = existsSync(fileURLToPath(new URL("../../packages/web/dist/index.html", import.meta.url)));
 const missing = chromiumMissing ?? postgresIsMissing ?? (isBuilt ? undefined : "the dashboard is not built: npm run build:web");
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 
-describe.skipIf(missing !== undefined)("two control planes on one database", () => {
+describe.skipIf(missing !== undefined)(`two control planes on one database${missing ? ` (skipped: ${missing})` : ""}`, () => {
   let dir: string;
   let server: PostgresServer;
   let browser: Browser;

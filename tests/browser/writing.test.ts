@@ -5,9 +5,7 @@ import { expectAccessible } from "./chromium.ts";
 import { enter, linkFor } from "./people.ts";
 import { siteMissing, tooWide, useSite } from "./site.ts";
 
-if (siteMissing !== undefined) console.log(`skipped: ${siteMissing}`);
-
-describe.skipIf(siteMissing !== undefined)("what is written on the dashboard", () => {
+describe.skipIf(siteMissing !== undefined)(`what is written on the dashboard${siteMissing ? ` (skipped: ${siteMissing})` : ""}`, () => {
   const site = useSite();
   const { open } = site;
 

@@ -10,7 +10,7 @@ import { type Case, chooseCases, type Fault } from "./cases.ts";
 import { type ChaosCloud, demo, type Migration, startChaosCloud } from "./cloud.ts";
 
 const missing = await missingForCloud();
-if (missing !== undefined) console.log(`skipped: ${missing}`);
+const why = missing === undefined ? "" : ` (skipped: ${missing})`;
 const isWhole = process.env.AETHER_CHAOS === "all";
 const seed = Number(process.env.AETHER_CHAOS_SEED ?? Math.floor(Date.now() / 86_400_000));
 const only = process.env.AETHER_CHAOS_ONLY;
@@ -20,7 +20,7 @@ const cases = chooseCases(seed, isAll ? undefined : 8).filter(
   ({ name }, i) => (only === undefined || name.includes(only)) && i % slices === slice - 1,
 );
 
-describe.skipIf(missing !== undefined)(`the crash matrix (${cases.length} cases, seed ${seed})`, () => {
+describe.skipIf(missing !== undefined)(`the crash matrix (${cases.length} cases, seed ${seed})${why}`, () => {
   let cloud: ChaosCloud;
   let client: LoadClient;
   beforeAll(async () => {

@@ -15,10 +15,9 @@ import { bin, missingForCloud } from "../local-cloud.ts";
 import { type ChaosCloud, demo, type Migration, startChaosCloud } from "./cloud.ts";
 
 const missing = postgresIsMissing ?? (await missingForCloud());
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 const hostAddress = "10.79.0.1";
 
-describe.skipIf(missing !== undefined)("two control planes with real agents", () => {
+describe.skipIf(missing !== undefined)(`two control planes with real agents${missing ? ` (skipped: ${missing})` : ""}`, () => {
   let server: PostgresServer;
   let cloud: ChaosCloud;
   let client: LoadClient;

@@ -15,7 +15,6 @@ const prefix = "et";
 const subnet = "10.78.0.0/16";
 
 const missing = await missingForCloud();
-if (missing !== undefined) console.log(`skipped: ${missing}`);
 
 let dir: string;
 let port: number;
@@ -96,7 +95,7 @@ afterAll(async () => {
 const nodeOf = async (name: string) =>
   (await aether("inspect", name, "--json")).json<{ workload: { nodeId: string; epoch: string } }>().workload;
 
-describe.skipIf(missing !== undefined)("a local cloud", () => {
+describe.skipIf(missing !== undefined)(`a local cloud${missing ? ` (skipped: ${missing})` : ""}`, () => {
   it("comes up with two nodes and a demo that serves its client, in under 60 s", async () => {
     expect(await traces()).toEqual([]);
     const startedMs = performance.now();

@@ -13,7 +13,8 @@ import { createReconciler } from "./reconcile.ts";
 import { createScriptedFleet, insertNodes, insertWorkload } from "./scripted-agents.ts";
 import { startMigration } from "./start.ts";
 
-describe.skipIf(postgresIsMissing !== undefined)("a move whose database dies", () => {
+const why = postgresIsMissing === undefined ? "" : ` (skipped: ${postgresIsMissing})`;
+describe.skipIf(postgresIsMissing !== undefined)(`a move whose database dies${why}`, () => {
   let server: PostgresServer;
   let database: OpenDatabase;
   let dir: string;

@@ -34,6 +34,9 @@ export interface HandOver {
 export async function handOver(host: Host, helper: Helper, socket: Socket, { peerNodeId, secret }: HandOver): Promise<void> {
   const { native } = host.options.tools;
   try {
+    // Either may have ended while the other was waited for, and Node would say which with all that it knows of a socket.
+    if (socket.destroyed) throw fault("TRANSFER_FAILED", "the peer closed the connection before it was handed over");
+    if (helper.data.destroyed) throw fault("TRANSFER_FAILED", "the helper has ended");
     const child = spawn(native, ["hand-over"], { stdio: ["ignore", "ignore", "pipe", socket, helper.data] });
     helper.data.resume(); // Node stops reading what a child inherits
     let said = "";
