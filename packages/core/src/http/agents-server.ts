@@ -6,7 +6,7 @@ import http2 from "node:http2";
 import type { TLSSocket } from "node:tls";
 import { fault } from "@aether/contract";
 import type { Logger } from "@aether/kit";
-import { followRotation, type IdentitySource, peerSpiffeId, secureServerOptions } from "@aether/kit/identity";
+import { followRotation, handshakeProblem, type IdentitySource, peerSpiffeId, secureServerOptions } from "@aether/kit/identity";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { endIdleSessions } from "./idle-sessions.ts";
 import { mendMalformed } from "./malformed.ts";
@@ -71,7 +71,7 @@ export function createAgentsServer(options: AgentsServerOptions): OnePort {
   });
   server.on("sessionError", (error) => log.debug({ err: error }, "an agent's HTTP/2 session failed"));
   server.on("tlsClientError", (error, socket) => {
-    log.warn({ peer: socket.remoteAddress, reason: error.message }, "identity.refused");
+    log.warn({ peer: socket.remoteAddress, reason: handshakeProblem(error) }, "identity.refused");
     socket.destroy();
   });
 

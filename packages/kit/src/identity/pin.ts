@@ -4,6 +4,7 @@ import { createHash, X509Certificate } from "node:crypto";
 import tls from "node:tls";
 import { fault } from "@aether/contract";
 import { withDeadline } from "../wait.ts";
+import { handshakeProblem } from "./tls.ts";
 
 /** sha256 of a certificate's SubjectPublicKeyInfo, base64url (the form of RFC 7469, with the URL alphabet). */
 export function spkiPin(certificatePem: string): string {
@@ -41,7 +42,7 @@ export function pinnedTrust(contact: PinnedContact, outer?: AbortSignal): Promis
         });
         const abort = () => socket.destroy();
         signal.addEventListener("abort", abort, { once: true });
-        socket.on("error", (cause) => reject(fault("UNAVAILABLE", `cannot reach ${host}:${port}: ${cause.message}`, { cause })));
+        socket.on("error", (cause) => reject(fault("UNAVAILABLE", `cannot reach ${host}:${port}: ${handshakeProblem(cause)}`, { cause })));
         socket.on("close", () => {
           signal.removeEventListener("abort", abort);
           reject(fault("UNAVAILABLE", `${host}:${port} closed the connection during the handshake`));

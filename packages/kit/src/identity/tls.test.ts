@@ -237,6 +237,17 @@ describe("mutual TLS", () => {
     silent.close();
   });
 
+  it("says in words what a peer that speaks no TLS did, without OpenSSL's lines and addresses", async () => {
+    const { createServer } = await import("node:net");
+    const other = createServer((socket) => socket.on("error", () => socket.destroy()).end("HTTP/1.1 400 Bad Request\r\n\r\n"));
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const { port } = other.address() as AddressInfo;
+    const expected = { code: "UNAVAILABLE", message: expect.stringMatching(/^cannot reach 127\.0\.0\.1:\d+: TLS: [a-z ]+$/) };
+    await expect(connect({ port }, await identity("node/n1"))).rejects.toMatchObject(expected);
+    await expect(pinnedTrust({ host: "127.0.0.1", port, pin: authority.spkiPin(), deadlineMs: 5000 })).rejects.toMatchObject(expected);
+    other.close();
+  });
+
   it("stops with connections open", async () => {
     const { server, ...to } = await serve({ identity: await identity("core") });
     const socket = await connect(to, await identity("node/n1"));

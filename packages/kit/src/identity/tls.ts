@@ -132,7 +132,7 @@ export function createMutualTlsServer(options: MutualTlsServerOptions): MutualTl
     });
   });
   server.on("tlsClientError", (error, socket) => {
-    log.warn({ peer: socket.remoteAddress, reason: error.message }, "identity.refused");
+    log.warn({ peer: socket.remoteAddress, reason: handshakeProblem(error) }, "identity.refused");
     socket.destroy();
   });
   server.on("secureConnection", (socket) => {
@@ -249,12 +249,16 @@ export function connectMutualTls(options: ConnectOptions, outer?: AbortSignal): 
   );
 }
 
+/** Why a handshake failed, in a person's words: OpenSSL's messages also name addresses in memory and lines of its source. */
+export const handshakeProblem = (cause: Error): string =>
+  "library" in cause && "reason" in cause && typeof cause.reason === "string" ? `TLS: ${cause.reason}` : cause.message;
+
 function connectFault(host: string, port: number, cause: Error, socket: tls.TLSSocket): Fault {
   if (cause instanceof Fault) return cause;
   const isVerification = Boolean(socket.authorizationError);
   return isVerification
     ? fault("IDENTITY_REJECTED", `${host}:${port}: the certificate is not valid: ${cause.message}`, { cause })
-    : fault("UNAVAILABLE", `cannot reach ${host}:${port}: ${cause.message}`, { cause });
+    : fault("UNAVAILABLE", `cannot reach ${host}:${port}: ${handshakeProblem(cause)}`, { cause });
 }
 
 /** SPIFFE X509-SVID, section 2: exactly one URI; and no authority's certificate may stand for a workload (section 4.2). */
