@@ -1,5 +1,5 @@
 // What every command of the native program keeps to: options are checked before anything is done; the socket pipe; the announcement.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -265,4 +265,29 @@ describe("announce", () => {
     const loopback = await run(...on("lo"), { deadlineMs: 5000, okCodes: [1] });
     expect(loopback.stderr).toContain("lo is not an Ethernet interface");
   });
+});
+
+/** `make -C native fuzz`, for a moment: that it is built is what a change of the sources breaks first. */
+function missingFuzzer(): string | undefined {
+  try {
+    const library = `libclang_rt.fuzzer-${process.arch === "arm64" ? "aarch64" : "x86_64"}.a`;
+    const path = execFileSync("clang", [`-print-file-name=${library}`], { encoding: "utf8" });
+    return path.startsWith("/") ? undefined : "clang has no libFuzzer here (package libclang-rt-dev)";
+  } catch {
+    return "clang is not there";
+  }
+}
+
+describe("what reads bytes of a peer or of an image", () => {
+  skipWhere(missingFuzzer());
+  it("takes arbitrary ones for a second each, with the sanitizers, and breaks nothing", async () => {
+    const dir = await mkdtemp(join(tmpdir(), "aether-fuzz-"));
+    try {
+      const source = join(import.meta.dirname, "../../native");
+      const { stderr } = await run("make", ["-C", source, "fuzz", "FUZZ_SECONDS=1", `BUILD=${dir}`], { deadlineMs: 100_000 });
+      expect(stderr.match(/^Done \d+ runs/gm)).toHaveLength(2);
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
+  }, 120_000);
 });
