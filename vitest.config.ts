@@ -68,7 +68,7 @@ export default defineConfig({
         ...source,
         test: {
           name: "unit",
-          include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.mjs"],
+          include: ["packages/*/src/**/*.test.ts", "scripts/**/*.test.mjs", "bench/**/*.test.ts"],
           exclude: wholeServices,
           testTimeout: 15_000,
           // Most of their time is waiting and reading modules: files side by side, in processes that keep what they have read. No unit test changes a module.

@@ -4,17 +4,16 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { killGroup, run, sleep, until } from "@aether/kit";
+import { type Client, type Seen, startClient } from "./client.ts";
 import { busySeconds } from "./cpu.ts";
 import { type Hosts, workloadAddress } from "./hosts.ts";
-import { readSeen } from "./seen.ts";
+import { fillArgv, redisArgv } from "./redis.ts";
+import { watchedAfterMs } from "./waits.ts";
 
-export interface Measured {
+/** One move: what it took, and what the client saw of it. */
+export interface Measured extends Seen {
   readonly freezeMs: number;
-  readonly gapMs: number;
   readonly totalMs: number;
-  readonly worstAfterMs: number;
-  readonly wrongCount: number;
-  readonly error: string | null;
   readonly detail: Readonly<Record<string, number>>;
 }
 
@@ -23,9 +22,8 @@ export interface BareOptions {
   readonly isLazy?: boolean;
   /** Begins when the redis is filled; what it answers ends it. */
   readonly beside?: (enter: readonly string[], address: string) => { stop(): Promise<{ wrongCount: number; error: string | null }> };
-  /** The client is watched for so long before and after the move, ms. */
+  /** The client is watched for so long before the move, ms. */
   readonly settleMs?: number;
-  readonly afterMs?: number;
 }
 
 export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, options: BareOptions = {}): Promise<Measured> {
@@ -33,27 +31,13 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, 
   const images = join(dir, "images");
   await run("mkdir", [images], { deadlineMs: 5000 });
   let holder: ChildProcess | undefined;
-  let probe: ChildProcess | undefined;
+  let client: Client | undefined;
   const pids: number[] = [];
   const daemons: ChildProcess[] = [];
   try {
     await hosts.lead("source");
     await hosts.ip("-n", hosts.names.source, "link", "set", "wl0", "up");
-    const redis = [
-      "redis-server",
-      "--bind",
-      "0.0.0.0",
-      "--protected-mode",
-      "no",
-      "--save",
-      "",
-      "--appendonly",
-      "no",
-      "--dir",
-      dir,
-      "--logfile",
-      "/dev/null",
-    ];
+    const redis = [...redisArgv, "--dir", dir, "--logfile", "/dev/null"];
     const [enter, ...enterArgs] = hosts.in("sourcePod");
     let pid = 0;
     // The redis of the sample before may still be giving back its memory, and have the port till then: the new one ends at once.
@@ -64,27 +48,21 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, 
     }
     if (pid === 0) throw new Error("redis-server does not start");
     pids.push(pid);
-    await fill(hosts, memoryMb);
+    const [cli = "", ...cliArgs] = [...hosts.in("client"), "redis-cli", ...fillArgv(workloadAddress, memoryMb)];
+    await run(cli, cliArgs, { deadlineMs: 120_000 });
     const load = options.beside?.(hosts.in("client"), workloadAddress);
-    probe = spawn(
-      hosts.in("client")[0] ?? "",
-      [...hosts.in("client").slice(1), process.execPath, join(import.meta.dirname, "probe.ts"), workloadAddress],
-      {
-        stdio: ["ignore", "pipe", "inherit"],
-      },
-    );
-    const seen = readAll(probe);
+    client = startClient(workloadAddress, hosts.in("client"));
     await sleep(options.settleMs ?? 1500);
     const namespaceInode = (await stat(`/run/netns/${hosts.names.sourcePod}`)).ino;
     const common = ["-D", images, "-v1", "--tcp-established", "--shell-job", "--network-lock", "skip"];
-    const startedMs = performance.now();
+    const startedMs = Date.now();
     const busy = busySeconds();
     // Without this cut the frozen source's kernel goes on retransmitting and the client's connection is reset or stalls (seen in every run).
     await hosts.cut();
     const dump = ["dump", "-t", String(pid), ...common, "-o", "dump.log", "--external", `net[${namespaceInode}]:pod`];
     if (options.isLazy === true) daemons.push(...(await dumpLazily(criu, dump, images)));
     else await run(criu, dump, { deadlineMs: 60_000 });
-    const dumpedMs = performance.now();
+    const dumpedMs = Date.now();
     // The shell opens the namespace as fd 9: --inherit-fd takes a number that criu must find open.
     const restore = `exec 9</run/netns/${hosts.names.targetPod}; exec "$@" --inherit-fd 'fd[9]:pod'`;
     await run(
@@ -107,33 +85,29 @@ export async function measureBare(hosts: Hosts, criu: string, memoryMb: number, 
         deadlineMs: 60_000,
       },
     );
-    const restoredMs = performance.now();
+    const restoredMs = Date.now();
     pids.push(Number(await readFile(join(dir, "pid"), "utf8")));
     await hosts.lead("target");
-    const endedMs = performance.now();
+    const endedMs = Date.now();
     const cpuSeconds = busySeconds() - busy;
-    await sleep((options.afterMs ?? 2500) + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
-    probe.kill("SIGTERM");
+    await sleep(watchedAfterMs + 2 * (endedMs - startedMs)); // the client backs off while its packets are dropped
+    const saw = await client.stop({ askedMs: startedMs, cutMs: startedMs, resumedMs: endedMs });
     const wrote = await load?.stop();
-    const saw = readSeen(await seen);
     return {
+      ...saw,
       freezeMs: restoredMs - startedMs,
-      gapMs: saw.gapMs,
       totalMs: endedMs - startedMs,
-      worstAfterMs: saw.worstAfterMs,
       wrongCount: saw.wrongCount + (wrote?.wrongCount ?? 0),
-      error: saw.error ?? wrote?.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
+      error: saw.error ?? wrote?.error ?? null,
       detail: {
         dumpMs: dumpedMs - startedMs,
         restoreMs: restoredMs - dumpedMs,
-        worstSoonAfterMs: saw.worstSoonAfterMs,
-        over50MsSoonAfter: saw.over50MsSoonAfter,
         cpuSeconds,
         sentBytes: options.isLazy === true ? memoryMb * 1e6 : await bytesIn(images),
       },
     };
   } finally {
-    probe?.kill("SIGKILL");
+    client?.kill();
     for (const pid of pids) await run("kill", ["-KILL", String(pid)], { deadlineMs: 5000, okCodes: [0, 1] });
     if (holder !== undefined) killGroup(holder);
     for (const daemon of daemons) killGroup(daemon);
@@ -169,29 +143,4 @@ async function bytesIn(dir: string): Promise<number> {
   let total = 0;
   for (const name of await readdir(dir)) total += (await stat(join(dir, name))).size;
   return total;
-}
-
-async function fill(hosts: Hosts, memoryMb: number): Promise<void> {
-  const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
-  const cli = [
-    ...hosts.in("client"),
-    "redis-cli",
-    "-h",
-    workloadAddress,
-    "eval",
-    script,
-    "0",
-    String(Math.max(1, Math.round((memoryMb * 1e6) / 1100))),
-  ];
-  await run(cli[0] ?? "", cli.slice(1), { deadlineMs: 120_000 });
-}
-
-function readAll(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    let text = "";
-    child.stdout?.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-    });
-    child.once("close", () => resolve(text));
-  });
 }

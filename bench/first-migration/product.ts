@@ -1,11 +1,12 @@
 // The product's side: the same redis as a workload of the local cloud, the same client, moved by the REST API between its two nodes, there and back.
-import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import type { Measured } from "./bare.ts";
+import { startClient } from "./client.ts";
 import { busySeconds } from "./cpu.ts";
-import { readSeen } from "./seen.ts";
+import { fillArgv, redisArgv } from "./redis.ts";
+import { watchedAfterMs } from "./waits.ts";
 
 interface Cloud {
   readonly url: string;
@@ -60,9 +61,8 @@ export async function openCloud(dir: string): Promise<Cloud> {
 
 /** Runs a redis of this size on n1; answers its address. */
 export async function startRedis(cloud: Cloud, name: string, memoryMb: number): Promise<string> {
-  const argv = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"];
   const made = await call<{ workload: { spec: { address: string } } }>(cloud, "POST", "/api/v2/workloads", {
-    spec: { name, rootfs: "host", argv, health: { tcpPort: 6379 } },
+    spec: { name, rootfs: "host", argv: redisArgv, health: { tcpPort: 6379 } },
     nodeId: "n1",
   });
   const address = made.workload.spec.address;
@@ -70,10 +70,7 @@ export async function startRedis(cloud: Cloud, name: string, memoryMb: number): 
     const asked = await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] });
     return asked.stdout.includes("PONG") ? true : undefined;
   });
-  const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
-  await run("redis-cli", ["-h", address, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))], {
-    deadlineMs: 120_000,
-  });
+  await run("redis-cli", fillArgv(address, memoryMb), { deadlineMs: 120_000 });
   return address;
 }
 
@@ -88,13 +85,13 @@ export async function measureMove(
   address: string,
   target: string,
   mode: string,
-  { settleMs = 1500, afterMs = 2500 }: { readonly settleMs?: number; readonly afterMs?: number } = {},
+  { settleMs = 1500 }: { readonly settleMs?: number } = {},
 ): Promise<Measured> {
-  const probe = spawn(process.execPath, [join(import.meta.dirname, "probe.ts"), address], { stdio: ["ignore", "pipe", "inherit"] });
-  const seen = readAll(probe);
+  const client = startClient(address);
   try {
     await sleep(settleMs);
     const busy = busySeconds();
+    const askedMs = Date.now();
     const started = await call<{ migration: MigrationJson }>(cloud, "POST", `/api/v2/workloads/${name}:migrate`, {
       targetNodeId: target,
       mode,
@@ -106,26 +103,23 @@ export async function measureMove(
     if (ended.state !== "MIGRATION_STATE_DONE")
       throw new Error(`${ended.id} ended as ${ended.state}: ${ended.error?.code ?? ""} ${ended.error?.message ?? ""}`);
     const cpuSeconds = busySeconds() - busy;
-    await sleep(afterMs);
-    probe.kill("SIGTERM");
-    const saw = readSeen(await seen);
-    const error = saw.error ?? (saw.isAnsweredAfter ? null : "no answer after the move");
+    const frozen = freezeOf(ended.phases ?? []);
+    if (frozen === undefined) throw new Error(`${ended.id} has no phases from its cut to its resume`);
+    // What was asked last in that time is answered too.
+    await sleep(frozen.resumedMs + watchedAfterMs + 200 - Date.now());
+    const saw = await client.stop({ askedMs, ...frozen });
     return {
+      ...saw,
       freezeMs: ended.receipt?.freezeMs ?? Number.NaN,
-      gapMs: saw.gapMs,
       totalMs: Date.parse(ended.endedAt ?? "") - Date.parse(ended.createdAt),
-      worstAfterMs: saw.worstAfterMs,
-      wrongCount: saw.wrongCount,
-      error: error ?? (ended.receipt?.isWhole === true ? null : "the receipt is not whole"),
+      error: saw.error ?? (ended.receipt?.isWhole === true ? null : "the receipt is not whole"),
       detail: {
         ...Object.fromEntries((ended.phases ?? []).map((phase) => [phase.name, phase.durationMs ?? 0])),
-        "in-no-phase": unseenMs(ended.phases ?? []),
+        "in-no-phase": unseenMs(ended.phases ?? [], frozen),
         // Inside the freeze, on both hosts.
         "garbage-collected": (ended.phases ?? []).reduce((sum, { facts }) => sum + Number(facts?.collectedMs ?? 0), 0),
         "forecast-freeze": ended.memory?.forecast?.freezeMs ?? Number.NaN,
         "is-compressed": ended.memory?.transport === "zstd" ? 1 : 0,
-        worstSoonAfterMs: saw.worstSoonAfterMs,
-        over50MsSoonAfter: saw.over50MsSoonAfter,
         cpuSeconds,
         sentBytes: sentBytes(ended),
         safeMs: ended.receipt?.totalMs ?? Number.NaN,
@@ -133,21 +127,36 @@ export async function measureMove(
       },
     };
   } finally {
-    probe.kill("SIGKILL");
+    client.kill();
   }
 }
 
-/** Of the time from the cut to the resume, what no phase covers: all hosts of a local cloud have one clock. */
-function unseenMs(phases: readonly PhaseJson[]): number {
-  const spans = phases.map(({ name, startedAt = "", durationMs = 0 }) => ({
+interface Freeze {
+  readonly cutMs: number;
+  readonly resumedMs: number;
+}
+
+const spansOf = (phases: readonly PhaseJson[]) =>
+  phases.map(({ name, startedAt = "", durationMs = 0 }) => ({
     name,
     fromMs: Date.parse(startedAt),
     toMs: Date.parse(startedAt) + durationMs,
   }));
-  const cutMs = spans.find(({ name }) => name === "freeze.network_cut")?.fromMs ?? Number.NaN;
-  const resumedMs = spans.find(({ name }) => name === "resume.continue")?.toMs ?? Number.NaN;
+
+/** From the cut to the resume: all hosts of a local cloud have one clock. */
+function freezeOf(phases: readonly PhaseJson[]): Freeze | undefined {
+  const spans = spansOf(phases);
+  const cut = spans.find(({ name }) => name === "freeze.network_cut");
+  const resumed = spans.find(({ name }) => name === "resume.continue");
+  return cut === undefined || resumed === undefined ? undefined : { cutMs: cut.fromMs, resumedMs: resumed.toMs };
+}
+
+/** Of the time from the cut to the resume, what no phase covers. */
+function unseenMs(phases: readonly PhaseJson[], { cutMs, resumedMs }: Freeze): number {
   let [seenUntilMs, unseen] = [cutMs, 0];
-  for (const { fromMs, toMs } of spans.filter(({ toMs }) => toMs > cutMs).sort((a, b) => a.fromMs - b.fromMs)) {
+  for (const { fromMs, toMs } of spansOf(phases)
+    .filter(({ toMs }) => toMs > cutMs)
+    .sort((a, b) => a.fromMs - b.fromMs)) {
     unseen += Math.max(0, Math.min(fromMs, resumedMs) - seenUntilMs);
     seenUntilMs = Math.max(seenUntilMs, toMs);
   }
@@ -167,14 +176,4 @@ function sentBytes({ memory, receipt }: MigrationJson): number {
 function linkRate({ memory }: MigrationJson): number {
   const [largest] = [...(memory?.rounds ?? [])].sort((a, b) => Number(b.sentBytes ?? 0) - Number(a.sentBytes ?? 0));
   return largest === undefined ? Number.NaN : (Number(largest.sentBytes ?? 0) / (largest.durationMs ?? Number.NaN)) * 1000;
-}
-
-function readAll(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    let text = "";
-    child.stdout?.on("data", (chunk: Buffer) => {
-      text += chunk.toString();
-    });
-    child.once("close", () => resolve(text));
-  });
 }

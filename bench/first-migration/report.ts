@@ -1,4 +1,5 @@
 // The table of a run: medians with the extremes beside them, since seven runs carry no honest p99, and the ratio to the baseline.
+import type { Where } from "../where.ts";
 import type { Measured } from "./bare.ts";
 
 export interface Row {
@@ -15,26 +16,32 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
 }
 
-const cell = (values: readonly number[]) =>
-  `${median(values).toFixed(0)} (${Math.min(...values).toFixed(0)}-${Math.max(...values).toFixed(0)})`;
+function cell(all: readonly number[]): string {
+  const values = all.filter(Number.isFinite);
+  return values.length === 0 ? "-" : `${median(values).toFixed(0)} (${Math.min(...values).toFixed(0)}-${Math.max(...values).toFixed(0)})`;
+}
 
 /** Markdown. `runs` moves per row; times in ms as median (min-max). */
-export function report(rows: readonly Row[], machine: string, runs: number): string {
+export function report(rows: readonly Row[], where: Where, at: Date, runs: number): string {
   const lines = [
-    "| redis | method | freeze ms | client gap ms | whole move ms | worst answer after ms | gap / bare | errors, wrong answers |",
-    "|---|---|---|---|---|---|---|---|",
+    "| redis | method | freeze ms | client gap ms | longest wait before the cut, ms | whole move ms | worst answer in 5 s after, ms | gap / bare | errors, wrong answers |",
+    "|---|---|---|---|---|---|---|---|---|",
   ];
   for (const row of rows) {
     const bare = rows.find((other) => other.sizeMb === row.sizeMb && other.method.startsWith("bare"));
-    const gaps = row.measured.map((one) => one.gapMs);
-    const ratio = bare === undefined ? Number.NaN : median(gaps) / median(bare.measured.map((one) => one.gapMs));
+    const of = (pick: (one: Measured) => number) => row.measured.map(pick);
+    const gapOf = (all: readonly Measured[]) => median(all.map((one) => one.gapMs).filter(Number.isFinite));
+    const ratio = bare === undefined ? Number.NaN : gapOf(row.measured) / gapOf(bare.measured);
     const errors = row.measured.filter((one) => one.error !== null).length;
     const wrong = row.measured.reduce((sum, one) => sum + one.wrongCount, 0);
     lines.push(
-      `| ${row.sizeMb} MB | ${row.method} | ${cell(row.measured.map((one) => one.freezeMs))} | ${cell(gaps)} | ${cell(row.measured.map((one) => one.totalMs))} | ${cell(
-        row.measured.map((one) => one.worstAfterMs),
-      )} | ${ratio.toFixed(2)} | ${errors}, ${wrong} |`,
+      `| ${row.sizeMb} MB | ${row.method} | ${cell(of((one) => one.freezeMs))} | ${cell(of((one) => one.gapMs))} | ${cell(of((one) => one.beforeMs))} | ` +
+        `${cell(of((one) => one.totalMs))} | ${cell(of((one) => one.worstAfterMs))} | ${ratio.toFixed(2)} | ${errors}, ${wrong} |`,
     );
   }
-  return [`${runs} moves a row, median (min-max), all methods in turn in one run. Machine: ${machine}.`, "", ...lines, ""].join("\n");
+  return [
+    `${runs} moves a row, median (min-max), all methods in turn in one run. Machine: ${where.machine}; load ${where.load.toFixed(1)} before it; ${at.toISOString().slice(0, 10)}, at ${where.head}.`,
+    "",
+    ...lines,
+  ].join("\n");
 }

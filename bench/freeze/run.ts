@@ -9,6 +9,9 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { run, sleep, until } from "@aether/kit";
 import { type EngineHost, openTopology, specOf } from "../../tests/e2e/engine/topology.ts";
+import { startClient } from "../first-migration/client.ts";
+import { fillArgv, keysOf, redisArgv } from "../first-migration/redis.ts";
+import { watchedAfterMs } from "../first-migration/waits.ts";
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +26,6 @@ const { values } = parseArgs({
 });
 const address = "10.219.1.1";
 const name = "bench";
-const keys = Math.max(1, Math.round((Number(values.size) * 1e6) / 1100));
 
 interface PhaseLine {
   readonly name: string;
@@ -36,6 +38,7 @@ interface Sample {
   readonly variant: string;
   readonly freezeMs: number;
   readonly gapMs: number;
+  readonly beforeMs: number;
   readonly over50: number;
   readonly worstAfterMs: number;
   readonly wrong: number;
@@ -56,33 +59,28 @@ function talkative(criu: string, folder: string): string {
 }
 
 async function move(id: number, from: EngineHost, to: EngineHost, variant: string): Promise<Sample> {
-  const beside = { stdio: ["ignore", "pipe", "inherit"] as ["ignore", "pipe", "inherit"] };
-  const probe = spawn(process.execPath, [join(import.meta.dirname, "../first-migration/probe.ts"), address], beside);
-  let seen = "";
-  probe.stdout.on("data", (chunk: Buffer) => {
-    seen += chunk.toString();
-  });
+  const client = startClient(address);
   await sleep(1000);
+  const askedMs = Date.now();
   const ref = { migrationId: `bench-${id}`, workload: name, epoch: id };
-  const spec = specOf(name, address, redis);
+  const spec = specOf(name, address, [...redisArgv]);
   const ready = await to.call("prepare", ref, spec, from.id, values.mode);
   const peer = { nodeId: to.id, address: ready.linkAddress, port: ready.linkPort };
   await from.call("copy", ref, peer, values.mode);
   await Promise.all([from.call("phases"), to.call("phases")]);
   const [frozen] = await Promise.all([from.call("freeze", ref, peer, values.mode), to.call("restore", ref, values.mode)]);
   const resumed = await to.call("resume", ref);
-  await Promise.all([to.call("drainPages", ref), sleep(5000)]);
+  await Promise.all([to.call("drainPages", ref), sleep(watchedAfterMs)]);
   await from.call("release", ref);
-  probe.kill("SIGTERM");
-  await new Promise((resolve) => probe.once("close", resolve));
-  const saw = JSON.parse(seen);
+  const saw = await client.stop({ askedMs, cutMs: frozen.frozenAtMs, resumedMs: frozen.frozenAtMs + resumed.freezeMs });
   const all: PhaseLine[] = (await Promise.all([from.call("phases"), to.call("phases")])).flat();
   return {
     variant,
     freezeMs: resumed.freezeMs,
     gapMs: saw.gapMs,
-    over50: saw.over50MsSoonAfter,
-    worstAfterMs: saw.worstSoonAfterMs,
+    beforeMs: saw.beforeMs,
+    over50: saw.stallsAfter,
+    worstAfterMs: saw.worstAfterMs,
     wrong: saw.wrongCount,
     error: saw.error,
     phases: Object.fromEntries(all.map((one) => [one.name, [one.startedAtMs - frozen.frozenAtMs, one.durationMs]])),
@@ -90,24 +88,24 @@ async function move(id: number, from: EngineHost, to: EngineHost, variant: strin
   };
 }
 
-const redis = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"];
 const samples: Sample[] = [];
 const variants = values.criu.split(",");
 for (const criu of variants) {
   const hosts = await openTopology("bfz", 219, { criu: values.log === undefined ? criu : talkative(criu, values.log) });
   let writer: ReturnType<typeof spawn> | undefined;
   try {
-    await hosts.a.call("start", specOf(name, address, redis), 1);
+    await hosts.a.call("start", specOf(name, address, [...redisArgv]), 1);
     await until("redis to answer", 50, 10_000, async () => {
       const asked = await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] });
       return asked.stdout.includes("PONG") ? true : undefined;
     });
-    const fill = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
-    await run("redis-cli", ["-h", address, "eval", fill, "0", String(keys)], { deadlineMs: 120_000 });
+    await run("redis-cli", fillArgv(address, Number(values.size)), { deadlineMs: 120_000 });
     if (Number(values.dirty) > 0)
-      writer = spawn(process.execPath, [join(import.meta.dirname, "../migration/load.ts"), address, String(keys), values.dirty], {
-        stdio: "ignore",
-      });
+      writer = spawn(
+        process.execPath,
+        [join(import.meta.dirname, "../migration/load.ts"), address, String(keysOf(Number(values.size))), values.dirty],
+        { stdio: "ignore" },
+      );
     for (let i = 1; i <= Number(values.moves); i++) {
       const [from, to] = i % 2 === 1 ? [hosts.a, hosts.b] : [hosts.b, hosts.a];
       const one = await move(i, from, to, criu);
@@ -138,6 +136,7 @@ for (const variant of variants) {
   console.log(show("freeze", (one) => one.freezeMs));
   console.log(show("client gap", (one) => one.gapMs));
   console.log(show("gap over freeze", (one) => one.gapMs - one.freezeMs));
+  console.log(show("worst answer before", (one) => one.beforeMs));
   console.log(show("worst answer in 5 s", (one) => one.worstAfterMs));
   console.log(show("answers over 50 ms", (one) => one.over50));
   const names = [...new Set(ours.flatMap((one) => Object.keys(one.phases)))];

@@ -1,12 +1,13 @@
 // podman's own way: `podman container checkpoint` to an archive, `podman container restore` from it, the same redis, on one machine (podman keeps the name and the
 // address only there). Why it cannot be done here, where it cannot, is an answer too.
-import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { run, sleep, until } from "@aether/kit";
 import type { BareOptions, Measured } from "../first-migration/bare.ts";
+import { type Client, startClient } from "../first-migration/client.ts";
 import { busySeconds } from "../first-migration/cpu.ts";
-import { readSeen } from "../first-migration/seen.ts";
+import { fillArgv, redisArgv } from "../first-migration/redis.ts";
+import { watchedAfterMs } from "../first-migration/waits.ts";
 
 const image = "localhost/aether-bench-redis";
 const name = "aether-bench-redis";
@@ -38,60 +39,46 @@ export async function openPodman(criu: string): Promise<Podman> {
     async measure(memoryMb, options) {
       const work = await mkdtemp("/dev/shm/aether-podman-");
       const archive = join(work, "checkpoint.tar");
-      const redis = ["/usr/bin/redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", "", "--appendonly", "no"];
+      let client: Client | undefined;
       try {
         await podman(["rm", "-f", "-i", name]);
-        await podman(["run", "-d", "--name", name, ...runtime, ...limits, "--security-opt", "seccomp=unconfined", image, ...redis]);
+        await podman(["run", "-d", "--name", name, ...runtime, ...limits, "--security-opt", "seccomp=unconfined", image, ...redisArgv]);
         const address = (await podman(["inspect", "-f", "{{.NetworkSettings.IPAddress}}", name])).stdout.trim();
         await until("redis to answer", 100, 20_000, async () =>
           (await run("redis-cli", ["-h", address, "ping"], { deadlineMs: 5000, okCodes: [0, 1] })).stdout.includes("PONG")
             ? true
             : undefined,
         );
-        const script = "for i=1,tonumber(ARGV[1]) do redis.call('set','k'..i,string.rep('x',1000)..i) end return redis.call('dbsize')";
-        await run("redis-cli", ["-h", address, "eval", script, "0", String(Math.max(1, Math.round((memoryMb * 1e6) / 1100)))], {
-          deadlineMs: 120_000,
-        });
+        await run("redis-cli", fillArgv(address, memoryMb), { deadlineMs: 120_000 });
         const load = options.beside?.([], address);
-        const probe = spawn(process.execPath, [join(import.meta.dirname, "../first-migration/probe.ts"), address], {
-          stdio: ["ignore", "pipe", "inherit"],
-        });
-        let text = "";
-        probe.stdout.on("data", (chunk: Buffer) => {
-          text += chunk.toString();
-        });
-        const closed = new Promise((resolve) => probe.once("close", resolve));
+        client = startClient(address);
         await sleep(options.settleMs ?? 1500);
-        const startedMs = performance.now();
+        const startedMs = Date.now();
         const busy = busySeconds();
         await podman(["container", "checkpoint", "--tcp-established", "--compress", "none", "--export", archive, name]);
-        const stoppedMs = performance.now();
+        const stoppedMs = Date.now();
         await podman(["rm", "-f", "-i", name]);
         await podman(["container", "restore", "--tcp-established", ...runtime, "--import", archive]);
-        const endedMs = performance.now();
+        const endedMs = Date.now();
         const cpuSeconds = busySeconds() - busy;
-        await sleep((options.afterMs ?? 2500) + 2 * (endedMs - startedMs));
-        probe.kill("SIGTERM");
-        await closed;
+        await sleep(watchedAfterMs + 2 * (endedMs - startedMs));
+        const saw = await client.stop({ askedMs: startedMs, cutMs: startedMs, resumedMs: endedMs });
         const wrote = await load?.stop();
-        const saw = readSeen(text);
         return {
+          ...saw,
           freezeMs: endedMs - startedMs,
-          gapMs: saw.gapMs,
           totalMs: endedMs - startedMs,
-          worstAfterMs: saw.worstAfterMs,
           wrongCount: saw.wrongCount + (wrote?.wrongCount ?? 0),
-          error: saw.error ?? wrote?.error ?? (saw.isAnsweredAfter ? null : "no answer after the move"),
+          error: saw.error ?? wrote?.error ?? null,
           detail: {
             "podman.checkpoint": stoppedMs - startedMs,
             "podman.restore": endedMs - stoppedMs,
-            worstSoonAfterMs: saw.worstSoonAfterMs,
-            over50MsSoonAfter: saw.over50MsSoonAfter,
             cpuSeconds,
             sentBytes: Number.NaN,
           },
         };
       } finally {
+        client?.kill();
         await podman(["rm", "-f", "-i", name], [0, 1, 125]);
         await rm(work, { recursive: true, force: true });
       }

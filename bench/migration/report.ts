@@ -1,40 +1,36 @@
-// The page of all that was measured: percentiles by nearest rank (with 15 samples the 99th is the largest), ratios to stop-and-copy by criu alone, each target met or
-// missed, and of a freeze that missed what its time was spent on.
-import { type Cell, isOf, phasesOf, type Sample } from "./cells.ts";
+// The page of all that was measured: percentiles, ratios to stop-and-copy by criu alone, each target met or missed, and of a freeze that missed what its time was spent on.
+import { type Cell, cellsOf, isOf, methods, missingOf, nameOf, phasesOf, type Run, type Sample } from "./cells.ts";
+import { column, good, pair, percentile, told, triple, whole } from "./statistics.ts";
+import { targetsOf } from "./targets.ts";
 
-/** Nearest rank; NaN of nothing. */
-export function percentile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
-}
-
-const nameOf = (cell: Cell) => `${cell.memoryMb} MB, ${cell.dirtyMb} MB/s${cell.linkMbit === 0 ? "" : `, ${cell.linkMbit} Mbit/s`}`;
-const whole = (value: number) => (Number.isNaN(value) ? "-" : value.toFixed(0));
-const pair = (values: readonly number[]) => `${whole(percentile(values, 0.5))} / ${whole(percentile(values, 0.99))}`;
-const triple = (values: readonly number[]) => (values.length === 0 ? "-" : `${pair(values)} / ${whole(Math.max(...values))}`);
-const good = (samples: readonly Sample[]) => samples.filter((sample) => sample.error === "");
-/** A client that was reset says nothing of a gap; what the method itself took is known all the same. */
-const told = (samples: readonly Sample[]) => (good(samples).length > 0 ? good(samples) : samples);
-const column = (samples: readonly Sample[], name: keyof Sample) => samples.map((sample) => Number(sample[name])).filter(Number.isFinite);
-
-export function report(
-  cells: readonly Cell[],
-  methods: readonly string[],
-  samples: readonly Sample[],
-  machine: string,
-  notes: readonly string[],
-): string {
+export function report(samples: readonly Sample[], allRuns: readonly Run[]): string {
+  const cells = cellsOf(samples);
+  const runs = allRuns.filter(({ run }) => samples.some((sample) => sample.run === run));
+  const notes = [...new Set(runs.flatMap((run) => run.notes))];
   return [
     "# Moves over a grid of memory and writes",
-    `Made by \`npm run bench:migration\`; every move is a line of [migration.csv](migration.csv). Machine: ${machine}.`,
+    "Made by `npm run bench:migration`; every move is a line of [migration.csv](migration.csv), which names its run.",
     "One redis, one client in a closed loop of 1 ms on one connection, a writer of so many MB/s beside it, two hosts that are network namespaces of one machine.",
     "criu's script and podman leave their images on the one machine: a link's rate is nothing to them; criu-lazy fetches its pages over loopback.",
-    "*Freeze*: from the network cut to the resume. *Gap*: the client's longest wait. *Safe*: from the request to the resume. Medians / 99th percentiles (/ largest), ms.",
     "",
-    ...table(cells, methods, samples),
+    "*Freeze*: from the network cut to the resume. *Gap*: the client's longest wait that overlaps the freeze. *Before the cut*: its longest wait from the request for the move until the cut,",
+    "while memory is copied (criu's script and podman copy nothing ahead). *After*: of the requests in the 5 s after the resume. *Safe*: from the request to the resume. Medians / 99th percentiles (/ largest),",
+    "by nearest rank, ms: of fewer than a hundred moves the 99th is the largest. The baselines' freeze is what their commands took; their resume is somewhere before the end of it.",
+    "",
+    ...runs.map((run) => {
+      const count = samples.filter((sample) => sample.run === run.run).length;
+      return `- Run of ${run.run.replace("T", " ")} UTC at ${run.head}: ${count} moves; ${run.machine}; load ${run.load.toFixed(1)} before it; criu ${run.criu}; \`${run.options}\``;
+    }),
+    "",
+    ...table(cells, samples),
     "",
     "## Targets",
-    ...targets(cells, samples),
+    ...targetsOf(cells, samples).map(({ isMet, text }) => `- ${isMet ? "met" : "**missed**"}: ${text}`),
+    "",
+    "## First moves and later ones",
+    "Of `aether-pre-copy`, medians, ms. A redis is filled once for some moves there and back: the first move finds pages as redis made them, a later one as the move before has left them.",
+    "",
+    ...firstMoves(cells, samples),
     "",
     "## What a freeze is made of",
     "Medians of phases of `aether-pre-copy`, ms; those of the target go on beside those of the source.",
@@ -45,64 +41,63 @@ export function report(
     "Of each cell the slowest move of `aether-pre-copy`: the phases that took longer than their median in that cell by 3 ms and more, ms over it.",
     "",
     ...slowest(cells, samples),
-    ...(notes.length === 0 ? [] : ["", "## Not measured", ...notes.map((note) => `- ${note}`)]),
+    "",
+    "## Not measured",
+    "Of a grid of {16, 256, 1024, 4096 MB} x {0, 50, 200 MB/s} x {no limit, 1000 Mbit/s}, and else:",
+    ...[...missingOf(samples), ...notes].map((note) => `- ${note}`),
     "",
   ].join("\n");
 }
 
-function table(cells: readonly Cell[], methods: readonly string[], samples: readonly Sample[]): string[] {
+function table(cells: readonly Cell[], samples: readonly Sample[]): string[] {
   const lines = [
-    "| memory, writes | method | n | freeze | client gap | safe after | worst answer after | answers over 50 ms | CPU s | MiB sent | gap / criu | errors, wrong |",
-    "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    "| memory, writes | method | n | freeze | client gap | longest before the cut | worst after | answers over 50 ms: before, after | safe after | CPU s | MiB sent | gap / criu | errors, wrong |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
   ];
   for (const cell of cells) {
     const baseline = percentile(column(good(samples.filter(isOf(cell, "criu"))), "gap_ms"), 0.5);
     for (const method of methods) {
       const all = samples.filter(isOf(cell, method));
-      const of = told(all);
       if (all.length === 0) continue;
+      const of = told(all);
       const gaps = column(good(all), "gap_ms");
       const ratio = percentile(gaps, 0.5) / baseline;
-      lines.push(
-        `| ${nameOf(cell)} | ${method} | ${all.length} | ${triple(column(of, "freeze_ms"))} | ${triple(gaps)} | ${pair(column(of, "safe_ms"))} | ` +
-          `${pair(column(of, "worst_after_ms"))} | ${pair(column(of, "over_50_ms_after"))} | ${percentile(column(of, "cpu_s"), 0.5).toFixed(1)} | ` +
-          `${whole(percentile(column(of, "sent_bytes"), 0.5) / 2 ** 20)} | ${Number.isNaN(ratio) ? "-" : ratio.toFixed(2)} | ` +
-          `${all.length - good(all).length}, ${all.reduce((sum, sample) => sum + Number(sample.wrong), 0)} |`,
-      );
+      const sum = (name: keyof Sample) => column(all, name).reduce((a, b) => a + b, 0);
+      const isAhead = method.startsWith("aether-");
+      const cells = [
+        nameOf(cell),
+        method,
+        all.length,
+        triple(column(of, "freeze_ms")),
+        triple(gaps),
+        isAhead ? triple(column(of, "before_ms")) : "-",
+        pair(column(good(all), "worst_after_ms")),
+        `${isAhead ? sum("over_50_ms_before") : "-"}, ${sum("over_50_ms_after")}`,
+        pair(column(of, "safe_ms")),
+        percentile(column(of, "cpu_s"), 0.5).toFixed(1),
+        whole(percentile(column(of, "sent_bytes"), 0.5) / 2 ** 20),
+        Number.isNaN(ratio) ? "-" : ratio.toFixed(2),
+        `${all.length - good(all).length}, ${sum("wrong")}`,
+      ];
+      lines.push(`| ${cells.join(" | ")} |`);
     }
   }
   return lines;
 }
 
-/** Each target of the product, cell by cell: what was reached, and what was not. */
-function targets(cells: readonly Cell[], samples: readonly Sample[]): string[] {
-  const lines: string[] = [];
-  const say = (isMet: boolean, text: string) => lines.push(`- ${isMet ? "met" : "**missed**"}: ${text}`);
-  for (const cell of cells.filter(({ linkMbit, dirtyMb }) => linkMbit === 0 && dirtyMb <= 50)) {
+function firstMoves(cells: readonly Cell[], samples: readonly Sample[]): string[] {
+  const lines = [
+    "| memory, writes | first: n | freeze | gap | safe after | later: n | freeze | gap | safe after |",
+    "|---|---|---|---|---|---|---|---|---|",
+  ];
+  for (const cell of cells) {
     const of = good(samples.filter(isOf(cell, "aether-pre-copy")));
     if (of.length === 0) continue;
-    const freeze = column(of, "freeze_ms");
-    const [p50, p99] = [percentile(freeze, 0.5), percentile(freeze, 0.99)];
-    say(p50 <= 100 && p99 <= 200, `${nameOf(cell)}: freeze at most 100 ms p50 and 200 p99: ${whole(p50)} and ${whole(p99)}`);
-    const over = of.map((sample) => Number(sample.gap_ms) - Number(sample.freeze_ms)).filter(Number.isFinite);
-    say(percentile(over, 0.99) <= 20, `${nameOf(cell)}: client gap at most 20 ms over its freeze: ${pair(over)}`);
-    const stalls = column(of, "over_50_ms_after");
-    say(
-      Math.max(0, ...stalls) === 0,
-      `${nameOf(cell)}: no answer over 50 ms after the resume: ${stalls.reduce((a, b) => a + b, 0)} in ${of.length} moves`,
-    );
-    const ofPodman = samples.filter(isOf(cell, "podman"));
-    const isReset = good(ofPodman).length === 0;
-    const podman = percentile(column(told(ofPodman), isReset ? "freeze_ms" : "gap_ms"), 0.5);
-    const gap = percentile(column(of, "gap_ms"), 0.5);
-    if (cell.memoryMb >= 1000 && Number.isFinite(podman))
-      say(
-        podman >= 10 * gap,
-        `${nameOf(cell)}: gap ten times shorter than podman's: ${(podman / gap).toFixed(1)} times${isReset ? " (its client's connection was reset; held against its pause)" : ""}`,
-      );
-    const rate = percentile(column(of, "link_bytes_s"), 0.5);
-    if (cell.memoryMb >= 256 && Number.isFinite(rate))
-      say(rate >= 1e9, `${nameOf(cell)}: 1 GB/s over loopback on a pair of cores: ${(rate / 1e9).toFixed(2)}, in the largest pass`);
+    const told = [of.filter(({ nth }) => nth === "1"), of.filter(({ nth }) => nth !== "1")].flatMap((some) => [
+      some.length,
+      ...(["freeze_ms", "gap_ms", "safe_ms"] as const).map((name) => whole(percentile(column(some, name), 0.5))),
+    ]);
+    lines.push(`| ${nameOf(cell)} | ${told.join(" | ")} |`);
   }
   return lines;
 }

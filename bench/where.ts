@@ -1,0 +1,25 @@
+// Where and of what something was measured: beside every number.
+import { cpus, loadavg, release, totalmem } from "node:os";
+import { run } from "@aether/kit";
+
+export interface Where {
+  /** The commit, with a + where the tree had changes other than measurements; "unknown" outside of one. */
+  readonly head: string;
+  readonly machine: string;
+  /** Of the last minute. */
+  readonly load: number;
+}
+
+export async function whereNow(): Promise<Where> {
+  return {
+    head: await head().catch(() => "unknown"),
+    machine: `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}, ${(totalmem() / 2 ** 30).toFixed(0)} GiB, Linux ${release()}, Node ${process.version}`,
+    load: loadavg()[0] ?? Number.NaN,
+  };
+}
+
+async function head(): Promise<string> {
+  const git = async (...args: string[]) => (await run("git", args, { deadlineMs: 10_000 })).stdout.trim();
+  const isChanged = (await git("status", "--porcelain", "--", ":/", ":(exclude,top)docs/benchmarks*")) !== "";
+  return `${await git("rev-parse", "--short", "HEAD")}${isChanged ? "+" : ""}`;
+}
