@@ -44,6 +44,15 @@ What it cost, and what the same number of rows of the same size takes without an
 |---|---|---|---|---|---|---|---|
 ${costs.join("\n")}
 
+Decisions of that time by their rule: ${rows
+    .map(
+      (row) =>
+        `${row.database}: ${Object.entries(row.rules)
+          .map(([rule, count]) => `${rule} ${count}`)
+          .join(", ")}`,
+    )
+    .join("; ")}. Only the first of each notice is in the times above.
+
 The embedded database is a thread of core and is in core's numbers. Nobody asks core anything before the first look, six seconds after the last notice: each decision and each plan has its time on record.
 `;
 }

@@ -34,6 +34,7 @@ const moveWithinMs = 90_000;
 interface Decision {
   readonly id: string;
   readonly at: string;
+  readonly nodeId: string;
   readonly rule: string;
   readonly waveId?: string;
   readonly latencyMs: number;
@@ -105,9 +106,9 @@ async function wave(core: BenchCore, say: (what: string) => void) {
   let everything: Decision[] = [];
   while (decisions.length < noticeCount && Date.now() - beganMs < decideWithinMs) {
     await pause(quietMs);
-    // Also decisions about nodes that were not heard for a while: on a machine that is too busy for its own fleet there are some.
+    // There are others: of nodes that were not heard for a while on a machine too busy for its own fleet, of risks of which the decision is not to act.
     everything = await all<Decision>(core, "/api/v2/decisions", "decisions");
-    decisions = everything.filter(({ rule }) => rule !== "node-lost-hold");
+    decisions = firstOfNotices(everything);
   }
   const decided = core.usage();
   say(`${decisions.length} are decided; waiting for the moves`);
@@ -149,6 +150,16 @@ async function wave(core: BenchCore, say: (what: string) => void) {
     coreResidentMiB: Math.round(after.residentBytes / 1_048_576),
     machine: `${cpus().length} x ${cpus()[0]?.model}, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`,
   };
+}
+
+/** Of each node the first decision that its notice brought. */
+function firstOfNotices(decisions: readonly Decision[]): Decision[] {
+  const first = new Map<string, Decision>();
+  for (const each of decisions.filter(({ rule }) => rule.startsWith("notice-"))) {
+    const known = first.get(each.nodeId);
+    if (known === undefined || Date.parse(each.at) < Date.parse(known.at)) first.set(each.nodeId, each);
+  }
+  return [...first.values()];
 }
 
 function firstOfEach(moves: readonly Migration[]): number[] {
