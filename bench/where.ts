@@ -18,6 +18,10 @@ export async function whereNow(): Promise<Where> {
   };
 }
 
+/** For a page that has one run: "2 x …, Node v24; load 0.3 before it; 2026-01-31, at abc1234". */
+export const told = ({ machine, load, head }: Where, at = new Date()): string =>
+  `${machine}; load ${load.toFixed(1)} before it; ${at.toISOString().slice(0, 10)}, at ${head}`;
+
 async function head(): Promise<string> {
   const git = async (...args: string[]) => (await run("git", args, { deadlineMs: 10_000 })).stdout.trim();
   const isChanged = (await git("status", "--porcelain", "--", ":/", ":(exclude,top)docs/benchmarks*")) !== "";

@@ -6,9 +6,9 @@
 //   limit  a bare loop that inserts rows of the same size into a table of the same shape, 500 rows a statement
 //   naive  what one would write instead: a fastify handler and an insert for each sample
 import { writeFile } from "node:fs/promises";
-import { cpus, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { type PostgresServer, startPostgres } from "../../packages/core/dist/testing/postgres-server.js";
+import { told, whereNow } from "../where.ts";
 import { measureLimit, measureNaive } from "./baselines.ts";
 import { type BenchCore, percentile, startBenchCore } from "./fleet.ts";
 import { report } from "./report.ts";
@@ -34,6 +34,7 @@ const noticesEach = 5;
 const moments = 100;
 export type Row = Awaited<ReturnType<typeof measure>>;
 
+const machine = told(await whereNow());
 const rows: Row[] = [];
 for (const engine of values.engines.split(",")) {
   const row = await measure(engine === "postgres");
@@ -152,7 +153,7 @@ async function atRest(core: BenchCore, databaseSeconds: () => number) {
     connectionsRefused: core.refused,
     connectCpuSeconds: core.connectCpuSeconds,
     coreResidentAloneMiB: Math.round(core.residentBytesAlone / 1_048_576),
-    machine: `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`,
+    machine,
   };
 }
 

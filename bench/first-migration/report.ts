@@ -1,5 +1,4 @@
 // The table of a run: medians with the extremes beside them, since seven runs carry no honest p99, and the ratio to the baseline.
-import type { Where } from "../where.ts";
 import type { Measured } from "./bare.ts";
 
 export interface Row {
@@ -22,7 +21,7 @@ function cell(all: readonly number[]): string {
 }
 
 /** Markdown. `runs` moves per row; times in ms as median (min-max). */
-export function report(rows: readonly Row[], where: Where, at: Date, runs: number): string {
+export function report(rows: readonly Row[], machine: string, runs: number): string {
   const lines = [
     "| redis | method | freeze ms | client gap ms | longest wait before the cut, ms | whole move ms | worst answer in 5 s after, ms | gap / bare | errors, wrong answers |",
     "|---|---|---|---|---|---|---|---|---|",
@@ -39,9 +38,5 @@ export function report(rows: readonly Row[], where: Where, at: Date, runs: numbe
         `${cell(of((one) => one.totalMs))} | ${cell(of((one) => one.worstAfterMs))} | ${ratio.toFixed(2)} | ${errors}, ${wrong} |`,
     );
   }
-  return [
-    `${runs} moves a row, median (min-max), all methods in turn in one run. Machine: ${where.machine}; load ${where.load.toFixed(1)} before it; ${at.toISOString().slice(0, 10)}, at ${where.head}.`,
-    "",
-    ...lines,
-  ].join("\n");
+  return [`${runs} moves a row, median (min-max), all methods in turn in one run. Machine: ${machine}.`, "", ...lines].join("\n");
 }

@@ -5,7 +5,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { putBetween } from "../put-between.ts";
-import { whereNow } from "../where.ts";
+import { told, whereNow } from "../where.ts";
 import { type Measured, measureBare } from "./bare.ts";
 import { type Hosts, openHosts } from "./hosts.ts";
 import { openOwnCloud } from "./own-cloud.ts";
@@ -24,7 +24,7 @@ const { values } = parseArgs({
   },
 });
 const runs = Number(values.runs);
-const where = await whereNow();
+const machine = told(await whereNow());
 const own = await openOwnCloud(values.dir);
 let hosts: Hosts | undefined;
 const rows: Row[] = [];
@@ -65,7 +65,7 @@ function failed(cause: unknown): Measured {
   return { ...waits, freezeMs: nothing, totalMs: nothing, wrongCount: 0, error: String(cause), detail: {} };
 }
 
-const text = report(rows, where, new Date(), runs);
+const text = report(rows, machine, runs);
 if (values.page !== undefined)
   await writeFile(values.page, putBetween(await readFile(values.page, "utf8"), "bench/first-migration/run.ts", text));
 else if (values.out !== undefined) await writeFile(values.out, text);

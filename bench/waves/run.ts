@@ -3,11 +3,11 @@
 // The fleet is simulated at the wire (real TLS, real sessions, no machines), so what is measured is core: intake, decision, plan, orchestration.
 // Baseline in the same run: rows of the same number and size written into the same kind of database without any decision.
 import { writeFile } from "node:fs/promises";
-import { cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { startPostgres } from "../../packages/core/dist/testing/postgres-server.js";
 import { type BenchCore, percentile, startBenchCore } from "../control-plane/fleet.ts";
 import { cpuSecondsOfTree } from "../control-plane/usage.ts";
+import { told, whereNow } from "../where.ts";
 import { measureBareWave } from "./baseline.ts";
 import { report } from "./report.ts";
 
@@ -48,6 +48,7 @@ interface Migration {
 }
 export type Row = Awaited<ReturnType<typeof measure>>;
 
+const machine = told(await whereNow());
 const rows: Row[] = [];
 for (const engine of values.postgres ? ["postgres"] : values.engines.split(",")) {
   const row = await measure(engine === "postgres");
@@ -148,7 +149,7 @@ async function wave(core: BenchCore, say: (what: string) => void) {
     coreCpuSeconds: after.cpuSeconds - before.cpuSeconds,
     coreMainThreadSeconds: after.mainThreadSeconds - before.mainThreadSeconds,
     coreResidentMiB: Math.round(after.residentBytes / 1_048_576),
-    machine: `${cpus().length} x ${cpus()[0]?.model}, Node ${process.version}, load ${loadavg()[0]?.toFixed(1)}`,
+    machine,
   };
 }
 
