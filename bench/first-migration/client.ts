@@ -32,7 +32,9 @@ export function startClient(address: string, enter: readonly string[] = []): Cli
       await closed;
       const { waits, wrongCount, error } = JSON.parse(text) as ProbeReport;
       const { isAnsweredAfter, ...split } = splitWaits(waits, move);
-      return { ...split, wrongCount, error: error ?? (isAnsweredAfter ? null : "no answer after the move") };
+      const broken = error ?? (isAnsweredAfter ? null : "no answer after the move");
+      // Of a client whose connection broke in the freeze the wait that matters has no end.
+      return { ...split, gapMs: broken === null ? split.gapMs : Number.NaN, wrongCount, error: broken };
     },
     kill: () => void child.kill("SIGKILL"),
   };

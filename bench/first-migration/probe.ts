@@ -19,6 +19,7 @@ let sentAt = 0;
 let wrongCount = 0;
 let error: string | undefined;
 let pending = "";
+let isOver = false;
 
 function ask(): void {
   sentAtMs = Date.now();
@@ -46,7 +47,10 @@ socket.on("data", (chunk: Buffer) => {
 });
 process.on("SIGTERM", report);
 
-function report(): never {
-  console.log(JSON.stringify({ waits, wrongCount, error: error ?? null } satisfies ProbeReport));
-  process.exit(0);
+function report(): void {
+  if (isOver) return;
+  isOver = true;
+  const text = JSON.stringify({ waits, wrongCount, error: error ?? null } satisfies ProbeReport);
+  // More than a pipe holds: an exit right after would cut it off.
+  process.stdout.write(text, () => process.exit(0));
 }
