@@ -106,7 +106,7 @@ export async function measureMove(
     const frozen = freezeOf(ended.phases ?? []);
     if (frozen === undefined) throw new Error(`${ended.id} has no phases from its cut to its resume`);
     // What was asked last in that time is answered too.
-    await sleep(frozen.resumedMs + watchedAfterMs + 200 - Date.now());
+    await sleep(Math.max(0, frozen.resumedMs + watchedAfterMs + 200 - Date.now()));
     const saw = await client.stop({ askedMs, ...frozen });
     return {
       ...saw,

@@ -84,21 +84,23 @@ export const keepRun = (file: string, run: Run): void => appendFileSync(file, `$
 
 /** Of the whole grid, what there is too little of: the same words on both pages. */
 export function missingOf(samples: readonly Sample[]): string[] {
-  const whole = gridOf("16,256,1024,4096", "0,50,200", "0,1000");
-  const count = (cell: Cell, method: string) => samples.filter(isOf(cell, method)).length;
-  const counts = (method: string) => whole.map((cell) => ({ cell, n: count(cell, method) }));
+  const memories = [16, 256, 1024, 4096];
+  const whole = gridOf(memories.join(","), "0,50,200", "0,1000").sort((a, b) => a.linkMbit - b.linkMbit || a.dirtyMb - b.dirtyMb);
+  const counts = (method: string) => whole.map((cell) => ({ cell, n: samples.filter(isOf(cell, method)).length }));
   const few = counts("aether-pre-copy").filter(({ n }) => n > 0 && n < 15);
-  const none = methods
-    .map((method) => ({ method, cells: counts(method).filter(({ n }) => n === 0) }))
-    .filter(({ cells }) => cells.length > 0);
+  const none = methods.map((method) => ({ method, cells: counts(method).flatMap(({ cell, n }) => (n === 0 ? [cell] : [])) }));
+  /** "50 MB/s with 256 and 1024 MB" */
+  const shown = (cells: readonly Cell[]) =>
+    [...Map.groupBy(cells, ({ dirtyMb, linkMbit }) => `${dirtyMb} MB/s${linkMbit === 0 ? "" : ` over ${linkMbit} Mbit/s`}`)]
+      .map(([name, of]) => (of.length === memories.length ? name : `${name} with ${of.map(({ memoryMb }) => memoryMb).join(" and ")} MB`))
+      .join("; ");
   return [
     ...(few.length === 0
       ? []
       : [`aether-pre-copy, fewer than 15 moves: ${few.map(({ cell, n }) => `${nameOf(cell)} (${n})`).join("; ")}.`]),
-    ...none.map(
-      ({ method, cells }) =>
-        `${method}, not at all: ${cells.length === whole.length ? "anywhere" : cells.map(({ cell }) => nameOf(cell)).join("; ")}.`,
-    ),
+    ...none
+      .filter(({ cells }) => cells.length > 0)
+      .map(({ method, cells }) => `${method}, not at all: ${cells.length === whole.length ? "anywhere" : shown(cells)}.`),
   ];
 }
 

@@ -7,8 +7,8 @@
 // Needs root, redis-server, redis-cli, for a link's rate tc, for podman podman, and a criu. Starts a local cloud of its own and takes it down again, or uses that of DIR (its
 // prefix, where it is not the usual one, by --prefix). A move of the product takes 7 s with 16 MB, 8 to 14 s with 1 GB, 20 to 45 s with 4 GiB; one of criu's script up to 15 s
 // with 1 GB, of podman 30: the default, 90 moves less the baselines' 36, some 19 minutes.
-import { mkdirSync } from "node:fs";
-import { dirname } from "node:path";
+import { mkdirSync, realpathSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import { parseArgs } from "node:util";
 import { run } from "@aether/kit";
 import type { Measured } from "../first-migration/bare.ts";
@@ -161,7 +161,10 @@ async function measureAll(): Promise<void> {
   if (!preDump.stderr.includes("Error") && preDump.stdout.includes("is supported"))
     notes.push("criu's own pre-dump would work on this kernel and has no row here.");
   else notes.push("criu's own pre-dump could not be compared: this kernel has no soft-dirty pages (criu check --feature mem_dirty_track).");
-  const criu = (await run(values.criu, ["--version"], { deadlineMs: 10_000 })).stdout.trim().replaceAll(/\s+/g, " ");
+  const version = (await run(values.criu, ["--version"], { deadlineMs: 10_000 })).stdout.trim().replaceAll(/\s+/g, " ");
+  // Ours says by its folder which patches it has.
+  const folder = basename(dirname(dirname(realpathSync(values.criu))));
+  const criu = folder.startsWith("criu-") ? folder : version;
   const runName = new Date().toISOString().slice(0, 19);
 
   const own = await openOwnCloud(values.dir);
