@@ -51,7 +51,7 @@ export async function fatesOf(db: Kysely<Database>, nodeId: string): Promise<Dea
   const rows = await db
     .selectFrom("placements")
     .innerJoin("workloads", "workloads.name", "placements.workload")
-    .select(["workloads.name", "workloads.spec", "workloads.state", "workloads.migration_id"])
+    .select(["workloads.name", "workloads.spec", "workloads.state", "workloads.migration_id", "workloads.snapshot_id"])
     .where("placements.node_id", "=", nodeId)
     .where("placements.is_active", "=", true)
     .where("workloads.state", "not in", ["stopped", "exited", "failed"])
@@ -62,7 +62,7 @@ export async function fatesOf(db: Kysely<Database>, nodeId: string): Promise<Dea
     (names.length === 0 ? [] : await newestSnapshots(db, names)).map((snapshot) => [snapshot.workload, snapshot] as const),
   );
   const inForce = await readPoliciesInForce(db);
-  return rows.map(({ name, spec, state, migration_id }) => {
+  return rows.map(({ name, spec, state, migration_id, snapshot_id }) => {
     const snapshot = newest.get(name);
     const policy = inForce.ofColumn(spec).onNodeLost.value;
     const say = (outcome: string, isRestored = false) =>
@@ -73,6 +73,8 @@ export async function fatesOf(db: Kysely<Database>, nodeId: string): Promise<Dea
       });
     if (migration_id !== null) return say(`is being moved by ${migration_id}: the move decides where it goes on, or asks for a person`);
     if (state === "needs_operator") return say("waits for a person: aether migrations settle, with --other-node-is-dead");
+    if (state === "starting" && snapshot_id === null)
+      return say(`was being started there: it starts when the node is heard again; or aether rm ${name} --force, and run it on another`);
     if (snapshot === undefined && policy === OnNodeLost.RESTORE)
       return say("has no snapshot on record: it comes back only if its node kept one in the store by its reflex, which is looked for");
     if (snapshot === undefined)

@@ -18,7 +18,13 @@ it("a command that its node never saw is sent again with the rest of its time, a
   const gateway = createGateway({
     commands: { add: async () => true, result: async () => undefined, finish: async () => true, prune: async () => undefined },
     signals: {} as never,
-    memory: { hello: async () => [], settle: async () => undefined, heard: () => undefined, workloads: async () => undefined },
+    memory: {
+      hello: async () => [],
+      late: async () => undefined,
+      settle: async () => undefined,
+      heard: () => undefined,
+      workloads: async () => undefined,
+    },
     telemetry: { take: () => undefined },
     agentConfig: {} as never,
     sign: (_purpose, content) => ({ content }),

@@ -32,6 +32,8 @@ import type { SignalIntake } from "./signal-intake.ts";
 export interface FleetMemory {
   /** A session begins: facts and workloads are noted and compared. Answers the placements on record. */
   hello(nodeId: string, hello: Hello, clockOffsetMs: number | undefined): Promise<readonly { workload: string; epoch: number }[]>;
+  /** A command has succeeded and nobody waits for it any more: what it has started may be placed elsewhere, and is removed then. */
+  late(nodeId: string, commandId: string): Promise<void>;
   /** After the welcome: what differs is put right. Runs beside the session. */
   settle(nodeId: string, hello: Hello): Promise<void>;
   heard(nodeId: string, usage: NodeUsage | undefined, clockOffsetMs: number | undefined): void;
@@ -210,6 +212,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 
   async function takeResult(session: Session, result: CommandResult): Promise<void> {
     const { commandId } = result;
+    const isLate = !waiters.has(commandId);
     for (const waiter of [...(waiters.get(commandId) ?? [])]) {
       if (waiter.nodeId !== session.nodeId) continue;
       if (isFinal(result) || waiter.command === undefined) waiter.resolve(result);
@@ -222,6 +225,10 @@ export function createGateway(options: GatewayOptions): Gateway {
     const isTaken = isKnown || (await takeUnknown(session.nodeId, result));
     if (!isTaken) log.warn({ nodeId: session.nodeId, commandId }, "result of a command that is not on record");
     say(session, { case: "resultAck", value: commandId });
+    if (isLate && result.outcome === CommandOutcome.OK)
+      memory
+        .late(session.nodeId, commandId)
+        .catch((caught: unknown) => log.error({ err: caught, nodeId: session.nodeId, commandId }, "could not put right what came late"));
   }
 
   async function takeUnknown(nodeId: string, result: CommandResult): Promise<boolean> {

@@ -185,6 +185,25 @@ export function createMemory({ db, events, reports, sessions, nowMs, log }: Memo
       await reports.take(nodeId, hello.workloads);
       return placementsOf(nodeId);
     },
+    async late(nodeId, commandId) {
+      const start = await db
+        .selectFrom("commands")
+        .innerJoin("placements", (join) =>
+          join.onRef("placements.workload", "=", "commands.workload").on("placements.is_active", "=", true),
+        )
+        .innerJoin("workloads", "workloads.name", "commands.workload")
+        .select(["commands.workload", "placements.epoch", "placements.node_id as placed_on"])
+        .where("commands.id", "=", commandId)
+        .where("commands.node_id", "=", nodeId)
+        .where("commands.action", "in", ["startWorkload", "restoreSnapshot"])
+        .whereRef("placements.node_id", "<>", "commands.node_id")
+        .where("workloads.migration_id", "is", null)
+        .where("workloads.state", "<>", "needs_operator")
+        .executeTakeFirst();
+      if (start === undefined) return;
+      const reason = `it was started there too late, and is placed on ${start.placed_on} in epoch ${start.epoch}`;
+      await removeStale(nodeId, start.workload, Number(start.epoch), reason);
+    },
     async settle(nodeId, hello: Hello) {
       const reported = hello.workloads.map(({ name, epoch, phase, migrationId }) => ({ name, epoch: Number(epoch), phase, migrationId }));
       const differences = compare(nodeId, reported, await recordsFor({ nodeId, reported }), await knownMigrations(reported));

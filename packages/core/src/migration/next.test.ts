@@ -408,6 +408,38 @@ describe("next", () => {
     expect(next(rolling, over, startMs + 10)).toMatchObject({ to: "rolled_back", ...named });
   });
 
+  it("names the agent that went away in the freeze, and not the end of the link that the other one heard", () => {
+    const echo = decided("restore", "failed", {
+      result: create(CommandResultSchema, { outcome: 2, error: { code: "TRANSFER_FAILED", message: "the link ended early" } }),
+    });
+    const before = [decided("prepare", "ok"), decided("copy", "ok")];
+    const pending = both(...before, decided("freeze", undefined), echo);
+    const gone = {
+      code: "NODE_NOT_CONNECTED",
+      message: "the agent of n1 ended, or was out of reach, while db was being frozen there; db stays on n1",
+    };
+    const away = { ...pending, source: { ...there, isConnected: false, leftAtMs: startMs } };
+    expect(next(record({ state: "freezing" }), away, startMs + 5)).toMatchObject({ to: "rolling_back", error: gone });
+    // It was heard only after the echo, and is back by now.
+    const rolling = record({ state: "rolling_back", error: { code: "TRANSFER_FAILED", message: "the link ended early" } });
+    const undone = [decided("abort", "ok"), decided("thaw", "ok")];
+    const back = { ...pending, commands: [...pending.commands, ...undone], source: { ...there, leftAtMs: startMs + 1 } };
+    expect(next(rolling, back, startMs + 10)).toMatchObject({ to: "rolled_back", error: gone });
+    // It went before the freeze: that is no reason.
+    const earlier = { ...back, source: { ...there, leftAtMs: startMs - 1 } };
+    expect(next(rolling, earlier, startMs + 10)).not.toHaveProperty("error");
+    // Its next life says it itself.
+    const said = decided("freeze", "interrupted", {
+      result: create(CommandResultSchema, {
+        outcome: 4,
+        error: { code: "STEP_INTERRUPTED", message: "the agent of n1 restarted in the middle of freeze" },
+      }),
+    });
+    expect(next(record({ state: "freezing" }), both(...before, said, echo), startMs + 5)).toMatchObject({
+      error: { code: "STEP_INTERRUPTED", message: "freeze on n1: the agent of n1 restarted in the middle of freeze; db stays on n1" },
+    });
+  });
+
   it("thaws without the target's word when the target is away, and owes it the abort", () => {
     const facts = {
       ...both(decided("prepare", "ok"), decided("copy", "ok"), decided("freeze", "ok"), decided("abort", undefined)),

@@ -1,7 +1,7 @@
 // Level-based: an event only wakes; `reconcile(id)` looks at all that is known, asks `next`, writes one transition and sends what it intends,
 // until there is nothing to do before something else becomes known. Between the answer to RESTORE and the sending of RESUME lies exactly one
 // transaction: the holder of the lease keeps the record in memory, and the fence in each write proves that nobody else changed it.
-import { Fault, fault } from "@aether/contract";
+import { fault } from "@aether/contract";
 import type { MemoryCopy } from "@aether/contract/gen/aether/v2/memory_pb";
 import type { MigrationPhase } from "@aether/contract/gen/aether/v2/migration_pb";
 import { countCollections, faultpoint, type Logger } from "@aether/kit";
@@ -11,13 +11,14 @@ import type { Events } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import type { RailLimits } from "../guard/rails.ts";
 import { newId } from "../ids.ts";
+import { createCancels } from "./cancels.ts";
 import { createDebts } from "./debts.ts";
-import { buildCommand, commitPhase, type Held, newHeld, noteResult, readSurroundings } from "./held.ts";
+import { createFlights, isUndoing } from "./flights.ts";
+import { buildCommand, commitPhase, type Held, newHeld, readSurroundings } from "./held.ts";
 import { createJournal, type Lease } from "./journal.ts";
 import { next } from "./next.ts";
-import { type CommandFact, type Facts, type MigrationRecord, nodeOf } from "./state.ts";
+import type { CommandFact, Facts, MigrationRecord } from "./state.ts";
 import type { Step } from "./step-state.ts";
-import { steps } from "./steps/index.ts";
 import { readCommandsOfAll } from "./store.ts";
 import { createTimers } from "./timers.ts";
 import { intendedAt, transition } from "./transition.ts";
@@ -75,7 +76,6 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const helds = new Map<string, Held>();
   /** One run at a time for each move; a wake during a run is another run. */
   const running = new Map<string, { isWokenAgain: boolean; done: Promise<void> }>();
-  const waitingCancels = new Map<string, { actor: string; resolve(): void; reject(reason: unknown): void }[]>();
   const changed = new Set<(id: string) => void>();
   const ended = new Set<(id: string) => void>();
   let interrupted: ReadonlySet<string> = new Set();
@@ -91,6 +91,17 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   let begunAtMs = nowMs();
   /** Whose turn it is; undefined: to be found anew. */
   let turns: ReadonlySet<string> | undefined;
+
+  const cancels = createCancels(journal, nowMs);
+  const flights = createFlights({
+    sessions,
+    log,
+    nowMs,
+    signal: stopping.signal,
+    onLanded(held) {
+      if (helds.get(held.record.id) === held) wake(held.record.id);
+    },
+  });
 
   const isStopped = () => life === undefined || life.aborted || stopping.signal.aborted;
   const timers = createTimers(nowMs, (id) => wake(id));
@@ -119,8 +130,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
 
   async function reconcile(id: string): Promise<void> {
     const held = helds.get(id) ?? (await take(id));
-    if (held === undefined) return refuseCancels(id, "MIGRATION_NOT_FOUND");
-    await noteCancels(held);
+    if (held === undefined) return cancels.refuse(id, "MIGRATION_NOT_FOUND");
+    await cancels.note(held);
     for (;;) {
       if (isStopped()) return;
       const step = next(held.record, factsOf(held), nowMs());
@@ -132,7 +143,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       }
       if (step.kind === "wait") {
         timers.set(id, step.untilMs);
-        fly(held);
+        flights.all(held);
         return;
       }
       if (!(await carryOut(held, step))) {
@@ -177,7 +188,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     held.commands.push(...intendedAt(made.intents, atMs));
     for (const [i, command] of intents.entries()) {
       const fact = made.intents[i];
-      if (fact) launch(held, { ...fact, intendedAtMs: atMs }, command, true);
+      if (fact) flights.launch(held, { ...fact, intendedAtMs: atMs }, command, true);
     }
     if (step.kind === "commit") {
       const collectedMs = collections.soFar() - (held.collectedBeforeMs ?? collections.soFar());
@@ -187,52 +198,16 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     if (state === "freezing" && before.state !== state) held.collectedBeforeMs = collections.soFar();
     if (state !== before.state) {
       log.info({ migration: before.id, workload: before.workload, from: before.state, to: state, why: step.why }, `migration.${state}`);
-      if (state === "rolling_back") stopFlights(held, (each) => each !== "abort" && each !== "thaw");
+      if (state === "rolling_back") flights.stop(held, (each) => !isUndoing(each));
     }
     await faultpoint(`core.${state}.after_send`);
     for (const listener of changed) listener(before.id);
     return true;
   }
 
-  /** Every command without an outcome whose node is there is on its way, or asked about. */
-  function fly(held: Held): void {
-    for (const command of held.commands) {
-      if (command.outcome !== undefined || held.flights.has(command.id)) continue;
-      if (held.record.state === "rolling_back" && command.step !== "abort" && command.step !== "thaw") continue;
-      if (!sessions.isConnected(nodeOf(held.record, steps[command.step].side))) continue;
-      launch(held, command, buildCommand(held, command.id, command.step, nowMs(), command.intendedAtMs), false);
-    }
-  }
-
-  function launch(held: Held, fact: CommandFact, command: ReturnType<typeof buildCommand>, isOnRecord: boolean): void {
-    const node = nodeOf(held.record, steps[fact.step].side);
-    const flight = new AbortController();
-    held.flights.set(fact.id, flight);
-    const signal = AbortSignal.any([flight.signal, stopping.signal]);
-    sessions
-      .send(node, { ...command, id: fact.id }, signal, { isOnRecord })
-      .then((result) => noteResult(held, result, nowMs()))
-      .catch((caught: unknown) => {
-        if (signal.aborted) return;
-        const problem = Fault.from(caught);
-        if (problem.code !== "NODE_NOT_CONNECTED")
-          log.warn({ err: caught, migration: held.record.id, step: fact.step, node }, "migration.step.unsent");
-      })
-      .finally(() => {
-        held.flights.delete(fact.id);
-        if (helds.get(held.record.id) === held && !signal.aborted) wake(held.record.id);
-      });
-  }
-
-  function stopFlights(held: Held, isOver: (step: CommandFact["step"]) => boolean): void {
-    for (const command of held.commands) {
-      if (isOver(command.step)) held.flights.get(command.id)?.abort(fault("CANCELLED", "the move went another way"));
-    }
-  }
-
   function drop(id: string): void {
     const held = helds.get(id);
-    if (held) stopFlights(held, () => true);
+    if (held) flights.stop(held, () => true);
     helds.delete(id);
     turns = undefined;
     timers.clear(id);
@@ -241,7 +216,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   function finish(held: Held): void {
     const { id, sourceNodeId } = held.record;
     drop(id);
-    refuseCancels(id, held.record.committedAtMs === undefined ? "MIGRATION_NOT_FOUND" : "MIGRATION_PAST_COMMIT");
+    cancels.refuse(id, held.record.committedAtMs === undefined ? "MIGRATION_NOT_FOUND" : "MIGRATION_PAST_COMMIT");
     for (const listener of ended) listener(id);
     wakeWaiting();
     for (const node of [sourceNodeId, held.record.targetNodeId]) if (held.record.debts.length > 0) debts.pay(node);
@@ -252,6 +227,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const node = (id: string) => ({
       isConnected: sessions.isConnected(id),
       awaySinceMs: away.get(id) ?? begunAtMs + comeBackMs,
+      leftAtMs: away.get(id),
       isInterrupted: interrupted.has(id),
     });
     return {
@@ -270,33 +246,6 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     );
     return turns.has(record.id);
   };
-
-  async function noteCancels(held: Held): Promise<void> {
-    const waiting = waitingCancels.get(held.record.id) ?? [];
-    waitingCancels.delete(held.record.id);
-    for (const { actor, resolve, reject } of waiting) {
-      try {
-        if (await journal.requestCancel(held.record, actor, nowMs())) {
-          held.record = { ...held.record, isCancelRequested: true };
-          resolve();
-        } else
-          reject(
-            fault(
-              "MIGRATION_PAST_COMMIT",
-              `${held.record.id}: the commit is made, ${held.record.workload} belongs to ${held.record.targetNodeId}`,
-            ),
-          );
-      } catch (caught) {
-        reject(caught);
-      }
-    }
-  }
-
-  function refuseCancels(id: string, code: "MIGRATION_NOT_FOUND" | "MIGRATION_PAST_COMMIT"): void {
-    const message = code === "MIGRATION_NOT_FOUND" ? `${id} has ended` : `${id} has ended; its commit was made`;
-    for (const { reject } of waitingCancels.get(id) ?? []) reject(fault(code, message));
-    waitingCancels.delete(id);
-  }
 
   async function readFleetWords(): Promise<void> {
     const rows = await db.selectFrom("nodes").select("id").where("interruption_at", "is not", null).execute();
@@ -334,10 +283,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   return {
     wake,
     cancel(id, actor) {
-      return new Promise((resolve, reject) => {
-        waitingCancels.set(id, [...(waitingCancels.get(id) ?? []), { actor, resolve, reject }]);
-        wake(id);
-      });
+      const noted = cancels.ask(id, actor);
+      wake(id);
+      return noted;
     },
     payDebts: (nodeId) => debts.pay(nodeId),
     async lookAtGuards() {

@@ -2,7 +2,7 @@
 // The client waits while the source is frozen, so the target gets a short time to confirm. Where it does not, the source thaws all the
 // same: no RESUME was ever sent for this epoch and, with the move's fence raised, none ever will be, so the target's copy can never run.
 // What could not be confirmed stays on record as a debt and is paid when the node is back.
-import { rootCause } from "./problem.ts";
+import { isUnexplained, rootCause } from "./problem.ts";
 import type { Debt, Facts, MigrationRecord, Problem, StepName } from "./state.ts";
 import { retryPauseMs, type Step, stateOf, wait } from "./step-state.ts";
 import { steps } from "./steps/index.ts";
@@ -44,7 +44,7 @@ export function rollingBack(record: MigrationRecord, facts: Facts, nowMs: number
   const isThawed = !mustThaw || thaw.is === "ok";
   if (isThawed && (isAborted || isAbortGivenUp)) {
     // Heard after the first failure, and its reason.
-    const reason = record.error?.code === "TRANSFER_FAILED" ? rootCause(record, facts) : undefined;
+    const reason = record.error !== undefined && isUnexplained(record.error) ? rootCause(record, facts) : undefined;
     return ended(
       isAborted ? [] : ["abort"],
       isAborted ? "as before the move" : "as before the move; what the target holds is destroyed when it is back",

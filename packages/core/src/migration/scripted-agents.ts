@@ -111,7 +111,7 @@ export function createScriptedFleet(parts: {
     createGateway({
       commands: createCommandStore(db),
       signals: createSignalIntake(db, events, nowMs),
-      memory: { hello: async () => [], settle: async () => {}, heard: () => {}, workloads: async () => {} },
+      memory: { hello: async () => [], late: async () => {}, settle: async () => {}, heard: () => {}, workloads: async () => {} },
       telemetry: { take: () => {} },
       agentConfig: create(AgentConfigSchema, {}),
       sign: (purpose, content) => ({ purpose, content }),

@@ -106,6 +106,8 @@ export interface NodeFact {
   readonly isConnected: boolean;
   /** Since when it is not connected; where it was not since this process began, that beginning and a time to come back. */
   readonly awaySinceMs: number;
+  /** When its last session ended; undefined: none has since this process began. */
+  readonly leftAtMs?: number | undefined;
   /** An interruption of it is announced. */
   readonly isInterrupted: boolean;
 }

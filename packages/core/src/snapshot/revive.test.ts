@@ -13,15 +13,22 @@ beforeAll(async () => {
   let dying = 2;
   cloud = await startMovingCloud({
     config: { heartbeat: { intervalMs: 1000, lostAfterMs: 1500 }, moves: { atOnce: 1 } },
-    answer: ({ action, workload: name }) =>
-      action.case === "restoreSnapshot" && name === "cut" && dying-- > 0
-        ? { outcome: CommandOutcome.INTERRUPTED, error: { code: "STEP_INTERRUPTED", message: "the agent of n2 restarted in the middle" } }
-        : undefined,
+    answer: ({ action, workload: name, epoch }) => {
+      if (action.case === "startWorkload" && name === "fresh") return "nothing";
+      if (action.case !== "restoreSnapshot") return undefined;
+      if (name === "half" && epoch === 2n) return "nothing"; // its node dies in the middle of it
+      if (name !== "cut" || dying-- <= 0) return undefined;
+      return {
+        outcome: CommandOutcome.INTERRUPTED,
+        error: { code: "STEP_INTERRUPTED", message: "the agent of n2 restarted in the middle" },
+      };
+    },
   });
   await run("safe", "n1", "ON_NODE_LOST_RESTORE");
   await run("held", "n1", "ON_NODE_LOST_HOLD");
   await run("torn", "n1", "ON_NODE_LOST_RESTORE");
   await run("cut", "n1", "ON_NODE_LOST_RESTORE");
+  await run("half", "n1", "ON_NODE_LOST_RESTORE");
 }, 60_000);
 afterAll(() => cloud.stop());
 
@@ -68,7 +75,7 @@ it("what is beyond the bounds leaves the store when they are drawn closer; the l
 
 describe("a node that dies with its workloads", () => {
   it("leaves back only those that say so, from their newest snapshot, once the node is known to be dead", async () => {
-    for (const name of ["safe", "held", "torn", "torn", "torn", "cut"])
+    for (const name of ["safe", "held", "torn", "torn", "torn", "cut", "half"])
       expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
     cloud.damaged.set("torn", 2);
     expect((await cloud.core.call("POST", "/api/v2/guards:pause", {})).status).toBe(200);
@@ -109,6 +116,7 @@ describe("a node that somebody declares dead", () => {
     await run("word", "n2", "ON_NODE_LOST_RESTORE");
     await run("byhand", "n2", "ON_NODE_LOST_HOLD");
     await run("reflexed", "n2", "ON_NODE_LOST_RESTORE");
+    run("fresh", "n2", "ON_NODE_LOST_RESTORE").catch(() => undefined); // its node dies before it has answered
     await cloud.join("n3");
     // The plan for when nobody can be asked: by it the node would keep what it has, and core knows under which names.
     await until("a plan with it", 100, 15_000, async () =>
@@ -126,6 +134,11 @@ describe("a node that somebody declares dead", () => {
       expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
     const declare = (body: object) => cloud.core.call("POST", "/api/v2/nodes/n2:declareDead", body);
     expect((await declare({ reason: "terminated" })).body.error.code).toBe("NODE_IS_CONNECTED");
+    const begun = cloud.agents
+      .get("n2")
+      ?.commands.find(({ action, workload: name }) => action.case === "restoreSnapshot" && name === "half");
+    const fromDead = begun?.action.case === "restoreSnapshot" && begun.action.value.snapshotId;
+    expect(await workload("half")).toMatchObject({ nodeId: "n2", epoch: "2", state: "WORKLOAD_STATE_STARTING" });
     await cloud.cut("n2");
     await until("both to be lost", 100, 10_000, async () => ((await workload("word")).state === "WORKLOAD_STATE_LOST" ? true : undefined));
     const [snapshot] = (await cloud.core.call("GET", "/api/v2/snapshots?workload=byhand")).body.snapshots;
@@ -137,6 +150,8 @@ describe("a node that somebody declares dead", () => {
     expect(said.map((each: { name: string; outcome: string }) => [each.name, each.outcome.split(" ")[0]])).toEqual([
       ["byhand", "stays"],
       ["cut", "comes"],
+      ["fresh", "was"],
+      ["half", "comes"],
       ["reflexed", "has"],
       ["safe", "comes"],
       ["torn", "comes"],
@@ -164,5 +179,25 @@ describe("a node that somebody declares dead", () => {
     expect((await workload("byhand")).state).toBe("WORKLOAD_STATE_LOST");
     expect((await restore()).status).toBe(200);
     expect((await workload("byhand")).nodeId).not.toBe("n2");
+
+    // It was being restored on the node that died: it begins anew on the next one, from the same snapshot.
+    const half = await until("it to be back", 200, 25_000, async () => {
+      const now = await workload("half");
+      return now.state === "WORKLOAD_STATE_RUNNING" ? now : undefined;
+    });
+    expect(half).toMatchObject({ nodeId: "n3", epoch: "3" });
+    const restores = (nodeId: string) =>
+      cloud.agents.get(nodeId)?.commands.filter(({ action, workload: name }) => action.case === "restoreSnapshot" && name === "half") ?? [];
+    const [again] = restores("n3");
+    expect(again?.action.case === "restoreSnapshot" && again.action.value.snapshotId).toBe(fromDead);
+    // The node is back with what it had begun, and with its answer: that is of an older epoch, nobody asks for it again, and it is taken away.
+    await cloud.join("n2");
+    cloud.agents.get("n2")?.say({ case: "result", value: { commandId: begun?.id ?? "", outcome: CommandOutcome.OK } });
+    const removal = await until("it to be removed there", 50, 10_000, async () =>
+      cloud.agents.get("n2")?.commands.find(({ action, workload: name }) => action.case === "removeWorkload" && name === "half"),
+    );
+    expect(removal.epoch).toBe(3n);
+    expect(restores("n2")).toEqual([]);
+    expect(await workload("half")).toMatchObject({ nodeId: "n3", epoch: "3", state: "WORKLOAD_STATE_RUNNING" });
   }, 60_000);
 });

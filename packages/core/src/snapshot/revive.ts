@@ -1,6 +1,7 @@
 // A workload whose node died with it comes back from its newest snapshot on another node, if it says so (on_node_lost) and if the node is known to be
 // dead: heartbeats alone do not tell, a node that is cut off may run on. What counts is an announced interruption whose time is over while the node is
 // not heard, or somebody's word (fleet/declare-dead.ts). The old placement ends with the same transaction, so a copy that comes back all the same is stale and is removed.
+// So does one that was being restored there: it begins anew elsewhere, and what may be half of it on the dead node is of an older epoch.
 import { CommandOutcome } from "@aether/contract/gen/aether/v2/agent_pb";
 import { OnNodeLost, WorkloadSpecSchema } from "@aether/contract/gen/aether/v2/workload_pb";
 import { type Logger, sleep } from "@aether/kit";
@@ -18,7 +19,7 @@ import { readPoliciesInForce } from "../policy/in-force.ts";
 import { readReflexSteps, recordReflex } from "../reflex/reflex.ts";
 import type { Converge } from "../workload/converge.ts";
 import type { Offers } from "../workload/offers.ts";
-import { placeNext } from "../workload/store.ts";
+import { lockInEpoch, placeNext } from "../workload/store.ts";
 import { fallBack, revivedFrom } from "./fall-back.ts";
 
 export interface ReviveOptions {
@@ -38,6 +39,9 @@ interface Lost {
   readonly name: string;
   readonly nodeId: string;
   readonly epoch: number;
+  readonly state: "lost" | "starting";
+  /** Of one that a person was restoring: the snapshot, which is not replaced by another. */
+  readonly from: string | undefined;
   readonly why: string;
   /** Its spec or a policy. */
   readonly restoreSaidBy: string;
@@ -55,9 +59,16 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
       .selectFrom("workloads")
       .innerJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
       .innerJoin("nodes", "nodes.id", "placements.node_id")
-      .select(["workloads.name", "workloads.spec", "placements.node_id", "placements.epoch"])
+      .select(["workloads.name", "workloads.spec", "workloads.state", "workloads.snapshot_id"])
+      .select(["placements.node_id", "placements.epoch", "placements.cause"])
       .select(["nodes.lost_at", "nodes.interruption_at", "nodes.declared_dead_at"])
-      .where("workloads.state", "=", "lost")
+      // One that was started without a snapshot has none of this life: what is in the store is of another.
+      .where((eb) =>
+        eb.or([
+          eb("workloads.state", "=", "lost"),
+          eb.and([eb("workloads.state", "=", "starting"), eb("workloads.snapshot_id", "is not", null)]),
+        ]),
+      )
       .where("workloads.desired", "=", "running")
       .where("workloads.migration_id", "is", null)
       .where("nodes.lost_at", "is not", null)
@@ -73,6 +84,8 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
         name: row.name,
         nodeId: row.node_id,
         epoch: Number(row.epoch),
+        state: row.state === "starting" ? row.state : ("lost" as const),
+        from: row.state === "lost" || row.cause.startsWith(revivedFrom) ? undefined : (row.snapshot_id ?? undefined),
         memoryLimitBytes: Number(spec.memoryLimitBytes),
         restoreSaidBy: onNodeLost.source,
         why:
@@ -88,16 +101,10 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
   }
 
   async function revive(lost: Lost & { readonly memoryLimitBytes: number }): Promise<boolean> {
-    await lookForReflex(lost.name, lost.nodeId, lost.epoch);
-    const snapshot = await db
-      .selectFrom("snapshots")
-      .selectAll()
-      .where("workload", "=", lost.name)
-      .where("state", "=", "ready")
-      .orderBy("epoch", "desc")
-      .orderBy("created_at", "desc")
-      .limit(1)
-      .executeTakeFirst();
+    if (lost.state === "lost") await lookForReflex(lost.name, lost.nodeId, lost.epoch);
+    const snapshots = db.selectFrom("snapshots").selectAll().where("workload", "=", lost.name).where("state", "=", "ready");
+    const chosen = lost.from === undefined ? snapshots : snapshots.where("id", "=", lost.from);
+    const snapshot = await chosen.orderBy("epoch", "desc").orderBy("created_at", "desc").limit(1).executeTakeFirst();
     if (snapshot === undefined) return false;
     const target = await options.offers.place("", { memoryLimitBytes: lost.memoryLimitBytes });
     if (!(await place(lost, snapshot, target))) return false;
@@ -138,23 +145,24 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
 
   async function place(lost: Lost, snapshot: Row<"snapshots">, target: string): Promise<boolean> {
     return db.transaction().execute(async (tx) => {
-      const taken = await tx
+      // A node that is heard in this very moment is not dead: it says so before this, or finds its copy out of date after it.
+      const node = await tx.selectFrom("nodes").select("lost_at").where("id", "=", lost.nodeId).forUpdate().executeTakeFirst();
+      if (node === undefined || node.lost_at === null) return false;
+      if ((await lockInEpoch(tx, lost))?.state !== lost.state) return false;
+      await tx
         .updateTable("workloads")
         .set({
           state: "starting",
           snapshot_id: snapshot.id,
-          reason: `its node ${lost.nodeId} died; it is restored from ${snapshot.id}`,
+          reason: `its node ${lost.nodeId} died${lost.state === "lost" ? "" : " while it was restored there"}; it is restored from ${snapshot.id}`,
           exit_code: null,
         })
         .where("name", "=", lost.name)
-        .where("state", "=", "lost")
-        .where("migration_id", "is", null)
-        .returning("name")
-        .executeTakeFirst();
-      if (taken === undefined) return false;
+        .execute();
       const epoch = await placeNext(tx, lost.name, target, `${revivedFrom}${snapshot.id}`, lost.epoch + 1);
       const ageSeconds = Math.round((nowMs() - snapshot.created_at.getTime()) / 1000);
-      const reason = `${lost.nodeId} ${lost.why}: ${lost.name} is restored on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
+      const anew = lost.state === "lost" ? "is restored" : "was being restored there, and is anew";
+      const reason = `${lost.nodeId} ${lost.why}: ${lost.name} ${anew} on ${target} from ${snapshot.id}, as it was ${ageSeconds} s ago`;
       const decided = {
         id: newId("dec", nowMs()),
         nodeId: lost.nodeId,
@@ -165,9 +173,9 @@ export function createRevive(options: ReviveOptions): Part & { stop(): Promise<v
         inputs: [
           { name: "node", value: lost.why },
           { name: "policy of the workload", value: `restore when its node is lost (${lost.restoreSaidBy})` },
-          { name: "newest snapshot", value: `${snapshot.id}, ${ageSeconds} s old` },
+          { name: lost.from === undefined ? "newest snapshot" : "snapshot that was chosen", value: `${snapshot.id}, ${ageSeconds} s old` },
         ],
-        alternatives: ["wait for the node: it is gone", `an older snapshot: aether snapshots ${lost.name}`],
+        alternatives: ["wait for the node: it is gone", `another snapshot: aether snapshots ${lost.name}`],
         moves: [{ workload: lost.name, targetNodeId: target, action: "restore", snapshotId: snapshot.id }],
       } as const;
       await recordOwnDecision(tx, audit, decided, nowMs());

@@ -177,7 +177,9 @@ export function createSnapshots(options: SnapshotOptions): Snapshots {
     if (existing) {
       refuseWhileMoving(existing);
       const isOnDeadNode =
-        existing.state === "lost" && existing.node_id !== null && isDead(await requireNode(db, existing.node_id, "id"), nowMs());
+        (existing.state === "lost" || existing.state === "starting") &&
+        existing.node_id !== null &&
+        isDead(await requireNode(db, existing.node_id, "id"), nowMs());
       if (!isOnDeadNode && !["stopped", "exited", "failed"].includes(existing.state)) {
         throw fault("WORKLOAD_RUNNING", `${spec.name} is ${existing.state} on ${existing.node_id ?? "a node"}; stop it first`, {
           field: "id",

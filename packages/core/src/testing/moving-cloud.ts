@@ -52,8 +52,8 @@ export async function startMovingCloud(
   options: {
     stepMs?: number;
     config?: Partial<CoreConfigInput>;
-    /** Answers otherwise than usual where it answers at all. */
-    answer?: (command: Command) => Answer | undefined;
+    /** Answers otherwise than usual where it answers at all; "nothing": the node is still at it. */
+    answer?: (command: Command) => Answer | "nothing" | undefined;
   } = {},
 ): Promise<MovingCloud> {
   const { stepMs = 1 } = options;
@@ -99,7 +99,7 @@ export async function startMovingCloud(
   async function connect(nodeId: string): Promise<void> {
     const identity = identities.get(nodeId) ?? (await enrol(core, nodeId));
     identities.set(nodeId, identity);
-    const answer = async (command: Command): Promise<Answer> => {
+    const answer = async (command: Command): Promise<Answer | undefined> => {
       await sleep(stepMs);
       const { action } = command;
       const left = damaged.get(command.workload) ?? 0;
@@ -107,7 +107,8 @@ export async function startMovingCloud(
         damaged.set(command.workload, left - 1);
         return { outcome: CommandOutcome.FAILED, error: { code: "SNAPSHOT_CORRUPT", message: "a chunk of it is missing" } };
       }
-      return options.answer?.(command) ?? answerOf(command);
+      const own = options.answer?.(command) ?? answerOf(command);
+      return own === "nothing" ? undefined : own;
     };
     const agent = await connectAgent(core, identity, answer, [], undefined, factsOf(nodeId));
     agents.set(nodeId, agent);

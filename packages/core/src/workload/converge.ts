@@ -12,13 +12,14 @@ import type { RowChange } from "../db/schema.ts";
 import type { Events, NewEvent } from "../events/events.ts";
 import type { AgentSessions } from "../fleet/sessions.ts";
 import { newId } from "../ids.ts";
-import { changeUnlessMoving, endPlacement, findWorkload, type PlacedWorkload, selectPlaced } from "./store.ts";
+import { endPlacement, findWorkload, lockInEpoch, type PlacedWorkload, selectPlaced } from "./store.ts";
 
 export interface Converge extends Stoppable {
   /** Begins to look for what is not as desired: after a restart, when a node is back, when a caller went away. */
   start(signal: AbortSignal): Promise<void>;
   /**
    * Works until the desired state is reached; the signal ends the waiting, not the work. One at a time for each workload; a second caller waits for the first and looks again.
+   * What is under way for a placement that is over is given up (CANCELLED): its node may be gone for good.
    * Throws what the node refused (WORKLOAD_START_FAILED, COMMAND_NOT_EXECUTABLE …), NODE_NOT_CONNECTED, or the signal's reason.
    */
   converge(name: string, signal: AbortSignal): Promise<void>;
@@ -31,6 +32,16 @@ const removeDeadlineMs = 90_000;
 const sweepEveryMs = 3_000;
 /** Nodes that come within this time are looked at together. */
 const gatherMs = 20;
+/** Who waits for the work of another looks this often whether it is still of use. */
+const lookAgainMs = 1_000;
+
+/** One run for one workload. */
+interface Work {
+  /** The placement that it is about; undefined before it has looked, null without one. */
+  epoch: number | null | undefined;
+  readonly end: AbortController;
+  done: Promise<void>;
+}
 
 /** A mistake in the request: nothing of it stays. What started and failed stays on record, for its logs. */
 const requestMistakes = new Set([
@@ -50,7 +61,7 @@ export interface ConvergeOptions {
 }
 
 export function createConverge({ db, events, sessions, log }: ConvergeOptions): Converge {
-  const running = new Map<string, Promise<void>>();
+  const running = new Map<string, Work>();
   const life = new AbortController();
 
   const told = (row: PlacedWorkload, type: string, message: string, data: NonNullable<NewEvent["data"]> = {}): NewEvent => ({
@@ -60,11 +71,21 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
     data: { nodeId: row.node_id, epoch: row.epoch, ...data },
   });
 
-  /** Changes the row if it is still the workload that was read, and still not in a migration's hands. */
-  async function change(row: PlacedWorkload, to: RowChange<"workloads">, ...news: NewEvent[]): Promise<void> {
-    await db.transaction().execute(async (tx) => {
-      if (await changeUnlessMoving(tx, row.id, to)) await events.append(tx, ...news);
+  /** Changes the row if it is still the workload that was read, still where it was, and still not in a migration's hands; false otherwise. */
+  async function change(row: PlacedWorkload, to: RowChange<"workloads">, ...news: NewEvent[]): Promise<boolean> {
+    return db.transaction().execute(async (tx) => {
+      if ((await lockInEpoch(tx, row))?.id !== row.id) return false;
+      await tx.updateTable("workloads").set(to).where("id", "=", row.id).execute();
+      await events.append(tx, ...news);
+      return true;
     });
+  }
+
+  /** A start succeeded when its workload had been placed elsewhere: at most one copy may run. */
+  async function removeLate({ name }: PlacedWorkload, nodeId: string): Promise<void> {
+    const now = await findWorkload(db, name);
+    if (now === undefined || now.epoch === null || now.node_id === nodeId || now.migration_id !== null) return;
+    await sessions.send(nodeId, remove(now, now.epoch), AbortSignal.any([life.signal, AbortSignal.timeout(removeDeadlineMs)]));
   }
 
   async function forget(row: PlacedWorkload, ...news: NewEvent[]): Promise<void> {
@@ -87,7 +108,8 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
     const result = await sessions.send(nodeId, command, AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]));
     if (result.outcome === CommandOutcome.OK) {
       const running: RowChange<"workloads"> = { state: "running", reason: "", exit_code: null, snapshot_id: null, started_at: new Date() };
-      return change(row, running, told(row, "workload.running", `${row.name} runs on ${nodeId} at ${row.address}`));
+      const isTold = await change(row, running, told(row, "workload.running", `${row.name} runs on ${nodeId} at ${row.address}`));
+      return isTold ? undefined : removeLate(row, nodeId);
     }
     const problem = problemOf(result);
     // Whatever is left of the attempt goes; a failure of this is found at the node's next session.
@@ -121,10 +143,11 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
   });
 
   /** One step; answers whether there may be another. */
-  async function step(name: string, signal: AbortSignal): Promise<boolean> {
+  async function step(name: string, work: Work, signal: AbortSignal): Promise<boolean> {
     const row = await findWorkload(db, name);
     if (row === undefined || row.migration_id !== null) return false;
     const { node_id: nodeId, epoch } = row;
+    work.epoch = epoch;
     if (row.desired === "removed") {
       if (nodeId !== null && epoch !== null) {
         const result = await sessions.send(nodeId, remove(row, epoch), AbortSignal.any([signal, AbortSignal.timeout(removeDeadlineMs)]));
@@ -146,12 +169,19 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
   }
 
   async function workOn(name: string): Promise<void> {
-    for (let other = running.get(name); other; other = running.get(name)) await other.catch(() => undefined);
-    const work = (async () => {
-      while (await step(name, life.signal));
+    for (let other = running.get(name); other; other = running.get(name)) {
+      const placed = other.epoch === undefined ? undefined : await findWorkload(db, name);
+      if (placed !== undefined && placed.epoch !== other.epoch)
+        other.end.abort(fault("CANCELLED", `${name} is placed anew: what was under way for its epoch ${other.epoch} is given up`));
+      await Promise.race([other.done.catch(() => undefined), sleep(lookAgainMs, life.signal).catch(() => undefined)]);
+    }
+    const work: Work = { epoch: undefined, end: new AbortController(), done: Promise.resolve() };
+    const signal = AbortSignal.any([life.signal, work.end.signal]);
+    work.done = (async () => {
+      while (await step(name, work, signal));
     })();
     running.set(name, work);
-    await work.finally(() => running.delete(name));
+    await work.done.finally(() => running.delete(name));
   }
 
   /** Everything that is not as it is desired, on nodes that can be asked. */
@@ -166,8 +196,10 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
         ]),
       )
       .execute();
-    for (const { name, node_id: nodeId } of rows) {
-      if (running.has(name) || (nodeId !== null && !sessions.isConnected(nodeId))) continue;
+    for (const { name, node_id: nodeId, epoch } of rows) {
+      const work = running.get(name);
+      if ((work !== undefined && (work.epoch === undefined || work.epoch === epoch)) || (nodeId !== null && !sessions.isConnected(nodeId)))
+        continue;
       workOn(name).catch((caught: unknown) => {
         if (!life.signal.aborted) log.warn({ err: caught, workload: name }, "workload is not as desired yet");
       });
@@ -199,7 +231,7 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
     async stop() {
       life.abort(fault("CANCELLED", "the control plane stops"));
       await loop;
-      await Promise.allSettled(running.values());
+      await Promise.allSettled([...running.values()].map(({ done }) => done));
     },
     converge: (name, signal) =>
       new Promise((resolve, reject) => {

@@ -71,6 +71,31 @@ export async function placeNext(tx: Kysely<Database>, workload: string, nodeId: 
   return epoch;
 }
 
+/**
+ * Locks the row of a workload that is still placed in this epoch and in no migration's hands. Undefined: it has gone on, and who asks has nothing to say of it
+ * any more.
+ */
+export async function lockInEpoch(
+  tx: Kysely<Database>,
+  { name, epoch }: Pick<PlacedWorkload, "name" | "epoch">,
+): Promise<Pick<Row<"workloads">, "id" | "state"> | undefined> {
+  const row = await tx
+    .selectFrom("workloads")
+    .select(["id", "state"])
+    .where("name", "=", name)
+    .where("migration_id", "is", null)
+    .forUpdate()
+    .executeTakeFirst();
+  // In a statement of its own: who had to wait for the lock must see what was written meanwhile.
+  const placed = await tx
+    .selectFrom("placements")
+    .select("epoch")
+    .where("workload", "=", name)
+    .where("is_active", "=", true)
+    .executeTakeFirst();
+  return (placed === undefined ? null : Number(placed.epoch)) === epoch ? row : undefined;
+}
+
 export async function endPlacement(tx: Kysely<Database>, workload: string): Promise<void> {
   await tx
     .updateTable("placements")
