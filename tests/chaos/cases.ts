@@ -24,6 +24,7 @@ const source = [
   "command.kept",
   "copy.half",
   "freeze.after_last_pass",
+  "freeze.ready",
   "freeze.after_cut",
   "freeze.after_freeze",
   "freeze.after_dump",

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { run, systemClock } from "@aether/kit";
+import { readTextIfThere, run, systemClock } from "@aether/kit";
 import { openAuthority } from "@aether/kit/identity";
 
 export const specOf = (name: string, address: string, argv: string[], more: object = {}) => ({
@@ -70,8 +70,10 @@ export async function openTopology(
   memory?: (memoryDir: string, stateDir: string) => Promise<void>,
   before: (id: string) => readonly string[] = () => [],
 ): Promise<Topology> {
+  await requireAlone(prefix);
   await clearLeftovers(prefix);
   const dir = await mkdtemp(`/var/tmp/aether-${prefix}-`);
+  await writeFile(join(dir, ownerName), String(process.pid));
   const bridge = `${prefix}br`;
   await quiet("link", "del", bridge);
   // A namespace's devices go some time after its name: by name they go at once.
@@ -105,6 +107,20 @@ export async function openTopology(
       for (const name of await readdir("/dev/shm")) if (name.startsWith(`aether-${prefix}`)) await removeMemory(join("/dev/shm", name));
     },
   };
+}
+
+/** Whose hosts they are: their names are the same in each run of a test file. */
+const ownerName = "owner.pid";
+
+/** Another run of the same file, perhaps of another clone, must not lose its hosts to this one: its failures would look like the engine's. */
+async function requireAlone(prefix: string): Promise<void> {
+  for (const name of await readdir("/var/tmp")) {
+    if (!name.startsWith(`aether-${prefix}-`)) continue;
+    const pid = Number(await readTextIfThere(join("/var/tmp", name, ownerName)));
+    const command = await readTextIfThere(`/proc/${pid}/cmdline`); // the pid may be another program's by now
+    if (pid !== process.pid && command?.includes("vitest"))
+      throw new Error(`process ${pid} runs these tests now, on hosts of the same names`);
+  }
 }
 
 /** A run that was killed has nobody who unmounts what its workloads stood on. The innermost mount goes first. */
