@@ -18,7 +18,7 @@ export function summarize(samples: readonly Sample[], runs: readonly Run[]): str
   const wrong = column(samples, "wrong").reduce((a, b) => a + b, 0);
   const ours = samples.filter(({ method }) => method.startsWith("aether-"));
   return [
-    `${samples.length} moves of ${days.join(", ")} at ${heads.join(", ")} on ${[...new Set(used.map(({ machine }) => machine))].join("; ")}. Memory copied ahead: median / largest of n moves, ms. *Freeze*, the client's *gap* over it, and its longest wait *before* the cut, while memory was copied:`,
+    `${samples.length} moves of ${days.join(", ")} at ${heads.join(", ")} on ${[...new Set(used.map(({ machine }) => machine))].join("; ")}; load before ${used.length === 1 ? "it" : "its runs"} ${used.map(({ load }) => load.toFixed(1)).join(", ")}. Memory copied ahead: median / largest of n moves, ms. *Freeze*, the client's *gap* over it, and its longest wait *before* the cut, while memory was copied:`,
     "",
     `| | ${columns.map(({ dirtyMb, linkMbit }) => `${dirtyMb === 0 ? "at rest" : `${dirtyMb} MB/s written`}${linkMbit === 0 ? "" : `, ${linkMbit} Mbit/s`}`).join(" | ")} |`,
     `|---|${columns.map(() => "---").join("|")}|`,
