@@ -168,6 +168,18 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     },
   );
 
+  it("a packet hold that is killed before the freeze is replaced, and no packet is lost", async () => {
+    const { source, target } = rig.at;
+    await source.call("arm", "copy.half", { kind: "delay", ms: 1000 });
+    const moving = rig.move("stop-and-copy");
+    moving.catch(() => undefined); // heard below
+    const hold = await until("a hold", 5, 10_000, async () => helpersOf(target, "hold")[0]);
+    process.kill(hold, "SIGKILL");
+    expect(await moving).toBe(true);
+    expect(rig.resumed).toMatchObject({ holdMethod: "queue", packetsHeld: rig.resumed.packetsReplayed, packetsDropped: 0 });
+    await rig.isWell();
+  });
+
   it.each([
     ["criu", "dump", "stop-and-copy"],
     ["criu", "restore", "stop-and-copy"],

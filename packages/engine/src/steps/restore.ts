@@ -22,7 +22,7 @@ import { shimFiles } from "../runtime/shim.ts";
 import { type Announced, outputTailName } from "./images.ts";
 import { imagesDir, type MigrationRecord, noteMigration, phase, readMigration, writeMigration } from "./journal.ts";
 import { openPageFetch, type PageFetch } from "./page-fetch.ts";
-import { settleFiles, type TargetSession, type TargetSessions } from "./target-session.ts";
+import { heldBy, settleFiles, type TargetSession, type TargetSessions } from "./target-session.ts";
 
 const freezeDeadlineMs = 120_000;
 const imagesDeadlineMs = 120_000;
@@ -80,7 +80,7 @@ export async function restoreWorkload(
     if (facts.isPreCopied && arrival === undefined)
       throw fault("STEP_INTERRUPTED", "the memory that was copied ahead is not on this node any more");
     const { memoryPid: _, ...others } = known;
-    const kept = arrival === undefined ? others : known;
+    const kept = { ...(arrival === undefined ? others : known), ...heldBy(session) }; // it may have been replaced
     const sealing = arrival && phase(progress, "restore.memory", () => arrival.sealed(signal));
     sealing?.catch(() => undefined); // heard below, with the images
     const restoring: MigrationRecord = {

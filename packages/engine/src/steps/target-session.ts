@@ -148,6 +148,9 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
   };
 }
 
+/** For the journal: who holds packets now. */
+export const heldBy = ({ hold }: TargetSession) => ({ holdPid: hold?.pid, holdMethod: hold?.method ?? ("none" as const) });
+
 /** What has arrived is hashed and on the disk. Paid for once a file: also after each copy, so that the freeze has little of it. */
 export async function settleFiles(session: TargetSession, trees: readonly Tree[], signal?: AbortSignal): Promise<TreeDigest> {
   const digest = await session.hasher.digest(trees);

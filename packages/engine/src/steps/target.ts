@@ -1,10 +1,10 @@
 // The host that the workload comes to. Promise: until `resume`, no instruction of it has run here and no packet has left; `abort` takes all away again.
 import { access, mkdir, rm } from "node:fs/promises";
-import { fault } from "@aether/contract";
+import { Fault, fault } from "@aether/contract";
 import { faultpoint } from "@aether/kit";
 import { behindPrivateRun } from "../checkpoint/criu.ts";
 import { endOrphanedCriu } from "../checkpoint/leftovers.ts";
-import type { TargetSide } from "../engine.ts";
+import type { MigrationRef, TargetSide } from "../engine.ts";
 import { requireReplaceable } from "../files/sync.ts";
 import type { Host } from "../host.ts";
 import type { KernelWatch } from "../kernel/facts.ts";
@@ -20,7 +20,10 @@ import { dropImages, imagesDir, type MigrationRecord, phase, readMigration, refO
 import { awaitFetched } from "./page-fetch.ts";
 import { restoreWorkload } from "./restore.ts";
 import { resumeWorkload } from "./resume.ts";
-import { createTargetSessions } from "./target-session.ts";
+import { createTargetSessions, heldBy, type TargetSession } from "./target-session.ts";
+
+/** The source waits for it, and its workload runs meanwhile. */
+const openAgainMs = 10_000;
 
 export function createTargetSide(host: Host, link: Link, watch: KernelWatch): TargetSide {
   const sessions = createTargetSessions(host, link);
@@ -61,11 +64,8 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
         await faultpoint("prepare.after_namespace");
         const session = sessions.open(ref, plain(spec), sourceNodeId);
         session.hold = await openHold(host, ref.workload, spec.address, signal);
-        const holdMethod = session.hold?.method ?? "none";
-        session.beginHold = async () => {
-          await session.hold?.begin();
-          await leadToHold(host, session.hold?.route ?? `blackhole ${spec.address}/32`);
-        };
+        const holder = heldBy(session);
+        session.beginHold = () => beginHold(host, ref, session, spec.address);
         await behindPrivateRun(host);
         if (mode === "pre-copy") {
           const images = imagesDir(host, ref.migrationId);
@@ -73,9 +73,9 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
           session.arrival = await openArrival(host, ref, images, signal);
         }
         const memoryPid = session.arrival === undefined ? {} : { memoryPid: session.arrival.pid };
-        await writeMigration(host, { ...record, stage: "prepared", holdPid: session.hold?.pid, holdMethod, ...memoryPid });
-        facts.hold = holdMethod;
-        return { linkAddress: link.address, linkPort: link.port, holdMethod };
+        await writeMigration(host, { ...record, stage: "prepared", ...holder, ...memoryPid });
+        facts.hold = holder.holdMethod;
+        return { linkAddress: link.address, linkPort: link.port, holdMethod: holder.holdMethod };
       });
     },
 
@@ -131,4 +131,25 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       });
     },
   };
+}
+
+/**
+ * What arrives here for the workload is held from now on. A hold that has ended since it was opened (somebody has killed it) is replaced by the first that works
+ * now: nothing has been led here yet, so nobody notices.
+ */
+async function beginHold(host: Host, ref: MigrationRef, session: TargetSession, address: string): Promise<void> {
+  const begin = async () => {
+    await session.hold?.begin();
+    await leadToHold(host, session.hold?.route ?? `blackhole ${address}/32`);
+  };
+  try {
+    await begin();
+  } catch (caught) {
+    host.options.log.warn({ err: Fault.from(caught), workload: ref.workload }, "hold.opened_anew");
+    session.hold?.quit();
+    session.hold = await openHold(host, ref.workload, address, AbortSignal.timeout(openAgainMs));
+    const known = await readMigration(host, ref.migrationId);
+    if (known !== undefined) await writeMigration(host, { ...known, ...heldBy(session) });
+    await begin();
+  }
 }
