@@ -37,8 +37,8 @@ export interface ChaosCloud {
   disarmAll(): Promise<void>;
   /** Nothing passes between this node and anybody, for so long. */
   cut(node: string, ms: number): Promise<void>;
-  /** Core stands still for so long, its sockets open: what a partition looks like to those who wait for it. */
-  freezeCore(): Promise<() => void>;
+  /** That daemon stands still until the answer is called, its sockets open: what a partition looks like to those who wait for it. */
+  standStill(daemon: string): Promise<() => void>;
   /** The metadata service of this node announces its termination, or withdraws it. */
   announce(node: string, afterSeconds: number): Promise<void>;
   withdraw(node: string): Promise<void>;
@@ -105,10 +105,14 @@ export async function startChaosCloud(environment: Record<string, string> = {}, 
       await new Promise((resolve) => setTimeout(resolve, ms));
       await inside("delete table inet chaos");
     },
-    async freezeCore() {
-      const record = JSON.parse(await readFile(join(dir, "cloud", "cloud.json"), "utf8")) as { processes: { core: { pid: number } } };
-      process.kill(record.processes.core.pid, "SIGSTOP");
-      return () => process.kill(record.processes.core.pid, "SIGCONT");
+    async standStill(daemon) {
+      const { processes } = JSON.parse(await readFile(join(dir, "cloud", "cloud.json"), "utf8")) as {
+        processes: Record<string, { pid: number }>;
+      };
+      const pid = processes[daemon]?.pid;
+      if (pid === undefined) throw new Error(`there is no ${daemon}`);
+      process.kill(pid, "SIGSTOP");
+      return () => process.kill(pid, "SIGCONT");
     },
     announce: (node, afterSeconds) => lab("POST", "/interruptions", { nodeId: node, kind: "notice", afterSeconds }),
     withdraw: (node) => lab("DELETE", `/interruptions/${node}`),

@@ -170,7 +170,7 @@ describe.skipIf(missing !== undefined)(`two control planes with real agents${mis
 
   it("a leader that stands still is replaced, and stands by when it goes on", async () => {
     expect((await leader()).daemon).toBe("core");
-    const goOn = await cloud.freezeCore();
+    const goOn = await cloud.standStill("core");
     await until("the second to lead", 50, 20_000, async () => ((await readiness(port)) === "ok" ? true : undefined)).finally(goOn);
     await until("the first to stand by", 50, 20_000, async () => ((await readiness(undefined)) === "standby" ? true : undefined));
   }, 60_000);
