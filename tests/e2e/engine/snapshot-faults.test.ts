@@ -1,4 +1,4 @@
-// Snapshots whose agent or helper is killed in each phase: the workload runs on and its client is answered, what was there before can be restored, the next
+// Snapshots whose agent or helper is killed in each phase, or whose store is full: the workload runs on and its client is answered, what was there before can be restored, the next
 // snapshot is made, and nothing is left. The same for a restore. Only with AETHER_CHAOS_ENGINE=all (npm run test:chaos:engine).
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { run, until } from "@aether/kit";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type CounterClient, openCounterClient } from "./counter-client.ts";
-import { isStopped, parentOf, textOf } from "./fault-rig.ts";
+import { fill, isStopped, parentOf, textOf } from "./fault-rig.ts";
 import { missingForEngine } from "./requirements.ts";
 import { type EngineHost, openTopology, specOf, type Topology } from "./topology.ts";
 
@@ -35,6 +35,11 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a snapshot${missing ?
   let counter = 0;
   let last = "";
   const cli = async (...args: string[]) => (await run("redis-cli", ["-h", address, ...args], { deadlineMs: 30_000 })).stdout.trim();
+  const filesIn = (...dir: string[]) => {
+    const root = join(store, ...dir);
+    return existsSync(root) ? readdirSync(root, { recursive: true, withFileTypes: true }).filter((one) => one.isFile()).length : 0;
+  };
+
   /** Larger than what is read inside the stop alone, so that tracker and keeper have a part in it. */
   beforeAll(async () => {
     hosts = await openTopology(prefix, 217);
@@ -149,6 +154,31 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a snapshot${missing ?
     expect(existsSync(join(store, "manifests", failed))).toBe(false);
     await isWell(failed);
   });
+
+  it.each(["snapshot.copied", "snapshot.thawed", "snapshot.half_stored", "snapshot.before_manifest"])(
+    "the store is full from %s on: it fails, leaves nothing behind, and old ones can still be swept",
+    async (point) => {
+      const failed = `snap-${++counter}`;
+      await cli("eval", `for i=1,12000 do redis.call('set','k'..i,string.rep(redis.sha1hex('${failed}'..i),100)) end return 1`, "0");
+      const before = filesIn("chunks");
+      let free = async () => {};
+      const making = await makeUpTo(failed, point, async () => {
+        free = await fill(store);
+      });
+      await expect(making.ended).rejects.toMatchObject({ code: full });
+      expect([filesIn("chunks"), filesIn("pending")]).toEqual([before, 0]);
+      // Nor does the next one get anywhere, which nobody stops.
+      await hosts.a.call("disarm");
+      await expect(hosts.a.call("snapshot", "kept", `${failed}-again`)).rejects.toMatchObject({ code: full });
+      expect([filesIn("chunks"), filesIn("pending")]).toEqual([before, 0]);
+      await client.answers(5);
+      const [oldest] = readdirSync(join(store, "manifests")).filter((name) => name !== last);
+      if (oldest !== undefined) await hosts.a.call("removeSnapshot", oldest);
+      expect(existsSync(join(store, "sweep"))).toBe(false);
+      await free();
+      await isWell(failed);
+    },
+  );
 
   describe("and is restored elsewhere", () => {
     beforeAll(async () => {
