@@ -1,4 +1,5 @@
 // Real layouts on disk, unpacked by the real code: what an image means, and what it may not do to the host.
+import { cpSync } from "node:fs";
 import { lstat, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,10 +8,12 @@ import type { TLSSocket } from "node:tls";
 import { silentLogger } from "@aether/kit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { WorkloadSpec } from "../engine.ts";
+import { createTreeHasher } from "../files/tree-digest.ts";
+import { attributeReader } from "../files/xattrs.ts";
 import type { Host } from "../host.ts";
 import { LinkReader } from "../link/frames.ts";
 import { type LayoutOptions, type TestEntry, type TestLayer, writeLayout } from "../testing/oci-layout.ts";
-import { ensureImage, findImage, imageRootfs, tidyImages } from "./images.ts";
+import { ensureImage, findImage, type ImagePin, imageRootfs, tidyImages } from "./images.ts";
 import { processSettings } from "./process.ts";
 import { receiveImage } from "./travel.ts";
 
@@ -274,4 +277,56 @@ it("an image whose source is gone without a word is given up with its move, and 
     move.abort();
     await expect(received).rejects.toMatchObject({ code: "TRANSFER_FAILED" });
   }
+});
+
+describe("an image that another node sent", () => {
+  const spec = () => ({ name: "w", rootfs: `oci:${join(dir, "no-layout")}` }) as unknown as WorkloadSpec;
+  let pin: ImagePin;
+  /** Where the sending node has it. */
+  let theirs: string;
+  beforeEach(async () => {
+    await writeLayout(layout, [{ entries: [{ path: "a", body: "honest" }] }]);
+    const sender = { ...host, options: { ...host.options, stateDir: join(dir, "sender") } } as unknown as Host;
+    pin = await ensureImage(sender, layout, signal);
+    theirs = imageRootfs(sender, pin.chainId);
+  });
+  const digestOf = async (path: string) => (await createTreeHasher(attributeReader(native)).digest([{ name: "image", path }])).digest;
+  async function receive(): Promise<unknown> {
+    const [ours, far] = duplexPair();
+    const door = {
+      open({ path }: { path: string }) {
+        cpSync(theirs, path, { recursive: true, preserveTimestamps: true });
+        return () => undefined;
+      },
+      keep: async () => undefined,
+    };
+    const received = receiveImage(host, spec(), ours as unknown as TLSSocket, new LinkReader(ours), door, signal).catch(() => undefined);
+    const reader = new LinkReader(far);
+    far.write(`${JSON.stringify({ pin, treeDigest: await digestOf(theirs), bytes: 1, entries: 1, leftOut: 0 })}\n`);
+    const { has } = (await reader.line()) as { has: boolean };
+    if (!has) far.write(`${JSON.stringify({ sent: true })}\n`);
+    const outcome = await reader.line();
+    await received;
+    return outcome;
+  }
+
+  it("is held once against its layers where they are here, and is as good as one's own then", async () => {
+    expect(await receive()).toEqual({ ok: true, reason: "" });
+    expect(await findImage(host, pin.chainId)).toMatchObject({ isOwn: false });
+    await ensureImage(host, layout, signal);
+    expect(await findImage(host, pin.chainId)).toMatchObject({ isOwn: true });
+    expect(await readdir(join(dir, "state/images"))).toEqual([pin.chainId.replace(":", "-")]);
+  });
+
+  it("with other files under its name is good for nobody else: not for what is started here, nor for what an honest node sends", async () => {
+    const honest = await readFile(join(theirs, "a"));
+    await writeFile(join(theirs, "a"), "poison");
+    expect(await receive()).toEqual({ ok: true, reason: "" });
+    await expect(ensureImage(host, layout, signal)).rejects.toMatchObject(refused("which another node sent, has other files"));
+    await writeFile(join(theirs, "a"), honest);
+    expect(await receive()).toMatchObject({ ok: false, reason: expect.stringContaining("has other files than the workload's") });
+    await rm(join(dir, "state/images"), { recursive: true });
+    await ensureImage(host, layout, signal);
+    expect(await readFile(join(imageRootfs(host, pin.chainId), "a"), "utf8")).toBe("honest");
+  });
 });

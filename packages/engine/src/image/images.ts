@@ -27,7 +27,15 @@ export const imagePin = z.object({
 });
 export type ImagePin = z.infer<typeof imagePin>;
 
-const imageRecord = z.object({ chainId: z.string(), treeDigest: z.string(), bytes: z.number(), entries: z.number(), leftOut: z.number() });
+const imageRecord = z.object({
+  chainId: z.string(),
+  treeDigest: z.string(),
+  bytes: z.number(),
+  entries: z.number(),
+  leftOut: z.number(),
+  /** Unpacked here, out of layers whose digests were compared; else what another node says that it is. */
+  isOwn: z.boolean().default(true),
+});
 export type ImageRecord = z.infer<typeof imageRecord>;
 
 const imagesDir = (host: Host): string => join(host.options.stateDir, "images");
@@ -54,18 +62,42 @@ export async function ensureImage(host: Host, dir: string, signal: AbortSignal):
 }
 
 async function unpackOnce(host: Host, { chainId, layers }: ImageLayout, signal: AbortSignal): Promise<void> {
-  if ((await findImage(host, chainId)) !== undefined) return touch(host, chainId);
-  await fillImage(host, chainId, async (root) => {
+  const known = await findImage(host, chainId);
+  if (known?.isOwn) return touch(host, chainId);
+  const fill: Fill = async (root) => {
     const unpacker = createUnpacker(root, host.options.tools.native);
     for (const layer of layers) await applyLayer(layer, unpacker, signal);
     return unpacker.finish();
-  });
+  };
+  await once(folderOf(host, chainId), () => (known === undefined ? fillOnce(host, chainId, fill, undefined) : prove(host, known, fill)));
+}
+
+/**
+ * An image that another node sent with a workload is good for what that node sends. Before it is good for what is started here it is held, once, against
+ * the layers that are here: one node must not choose what all others run under an image's name. Throws ROOTFS_INVALID.
+ */
+async function prove(host: Host, known: ImageRecord, fill: Fill): Promise<ImageRecord> {
+  const made = await fillBeside(host, fill);
+  await rm(made.half, { recursive: true, force: true });
+  const folder = folderOf(host, known.chainId);
+  if (made.digest !== known.treeDigest)
+    throw fault("ROOTFS_INVALID", `the image in ${folder}, which another node sent, has other files than its layers`, {
+      field: "spec.rootfs",
+      hint: "Remove that folder when no workload runs on it; and ask why a node sent it.",
+    });
+  const record = { ...known, isOwn: true };
+  await writeFileAtomic(join(folder, "image.json"), JSON.stringify(record));
+  return record;
 }
 
 /** The image that a record or a snapshot names, from here or from this node's own copy of the layout. Throws ROOTFS_INVALID. */
 export async function requireImage(host: Host, spec: WorkloadSpec, pin: ImagePin, signal: AbortSignal): Promise<void> {
-  if ((await findImage(host, pin.chainId)) !== undefined) return touch(host, pin.chainId);
   const dir = spec.rootfs.slice("oci:".length);
+  const known = await findImage(host, pin.chainId);
+  if (known !== undefined) {
+    const here = known.isOwn ? undefined : await readLayout(dir).catch(() => undefined); // nothing to hold it against
+    return here?.chainId === pin.chainId ? unpackOnce(host, here, signal) : touch(host, pin.chainId);
+  }
   const here = await readLayout(dir);
   if (here.chainId !== pin.chainId)
     throw fault("ROOTFS_INVALID", `${dir} on this node is another image (${here.chainId}) than the workload runs on (${pin.chainId})`, {
@@ -74,30 +106,23 @@ export async function requireImage(host: Host, spec: WorkloadSpec, pin: ImagePin
   await unpackOnce(host, here, signal);
 }
 
-/**
- * Makes an image's place: `fill` puts everything into the directory that it is given. Two calls for the same image become one.
- * @param expected the digest that the tree must have, where another host knows it; ROOTFS_INVALID otherwise.
- */
-export function fillImage(
-  host: Host,
-  chainId: string,
-  fill: (root: string) => Promise<{ bytes: number; entries: number; leftOut: number }>,
-  expected?: string,
-): Promise<ImageRecord> {
-  const key = folderOf(host, chainId);
+/** Puts everything into the directory that it is given. */
+type Fill = (root: string) => Promise<{ bytes: number; entries: number; leftOut: number }>;
+
+/** Two calls for the same image become one. */
+function once(key: string, make: () => Promise<ImageRecord>): Promise<ImageRecord> {
   const running = unpacking.get(key);
   if (running !== undefined) return running;
-  const work = fillOnce(host, chainId, fill, expected).finally(() => unpacking.delete(key));
+  const work = make().finally(() => unpacking.delete(key));
   unpacking.set(key, work);
   return work;
 }
 
-async function fillOnce(
-  host: Host,
-  chainId: string,
-  fill: Parameters<typeof fillImage>[2],
-  expected: string | undefined,
-): Promise<ImageRecord> {
+/** Makes the place of an image that another node sends. Throws ROOTFS_INVALID unless its files have the digest that they have there. */
+export const fillImage = (host: Host, chainId: string, fill: Fill, expected: string): Promise<ImageRecord> =>
+  once(folderOf(host, chainId), () => fillOnce(host, chainId, fill, expected));
+
+async function fillBeside(host: Host, fill: Fill) {
   const half = join(imagesDir(host), `${halfPrefix}${process.pid}-${++counter}`);
   try {
     await mkdir(join(half, "rootfs"), { recursive: true, mode: 0o755 });
@@ -105,9 +130,21 @@ async function fillOnce(
     await faultpoint("image.before_rename");
     const hasher = createTreeHasher(attributeReader(host.options.tools.native));
     const { digest } = await hasher.digest([{ name: "image", path: join(half, "rootfs") }]);
+    return { half, filled, digest };
+  } catch (caught) {
+    const problem = Fault.from(caught);
+    await rm(half, { recursive: true, force: true });
+    throw problem;
+  }
+}
+
+/** @param expected the digest of the tree where another node sent it; undefined: its layers are here */
+async function fillOnce(host: Host, chainId: string, fill: Fill, expected: string | undefined): Promise<ImageRecord> {
+  const { half, filled, digest } = await fillBeside(host, fill);
+  try {
     if (expected !== undefined && digest !== expected)
       throw fault("ROOTFS_INVALID", `the image ${chainId} arrived with other files than it left with`);
-    const record: ImageRecord = { chainId, treeDigest: digest, ...filled };
+    const record: ImageRecord = { chainId, treeDigest: digest, ...filled, isOwn: expected === undefined };
     await writeFileAtomic(join(half, "image.json"), JSON.stringify(record));
     await run("sync", ["-f", half], { deadlineMs: 300_000 });
     await rm(folderOf(host, chainId), { recursive: true, force: true }); // without image.json: not whole

@@ -71,6 +71,9 @@ export async function receiveImage(
   await writeLine(socket, { has: isHere });
   try {
     if (!isHere) await receiveTree(pin);
+    const known = await findImage(host, pin.chainId);
+    if (known?.isOwn === false && known.treeDigest !== treeDigest)
+      throw fault("ROOTFS_INVALID", `the image ${pin.chainId}, which another node sent here, has other files than the workload's`);
     await door.keep(pin);
     await writeLine(socket, { ok: true, reason: "" });
   } catch (caught) {
