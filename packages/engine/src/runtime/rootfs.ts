@@ -42,8 +42,10 @@ export async function lowerDir(host: Host, spec: WorkloadSpec, image: ImagePin |
     throw fault("ROOTFS_INVALID", `rootfs must be host or an absolute directory, not ${spec.rootfs}`, { field: "spec.rootfs" });
   const found = await stat(spec.rootfs).catch(() => undefined);
   if (!found?.isDirectory()) throw fault("ROOTFS_INVALID", `${spec.rootfs} is not a directory on this node`, { field: "spec.rootfs" });
-  if (/[:,\\]/.test(spec.rootfs)) throw fault("ROOTFS_INVALID", "the path of a rootfs may not hold : , or \\", { field: "spec.rootfs" });
-  return realpath(spec.rootfs);
+  const path = await realpath(spec.rootfs);
+  if (/[:,\\]/.test(path))
+    throw fault("ROOTFS_INVALID", `the path of a rootfs may not hold : , or \\, as ${path}`, { field: "spec.rootfs" });
+  return path;
 }
 
 /** Makes the folders and hides what a workload on the machine's own root must not read: our state, and what else has keys. It must not be mounted. */
