@@ -1,9 +1,7 @@
 // Keeps the price tables fresh, and serves them. Nothing is fetched unless it is configured; what the fleet runs on decides what is asked for.
 import { NodeFactsSchema } from "@aether/contract/gen/aether/v2/node_pb";
-import type { Logger } from "@aether/kit";
-import type { Db } from "../db/database.ts";
 import { fromColumn } from "../db/proto.ts";
-import { createFetches, type Source } from "../fetch/fetches.ts";
+import { createFetches, type Fetches, type FetchesOptions, type Source } from "../fetch/fetches.ts";
 import { getDocument } from "../fetch/http.ts";
 import type { Part } from "../part.ts";
 import type { PricesConfig } from "./config.ts";
@@ -14,20 +12,11 @@ import { priceRoutes } from "./service.ts";
 import { placementFetch, spotPriceFetch } from "./store.ts";
 import { writeAdvisorBands, writeOnDemandPrices, writePlacementScores, writeSpotPrices } from "./write.ts";
 
-export interface PricesOptions {
-  readonly db: Db;
+export interface PricesOptions extends Omit<FetchesOptions, "kind" | "sources"> {
   readonly config: PricesConfig;
-  readonly nowMs: () => number;
-  readonly log: Logger;
-  /** Called when a fetch has brought something. */
-  readonly onFetched?: () => void;
 }
 
-export interface Prices extends Part {
-  /** Fetches what is due; for tests and for whoever cannot wait. */
-  runDue(signal: AbortSignal): Promise<number>;
-  stop(): Promise<void>;
-}
+export type Prices = Part & Fetches;
 
 const dayMs = 86_400_000;
 /** Prices are asked for again from a little before the last success on: a change may be told late. */

@@ -2,32 +2,21 @@
 // a move on their own (the incident's prior is too small for that), and nothing is fetched unless it is configured.
 import { fault } from "@aether/contract";
 import { FeedService } from "@aether/contract/gen/aether/v2/feed_pb";
-import type { Logger } from "@aether/kit";
 import { FEED_LIMITS, incidentsFrom, parseFeed } from "@aether/risk";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { Db } from "../../db/database.ts";
 import { stamp } from "../../db/proto.ts";
-import { createFetches, fetchState, type Source } from "../../fetch/fetches.ts";
+import { createFetches, type Fetches, type FetchesOptions, fetchState, type Source } from "../../fetch/fetches.ts";
 import { getDocument } from "../../fetch/http.ts";
 import { cutPage, parsePage } from "../../http/page-request.ts";
 import type { Part } from "../../part.ts";
 import type { FeedsConfig } from "./config.ts";
 
-export interface FeedsOptions {
-  readonly db: Db;
+export interface FeedsOptions extends Omit<FetchesOptions, "kind" | "sources"> {
   readonly config: FeedsConfig;
   readonly incidentHalfLifeSeconds: number;
-  readonly nowMs: () => number;
-  readonly log: Logger;
-  /** Called when a fetch has brought something. */
-  readonly onFetched?: () => void;
 }
 
-export interface Feeds extends Part {
-  /** Fetches what is due; answers when the next is, in ms from now. */
-  runDue(signal: AbortSignal): Promise<number>;
-  stop(): Promise<void>;
-}
+export type Feeds = Part & Fetches;
 
 const dayMs = 86_400_000;
 /** Incidents of one feed: a feed that names every region in every item does not fill the table. */
