@@ -4,6 +4,7 @@
 import { fault } from "@aether/contract";
 import { z } from "zod";
 import { readHead } from "./manifest.ts";
+import { largestChunkBytes } from "./sealed.ts";
 import { parseSnapshotId, type SnapshotStore } from "./store.ts";
 
 const head = z.object({
@@ -16,8 +17,6 @@ const head = z.object({
   chunks: z.int().min(0),
 });
 
-/** A chunk is a megabyte or so before it is sealed. */
-const largestChunk = 64 << 20;
 const longestHead = 4_096;
 
 /** Throws SNAPSHOT_NOT_FOUND, SNAPSHOT_CORRUPT. */
@@ -61,7 +60,7 @@ export async function importSnapshot(
       const id = frame.toString("hex", 0, 32);
       const length = frame.readUInt32BE(32);
       if (!needed.has(id)) throw corrupt(`it has a chunk ${id} that its manifest does not name`);
-      if (length > largestChunk) throw corrupt(`the chunk ${id} is larger than any`);
+      if (length > largestChunkBytes) throw corrupt(`the chunk ${id} is larger than any`);
       if ((await store.putChunk(await read.bytes(length))) !== id)
         throw corrupt(`the chunk ${id} does not have the content that its name says`);
     }

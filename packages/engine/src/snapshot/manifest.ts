@@ -109,6 +109,9 @@ export const chunksOf = ({ images, trees }: SnapshotBody): ChunkRef[] => [
   ...trees.flatMap(({ entries }) => entries.flatMap((each) => each.content?.chunks ?? [])),
 ];
 
+/** Of a manifest's body: a longer text would be no string of V8's anyway. */
+const largestBodyBytes = 512 << 20;
+
 const corrupt = (snapshotId: string, why: string, cause?: unknown) =>
   fault("SNAPSHOT_CORRUPT", `${snapshotId}: ${why}`, { details: { snapshotId }, cause });
 
@@ -154,7 +157,14 @@ export function readBody(snapshotId: string, bytes: Buffer, key: SnapshotKey): S
       hint: "Give the control plane the key file that it had then.",
     });
   const dataKey = unseal(key.key, Buffer.from(line.wrappedKey, "base64"), `key of ${snapshotId}`);
-  const parsed = body.safeParse(JSON.parse(gunzipSync(unseal(dataKey, sealed, `snapshot ${snapshotId}`)).toString("utf8")));
+  const packed = unseal(dataKey, sealed, `snapshot ${snapshotId}`);
+  let said: unknown;
+  try {
+    said = JSON.parse(gunzipSync(packed, { maxOutputLength: largestBodyBytes }).toString("utf8"));
+  } catch (cause) {
+    throw corrupt(snapshotId, "its manifest cannot be unpacked, or to more than any has", cause);
+  }
+  const parsed = body.safeParse(said);
   if (!parsed.success) throw corrupt(snapshotId, "its manifest does not have the form that this version reads", parsed.error);
   return parsed.data;
 }

@@ -41,4 +41,13 @@ export async function packChunk(plain: Uint8Array): Promise<{ readonly bytes: Bu
   return { bytes: seal(key, compressed, "chunk"), key };
 }
 
-export const unpackChunk = async (bytes: Uint8Array, key: Uint8Array): Promise<Buffer> => decompress(unseal(key, bytes, "chunk"));
+/** A chunk is a megabyte or so; what would become more than this is none of ours, and would take the agent's memory. */
+export const largestChunkBytes = 64 << 20;
+
+/** Throws SNAPSHOT_CORRUPT. */
+export async function unpackChunk(bytes: Uint8Array, key: Uint8Array): Promise<Buffer> {
+  const compressed = unseal(key, bytes, "chunk");
+  return decompress(compressed, { maxOutputLength: largestChunkBytes }).catch((cause: unknown) => {
+    throw fault("SNAPSHOT_CORRUPT", "a chunk cannot be unpacked, or to more than any chunk has", { cause });
+  });
+}

@@ -65,6 +65,12 @@ describe("the seal", () => {
     await expect(unpackChunk(packed.bytes, randomBytes(32))).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
   });
 
+  it("holds no more than a chunk may have: a few kilobytes do not become gigabytes of the agent's memory", async () => {
+    const packed = await packChunk(Buffer.alloc((64 << 20) + 1));
+    expect(packed.bytes.length).toBeLessThan(10_000);
+    await expect(unpackChunk(packed.bytes, packed.key)).rejects.toMatchObject({ code: "SNAPSHOT_CORRUPT" });
+  });
+
   it("of a manifest names its chunks to everybody and its content to nobody; any flipped byte is found", () => {
     const body = {
       workload: "db",
