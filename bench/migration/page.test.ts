@@ -9,7 +9,7 @@ const run: Run = {
   head: "abc1234",
   machine: "2 x a processor",
   load: 0.3,
-  criu: "Version: 4.2",
+  criu: "criu-4.2-patched",
   options: "--runs 3",
   notes: ["criu's own pre-dump could not be compared."],
 };
@@ -77,7 +77,7 @@ it("podman's pause stands for its gap where its client was reset, and that is sa
 it("the page names run, commit, machine and load, and what a run could not measure", () => {
   const page = report([...quick, podman], [run, { ...run, run: "another", head: "fff" }]);
   expect(page).toContain(
-    "- Run of 2026-01-02 03:04:05 UTC at abc1234: 4 moves; 2 x a processor; load 0.3 before it; criu Version: 4.2; `--runs 3`",
+    "- Run of 2026-01-02 03:04:05 UTC at abc1234: 4 moves; 2 x a processor; load 0.3 before it; criu-4.2-patched; `--runs 3`",
   );
   expect(page).not.toContain("fff");
   expect(page).toContain("- criu's own pre-dump could not be compared.");

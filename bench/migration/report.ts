@@ -19,7 +19,7 @@ export function report(samples: readonly Sample[], allRuns: readonly Run[]): str
     "",
     ...runs.map((run) => {
       const count = samples.filter((sample) => sample.run === run.run).length;
-      return `- Run of ${run.run.replace("T", " ")} UTC at ${run.head}: ${count} moves; ${run.machine}; load ${run.load.toFixed(1)} before it; criu ${run.criu}; \`${run.options}\``;
+      return `- Run of ${run.run.replace("T", " ")} UTC at ${run.head}: ${count} moves; ${run.machine}; load ${run.load.toFixed(1)} before it; ${run.criu}; \`${run.options}\``;
     }),
     "",
     ...table(cells, samples),

@@ -161,7 +161,10 @@ async function measureAll(): Promise<void> {
   if (!preDump.stderr.includes("Error") && preDump.stdout.includes("is supported"))
     notes.push("criu's own pre-dump would work on this kernel and has no row here.");
   else notes.push("criu's own pre-dump could not be compared: this kernel has no soft-dirty pages (criu check --feature mem_dirty_track).");
-  const version = (await run(values.criu, ["--version"], { deadlineMs: 10_000 })).stdout.trim().replaceAll(/\s+/g, " ");
+  const version = (await run(values.criu, ["--version"], { deadlineMs: 10_000 })).stdout
+    .trim()
+    .replaceAll(/\s+/g, " ")
+    .replace("Version:", "criu");
   // Ours says by its folder which patches it has.
   const folder = basename(dirname(dirname(realpathSync(values.criu))));
   const criu = folder.startsWith("criu-") ? folder : version;
