@@ -16,7 +16,7 @@ beforeAll(async () => {
     answer: ({ action, workload: name, epoch }) => {
       if (action.case === "startWorkload" && name === "fresh") return "nothing";
       if (action.case !== "restoreSnapshot") return undefined;
-      if (name === "half" && epoch === 2n) return "nothing"; // its node dies in the middle of it
+      if ((name === "half" || name === "held") && epoch === 2n) return "nothing"; // its node dies in the middle of it
       if (name !== "cut" || dying-- <= 0) return undefined;
       return {
         outcome: CommandOutcome.INTERRUPTED,
@@ -132,6 +132,12 @@ describe("a node that somebody declares dead", () => {
     );
     for (const name of ["word", "byhand"])
       expect((await cloud.core.call("POST", "/api/v2/snapshots", { workload: name })).status).toBe(200);
+    const [old] = (await cloud.core.call("GET", "/api/v2/snapshots?workload=held")).body.snapshots;
+    const restoreHeld = (nodeId: string) => cloud.core.call("POST", `/api/v2/snapshots/${old.id}:restore`, { nodeId });
+    const begunByHand = restoreHeld("n2");
+    await until("it to be restored there", 50, 10_000, async () =>
+      cloud.agents.get("n2")?.commands.find(({ action, workload: name }) => action.case === "restoreSnapshot" && name === "held"),
+    );
     const declare = (body: object) => cloud.core.call("POST", "/api/v2/nodes/n2:declareDead", body);
     expect((await declare({ reason: "terminated" })).body.error.code).toBe("NODE_IS_CONNECTED");
     const begun = cloud.agents
@@ -152,6 +158,7 @@ describe("a node that somebody declares dead", () => {
       ["cut", "comes"],
       ["fresh", "was"],
       ["half", "comes"],
+      ["held", "stays"],
       ["reflexed", "has"],
       ["safe", "comes"],
       ["torn", "comes"],
@@ -190,6 +197,9 @@ describe("a node that somebody declares dead", () => {
       cloud.agents.get(nodeId)?.commands.filter(({ action, workload: name }) => action.case === "restoreSnapshot" && name === "half") ?? [];
     const [again] = restores("n3");
     expect(again?.action.case === "restoreSnapshot" && again.action.value.snapshotId).toBe(fromDead);
+    // One that does not say so is begun anew by hand; who waits for what was begun before hears that nobody does any more.
+    expect((await restoreHeld("n3")).body.workload).toMatchObject({ nodeId: "n3", epoch: "3", state: "WORKLOAD_STATE_RUNNING" });
+    expect((await begunByHand).body.error).toMatchObject({ code: "CANCELLED", message: expect.stringContaining("placed anew") });
     // The node is back with what it had begun, and with its answer: that is of an older epoch, nobody asks for it again, and it is taken away.
     await cloud.join("n2");
     cloud.agents.get("n2")?.say({ case: "result", value: { commandId: begun?.id ?? "", outcome: CommandOutcome.OK } });
