@@ -2,7 +2,7 @@
 // with what is on record.
 
 import { fault } from "@aether/contract";
-import type { Hello } from "@aether/contract/gen/aether/v2/agent_pb";
+import { CommandSchema, type Hello } from "@aether/contract/gen/aether/v2/agent_pb";
 import { type NodeFacts, NodeFactsSchema, type NodeUsage, NodeUsageSchema } from "@aether/contract/gen/aether/v2/node_pb";
 import type { Logger } from "@aether/kit";
 import { toJson } from "@bufbuild/protobuf";
@@ -188,21 +188,25 @@ export function createMemory({ db, events, reports, sessions, nowMs, log }: Memo
     async late(nodeId, commandId) {
       const start = await db
         .selectFrom("commands")
-        .innerJoin("placements", (join) =>
-          join.onRef("placements.workload", "=", "commands.workload").on("placements.is_active", "=", true),
-        )
-        .innerJoin("workloads", "workloads.name", "commands.workload")
-        .select(["commands.workload", "placements.epoch", "placements.node_id as placed_on"])
+        .leftJoin("workloads", "workloads.name", "commands.workload")
+        .leftJoin("placements", (join) => join.onRef("placements.workload", "=", "workloads.name").on("placements.is_active", "=", true))
+        .select([
+          "commands.workload",
+          "commands.request",
+          "workloads.state",
+          "workloads.migration_id",
+          "placements.epoch",
+          "placements.node_id",
+        ])
         .where("commands.id", "=", commandId)
         .where("commands.node_id", "=", nodeId)
         .where("commands.action", "in", ["startWorkload", "restoreSnapshot"])
-        .whereRef("placements.node_id", "<>", "commands.node_id")
-        .where("workloads.migration_id", "is", null)
-        .where("workloads.state", "<>", "needs_operator")
         .executeTakeFirst();
-      if (start === undefined) return;
-      const reason = `it was started there too late, and is placed on ${start.placed_on} in epoch ${start.epoch}`;
-      await removeStale(nodeId, start.workload, Number(start.epoch), reason);
+      if (start === undefined || start.node_id === nodeId || start.migration_id !== null || start.state === "needs_operator") return;
+      const isPlaced = start.node_id !== null;
+      const epoch = isPlaced ? Number(start.epoch) : Number(fromColumn(CommandSchema, start.request).epoch);
+      const reason = isPlaced ? `it is placed on ${start.node_id} in epoch ${epoch}` : "no workload of this name is on record";
+      await removeStale(nodeId, start.workload, epoch, `${reason}, and was started there too late`);
     },
     async settle(nodeId, hello: Hello) {
       const reported = hello.workloads.map(({ name, epoch, phase, migrationId }) => ({ name, epoch: Number(epoch), phase, migrationId }));

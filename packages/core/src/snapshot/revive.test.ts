@@ -1,4 +1,4 @@
-import { CommandOutcome, ReflexPlanSchema } from "@aether/contract/gen/aether/v2/agent_pb";
+import { type Command, CommandOutcome, ReflexPlanSchema } from "@aether/contract/gen/aether/v2/agent_pb";
 import { until } from "@aether/kit";
 import { fromBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -138,6 +138,14 @@ describe("a node that somebody declares dead", () => {
     await until("it to be restored there", 50, 10_000, async () =>
       cloud.agents.get("n2")?.commands.find(({ action, workload: name }) => action.case === "restoreSnapshot" && name === "held"),
     );
+    const unanswered =
+      cloud.agents
+        .get("n2")
+        ?.commands.filter(
+          ({ workload: name, epoch, action }) =>
+            name === "fresh" || (action.case === "restoreSnapshot" && epoch === 2n && (name === "half" || name === "held")),
+        ) ?? [];
+    expect(unanswered).toHaveLength(3);
     const declare = (body: object) => cloud.core.call("POST", "/api/v2/nodes/n2:declareDead", body);
     expect((await declare({ reason: "terminated" })).body.error.code).toBe("NODE_IS_CONNECTED");
     const begun = cloud.agents
@@ -200,14 +208,17 @@ describe("a node that somebody declares dead", () => {
     // One that does not say so is begun anew by hand; who waits for what was begun before hears that nobody does any more.
     expect((await restoreHeld("n3")).body.workload).toMatchObject({ nodeId: "n3", epoch: "3", state: "WORKLOAD_STATE_RUNNING" });
     expect((await begunByHand).body.error).toMatchObject({ code: "CANCELLED", message: expect.stringContaining("placed anew") });
-    // The node is back with what it had begun, and with its answer: that is of an older epoch, nobody asks for it again, and it is taken away.
+    expect((await cloud.core.call("DELETE", "/api/v2/workloads/fresh?force=true")).status).toBe(200);
+    // The node is back with what it had begun, and with its answers: nobody asks for that again, and it is taken away.
     await cloud.join("n2");
-    cloud.agents.get("n2")?.say({ case: "result", value: { commandId: begun?.id ?? "", outcome: CommandOutcome.OK } });
-    const removal = await until("it to be removed there", 50, 10_000, async () =>
-      cloud.agents.get("n2")?.commands.find(({ action, workload: name }) => action.case === "removeWorkload" && name === "half"),
-    );
-    expect(removal.epoch).toBe(3n);
-    expect(restores("n2")).toEqual([]);
+    for (const { id } of unanswered) cloud.agents.get("n2")?.say({ case: "result", value: { commandId: id, outcome: CommandOutcome.OK } });
+    const removals = await until("it to be removed there", 50, 10_000, async () => {
+      const sent = cloud.agents.get("n2")?.commands.filter(({ action }) => action.case === "removeWorkload") ?? [];
+      return sent.length < unanswered.length ? undefined : sent.map(({ workload: name, epoch }) => `${name} ${epoch}`).sort();
+    });
+    expect(removals).toEqual(["fresh 1", "half 3", "held 3"]);
+    const isStart = ({ action }: Command) => action.case === "startWorkload" || action.case === "restoreSnapshot";
+    expect(cloud.agents.get("n2")?.commands.filter(isStart)).toEqual([]);
     expect(await workload("half")).toMatchObject({ nodeId: "n3", epoch: "3", state: "WORKLOAD_STATE_RUNNING" });
   }, 60_000);
 });

@@ -81,11 +81,12 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
     });
   }
 
-  /** A start succeeded when its workload had been placed elsewhere: at most one copy may run. */
-  async function removeLate({ name }: PlacedWorkload, nodeId: string): Promise<void> {
-    const now = await findWorkload(db, name);
-    if (now === undefined || now.epoch === null || now.node_id === nodeId || now.migration_id !== null) return;
-    await sessions.send(nodeId, remove(now, now.epoch), AbortSignal.any([life.signal, AbortSignal.timeout(removeDeadlineMs)]));
+  /** A start succeeded when its workload had been placed elsewhere, or removed: at most one copy may run. */
+  async function removeLate(row: PlacedWorkload, nodeId: string, epoch: number): Promise<void> {
+    const now = await findWorkload(db, row.name);
+    if (now !== undefined && (now.epoch === null || now.node_id === nodeId || now.migration_id !== null)) return;
+    const removal = remove(row, now?.epoch ?? epoch);
+    await sessions.send(nodeId, removal, AbortSignal.any([life.signal, AbortSignal.timeout(removeDeadlineMs)]));
   }
 
   async function forget(row: PlacedWorkload, ...news: NewEvent[]): Promise<void> {
@@ -109,7 +110,7 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
     if (result.outcome === CommandOutcome.OK) {
       const running: RowChange<"workloads"> = { state: "running", reason: "", exit_code: null, snapshot_id: null, started_at: new Date() };
       const isTold = await change(row, running, told(row, "workload.running", `${row.name} runs on ${nodeId} at ${row.address}`));
-      return isTold ? undefined : removeLate(row, nodeId);
+      return isTold ? undefined : removeLate(row, nodeId, epoch);
     }
     const problem = problemOf(result);
     // Whatever is left of the attempt goes; a failure of this is found at the node's next session.
@@ -170,9 +171,12 @@ export function createConverge({ db, events, sessions, log }: ConvergeOptions): 
 
   async function workOn(name: string): Promise<void> {
     for (let other = running.get(name); other; other = running.get(name)) {
-      const placed = other.epoch === undefined ? undefined : await findWorkload(db, name);
-      if (placed !== undefined && placed.epoch !== other.epoch)
-        other.end.abort(fault("CANCELLED", `${name} is placed anew: what was under way for its epoch ${other.epoch} is given up`));
+      if (other.epoch !== undefined) {
+        const row = await findWorkload(db, name);
+        const why = row === undefined ? "is removed" : "is placed anew";
+        if (row?.epoch !== other.epoch)
+          other.end.abort(fault("CANCELLED", `${name} ${why}: what was under way for its epoch ${other.epoch} is given up`));
+      }
       await Promise.race([other.done.catch(() => undefined), sleep(lookAgainMs, life.signal).catch(() => undefined)]);
     }
     const work: Work = { epoch: undefined, end: new AbortController(), done: Promise.resolve() };

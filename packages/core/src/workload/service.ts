@@ -109,8 +109,8 @@ export function workloadRoutes(options: WorkloadServiceOptions): (router: Connec
           });
         }
         await desire(db, row, { desired: "removed" });
-        if (row.node_id !== null && !sessions.isConnected(row.node_id)) return dropRecord(options, name, row.node_id, callerOf(context));
-        await converge.converge(name, context.signal);
+        if (row.node_id !== null && !sessions.isConnected(row.node_id)) await dropRecord(options, name, row.node_id, callerOf(context));
+        await converge.converge(name, context.signal); // where it is dropped: a start that its node has not answered is given up
         return {};
       },
       async *readLogs({ name, follow, tailLines }, context) {
