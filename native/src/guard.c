@@ -19,7 +19,7 @@
 #include "report.h"
 
 enum { kill_wait_ms = 2000, command_wait_ms = 5000 };
-static int is_group_done; // what it did to the workload is over, so that it may be killed at any moment
+static int is_group_at_work; // it does something to the workload: before that it waits for a word, and after it it may be killed at any moment too
 
 static long long now_ms(void) {
   struct timespec now;
@@ -31,7 +31,7 @@ static long long now_ms(void) {
 // so it is given its time; only one that takes longer is killed.
 static void end_group(int pidfd, pid_t leader, long long patience_ms) {
   struct pollfd at = {.fd = pidfd, .events = POLLIN};
-  if (pidfd < 0 || poll(&at, 1, is_group_done ? 0 : (int)patience_ms) > 0) return;
+  if (pidfd < 0 || poll(&at, 1, is_group_at_work ? (int)patience_ms : 0) > 0) return;
   kill(-leader, SIGKILL);
   syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
   poll(&at, 1, kill_wait_ms);
@@ -56,7 +56,7 @@ static void write_file(const char *path, const char *text) {
   if (fd >= 0) close(fd);
 }
 
-// One command from the agent. Returns 'p' (it lives), 'd' (disarm), 'g' (the group is done), 0 (nothing whole yet), -1 (its end).
+// One command from the agent. Returns 'p' (it lives), 'd' (disarm), 'w' (the group begins its work), 'g' (the group is done), 0 (nothing whole yet), -1 (its end).
 static int listen_once(void) {
   static char line[16];
   static size_t length;
@@ -70,7 +70,7 @@ static int listen_once(void) {
   }
   line[length] = '\0';
   length = 0;
-  return strcmp(line, "disarm") == 0 ? 'd' : strcmp(line, "done") == 0 ? 'g' : 'p';
+  return strcmp(line, "disarm") == 0 ? 'd' : strcmp(line, "dumping") == 0 ? 'w' : strcmp(line, "done") == 0 ? 'g' : 'p';
 }
 
 int guard_command(int argc, char **argv) {
@@ -103,7 +103,7 @@ int guard_command(int argc, char **argv) {
       say(STDOUT_FILENO, "{\"event\":\"disarmed\"}");
       return 0;
     }
-    if (heard == 'g') is_group_done = 1;
+    if (heard == 'w' || heard == 'g') is_group_at_work = heard == 'w';
     if (heard == 'p') end_ms = now_ms() + silence_ms;
     if (heard < 0) break;
   }

@@ -127,7 +127,13 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a snapshot${missing ?
 
   it.each(makingPoints.slice(1, 3))("the agent hangs at %s: the workload runs again, and that is no snapshot", async (point) => {
     const failed = `snap-${++counter}`;
-    const making = await makeUpTo(failed, point, () => client.answers(5));
+    const stoppedAtMs = performance.now();
+    let silentMs = 0;
+    const making = await makeUpTo(failed, point, async () => {
+      await client.answers(5);
+      silentMs = performance.now() - stoppedAtMs;
+    });
+    expect(silentMs, "a criu that only waits for its word, or has ended, is not waited for").toBeLessThan(4000);
     await expect(making.ended).rejects.toThrow();
     expect(existsSync(join(store, "manifests", failed))).toBe(false);
     await isWell(failed);

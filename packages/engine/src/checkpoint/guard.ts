@@ -16,6 +16,8 @@ import { dumpDeadlineMs } from "./criu.ts";
 
 export interface Guard {
   readonly pid: number;
+  /** Right before criu is told to begin: from here on it is given its time, until then it may be killed at once. */
+  dumping(): void;
   /** The dump is over: what is left of criu may be killed at once. */
   dumped(): void;
   /** From here on the workload stays as it is, whatever becomes of us. Throws STEP_INTERRUPTED when the guard has let it run, or is gone. */
@@ -73,6 +75,7 @@ export async function armGuard(host: Host, migrationId: string, record: Workload
   }
   return {
     pid: child.pid ?? 0,
+    dumping: () => void child.stdin.write("dumping\n"),
     dumped: () => void child.stdin.write("done\n"),
     async disarm() {
       stopPings();

@@ -64,6 +64,7 @@ export async function capture(
     await faultpoint("snapshot.frozen");
     const last = await kept?.frozen();
     const descriptors = await descriptorsOf(host, name);
+    guard.dumping();
     await phase(progress, "snapshot.dump", () => criu.go(signal));
     guard.dumped();
     await faultpoint("snapshot.dumped");

@@ -118,6 +118,7 @@ export async function freezeWorkload(
     await kept;
     const sealing = tracker?.sealed();
     sealing?.catch(() => undefined); // heard below, after the dump
+    guard.dumping();
     const dumping = phase(progress, "freeze.dump", () => dump.go(signal));
     dumping.catch(() => undefined); // heard below, after what goes on beside it
     undo.add(dumping, (one) => one.catch(() => undefined)); // a criu that still works must not meet the thaw
