@@ -24,7 +24,7 @@ struct scan_region {
   uint64_t start, end, categories;
 };
 #define IOCTL_PAGEMAP_SCAN _IOWR('f', 16, struct scan_request)
-enum { PAGE_WP_ALLOWED = 1 << 0, PAGE_WRITTEN = 1 << 1, PAGE_PRESENT = 1 << 3, PAGE_SWAPPED = 1 << 4, PAGE_ZERO_FRAME = 1 << 5 };
+enum { PAGE_WP_ALLOWED = 1 << 0, PAGE_WRITTEN = 1 << 1, PAGE_PRESENT = 1 << 3, PAGE_SWAPPED = 1 << 4, PAGE_ZERO_FRAME = 1 << 5, PAGE_GUARD = 1 << 8 };
 enum { SCAN_PROTECT = 1 << 0, SCAN_CHECK_ASYNC = 1 << 1 };
 
 #define UFFD_WITH_WP_ASYNC (1 << 15)

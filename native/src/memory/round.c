@@ -190,12 +190,21 @@ static void keep_sent(struct space *space, uint64_t start, uint64_t end) {
     uint64_t block_end = (at / (BLOCK_PAGES * PAGE_BYTES) + 1) * BLOCK_PAGES * PAGE_BYTES;
     if (block_end > end) block_end = end;
     const struct sent_block *block = space_block(space, at, 0);
-    while (at < block_end) {
-      uint64_t from = at;
-      int is_sent = block && block->state[at / PAGE_BYTES % BLOCK_PAGES] != SENT_NOT;
-      while (at < block_end && (block && block->state[at / PAGE_BYTES % BLOCK_PAGES] != SENT_NOT) == is_sent) at += PAGE_BYTES;
-      range_add(is_sent ? &space->kept : &exposed, from, at);
+    if (!block) range_add(&exposed, at, block_end);
+    while (block && at < block_end) {
+      const unsigned char *state = block->state + at / PAGE_BYTES % BLOCK_PAGES;
+      size_t pages = (block_end - at) / PAGE_BYTES, run = 0;
+      if (*state == SENT_NOT) {
+        while (run < pages && state[run] == SENT_NOT) run++;
+        range_add(&exposed, at, at + run * PAGE_BYTES);
+      } else {
+        const unsigned char *other = memchr(state, SENT_NOT, pages);
+        run = other ? (size_t)(other - state) : pages;
+        range_add(&space->kept, at, at + run * PAGE_BYTES);
+      }
+      at += run * PAGE_BYTES;
     }
+    at = block_end;
   }
 }
 
@@ -234,33 +243,54 @@ static void hide_mappings(struct space *space) {
   }
 }
 
+// The part of a range that is mapped, and that no region was named of: present, and as it was when it was last protected. `*map`: the mapping to look at first.
+static void keep_unnamed(struct space *space, uint64_t start, uint64_t end, size_t *map) {
+  for (; *map < space->mapped.count; ++*map) {
+    struct range mapped = space->mapped.items[*map];
+    if (mapped.start >= end) return;
+    uint64_t from = start > mapped.start ? start : mapped.start, to = end < mapped.end ? end : mapped.end;
+    if (from < to) keep_sent(space, from, to);
+    if (mapped.end > end) return;
+  }
+}
+
 int round_frozen_scan(struct space *space, const struct stream *stream, struct range_list *last, struct round_counts *counts) {
   space->kept.count = space->hidden.count = last->count = exposed.count = 0;
   // Locked mappings are restored by criu itself; which they are stands in smaps only, and walking that is dear: then all goes through criu.
   if (!space_is_alive(space) || space_has_locked(space) || space_read_maps(space, 0, stream->is_sharing) < 0) return -1;
-  size_t map = 0;
+  size_t map = 0, unnamed_map = 0;
+  uint64_t named = 0;
+  // Nearly all pages are present and were not written: what the kernel need not name costs a quarter. So it names the others: what was written, what is not there,
+  // what is not tracked, zeros. (Asked for what was written alone, a page that was given back since it was sent would count as kept.)
   struct scan_request scan = {
       .size = sizeof scan,
       .start = 0,
       .end = USER_END,
       .vec = (uint64_t)regions,
       .vec_len = scan_regions,
-      .category_inverted = PAGE_ZERO_FRAME,
-      .category_mask = PAGE_ZERO_FRAME,
-      .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED,
-      .return_mask = PAGE_WP_ALLOWED | PAGE_WRITTEN,
+      .category_inverted = PAGE_WP_ALLOWED | PAGE_PRESENT,
+      .category_anyof_mask = PAGE_WP_ALLOWED | PAGE_PRESENT | PAGE_WRITTEN | PAGE_ZERO_FRAME,
+      .return_mask = PAGE_WP_ALLOWED | PAGE_PRESENT | PAGE_SWAPPED | PAGE_WRITTEN | PAGE_ZERO_FRAME | PAGE_GUARD,
   };
   while (scan.start < scan.end) {
     int count = ioctl(space->pagemap, IOCTL_PAGEMAP_SCAN, &scan);
+    if (count < 0 && errno == EINVAL && scan.return_mask & PAGE_GUARD) {
+      scan.return_mask &= ~(uint64_t)PAGE_GUARD; // before Linux 6.15
+      continue;
+    }
     if (count < 0) return -1;
     for (int i = 0; i < count; i++) {
-      uint64_t start = regions[i].start, end = regions[i].end;
-      if (!(regions[i].categories & PAGE_WP_ALLOWED)) range_add(&exposed, start, end); // not tracked
-      else if (regions[i].categories & PAGE_WRITTEN) take_last(space, last, start, end, &map, counts);
+      uint64_t start = regions[i].start, end = regions[i].end, categories = regions[i].categories;
+      keep_unnamed(space, named, start, &unnamed_map);
+      named = end;
+      if (categories & PAGE_ZERO_FRAME || !(categories & (PAGE_PRESENT | PAGE_SWAPPED))) continue; // criu leaves it out as well
+      if (!(categories & PAGE_WP_ALLOWED) || categories & PAGE_GUARD) range_add(&exposed, start, end); // not tracked, or made unreadable (MADV_GUARD_INSTALL): counts as swapped
+      else if (categories & PAGE_WRITTEN) take_last(space, last, start, end, &map, counts);
       else keep_sent(space, start, end);
     }
     scan.start = scan_next(&scan, regions, count);
   }
+  keep_unnamed(space, named, USER_END, &unnamed_map);
   hide_mappings(space);
   return 0;
 }
