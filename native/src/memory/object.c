@@ -139,8 +139,7 @@ static uint64_t look(struct object *object, const struct hash_key *key, uint64_t
       int is_zero;
       hash_t hash = hash_page(key, page, &is_zero);
       changed += !is_first && (block->state[index] == SENT_NOT || block->hash[index] != hash);
-      block->state[index] = SENT_BYTES;
-      block->hash[index] = hash;
+      block_set(block, key, index, SENT_BYTES, hash);
     }
   }
   return changed;
@@ -181,9 +180,9 @@ void objects_write_hidden(FILE *file) {
     if (objects[i]->is_hidden) fprintf(file, "object %lu %lu\n", (unsigned long)objects[i]->device, (unsigned long)objects[i]->inode);
 }
 
-void objects_go_on(void) {
+void objects_go_on(const struct hash_key *key) {
   for (size_t i = 0; i < object_count; i++)
-    if (objects[i]->is_hidden) space_forget_but_kept(&objects[i]->sent);
+    if (objects[i]->is_hidden) space_forget_but_kept(&objects[i]->sent, key);
 }
 
 int object_is_hidden(dev_t device, ino_t inode) {

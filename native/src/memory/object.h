@@ -44,7 +44,7 @@ int objects_frozen(const struct stream *stream, struct round_counts *counts, uin
 void objects_write_hidden(FILE *file);
 
 // After objects_frozen, where more passes follow: what was not kept counts as not sent.
-void objects_go_on(void);
+void objects_go_on(const struct hash_key *key);
 
 // For a sample of how much is written: of every `stride`-th block (BLOCK_PAGES) from `first` on, the pages that differ from the look before; the first look finds none.
 // `*looked_at` and `*whole`: bytes that were compared, and all that the objects hold.

@@ -41,8 +41,7 @@ void round_send(struct space *space, const struct stream *stream, uint64_t addre
       counts->unchanged++;
       continue;
     }
-    block->state[index] = kind;
-    block->hash[index] = hash;
+    block_set(block, stream->key, index, kind, hash);
     if (kind == SENT_ZERO) counts->zero++;
     else counts->sent++;
     if (frame_count > 0 && last_kind == kind && next == at) {
@@ -66,7 +65,7 @@ static void forget_page(struct space *space, const struct stream *stream, uint64
   unsigned index = (unsigned)(address / PAGE_BYTES % BLOCK_PAGES);
   counts->lost++;
   if (!block || block->state[index] == SENT_NOT) return;
-  block->state[index] = SENT_NOT;
+  block_set(block, stream->key, index, SENT_NOT, 0);
   say_frame(stream, FRAME_FORGET, space, address, 1);
 }
 
@@ -128,7 +127,7 @@ static int next_written(const struct space *space, uint64_t *at, uint64_t end, s
   return count;
 }
 
-void round_look(struct space *space) {
+void round_look(struct space *space, const struct hash_key *key) {
   const struct scan_request protecting = {.flags = SCAN_PROTECT | SCAN_CHECK_ASYNC, .category_anyof_mask = PAGE_PRESENT | PAGE_SWAPPED};
   if (space_read_maps(space, 1, 0) < 0) return; // the next pass sees it
   for (size_t i = 0; i < space->tracked.count; i++)
@@ -139,7 +138,7 @@ void round_look(struct space *space) {
         range_add(&space->stale, regions[j].start, regions[j].end);
         for (uint64_t at = regions[j].start; at < regions[j].end; at += PAGE_BYTES) {
           struct sent_block *block = space_block(space, at, 0);
-          if (block) block->state[at / PAGE_BYTES % BLOCK_PAGES] = SENT_NOT;
+          if (block) block_set(block, key, (unsigned)(at / PAGE_BYTES % BLOCK_PAGES), SENT_NOT, 0);
         }
       }
     }
@@ -316,6 +315,11 @@ void round_keep(struct space *space, const struct stream *stream, struct range r
   for (uint64_t at = range.start; at < range.end;) {
     const struct sent_block *block = space_block(space, at, 0);
     uint64_t block_end = (at / (BLOCK_PAGES * PAGE_BYTES) + 1) * BLOCK_PAGES * PAGE_BYTES;
+    if (block && block->sent == BLOCK_PAGES && block_end - at == BLOCK_PAGES * PAGE_BYTES && block_end <= range.end) {
+      *digest += block->sum;
+      *kept += BLOCK_PAGES;
+      at = block_end;
+    }
     for (; block && at < range.end && at < block_end; at += PAGE_BYTES) *digest += hash_share(stream->key, at, block->hash[at / PAGE_BYTES % BLOCK_PAGES]), ++*kept;
     if (!block) at = block_end;
   }

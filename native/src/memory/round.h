@@ -20,7 +20,7 @@ struct stream {
 int round_live(struct space *space, const struct stream *stream, struct round_counts *counts);
 
 // Between two snapshots: what was written so far is remembered (`stale`) and counts as not sent, so that round_written, later, counts what was written since.
-void round_look(struct space *space);
+void round_look(struct space *space, const struct hash_key *key);
 uint64_t round_written(const struct space *space);
 
 // What is worth sending of the `pages` pages (256 at most) at `bytes`, which is changed by a test; and, when frozen, what is kept of a range, and the seal.

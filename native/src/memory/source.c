@@ -152,7 +152,7 @@ enum { look_ms = 200 };
 static void look(void) {
   uint64_t pages = 0;
   refresh_spaces();
-  for (int i = 0; i < space_count; i++) round_look(spaces[i]);
+  for (int i = 0; i < space_count; i++) round_look(spaces[i], &key);
   double began = now_ms();
   usleep(look_ms * 1000);
   for (int i = 0; i < space_count; i++) pages += round_written(spaces[i]);
@@ -167,9 +167,9 @@ static void say_space(unsigned id, uint64_t pages, hash_t digest) {
 static void go_on(void) {
   for (int i = space_count - 1; i >= 0; i--) {
     if (spaces[i]->is_gone) drop_space(i); // criu carried it, whatever was sent
-    else space_forget_but_kept(spaces[i]);
+    else space_forget_but_kept(spaces[i], &key);
   }
-  objects_go_on();
+  objects_go_on(&key);
   stream.tick = tick;
 }
 

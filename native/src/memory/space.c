@@ -75,7 +75,15 @@ void space_init(struct space *space, unsigned id) {
 
 static size_t slot_of(const struct space *space, uint64_t number);
 
-void space_forget_but_kept(struct space *space) {
+void block_set(struct sent_block *block, const struct hash_key *key, unsigned index, unsigned char state, hash_t hash) {
+  uint64_t address = (block->number * BLOCK_PAGES + index) * PAGE_BYTES;
+  if (block->state[index] != SENT_NOT) block->sum -= hash_share(key, address, block->hash[index]), block->sent--;
+  if (state != SENT_NOT) block->sum += hash_share(key, address, hash), block->sent++;
+  block->state[index] = state;
+  block->hash[index] = hash;
+}
+
+void space_forget_but_kept(struct space *space, const struct hash_key *key) {
   enum { kept_bit = 0x80 };
   for (size_t i = 0; i < space->kept.count; i++) {
     for (uint64_t at = space->kept.items[i].start; at < space->kept.items[i].end; at += PAGE_BYTES) {
@@ -88,12 +96,11 @@ void space_forget_but_kept(struct space *space) {
   if (!space->table) fail(ENOMEM, "memory: a table of blocks");
   space->blocks = 0;
   for (size_t i = 0; i < space->slots; i++) {
-    int is_used = 0;
-    for (int k = 0; old[i] && k < BLOCK_PAGES; k++) {
-      old[i]->state[k] = old[i]->state[k] & kept_bit ? old[i]->state[k] & ~kept_bit : SENT_NOT;
-      is_used |= old[i]->state[k] != SENT_NOT;
+    for (unsigned k = 0; old[i] && k < BLOCK_PAGES; k++) {
+      if (old[i]->state[k] & kept_bit) old[i]->state[k] &= ~kept_bit;
+      else block_set(old[i], key, k, SENT_NOT, 0);
     }
-    if (is_used) space->table[slot_of(space, old[i]->number)] = old[i], space->blocks++;
+    if (old[i] && old[i]->sent > 0) space->table[slot_of(space, old[i]->number)] = old[i], space->blocks++;
     else free(old[i]);
   }
   free(old);

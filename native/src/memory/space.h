@@ -11,6 +11,8 @@
 #define BLOCK_PAGES 512
 struct sent_block {
   uint64_t number; // address / (BLOCK_PAGES * PAGE_BYTES)
+  hash_t sum;      // the shares in a digest of all pages that were sent; `sent`: how many
+  unsigned sent;
   unsigned char state[BLOCK_PAGES];
   hash_t hash[BLOCK_PAGES];
 };
@@ -49,7 +51,7 @@ void space_init(struct space *space, unsigned id);
 void space_clear(struct space *space);
 
 // What was sent and is not in `kept` counts as not sent. Blocks of which nothing is left are given back.
-void space_forget_but_kept(struct space *space);
+void space_forget_but_kept(struct space *space, const struct hash_key *key);
 
 // NULL and `reason` where the process cannot be tracked.
 struct space *space_open(pid_t pid, const char **reason, long *stopped_us);
@@ -60,6 +62,9 @@ int space_is_alive(const struct space *space);
 
 // Finds the block of an address; makes it where `make`.
 struct sent_block *space_block(struct space *space, uint64_t address, int make);
+
+// The page was sent, with this hash; or counts as not sent (SENT_NOT).
+void block_set(struct sent_block *block, const struct hash_key *key, unsigned index, unsigned char state, hash_t hash);
 
 // Reads which mappings are private, anonymous and readable into `tracked`, and tracks their pages where `is_registering` (twice is allowed). -1: the memory
 // is gone: the process has ended or has executed another program.

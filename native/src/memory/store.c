@@ -33,7 +33,26 @@ struct store_block *store_find(const struct store *store, uint32_t space, uint64
 
 void store_release(struct store_block *block) {
   memset(block->state, COPY_NONE, sizeof block->state);
+  block->sum = block->held = 0;
   madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED);
+}
+
+static hash_t share_of(const struct store *store, const struct store_block *block, unsigned page) {
+  return hash_share(&store->key, (block->number * STORE_BLOCK_PAGES + page) * PAGE_BYTES, block->state[page] & COPY_ZERO ? store->zero_hash : block->hash[page]);
+}
+
+// These pages hold nothing any more.
+static void drop_pages(const struct store *store, struct store_block *block, unsigned first, uint64_t pages) {
+  for (unsigned k = first; k < first + pages; k++)
+    if (block->state[k] != COPY_NONE) block->sum -= share_of(store, block, k), block->held--;
+  memset(block->state + first, COPY_NONE, pages);
+}
+
+// These pages, which held nothing, are there; their hashes too, where they are bytes.
+static void add_pages(const struct store *store, struct store_block *block, unsigned first, uint64_t pages, unsigned char state) {
+  memset(block->state + first, state, pages);
+  for (unsigned k = first; k < first + pages; k++) block->sum += share_of(store, block, k);
+  block->held += (unsigned)pages;
 }
 
 void store_put_away(struct store *store) {
@@ -42,15 +61,12 @@ void store_put_away(struct store *store) {
   store->count = store->mapping_count = store->object_count = 0;
   for (uint64_t i = 0; i < count; i++) {
     struct store_block *block = store->all[i];
-    int is_used = 0;
-    for (int k = 0; k < STORE_BLOCK_PAGES; k++) {
+    for (unsigned k = 0; k < STORE_BLOCK_PAGES; k++) {
       unsigned char state = block->state[k];
-      if (!(state & COPY_KEPT)) state = COPY_NONE;
-      else if (state & COPY_BYTES) state = COPY_ELSEWHERE;
-      block->state[k] = state & (unsigned char)~COPY_KEPT;
-      is_used |= block->state[k] != COPY_NONE;
+      if (!(state & COPY_KEPT)) drop_pages(store, block, k, 1);
+      else block->state[k] = state & COPY_BYTES ? COPY_ELSEWHERE : state & (unsigned char)~COPY_KEPT;
     }
-    if (!is_used) {
+    if (block->held == 0) {
       free(block->bytes);
       free(block);
       continue;
@@ -121,10 +137,10 @@ static int next_piece(struct frame *left, struct piece *piece) {
 static void forget(struct store *store, struct frame frame) {
   struct piece piece;
   for (uint64_t i = 0; frame.pages == 0 && i < store->count; i++)
-    if (store->all[i]->space == frame.space) memset(store->all[i]->state, COPY_NONE, STORE_BLOCK_PAGES);
+    if (store->all[i]->space == frame.space) drop_pages(store, store->all[i], 0, STORE_BLOCK_PAGES);
   while (next_piece(&frame, &piece)) {
     struct store_block *block = store_find(store, frame.space, piece.address);
-    if (block) memset(block->state + piece.first, COPY_NONE, piece.pages);
+    if (block) drop_pages(store, block, piece.first, piece.pages);
   }
 }
 
@@ -135,15 +151,14 @@ static int take_pages(struct store *store, struct frame frame, struct wire *wire
   while (next_piece(&frame, &piece)) {
     struct store_block *block = store_find(store, frame.space, piece.address);
     if (!block) block = make_block(store, frame.space, piece.address);
+    drop_pages(store, block, piece.first, piece.pages); // not valid while it is half written
     if (!wire) {
-      memset(block->state + piece.first, COPY_ZERO, piece.pages);
+      add_pages(store, block, piece.first, piece.pages, COPY_ZERO);
       continue;
     }
-    // Not valid while it is half written.
-    memset(block->state + piece.first, COPY_NONE, piece.pages);
     if (wire_read(wire, block->bytes + piece.first * PAGE_BYTES, piece.pages * PAGE_BYTES) < 0) return -1;
     for (unsigned k = piece.first; k < piece.first + piece.pages; k++) block->hash[k] = hash_page(&store->key, block->bytes + k * PAGE_BYTES, &is_zero);
-    memset(block->state + piece.first, COPY_BYTES, piece.pages);
+    add_pages(store, block, piece.first, piece.pages, COPY_BYTES);
     for (unsigned k = piece.first; k < piece.first + piece.pages; k++) __atomic_fetch_or(&block->stale[k / 64], 1ull << k % 64, __ATOMIC_RELEASE);
     block->heat += piece.pages;
     store->received_pages += piece.pages;
@@ -174,17 +189,32 @@ struct sum {
   uint64_t pages;
 };
 
+// All pages of a block are kept, none of them was yet: the usual case, and each millisecond of it is one of the freeze.
+static int keep_whole(struct store_block *block) {
+  unsigned char any = 0;
+  if (block->held < STORE_BLOCK_PAGES) return -1;
+  for (unsigned k = 0; k < STORE_BLOCK_PAGES; k++) any |= block->state[k];
+  if (any & COPY_KEPT) return -1;
+  for (unsigned k = 0; k < STORE_BLOCK_PAGES; k++) block->state[k] |= COPY_KEPT;
+  return 0;
+}
+
 // Marks what is kept and adds it up. -1: the source keeps a page that never came.
-static int keep(struct store *store, struct frame frame, struct sum *sum, hash_t zero_hash) {
+static int keep(struct store *store, struct frame frame, struct sum *sum) {
   struct piece piece;
   while (next_piece(&frame, &piece)) {
     struct store_block *block = store_find(store, frame.space, piece.address);
-    for (unsigned k = 0; k < piece.pages; k++) {
-      unsigned char *state = block ? &block->state[piece.first + k] : NULL;
-      if (!state || *state == COPY_NONE || *state & COPY_KEPT) return -1;
-      sum->digest += hash_share(&store->key, piece.address + k * PAGE_BYTES, *state == COPY_ZERO ? zero_hash : block->hash[piece.first + k]);
-      sum->pages++;
-      *state |= COPY_KEPT;
+    if (!block) return -1;
+    sum->pages += piece.pages;
+    if (piece.pages == STORE_BLOCK_PAGES) {
+      if (keep_whole(block) < 0) return -1;
+      sum->digest += block->sum;
+      continue;
+    }
+    for (unsigned k = piece.first; k < piece.first + piece.pages; k++) {
+      if (block->state[k] == COPY_NONE || block->state[k] & COPY_KEPT) return -1;
+      sum->digest += share_of(store, block, k);
+      block->state[k] |= COPY_KEPT;
     }
   }
   return 0;
@@ -194,10 +224,8 @@ int store_receive(struct store *store, struct wire *wire, void (*sealed)(uint32_
   struct frame frame;
   struct sum sum = {0};
   uint64_t seals = 0;
-  hash_t zero_hash = 0;
   int is_zero;
   *reason = "the stream of pages broke";
-  if (store->is_keyed) zero_hash = hash_page(&store->key, zeros, &is_zero);
   while (wire_read(wire, &frame, sizeof frame) == 0) {
     uint64_t end = frame.address + frame.pages * PAGE_BYTES;
     int is_range = (frame.kind >= FRAME_PAGES && frame.kind <= FRAME_MAPPING) || frame.kind == FRAME_OBJECT;
@@ -209,7 +237,7 @@ int store_receive(struct store *store, struct wire *wire, void (*sealed)(uint32_
       *reason = "the source speaks another version of the page stream";
       if (frame.address != WIRE_VERSION || frame.pages != HASH_KEY_WORDS || wire_read(wire, store->key.words, sizeof store->key.words) < 0) return -1;
       *reason = "the stream of pages broke";
-      zero_hash = hash_page(&store->key, zeros, &is_zero);
+      store->zero_hash = hash_page(&store->key, zeros, &is_zero);
       store->is_keyed = 1;
       break;
     case FRAME_PAGES:
@@ -223,7 +251,7 @@ int store_receive(struct store *store, struct wire *wire, void (*sealed)(uint32_
       break;
     case FRAME_KEEP:
       *reason = "the source keeps a page that never came";
-      if (keep(store, frame, &sum, zero_hash) < 0) return -1;
+      if (keep(store, frame, &sum) < 0) return -1;
       *reason = "the stream of pages broke";
       break;
     case FRAME_MAPPING:

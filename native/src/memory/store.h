@@ -17,6 +17,8 @@ struct store_block {
   uint64_t number;  // address / (STORE_BLOCK_PAGES * PAGE_BYTES)
   char *bytes;      // STORE_BLOCK_PAGES pages
   uint64_t heat;    // pages that came, over all passes: the largest are those that the workload writes most densely
+  hash_t sum;       // the shares in a digest of all pages whose state is not NONE; `held`: how many
+  unsigned held;
   unsigned char state[STORE_BLOCK_PAGES];
   hash_t hash[STORE_BLOCK_PAGES];
   // Of inherit.c: pages that came since it wrote them into criu last, pages that it wrote, into which criu, and whether as one huge page. The first is set here, whole
@@ -51,6 +53,7 @@ struct store {
   uint64_t object_count, object_capacity;
   struct huge_price price;
   struct hash_key key;
+  hash_t zero_hash; // of a page of zeros
   int is_keyed;
   void (*on_mark)(uint64_t pass); // all of this pass is here
 };
