@@ -10,7 +10,7 @@ int pipe_command(int argc, char **argv);
 int launch_command(int argc, char **argv);
 int enter_command(int argc, char **argv);
 int unmount_command(int argc, char **argv);
-int mend_sockets_command(int argc, char **argv);
+int mend_command(int argc, char **argv);
 int socket_sequences_command(int argc, char **argv);
 int dirty_rate_command(int argc, char **argv);
 int hand_over_command(int argc, char **argv);

@@ -16,6 +16,7 @@
 #include "commands.h"
 #include "mend.h"
 #include "options.h"
+#include "orphan.h"
 #include "report.h"
 
 enum { kill_wait_ms = 2000, command_wait_ms = 5000 };
@@ -27,8 +28,8 @@ static long long now_ms(void) {
   return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
 }
 
-// Waits for the end of the process group that dumps. A criu that is killed while it makes a task run its own code kills that task with it (seen: SIGTRAP),
-// so it is given its time; only one that takes longer is killed.
+// Waits for the end of the process group that dumps. A criu that is killed while it makes a task run its own code leaves an orphan, and one without our patches
+// kills that task with it (SIGTRAP): so it is given its time, and only one that takes longer is killed.
 static void end_group(int pidfd, pid_t leader, long long patience_ms) {
   struct pollfd at = {.fd = pidfd, .events = POLLIN};
   if (pidfd < 0 || poll(&at, 1, is_group_at_work ? (int)patience_ms : 0) > 0) return;
@@ -74,7 +75,7 @@ static int listen_once(void) {
 }
 
 int guard_command(int argc, char **argv) {
-  const char *procs = NULL, *freezer = NULL, *thaw = NULL;
+  const char *procs = NULL, *freezer = NULL, *thaw = NULL, *orphan = NULL;
   long long silence_ms = 0, leader = 0, patience_ms = 0;
   const struct option_spec specs[] = {
       {.name = "procs", .text = &procs, .is_required = 1},
@@ -82,6 +83,7 @@ int guard_command(int argc, char **argv) {
       {.name = "thaw", .text = &thaw, .is_required = 1},
       {.name = "silence-ms", .number = &silence_ms, .min = 100, .max = 600000, .is_required = 1},
       {.name = "group", .number = &leader, .min = 2, .max = 1 << 22},
+      {.name = "orphan", .text = &orphan},
       {.name = "group-ms", .number = &patience_ms, .min = 0, .max = 3600000},
   };
   int rest = parse_options("guard", argc, argv, specs, sizeof specs / sizeof *specs);
@@ -108,6 +110,7 @@ int guard_command(int argc, char **argv) {
     if (heard < 0) break;
   }
   end_group(pidfd, (pid_t)leader, patience_ms);
+  mend_orphan(orphan, procs);
   mend_sockets(procs);
   run(argv + rest);
   write_file(freezer, thaw);

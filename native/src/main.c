@@ -28,12 +28,14 @@ static const char help[] =
     "    again, later ones at once), extend (the deadline begins anew), status, quit; the same on the unix socket PATH. At the deadline: release and end. Standard input closed: goes on until the deadline.\n"
     "      {\"event\":\"ready\"} {\"event\":\"status\",\"held\":n,\"bytes\":n,\"dropped\":n} {\"event\":\"released\",\"held\":n,\"replayed\":n,\"dropped\":n}\n"
     "\n"
-    "aether-native guard --procs FILE --freezer FILE --thaw TEXT --silence-ms N [--group PID --group-ms N] -- COMMAND ARG...\n"
+    "aether-native guard --procs FILE --freezer FILE --thaw TEXT --silence-ms N [--group PID --group-ms N] [--orphan FILE] -- COMMAND ARG...\n"
     "    Started when a workload is about to be stopped. Commands on standard input: ping, done (the group has done its work), disarm. When the\n"
-    "    input ends or is silent for N ms: waits for the end of the group, kills it when it is done or takes longer than --group-ms, mends sockets as below, runs COMMAND (which leads the network back), writes TEXT to the freezer. Says \"armed\", then either \"disarmed\" or \"fired\".\n"
+    "    input ends or is silent for N ms: waits for the end of the group, kills it when it is done or takes longer than --group-ms, mends as below, runs COMMAND (which leads the network back), writes TEXT to the freezer. Says \"armed\", then either \"disarmed\" or \"fired\".\n"
     "\n"
-    "aether-native mend-sockets --procs FILE\n"
-    "    Takes the TCP sockets of the processes listed in FILE (a cgroup's cgroup.procs) out of the repair mode in which a killed criu leaves them.\n"
+    "aether-native mend --procs FILE [--orphan FILE]\n"
+    "    After a criu that was killed in a dump, for the processes listed in FILE (a cgroup's cgroup.procs): brings the task that it had run its own code back\n"
+    "    to its work, by the file of criu's --orphan, and takes TCP sockets out of the repair mode in which criu leaves them.\n"
+    "      {\"event\":\"mended\",\"tasks\":n,\"sockets\":n}\n"
     "\n"
     "aether-native socket-sequences --procs FILE\n"
     "    Waits for a line, then says of each established TCP connection of the stopped processes in FILE where it stands (modulo 2^32):\n"
@@ -132,7 +134,7 @@ int main(int argc, char **argv) {
   if (strcmp(name, "--help") == 0) return fputs(help, stdout) < 0;
   if (strcmp(name, "shim") == 0) return shim_command(argc - 2, argv + 2);
   if (strcmp(name, "guard") == 0) return guard_command(argc - 2, argv + 2);
-  if (strcmp(name, "mend-sockets") == 0) return mend_sockets_command(argc - 2, argv + 2);
+  if (strcmp(name, "mend") == 0) return mend_command(argc - 2, argv + 2);
   if (strcmp(name, "socket-sequences") == 0) return socket_sequences_command(argc - 2, argv + 2);
   if (strcmp(name, "hold") == 0) return hold_command(argc - 2, argv + 2);
   if (strcmp(name, "announce") == 0) return announce_command(argc - 2, argv + 2);

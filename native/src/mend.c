@@ -16,6 +16,7 @@
 
 #include "commands.h"
 #include "options.h"
+#include "orphan.h"
 #include "report.h"
 
 #ifndef TCP_REPAIR
@@ -56,11 +57,15 @@ int mend_sockets(const char *procs) {
   return mended;
 }
 
-int mend_sockets_command(int argc, char **argv) {
-  const char *procs = NULL;
-  const struct option_spec specs[] = {{.name = "procs", .text = &procs, .is_required = 1}};
-  int rest = parse_options("mend-sockets", argc, argv, specs, sizeof specs / sizeof *specs);
-  if (rest < argc) usage_error("mend-sockets: unexpected argument \"%s\"", argv[rest]);
-  say(STDOUT_FILENO, "{\"event\":\"mended\",\"count\":%d}", mend_sockets(procs));
-  return 0;
+int mend_command(int argc, char **argv) {
+  const char *procs = NULL, *orphan = NULL;
+  const struct option_spec specs[] = {
+      {.name = "procs", .text = &procs, .is_required = 1},
+      {.name = "orphan", .text = &orphan},
+  };
+  int rest = parse_options("mend", argc, argv, specs, sizeof specs / sizeof *specs);
+  if (rest < argc) usage_error("mend: unexpected argument \"%s\"", argv[rest]);
+  int tasks = mend_orphan(orphan, procs);
+  say(STDOUT_FILENO, "{\"event\":\"mended\",\"tasks\":%d,\"sockets\":%d}", tasks > 0, mend_sockets(procs));
+  return tasks < 0 && tasks != -ESRCH;
 }

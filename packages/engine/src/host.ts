@@ -13,6 +13,8 @@ export interface Host {
   readonly criuWaits: boolean;
   /** criu reads from a file which pages to leave out (`--pages-held`): then nothing stands between it and the kernel. Others are answered through seccomp. */
   readonly criuReadsHeld: boolean;
+  /** Killed in a dump, it leaves what brings the task back that ran its code. */
+  readonly criuKeepsOrphan: boolean;
   /** criu lets its tasks inherit memory that is written into it while it waits (`--inherit-memory`): no page has to be fetched after the resume then. */
   readonly criuInherits: boolean;
   /** OpenSSL's version in our native program: pages go from helper to helper. Undefined: the agents carry them. */

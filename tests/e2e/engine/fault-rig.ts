@@ -43,10 +43,15 @@ export interface FaultRig {
   close(): Promise<void>;
 }
 
-/** @param hasOwnDisk the state of each host lies on a small file system of its own, which a test can fill */
-export async function openFaultRig(prefix: string, net: number, { hasOwnDisk = false } = {}): Promise<FaultRig> {
+const redis: readonly string[] = ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""];
+
+/**
+ * @param hasOwnDisk the state of each host lies on a small file system of its own, which a test can fill
+ * @param argv of the workload, which answers PING and INCR as redis does
+ */
+export async function openFaultRig(prefix: string, net: number, { hasOwnDisk = false, argv = redis } = {}): Promise<FaultRig> {
   const address = `10.${net}.1.1`;
-  const spec = specOf("hit", address, ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""]);
+  const spec = specOf("hit", address, [...argv]);
   const mount = async (dir: string, size: string) => {
     await mkdir(dir, { recursive: true });
     await run("mount", ["-t", "tmpfs", "-o", `size=${size},mode=0700`, "aether-test", dir], { deadlineMs: 5000 });

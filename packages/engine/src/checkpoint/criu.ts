@@ -34,15 +34,19 @@ interface BehindOptions {
 export const waiting = (host: Host, fd: number) => (host.criuWaits ? ["--go-fd", String(fd)] : []);
 
 /** What our patches have taught this criu (native/criu). Asked once. */
-export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld" | "criuInherits">> {
+export async function criuAbilities(criu: string): Promise<Pick<Host, "criuWaits" | "criuReadsHeld" | "criuInherits" | "criuKeepsOrphan">> {
   const help = await run(criu, ["--help"], { deadlineMs: 10_000, okCodes: [0, 1] }).catch(() => undefined);
   const knows = (option: string) => help?.stdout.includes(option) ?? false;
   return {
     criuWaits: knows("--go-fd"),
     criuReadsHeld: knows("--pages-held"),
     criuInherits: knows("--inherit-memory") && knows("--go-mounts"),
+    criuKeepsOrphan: knows("--orphan FILE"),
   };
 }
+
+/** Where criu keeps what brings a task back that was running criu's code when criu was killed (native/src/orphan.c). In memory, as the images. */
+export const orphanFile = (images: string) => join(images, "orphan");
 
 /** Where a tracker says which pages the dump leaves out. */
 export interface HeldPages {
@@ -119,6 +123,7 @@ export async function dumpArguments(
       "--irmap-scan-path",
       path,
     ]),
+    ...(host.criuKeepsOrphan ? ["--orphan", orphanFile(images)] : []),
     ...(lazy === undefined ? [] : ["--lazy-pages", "--ps-socket", String(lazy.pagesFd), "--status-fd", "3"]),
   ];
 }
@@ -131,7 +136,7 @@ export async function hasOtherUsers(host: Host, workload: string): Promise<boole
 
 /**
  * A step of criu whose processes are there already and wait for a word. Whoever made it calls `go` or `drop`. A dump that has begun goes to its end or to
- * its deadline, whatever its signal says: a criu that is killed while it makes a task run its own code kills that task with it (seen: SIGTRAP).
+ * its deadline, whatever its signal says: a criu without our patches that is killed while it makes a task run its own code kills that task with it (SIGTRAP).
  */
 export interface Ready<T> {
   /** Leader of its process group; undefined when it could not be started, which `go` says. */

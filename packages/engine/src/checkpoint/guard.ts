@@ -12,7 +12,7 @@ import type { WorkloadRecord } from "../record.ts";
 import { freezerDir, signalPid } from "../runtime/cgroup.ts";
 import { readEvents } from "../runtime/events.ts";
 import { readProc } from "../runtime/process.ts";
-import { dumpDeadlineMs } from "./criu.ts";
+import { dumpDeadlineMs, orphanFile } from "./criu.ts";
 
 export interface Guard {
   readonly pid: number;
@@ -30,8 +30,8 @@ const pingMs = 1000;
 /** A garbage collection or a busy machine holds an agent up for a moment, not for so long. */
 const longestSilenceMs = 10_000;
 
-/** @param criuPid leader of the process group that dumps: its end is waited for before the workload runs again */
-export async function armGuard(host: Host, migrationId: string, record: WorkloadRecord, criuPid: number): Promise<Guard> {
+/** @param criuPid leader of the process group that dumps into `images`: its end is waited for before the workload runs again */
+export async function armGuard(host: Host, migrationId: string, record: WorkloadRecord, images: string, criuPid: number): Promise<Guard> {
   const { name, address } = record.spec;
   const routes = join(migrationDir(host, migrationId), "lead-home.batch");
   await writeFileAtomic(routes, `${leadHereLines(host, name, address).join("\n")}\n`);
@@ -55,6 +55,8 @@ export async function armGuard(host: Host, migrationId: string, record: Workload
     String(criuPid),
     "--group-ms",
     String(dumpDeadlineMs(host, 0)),
+    "--orphan",
+    orphanFile(images),
   ];
   const child = spawn(host.options.tools.native, [...args, "--", host.options.tools.ip, "-batch", routes], {
     stdio: ["pipe", "pipe", "ignore"],

@@ -8,7 +8,7 @@ import type { WorkloadRecord } from "../record.ts";
 import { freezerDir, signalPid } from "../runtime/cgroup.ts";
 import { readProc } from "../runtime/process.ts";
 import { imagesDir } from "../steps/journal.ts";
-import { dumpDeadlineMs } from "./criu.ts";
+import { dumpDeadlineMs, orphanFile } from "./criu.ts";
 
 /**
  * Ends every criu that works on a migration's images, or on any of this host's but of those whose pages may still be needed; and whoever fetches pages for it. A dump is given its time,
@@ -43,10 +43,16 @@ export async function findCriu(images: string): Promise<{ pid: number; words: st
   return found;
 }
 
-/** TCP connections that a killed dump was just reading: they would take no more data, and their peers would get a reset. */
-export async function mendSockets(host: Host, record: WorkloadRecord): Promise<void> {
+/**
+ * What a killed dump was just at: a task that ran criu's code goes on with its own, and TCP connections that were read take data again (their peers would get a
+ * reset). Before anything else that waits for these processes.
+ */
+export async function mendTasks(host: Host, record: WorkloadRecord, images: string): Promise<void> {
   const procs = join(await freezerDir(host, record.spec.name), "cgroup.procs");
-  await run(host.options.tools.native, ["mend-sockets", "--procs", procs], { deadlineMs: 10_000 });
+  const { stdout } = await run(host.options.tools.native, ["mend", "--procs", procs, "--orphan", orphanFile(images)], {
+    deadlineMs: 10_000,
+  });
+  if (!stdout.includes('"tasks":0')) host.options.log.warn({ workload: record.spec.name }, "checkpoint.task_brought_back");
 }
 
 /** Takes `/tmp/cr-tmpfs.*` out of the workload's mount namespace, where a dump was killed while it held one. */

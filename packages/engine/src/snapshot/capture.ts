@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { faultpoint, run } from "@aether/kit";
 import { readyDump } from "../checkpoint/criu.ts";
 import { armGuard } from "../checkpoint/guard.ts";
-import { mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
+import { mendTasks, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { Progress } from "../engine.ts";
 import { touchMappedFiles } from "../files/mapped.ts";
 import { readingRunning, travellingTrees } from "../files/sync.ts";
@@ -53,7 +53,7 @@ export async function capture(
   await kept?.fresh(signal);
   const criu = await readyDump(host, record, images, kept?.held); // started before the stop: it waits for a word
   // When this process dies or hangs inside the stop, the workload runs again by itself; a snapshot that was let run is none.
-  const guard = await armGuard(host, snapshotId, record, criu.pid ?? 0).catch((caught: unknown) => {
+  const guard = await armGuard(host, snapshotId, record, images, criu.pid ?? 0).catch((caught: unknown) => {
     criu.drop();
     throw caught;
   });
@@ -85,17 +85,17 @@ export async function capture(
   } finally {
     criu.drop();
     await guard.end();
-    if (!isWhole) await mend(host, record);
+    if (!isWhole) await mend(host, record, images);
     await thaw(host, name);
     await rm(migrationDir(host, snapshotId), { recursive: true, force: true }); // the guard's
   }
 }
 
 /** What a dump that was ended leaves in its processes, before they go on. Whatever becomes of it, they go on. */
-async function mend(host: Host, record: WorkloadRecord): Promise<void> {
+async function mend(host: Host, record: WorkloadRecord, images: string): Promise<void> {
   try {
+    await mendTasks(host, record, images);
     await removeDumpMounts(host, record);
-    await mendSockets(host, record);
   } catch (caught) {
     host.options.log.error({ err: caught, workload: record.spec.name }, "snapshot.not_mended");
   }

@@ -77,7 +77,7 @@ export async function freezeWorkload(
     const { sender, clocks, tracker, coming, dump, arriving, leaving } = await makeReady(about, abilities, signal);
     const trees = travellingTrees(host, record.spec);
     const pid = record.pid ?? 0;
-    const guard = undo.add(await armGuard(host, ref.migrationId, record, dump.pid ?? 0), (one) => one.end());
+    const guard = undo.add(await armGuard(host, ref.migrationId, record, images, dump.pid ?? 0), (one) => one.end());
     const journal: MigrationRecord = { ...refOf(ref, "source"), stage: "freezing", mode, guardPid: guard.pid };
     await writeMigration(host, journal);
     const clock = await clocks();

@@ -1,14 +1,14 @@
 // Back to where a workload was: it runs again on its source, with its network. Asked for by a rollback, by a freeze that fails, and after a restart.
 import { fault } from "@aether/contract";
 import { endGuard } from "../checkpoint/guard.ts";
-import { endOrphanedCriu, mendSockets, removeDumpMounts } from "../checkpoint/leftovers.ts";
+import { endOrphanedCriu, mendTasks, removeDumpMounts } from "../checkpoint/leftovers.ts";
 import type { MigrationRef, Progress } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { leadHere } from "../network/workload-network.ts";
 import { readRecord, requireRecord, type WorkloadRecord, writeRecord } from "../record.ts";
 import { thaw } from "../runtime/cgroup.ts";
 import { isAlive } from "../runtime/process.ts";
-import { listMigrations, phase, writeMigration } from "./journal.ts";
+import { imagesDir, listMigrations, phase, writeMigration } from "./journal.ts";
 
 /** The record of a workload that runs here in this epoch. Throws STALE_EPOCH, WORKLOAD_NOT_RUNNING. */
 export async function requireRunning(host: Host, ref: MigrationRef): Promise<WorkloadRecord> {
@@ -28,8 +28,8 @@ export async function runAgain(host: Host, ref: MigrationRef, progress: Progress
   await phase(progress, "thaw.source", async () => {
     await endOrphanedCriu(host, ref.migrationId);
     if (await isAlive(record)) {
+      await mendTasks(host, record, imagesDir(host, ref.migrationId));
       await removeDumpMounts(host, record);
-      await mendSockets(host, record);
       await leadHere(host, ref.workload, record.spec.address); // before the thaw: its first packet must find a way
       await thaw(host, ref.workload);
     } // else it died in the freeze (the machine was started anew): who looks at running workloads will see it
