@@ -50,10 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   for (uint64_t i = 0; i < store.count; i++) check_sum(&store, store.all[i]);
   for (uint64_t i = 0; i < store.count; i++)
     if (store_find(&store, store.all[i]->space, store.all[i]->number * STORE_BLOCK_PAGES * PAGE_BYTES) != store.all[i]) abort();
-  for (uint64_t i = 0; i < store.count; i++) {
-    free(store.all[i]->bytes);
-    free(store.all[i]);
-  }
+  for (uint64_t i = 0; i < store.count; i++) store_drop(store.all[i]);
   free(store.all);
   free(store.slots);
   free(store.mappings);

@@ -34,20 +34,21 @@ int64_t huge_clock_us(void) {
   return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
-int64_t huge_paid(struct huge_price *price, int64_t since_us) {
-  int64_t took = huge_clock_us() - since_us;
+void huge_paid(struct huge_price *price, int64_t took_us) {
   price->made++;
-  price->us += took;
-  return took;
+  price->us += took_us;
 }
 
-int huge_is_dear(const struct huge_price *price) { return price->made >= told_by && price->us > (int64_t)price->made * dear_us; }
+int huge_is_told(const struct huge_price *price) { return price->made >= told_by; }
+
+int huge_is_dear(const struct huge_price *price) { return huge_is_told(price) && price->us > (int64_t)price->made * dear_us; }
 
 int huge_make(struct huge *huge, uint64_t place) {
   struct iovec range = {(void *)place, HUGE_BYTES};
   int64_t before = huge_clock_us();
   int is_made = syscall(SYS_process_madvise, huge->pidfd, &range, 1ul, MADV_COLLAPSE, 0u) == (long)HUGE_BYTES;
-  int64_t took = huge_paid(&huge->price, before);
+  int64_t took = huge_clock_us() - before;
+  if (is_made) huge_paid(&huge->price, took);
   huge->failures = is_made && took < slow_us ? 0 : huge->failures + 1;
   // Whoever pays with the time of the whole machine takes it slowly: the workload's clients are served by the same one.
   if (took > dear_us) usleep((useconds_t)took);

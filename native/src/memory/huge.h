@@ -15,8 +15,11 @@ struct huge_price {
 
 int64_t huge_clock_us(void);
 
-// One has been made since `since_us`. How long it took, microseconds.
-int64_t huge_paid(struct huge_price *price, int64_t since_us);
+// One has been made, in so long. What was refused is none: it is quick, or slow, for reasons of its own.
+void huge_paid(struct huge_price *price, int64_t took_us);
+
+// Have enough been made to say it?
+int huge_is_told(const struct huge_price *price);
 
 // Do they cost more than small ones? A hypervisor that takes back free memory in such pieces has to give each of them anew.
 int huge_is_dear(const struct huge_price *price);

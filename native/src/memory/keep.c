@@ -156,7 +156,7 @@ struct kept {
 
 // Done with its bytes: the images lie in memory too.
 static void give_back(struct store_block *block) {
-  madvise(block->bytes, STORE_BLOCK_PAGES * PAGE_BYTES, MADV_DONTNEED);
+  store_empty(block);
 }
 
 static uint64_t put_kept_below(struct kept *kept, uint64_t limit, struct output *pagemap, struct output *pages, struct output *elsewhere) {

@@ -31,10 +31,19 @@ struct store_block *store_find(const struct store *store, uint32_t space, uint64
   return store->slots[slot_of(store, space, address / BLOCK_BYTES)];
 }
 
+void store_empty(struct store_block *block) {
+  if (madvise(block->bytes, BLOCK_BYTES, MADV_REMOVE) < 0) madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED); // shared, or not
+}
+
+void store_drop(struct store_block *block) {
+  munmap(block->bytes, BLOCK_BYTES);
+  free(block);
+}
+
 void store_release(struct store_block *block) {
   memset(block->state, COPY_NONE, sizeof block->state);
   block->sum = block->held = 0;
-  madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED);
+  store_empty(block);
 }
 
 static hash_t share_of(const struct store *store, const struct store_block *block, unsigned page) {
@@ -67,31 +76,44 @@ void store_put_away(struct store *store) {
       else block->state[k] = state & COPY_BYTES ? COPY_ELSEWHERE : state & (unsigned char)~COPY_KEPT;
     }
     if (block->held == 0) {
-      free(block->bytes);
-      free(block);
+      store_drop(block);
       continue;
     }
     // What comes next is a page here and there: none of them shall take two megabytes.
     madvise(block->bytes, BLOCK_BYTES, MADV_NOHUGEPAGE);
-    madvise(block->bytes, BLOCK_BYTES, MADV_DONTNEED);
+    store_empty(block);
     store->all[store->count++] = block;
     store->slots[slot_of(store, block->space, block->number)] = block;
   }
 }
 
-// What is kept in small pages: a second process that shares it after the restore is a fork, which copies their page tables (37 ms a GiB).
-enum { small_blocks = 512 };
+// Shared blocks are mappings of their own, and a process may have 65,530 (vm.max_map_count).
+enum { most_shared_blocks = 16384 };
 
-// A huge page where that is cheap; else the kernel's small pieces, of which it has enough at hand.
-static void take_memory(struct store *store, char *bytes) {
-  if (huge_is_dear(&store->price) && store->count < small_blocks) {
-    madvise(bytes, BLOCK_BYTES, MADV_NOHUGEPAGE);
-    return;
-  }
+// Room for a block, at a place that is a multiple of its size; the next lies right below. NULL where there is none.
+static char *take_room(int sharing) {
+  char *room = mmap(NULL, 2 * BLOCK_BYTES, PROT_READ | PROT_WRITE, sharing | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return NULL;
+  char *block = room + BLOCK_BYTES - (uint64_t)room % BLOCK_BYTES;
+  munmap(room, (size_t)(block - room));
+  if ((uint64_t)room % BLOCK_BYTES > 0) munmap(block + BLOCK_BYTES, (uint64_t)room % BLOCK_BYTES);
+  return block;
+}
+
+// A huge page where that is cheap; else the kernel's small pieces, of which it has enough at hand. These are shared, since who takes part in them after the restore is a
+// fork while clients wait: of private memory it copies the page tables (37 ms a GiB), of shared memory nothing.
+static char *take_memory(struct store *store) {
+  char *bytes;
+  if (huge_is_dear(&store->price) && store->count < most_shared_blocks && (bytes = take_room(MAP_SHARED))) return bytes;
+  if (!(bytes = take_room(MAP_PRIVATE))) return NULL;
   madvise(bytes, BLOCK_BYTES, MADV_HUGEPAGE);
+  unsigned char is_there = 0;
   int64_t before = huge_clock_us();
   *(volatile char *)bytes = 0;
-  huge_paid(&store->price, before);
+  int64_t took = huge_clock_us() - before;
+  // Where the kernel has no huge page at hand, a small one was taken in its place.
+  if (!huge_is_told(&store->price) && mincore(bytes + BLOCK_BYTES - PAGE_BYTES, PAGE_BYTES, &is_there) == 0 && is_there & 1) huge_paid(&store->price, took);
+  return bytes;
 }
 
 static struct store_block *make_block(struct store *store, uint32_t space, uint64_t address) {
@@ -103,8 +125,7 @@ static struct store_block *make_block(struct store *store, uint32_t space, uint6
     for (uint64_t i = 0; i < store->count; i++) store->slots[slot_of(store, store->all[i]->space, store->all[i]->number)] = store->all[i];
   }
   struct store_block *block = calloc(1, sizeof *block);
-  if (!block || posix_memalign((void **)&block->bytes, BLOCK_BYTES, BLOCK_BYTES) != 0) fail(ENOMEM, "memory: a block of 2 MiB; this host has too little free memory for the workload");
-  take_memory(store, block->bytes);
+  if (!block || !(block->bytes = take_memory(store))) fail(ENOMEM, "memory: a block of 2 MiB; this host has too little free memory for the workload");
   block->space = space;
   block->number = address / BLOCK_BYTES;
   pthread_mutex_lock(&store->growing);
@@ -161,7 +182,7 @@ static int take_pages(struct store *store, struct frame frame, struct wire *wire
     add_pages(store, block, piece.first, piece.pages, COPY_BYTES);
     for (unsigned k = piece.first; k < piece.first + piece.pages; k++) __atomic_fetch_or(&block->stale[k / 64], 1ull << k % 64, __ATOMIC_RELEASE);
     block->heat += piece.pages;
-    store->received_pages += piece.pages;
+    __atomic_fetch_add(&store->received_pages, piece.pages, __ATOMIC_RELEASE); // inherit.c sees by it that there is something to do
   }
   return 0;
 }

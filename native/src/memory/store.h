@@ -60,8 +60,14 @@ struct store {
 
 void store_init(struct store *store);
 
+// Gives the memory of a block back, whatever it holds; the block can be filled anew.
+void store_empty(struct store_block *block);
+
 // Gives the memory of a block back; it holds nothing afterwards.
 void store_release(struct store_block *block);
+
+// The block goes; whoever holds the store forgets it.
+void store_drop(struct store_block *block);
 
 // What was kept is elsewhere from now on, and its memory is given back; everything else is forgotten. The next stream may keep it without sending it again.
 void store_put_away(struct store *store);
