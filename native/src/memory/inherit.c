@@ -37,6 +37,8 @@ enum { late_pages = 16384 };
 enum { always_pages = 65536, most_pages = 524288, written_share = 32 };
 // So many of a block make it worth a huge page. The others are pages of zeros then, which the workload did not have.
 enum { dense_pages = STORE_BLOCK_PAGES * 7 / 8 };
+// After so many it is asked again whether there is room for the rest.
+enum { weighed_pages = 16 * STORE_BLOCK_PAGES };
 _Static_assert(BLOCK_BYTES == HUGE_BYTES, "a block is one huge page");
 enum { SIZE_UNDECIDED, SIZE_SMALL, SIZE_HUGE };
 
@@ -52,12 +54,13 @@ static struct {
   const char *charge;
   int door, event;
   atomic_ullong marked; // passes that are here, plus one
-  atomic_int is_sealed;
+  atomic_int is_sealed, is_idle_expected;
   // Of the criu that stands.
   unsigned round;
-  int client, is_whole;
+  int client, is_whole, is_said;
   pid_t pid;
   uint64_t placed, huge_count, said, budget;
+  uint64_t seen; // what had come when all blocks were looked at last: pages and passes
   struct zones zones;
   struct huge huge;
   int is_idle; // it is large, and hardly writes
@@ -69,6 +72,8 @@ uint64_t inherit_pages(void) { return in.placed; }
 uint64_t inherit_huge_pages(void) { return in.huge_count; }
 
 void inherit_mark(uint64_t pass) { atomic_store(&in.marked, pass + 1); }
+
+void inherit_expect_idle(void) { atomic_store(&in.is_idle_expected, 1); }
 
 void inherit_sealed(void) { atomic_store(&in.is_sealed, 1); }
 
@@ -179,21 +184,6 @@ static struct store_block *block_at(uint64_t i) {
   return block;
 }
 
-// All blocks once. The pages written; -1 where it is given up.
-static long place_all(int is_final) {
-  long pages = 0;
-  struct store_block *block;
-  for (uint64_t i = 0; (block = block_at(i)); i++) {
-    if (block->space >= spaces_to || !block->bytes) continue;
-    long now = place_block(block, is_final);
-    if (now < 0) return -1;
-    pages += now;
-    // The workload is frozen, and nobody has time any more for so much.
-    if (!is_final && atomic_load(&in.is_sealed)) return pages;
-  }
-  return pages;
-}
-
 // Is there room for it, and is it worth what a fork takes for it?
 static void weigh(void) {
   uint64_t known = 0, small = 0;
@@ -204,9 +194,34 @@ static void weigh(void) {
     known += pages;
     if (!is_huge(block, pages)) small += pages;
   }
-  in.is_idle = known > always_pages && less(in.store->received_pages, known) < known / written_share;
+  in.is_idle = atomic_load(&in.marked) > 1 /* what is written again comes with the second pass, for the first time */ && known > always_pages && less(in.store->received_pages, known) < known / written_share;
   if (small > most_pages || (small > always_pages && in.is_idle)) in.declined = "the copy of so large page tables would take longer than what it spares";
+  in.budget = fault_is_armed("memory.inherit") ? 0 : headroom_pages(in.charge); // the store takes of it as well
   if (known > in.budget + in.placed) in.declined = too_little;
+}
+
+// All blocks once. The pages written; -1 where it is given up.
+static long place_all(int is_final) {
+  long pages = 0, weighed = 0;
+  uint64_t marked = atomic_load(&in.marked);
+  int is_first = !is_final && marked == 0, is_waiting = !is_final && marked < 2 && atomic_load(&in.is_idle_expected);
+  struct store_block *block;
+  for (uint64_t i = 0; (block = block_at(i)); i++) {
+    if (block->space >= spaces_to || !block->bytes) continue;
+    // Of the first pass more is on its way: what will be a huge page is written into one from the beginning.
+    if (is_first && pages_of(block) < dense_pages) continue;
+    if (is_waiting && huge_is_dear(&in.huge.price)) break;
+    long now = place_block(block, is_final);
+    if (now < 0) return -1;
+    pages += now;
+    if (!is_final && pages - weighed >= weighed_pages) {
+      weigh();
+      weighed = pages;
+    }
+    // The workload is frozen, and nobody has time any more for so much.
+    if (!is_final && atomic_load(&in.is_sealed)) return pages;
+  }
+  return pages;
 }
 
 // Sealed: what is still to be written.
@@ -249,7 +264,8 @@ static void meet(int client) {
   in.client = client;
   in.round++;
   in.placed = in.huge_count = in.said = 0;
-  in.is_whole = 0;
+  in.seen = UINT64_MAX;
+  in.is_whole = in.is_said = 0;
   in.declined = NULL;
   if (read_exactly(client, &hello, sizeof hello) < 0 || getsockopt(client, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || hello.word != word_here || hello.version != 1) {
     in.declined = "criu speaks otherwise";
@@ -257,7 +273,6 @@ static void meet(int client) {
   }
   in.pid = peer.pid;
   zones_begin(&in.zones, hello.start, hello.length);
-  in.budget = fault_is_armed("memory.inherit") ? 0 : headroom_pages(in.charge);
   huge_begin(&in.huge, in.pid);
   weigh();
 }
@@ -265,11 +280,18 @@ static void meet(int client) {
 // Until criu has gone on, or has ended before.
 static int serve(void) {
   for (;;) {
-    uint64_t marked = atomic_load(&in.marked);
+    uint64_t marked = atomic_load(&in.marked), come = __atomic_load_n(&in.store->received_pages, __ATOMIC_ACQUIRE) + marked;
     int is_sealed = atomic_load(&in.is_sealed);
     long placed = 0;
     if (is_sealed) finish();
-    else if (!in.declined && (placed = place_all(0)) > 0) weigh();
+    else if (!in.declined && come != in.seen) {
+      in.seen = come;
+      if ((placed = place_all(0)) >= 0) weigh();
+    }
+    if (in.declined && !in.is_said && !is_sealed) {
+      in.is_said = 1;
+      say(STDOUT_FILENO, "{\"event\":\"declined\",\"reason\":\"%s\"}", in.declined);
+    }
     if (marked > in.said && (in.declined || !atomic_load(&in.is_sealed))) { // sealed meanwhile: not all blocks were looked at
       in.said = marked;
       say(STDOUT_FILENO, "{\"event\":\"placed\",\"number\":%" PRIu64 ",\"isDeclined\":%s}", marked - 1, in.declined ? "true" : "false");

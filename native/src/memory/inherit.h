@@ -12,6 +12,9 @@ enum inherit_end { INHERIT_DONE = 1, INHERIT_LOST = 2 };
 // cgroup that pays, or NULL. Returns an eventfd that has an enum inherit_end once criu has gone on with our pages: it restored, or went away.
 int inherit_begin(struct store *store, const char *charge);
 
+// The source says that the workload hardly writes: where huge pages are dear, none is made for it before its second pass has shown whether that is so.
+void inherit_expect_idle(void);
+
 // Of the thread that fills the store: a pass is here; all is here, and what is kept is marked.
 void inherit_mark(uint64_t pass);
 void inherit_sealed(void);

@@ -215,9 +215,11 @@ int memory_target_command(int argc, char **argv) {
   // Our caller's end before the restore is ours: nobody depends on us yet.
   struct pollfd at[3] = {{.fd = door, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}, {.fd = inherited, .events = POLLIN}};
   while (!(at[0].revents & POLLIN) && !(at[2].revents & POLLIN)) {
-    char ignored[64];
+    char said[64];
     if (poll(at, 3, -1) < 0 && errno != EINTR) fail(errno, "memory-target: poll");
-    if (at[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) return 0;
+    ssize_t length = at[1].revents ? read(STDIN_FILENO, said, sizeof said) : -1;
+    if (at[1].revents && length <= 0) return 0;
+    if (length == 5 && memcmp(said, "idle\n", 5) == 0) inherit_expect_idle();
   }
   setpriority(PRIO_PROCESS, 0, -10); // the workload waits for us
   int is_inherited = at[2].revents & POLLIN;

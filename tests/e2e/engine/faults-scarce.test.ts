@@ -174,7 +174,7 @@ describe.skipIf(missing !== undefined)(`what runs out in a move${missing ? ` (sk
       await isWhole();
     });
 
-    // criu stands on the target from shortly before the cut on, and what was copied ahead is written into it.
+    // criu stands on the target from the first page on, and what is copied ahead is written into it.
     describe("that the restored tasks inherit", () => {
       const standing = () => until("criu to stand", 1, 15_000, async () => criuIn(rig.at.target)[0]);
       const limits = (host: EngineHost) => {
@@ -196,7 +196,7 @@ describe.skipIf(missing !== undefined)(`what runs out in a move${missing ? ` (sk
           }
         });
 
-      // The moments lie around the 30 to 100 ms in which 100 MB are written into criu.
+      // The moments lie around the 100 to 300 ms in which 100 MB come and are written into criu.
       const moments = [0, 15, 30, 60, 120];
       it.each(moments)("its limit is reached %i ms after criu stands: it moves otherwise or stays, and is whole", async (ms) => {
         const { target } = rig.at;

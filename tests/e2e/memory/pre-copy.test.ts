@@ -46,14 +46,14 @@ async function move(spec: any, from: EngineHost, to: EngineHost, afterCopy: () =
   return { copied, freeze, restored, resumed };
 }
 
-/** Pids of our program with this command, for this host. */
-function helpers(command: string, host: EngineHost): number[] {
+/** Pids of our program, or of this one, with this command, for this host. */
+function helpers(command: string, host: EngineHost, program = ""): number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
         const words = readFileSync(`/proc/${pid}/cmdline`, "utf8");
-        return words.includes(`\0${command}\0`) && words.includes(`aem${host.id}`);
+        return words.includes(`\0${command}\0`) && words.includes(`aem${host.id}`) && (words.split("\0")[0] ?? "").endsWith(program);
       } catch {
         return false;
       }
@@ -302,6 +302,37 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
     await hosts.b.call("drainPages", ref);
     await hosts.a.call("release", ref);
     await expectWhole(hosts.b, 1);
+  });
+
+  describe.skipIf(!isInheriting)("where criu stands for it", () => {
+    const standing = () => helpers("restore", hosts.a, "/criu");
+    const gone = async () =>
+      void (await until("criu to go", 20, 10_000, async () => (standing().length === 0 && chargedTo(hosts.a) < 32 << 20) || undefined));
+    const inherited = async () =>
+      Number((await hosts.a.call<any[]>("phases")).find((one) => one.name === "restore.criu").facts.inheritedPages);
+
+    it("it is put in place while it is copied, and anew where criu was killed before the freeze", async () => {
+      await start(hosts.b, 64, 10, 2, 0);
+      await hosts.a.call("phases");
+      await move(spec(64, 10, 2, 0), hosts.b, hosts.a, async () => {
+        await until("memory to be in place", 20, 10_000, async () => chargedTo(hosts.a) > 2 * 60 * 2 ** 20 || undefined);
+        for (const pid of standing()) process.kill(pid, "SIGKILL");
+        await gone();
+      });
+      expect(await inherited()).toBeGreaterThan(2 * 60 * 256);
+      await expectWhole(hosts.a, 2);
+    });
+
+    it("and cannot be inherited: nothing stands that has it twice, until the freeze", async () => {
+      await start(hosts.b, 48, 10, 1, 0);
+      await hosts.a.kill();
+      await hosts.a.restart({ AETHER_FAULTS: "memory.inherit=error" });
+      await move(spec(48, 10, 1, 0), hosts.b, hosts.a, gone);
+      expect(await inherited()).toBe(0);
+      await expectWhole(hosts.a, 1);
+      await hosts.a.kill();
+      await hosts.a.restart();
+    });
   });
 
   it.each([

@@ -195,6 +195,8 @@ export interface RestoreOptions {
 export interface ReadyRestore extends Ready<Launched> {
   /** As `drop`, and waits until nothing of it is left. */
   end(): Promise<void>;
+  /** It was killed while it waited. */
+  hasEnded(): boolean;
 }
 
 /** Makes the restore from `images` under a new shim ready; they must be there when it goes. `go` throws RESTORE_FAILED with the reason in plain words. */
@@ -242,6 +244,7 @@ export async function readyRestore(host: Host, spec: WorkloadSpec, images: strin
     },
     drop: launch.drop,
     end: launch.end,
+    hasEnded: launch.hasEnded,
   };
 }
 

@@ -17,6 +17,17 @@ const header = z.object({
   channel: z.enum(["clock", "files", "image", "images", "pages", "memory", "connection", "shared", "probe"]),
   tree: z.string().max(40).optional(),
   transport: z.enum(["plain", "zstd"]).optional(),
+  /** With memory: what the target needs to put it in place while it comes. An older source does not say, an older target does not hear. */
+  coming: z
+    .object({
+      /** Inodes of the workload's pipes. */
+      stdout: z.number().int().nonnegative(),
+      stderr: z.number().int().nonnegative(),
+      memoryBytes: z.number().int().nonnegative(),
+      /** Much of it will come again, because it is written meanwhile. */
+      isWritten: z.boolean(),
+    })
+    .optional(),
 });
 export type LinkHeader = z.infer<typeof header>;
 

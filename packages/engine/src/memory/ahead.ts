@@ -3,6 +3,7 @@ import { Fault, fault } from "@aether/contract";
 import type { CopyLimits, CopyReport, MigrationRef, Peer, Progress } from "../engine.ts";
 import type { Host } from "../host.ts";
 import type { Link } from "../link/link.ts";
+import type { WorkloadRecord } from "../record.ts";
 import { pidsOf } from "../runtime/cgroup.ts";
 import { memoryClasses, totalBytes } from "./classes.ts";
 import { type CopyPlan, copyMemory, type Freshness, keepFresh } from "./copy-memory.ts";
@@ -35,11 +36,18 @@ export interface LinkRates {
   readonly packed: number | undefined;
 }
 
+/** Of memory that comes again while it is copied, from which on its target counts it as written (native/src/memory/inherit.c). */
+const writtenShare = 1 / 32;
+
+/** So much memory is inherited whether it is written or not, bytes; as there. */
+export const alwaysInheritedBytes = 256 << 20;
+
 const assumedLinkRate = 400 * 2 ** 20;
 
 /**
  * Copies ahead, as a part of the copy step. Throws what the signal says, and MODE_UNAVAILABLE where the mode was asked for by name.
- * @param rates by node, of earlier moves; written to. @param known what the preflight was told
+ * @param rates by node, of earlier moves; written to. @param known what the preflight was told.
+ * @param stdio the target needs it to put memory in place while it comes. @param dirtyBytesPerSecond as measured just now, where that makes a difference to it
  */
 export async function copyAhead(
   host: Host,
@@ -50,6 +58,7 @@ export async function copyAhead(
   costs: Costs,
   rates: Map<string, LinkRates>,
   known: KnownRates,
+  { stdio, dirtyBytesPerSecond }: { readonly stdio: WorkloadRecord["stdio"]; readonly dirtyBytesPerSecond: number | undefined },
   progress: Progress,
   signal: AbortSignal,
 ): Promise<Ahead> {
@@ -67,6 +76,7 @@ export async function copyAhead(
           ? "the link is assumed"
           : (known.basis ?? ""),
   };
+  const isWritten = Math.max(assumed.dirtyBytesPerSecond, dirtyBytesPerSecond ?? 0) >= assumed.linkBytesPerSecond * writtenShare;
   const budgetMs = limits.timeLeftMs === undefined ? undefined : budgetOf(limits.timeLeftMs);
   // Half of what is kept back may go into the last passes.
   const dueMs = performance.now() + ((limits.timeLeftMs ?? Number.POSITIVE_INFINITY) + (budgetMs ?? 0)) / 2;
@@ -99,6 +109,7 @@ export async function copyAhead(
       peer,
       chooseTransport(last?.wire ?? known.linkBytesPerSecond, last?.packed),
       quota,
+      stdio && { stdout: stdio.stdout, stderr: stdio.stderr, memoryBytes: holds.memoryBytes, isWritten },
       signal,
     );
     tracker = started.tracker;

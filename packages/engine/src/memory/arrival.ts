@@ -46,6 +46,10 @@ export interface Arrival {
   arrived(pass: number): Promise<void>;
   /** A criu is there whose tasks will inherit it. Also when this has ended. */
   standing(): Promise<void>;
+  /** The source says that the workload hardly writes: whether its memory will be inherited is seen later. */
+  expectIdle(): void;
+  /** No task will inherit it as things are: what the criu that stands has of it is of no use. Never, where nothing speaks against it. */
+  declined(): Promise<void>;
   /** The same as `arrived`, and written into the criu that stands, or will in a moment; at once where its tasks cannot inherit it. */
   placed(pass: number): Promise<void>;
   /** Lets the source's helper send to ours, without this process. Throws where ours refused it: the source then comes with `take`. */
@@ -88,8 +92,13 @@ export async function openArrival(
   const here = createPasses();
   const placed = createPasses();
   const stands = Promise.withResolvers<void>();
+  const declined = Promise.withResolvers<void>();
   helper.onLine((line) => {
-    if (line.event === "standing") stands.resolve();
+    if (line.event === "standing") {
+      stands.resolve();
+      placed.reach(-1); // into this one, whatever was said of one before
+    }
+    if (line.event === "declined") declined.resolve();
     if (line.event === "mark") here.reach(markOf(line));
     if (line.event !== "placed") return;
     const { number, isDeclined } = placedLine.parse(line);
@@ -105,6 +114,8 @@ export async function openArrival(
     pid: helper.pid,
     arrived: here.reached,
     standing: () => stands.promise,
+    expectIdle: () => helper.send("idle"),
+    declined: () => declined.promise,
     placed: placed.reached,
     async take({ socket, reader }, transport) {
       await reader.detach();

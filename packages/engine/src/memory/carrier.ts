@@ -9,7 +9,7 @@ import { z } from "zod";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
 import { type LinkReader, writeLine } from "../link/frames.ts";
-import { type Link, type LinkHandler, refusal } from "../link/link.ts";
+import { type Link, type LinkHandler, type LinkHeader, refusal } from "../link/link.ts";
 import type { HelperLine } from "../runtime/events.ts";
 import { handOver } from "./hand-over.ts";
 import type { Helper } from "./helper.ts";
@@ -83,11 +83,18 @@ const invitation = z.union([z.object({ ticket: z.string(), secret: z.string() })
 const connectionLine = z.object({ reason: z.string().optional() });
 
 /** Over a connection of the helpers, to a peer that has admitted us. It begins on the link, where each side knows the other. */
-export function helperToHelper(host: Host, link: Link, migrationId: string, peer: Peer, signal: AbortSignal): Carrier {
+export function helperToHelper(
+  host: Host,
+  link: Link,
+  migrationId: string,
+  peer: Peer,
+  signal: AbortSignal,
+  coming?: LinkHeader["coming"],
+): Carrier {
   return {
     options: ["--handed", "1"],
     async start(helper) {
-      const { socket: asking, reader } = await link.connect(peer, { migrationId, channel: "connection" }, signal);
+      const { socket: asking, reader } = await link.connect(peer, { migrationId, channel: "connection", coming }, signal);
       try {
         const invited = invitation.parse(await withDeadline("the peer's invitation", greetingMs, () => reader.line(), signal));
         if ("error" in invited) throw refusal(peer, invited.error);

@@ -29,7 +29,7 @@ export function startHelper(host: Host, command: readonly string[], given?: Dupl
   const [input, , , data] = child.stdio;
   if (!(data instanceof Duplex)) throw fault("INTERNAL", "a pipe for pages is one way only");
   data.on("error", () => data.destroy());
-  const isPassing = (event: string) => ["progress", "mark", "lost", "note", "standing", "placed"].includes(event);
+  const isPassing = (event: string) => ["progress", "mark", "lost", "note", "standing", "declined", "placed"].includes(event);
   return {
     ...readEvents(child, command[0] ?? "", { code: "TRANSFER_FAILED", isPassing }),
     pid: child.pid ?? 0,

@@ -7,7 +7,7 @@ import { z } from "zod";
 import type { HeldPages } from "../checkpoint/criu.ts";
 import type { Peer } from "../engine.ts";
 import type { Host } from "../host.ts";
-import type { Link } from "../link/link.ts";
+import type { Link, LinkHeader } from "../link/link.ts";
 import { freezerDir } from "../runtime/cgroup.ts";
 import { type Carrier, helperToHelper, throughAgent } from "./carrier.ts";
 import { startHelper } from "./helper.ts";
@@ -76,12 +76,13 @@ export async function startTracker(
   peer: Peer,
   transport: Transport,
   quota: string | undefined,
+  coming: LinkHeader["coming"],
   signal: AbortSignal,
 ): Promise<{ readonly tracker: Tracker; readonly transport: PageTransport }> {
   const options = { quota, isSharing: true };
   if (transport === "plain" && host.helperTls !== undefined) {
     try {
-      const carrier = helperToHelper(host, link, ref.migrationId, peer, signal);
+      const carrier = helperToHelper(host, link, ref.migrationId, peer, signal, coming);
       return { tracker: await trackInto(host, ref.migrationId, ref.workload, carrier, signal, options), transport: "direct" };
     } catch (caught) {
       signal.throwIfAborted();
@@ -91,7 +92,7 @@ export async function startTracker(
   const gone = new AbortController();
   const { socket, reader } = await link.connect(
     peer,
-    { migrationId: ref.migrationId, channel: "memory", transport },
+    { migrationId: ref.migrationId, channel: "memory", transport, coming },
     AbortSignal.any([signal, gone.signal]),
   );
   const carrier = throughAgent(socket, transport, reader, () => gone.abort());

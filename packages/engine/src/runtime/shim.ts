@@ -107,6 +107,7 @@ export function readyLaunch(host: Host, workload: string, command: readonly stri
     },
     /** Ends what waits, or what was begun. Safe to repeat; a workload that was launched is not touched. */
     drop: () => killGroup(child),
+    hasEnded: () => child.exitCode !== null || child.signalCode !== null,
     /** As `drop`; the back of the shim has the caller's standard error open until it has killed what it started. */
     async end() {
       killGroup(child);

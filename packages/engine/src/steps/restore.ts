@@ -2,46 +2,30 @@
 import { copyFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fault } from "@aether/contract";
-import { type Collections, countCollections, faultpoint, sleep, withDeadline } from "@aether/kit";
-import { type ReadyRestore, readyRestore } from "../checkpoint/criu.ts";
-import type { MigrationRef, Progress, RestoreResult, WorkloadSpec } from "../engine.ts";
+import { type Collections, countCollections, faultpoint, withDeadline } from "@aether/kit";
+import type { MigrationRef, Progress, RestoreResult } from "../engine.ts";
 import { travellingTrees } from "../files/sync.ts";
 import type { Host } from "../host.ts";
 import type { ImagePin } from "../image/images.ts";
-import type { KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
-import { inheritSocket } from "../memory/arrival.ts";
-import { readyRoutes } from "../network/workload-network.ts";
 import { makeEvidence } from "../receipt/evidence.ts";
 import { observe } from "../receipt/observe.ts";
 import { readySequences, sequencesInKernel } from "../receipt/sequences.ts";
 import { noteRecord } from "../record.ts";
 import { statOf } from "../runtime/process.ts";
-import { mountRootfs, unmountRootfs } from "../runtime/rootfs.ts";
 import { shimFiles } from "../runtime/shim.ts";
-import { type Announced, outputTailName } from "./images.ts";
+import { outputTailName } from "./images.ts";
 import { imagesDir, type MigrationRecord, noteMigration, phase, readMigration, writeMigration } from "./journal.ts";
 import { openPageFetch, type PageFetch } from "./page-fetch.ts";
 import { heldBy, settleFiles, type TargetSession, type TargetSessions } from "./target-session.ts";
 
 const freezeDeadlineMs = 120_000;
 const imagesDeadlineMs = 120_000;
-/** What is mounted before a criu has mounts of its own is seen in those, which is no harm. */
-const standingWithinMs = 500;
-
-/** What waits for the images: the root is mounted, shim and criu are started. */
-interface Standing {
-  readonly criu: ReadyRestore;
-  readonly for: Announced;
-  /** It sees what is mounted when it goes: what stands on the files can be taken away without it. */
-  readonly areMountsLate: boolean;
-}
 
 export async function restoreWorkload(
   host: Host,
   link: Link,
   sessions: TargetSessions,
-  watch: KernelWatch,
   ref: MigrationRef,
   progress: Progress,
   signal: AbortSignal,
@@ -53,13 +37,12 @@ export async function restoreWorkload(
     throw fault("STEP_INTERRUPTED", `${ref.migrationId} is not prepared on this node`);
   const { spec } = known;
   const imagesHere = imagesDir(host, ref.migrationId);
-  const place = createPlace(host, session, watch, spec, known.image, imagesHere);
-  session.giveWay = place.clear;
+  const { place } = session;
   let fetching: Promise<PageFetch> | undefined;
   let collections: Collections | undefined;
   try {
     const facts = await phase(progress, "restore.wait", () =>
-      withDeadline("the source to freeze", freezeDeadlineMs, () => untilFrozen(session, place), signal),
+      withDeadline("the source to freeze", freezeDeadlineMs, () => untilFrozen(session, known.image), signal),
     );
     collections = countCollections();
     const { end: collected } = collections;
@@ -93,7 +76,7 @@ export async function restoreWorkload(
     const intent = writeMigration(host, restoring);
     intent.catch(() => undefined); // heard below, before criu is let go
     const files = await phase(progress, "restore.files", () => settleFiles(session, travellingTrees(host, spec), signal));
-    const { criu } = await place.stand(facts);
+    const { criu } = await place.stand(facts, known.image);
     if (facts.hasSequences) session.sequences ??= await readySequences(host, ref.workload);
     await faultpoint("restore.ready");
     const { entries, areEqual } = await images;
@@ -152,12 +135,11 @@ export async function restoreWorkload(
     throw caught;
   } finally {
     collections?.end();
-    delete session.giveWay;
   }
 }
 
 /** The source says first how it will come, and when it has frozen the rest. What stands between the two costs the freeze nothing. */
-async function untilFrozen(session: TargetSession, place: Place) {
+async function untilFrozen(session: TargetSession, image: ImagePin | undefined) {
   const isFrozen = session.facts.then(() => undefined);
   session.isStanding = true;
   const coming = await Promise.race([session.announced, isFrozen]);
@@ -165,91 +147,9 @@ async function untilFrozen(session: TargetSession, place: Place) {
   // A failure is tried again, and heard, when the facts are there.
   session.isStanding =
     coming !== undefined &&
-    (await place.stand(coming).then(
+    (await session.place.stand(coming, image).then(
       () => true,
       () => false,
     ));
   return session.facts;
 }
-
-interface Place {
-  /** Stands there already, with the root on the files that are there now, or is made. */
-  stand(coming: Announced): Promise<Standing>;
-  /** Nothing stands on the files any more when this returns. */
-  clear(): Promise<void>;
-  /** Ends what waits, at once. */
-  drop(): void;
-}
-
-function createPlace(
-  host: Host,
-  session: TargetSession,
-  watch: KernelWatch,
-  spec: WorkloadSpec,
-  image: ImagePin | undefined,
-  images: string,
-): Place {
-  let standing: Promise<Standing> | undefined;
-  let criu: ReadyRestore | undefined;
-
-  let isMounted = false;
-
-  async function mount(): Promise<void> {
-    if (!isMounted) await mountRootfs(host, spec, image);
-    isMounted = true;
-  }
-  async function unmount(): Promise<void> {
-    isMounted = false;
-    await unmountRootfs(host, spec.name);
-  }
-
-  async function make(coming: Announced): Promise<Standing> {
-    const arrival = coming.isPreCopied && host.criuInherits ? session.arrival : undefined;
-    if (arrival === undefined) await mount();
-    await watch.arm(spec.name);
-    const ready = await readyRestore(host, spec, images, {
-      isLazy: coming.isLazy || coming.isPreCopied,
-      ...(arrival === undefined ? {} : { inheritFrom: inheritSocket }),
-      stdio: coming,
-      isLeftStopped: true,
-    });
-    criu = ready;
-    session.routes ??= readyRoutes(host);
-    if (coming.hasSequences) session.sequences ??= await readySequences(host, spec.name);
-    if (arrival !== undefined) await Promise.race([arrival.standing(), sleep(standingWithinMs)]);
-    await mount();
-    return { criu: ready, for: coming, areMountsLate: arrival !== undefined };
-  }
-
-  async function end(): Promise<void> {
-    const before = standing;
-    standing = undefined;
-    if (before === undefined) return;
-    await before.catch(() => undefined);
-    await criu?.end();
-    criu = undefined;
-    await unmount();
-  }
-
-  const place: Place = {
-    async stand(coming) {
-      const there = await standing?.catch(() => undefined);
-      if (there !== undefined && isSame(there.for, coming)) {
-        await mount();
-        return there;
-      }
-      await end();
-      standing = make(coming);
-      return standing;
-    },
-    async clear() {
-      const there = await standing?.catch(() => undefined);
-      await (there?.areMountsLate ? unmount() : end());
-    },
-    drop: () => criu?.drop(),
-  };
-  return place;
-}
-
-const isSame = (a: Announced, b: Announced): boolean =>
-  a.stdout === b.stdout && a.stderr === b.stderr && a.isLazy === b.isLazy && a.isPreCopied === b.isPreCopied;

@@ -9,11 +9,13 @@ import type { Host } from "../host.ts";
 import { sendImage } from "../image/travel.ts";
 import type { KernelWatch } from "../kernel/facts.ts";
 import type { Link } from "../link/link.ts";
-import { copyAhead, type LinkRates } from "../memory/ahead.ts";
+import { alwaysInheritedBytes, copyAhead, type LinkRates } from "../memory/ahead.ts";
 import type { DirtyRate } from "../memory/dirty-rate.ts";
 import type { Abilities, KnownRates } from "../memory/mode.ts";
 import { preflight } from "../preflight/preflight.ts";
 import { forgetRecord, readRecord, removeWorkloadDir } from "../record.ts";
+import { pidsOf } from "../runtime/cgroup.ts";
+import { residentBytes } from "../runtime/process.ts";
 import { destroy } from "../runtime/runtime.ts";
 import { freezeWorkload } from "./freeze.ts";
 import { dropImages, phase, refOf, writeMigration } from "./journal.ts";
@@ -48,7 +50,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
       const record = await requireRunning(host, ref);
       await writeMigration(host, { ...refOf(ref, "source"), stage: "copying", mode });
       const session = sessions.open(ref, peer.nodeId);
-      await dirty.hush(ref.workload);
+      const isLarge = mode === "pre-copy" && (await residentBytes(await pidsOf(host, ref.workload))) > alwaysInheritedBytes;
+      const writes = isLarge ? dirty.measure(ref.workload, signal).catch(() => undefined) : undefined; // beside the files
       await watch.arm(ref.workload); // attached now, so that it costs the freeze nothing
       const shared = sharedVolumes(record.spec.volumes);
       if (shared.length > 0) await compareShared(ref, peer, shared, progress, signal);
@@ -69,6 +72,8 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
         facts.bytes = String(files?.bytes ?? 0);
         return { fileBytes: files?.bytes ?? 0, fileCount: files?.count ?? 0 };
       });
+      const dirtyBytesPerSecond = await writes;
+      await dirty.hush(ref.workload);
       if (mode !== "pre-copy") return files;
       session.ahead?.close();
       const ahead = await phase(progress, "copy.memory", async (facts) => {
@@ -81,6 +86,7 @@ export function createSourceSide(host: Host, link: Link, watch: KernelWatch, dir
           abilities().costs,
           rates,
           told.get(ref.workload) ?? {},
+          { stdio: record.stdio, dirtyBytesPerSecond },
           progress,
           signal,
         );

@@ -9,13 +9,15 @@ import { attributeReader } from "../files/xattrs.ts";
 import type { Host } from "../host.ts";
 import type { ImagePin } from "../image/images.ts";
 import { receiveImage } from "../image/travel.ts";
-import type { Link } from "../link/link.ts";
+import type { KernelWatch } from "../kernel/facts.ts";
+import type { Link, LinkHeader } from "../link/link.ts";
 import type { Arrival } from "../memory/arrival.ts";
 import type { Hold } from "../network/hold.ts";
 import type { EvidenceLeaves } from "../receipt/evidence.ts";
 import { type Announced, type ReceivedImages, receiveImages, type SourceFacts } from "./images.ts";
 import { imagesDir, type MigrationRecord, readMigration, writeMigration } from "./journal.ts";
 import type { PageFetch } from "./page-fetch.ts";
+import { createPlace, type Place } from "./place.ts";
 
 /** After a restart a prepared move is aborted; a restored one can still be resumed. */
 export interface TargetSession {
@@ -27,8 +29,8 @@ export interface TargetSession {
   readonly hasher: TreeHasher;
   /** Undefined: files have come since they were last hashed and on the disk. */
   settled?: TreeDigest | undefined;
-  /** What already stands on the files is taken away: others are coming. */
-  giveWay?: () => Promise<void>;
+  /** What stands before the images come. */
+  readonly place: Place;
   hold?: Hold | undefined;
   /** What arrives is held from now on. Not before the source is about to stop: whoever still takes this host for the workload's would wait through the whole copy. */
   beginHold?: () => Promise<void>;
@@ -40,6 +42,8 @@ export interface TargetSession {
   sequences?: StandBy;
   /** Pre-copy: what keeps the memory, and puts it in place. */
   arrival?: Arrival;
+  /** So much comes. */
+  memoryBytes?: number;
   /** Post-copy: what fetches the memory after the resume. */
   lazy?: PageFetch;
   /** Of what was restored; lost with this process, and then the receipt has the roots alone. */
@@ -55,7 +59,7 @@ export interface TargetSessions {
   close(ref: MigrationRef): void;
 }
 
-export function createTargetSessions(host: Host, link: Link): TargetSessions {
+export function createTargetSessions(host: Host, link: Link, watch: KernelWatch): TargetSessions {
   const sessions = new Map<string, TargetSession>();
 
   return {
@@ -80,7 +84,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
       const shut = link.admit(ref.migrationId, sourceNodeId, async ({ socket, reader, header }) => {
         if (header.channel === "files") {
           session.settled = undefined;
-          await session.giveWay?.();
+          await session.place.clear();
           await receiveTree(host, ref.migrationId, [...trees, ...imageTree], header, socket, reader);
           await settleFiles(session, trees).catch(() => undefined); // warms; a tree that is not there yet is no matter here
           return;
@@ -99,6 +103,10 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
           return receiveImage(host, spec, socket, reader, door, gone.signal);
         }
         if (header.channel === "shared") return answerSharedVolumes(host, spec.volumes, socket, reader);
+        if (header.coming !== undefined && session.arrival !== undefined) {
+          const others = [...sessions.values()].filter((one) => one !== session).reduce((sum, one) => sum + (one.memoryBytes ?? 0), 0);
+          placeWhileItComes(session, session.arrival, header.coming, others);
+        }
         if (header.channel === "connection" && session.arrival !== undefined) return session.arrival.invite(link, sourceNodeId, { socket });
         if (header.channel === "memory" && session.arrival !== undefined)
           return session.arrival.take({ socket, reader }, header.transport ?? "plain");
@@ -121,6 +129,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
         }
       });
       const session: TargetSession = {
+        place: createPlace(host, () => session, watch, spec, imagesDir(host, ref.migrationId)),
         announced: announced.promise,
         facts: facts.promise,
         images: images.promise,
@@ -141,6 +150,7 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
       session?.hold?.quit();
       session?.routes?.drop();
       session?.sequences?.drop();
+      session?.place.drop();
       session?.arrival?.kill();
       session?.lazy?.kill();
       sessions.delete(ref.migrationId);
@@ -150,6 +160,20 @@ export function createTargetSessions(host: Host, link: Link): TargetSessions {
 
 /** For the journal: who holds packets now. */
 export const heldBy = ({ hold }: TargetSession) => ({ holdPid: hold?.pid, holdMethod: hold?.method ?? ("none" as const) });
+
+/** Whatever goes wrong with it, all is put in place later: when the source is about to stop, or after the resume. */
+function placeWhileItComes(
+  session: TargetSession,
+  arrival: Arrival,
+  { memoryBytes, isWritten, ...stdio }: NonNullable<LinkHeader["coming"]>,
+  othersBytes: number,
+): void {
+  const { place } = session;
+  session.memoryBytes = memoryBytes;
+  if (!isWritten) arrival.expectIdle();
+  place.begin({ ...stdio, isLazy: false, isPreCopied: true, hasSequences: true }, memoryBytes + othersBytes).catch(() => undefined);
+  arrival.declined().then(place.giveUp, () => undefined);
+}
 
 /** What has arrived is hashed and on the disk. Paid for once a file: also after each copy, so that the freeze has little of it. */
 export async function settleFiles(session: TargetSession, trees: readonly Tree[], signal?: AbortSignal): Promise<TreeDigest> {

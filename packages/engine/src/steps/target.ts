@@ -26,7 +26,7 @@ import { createTargetSessions, heldBy, type TargetSession } from "./target-sessi
 const openAgainMs = 10_000;
 
 export function createTargetSide(host: Host, link: Link, watch: KernelWatch): TargetSide {
-  const sessions = createTargetSessions(host, link);
+  const sessions = createTargetSessions(host, link, watch);
 
   return {
     async prepare(ref, spec, sourceNodeId, mode, progress, signal) {
@@ -79,7 +79,7 @@ export function createTargetSide(host: Host, link: Link, watch: KernelWatch): Ta
       });
     },
 
-    restore: (ref, _mode, progress, signal) => restoreWorkload(host, link, sessions, watch, ref, progress, signal),
+    restore: (ref, _mode, progress, signal) => restoreWorkload(host, link, sessions, ref, progress, signal),
     resume: (ref, progress, signal) => resumeWorkload(host, sessions, watch, ref, progress, signal),
 
     async drainPages(ref, progress, signal) {
