@@ -20,6 +20,7 @@
 #include "commands.h"
 #include "faults.h"
 #include "fill.h"
+#include "headroom.h"
 #include "inherit.h"
 #include "keeper.h"
 #include "options.h"
@@ -236,6 +237,8 @@ int memory_target_command(int argc, char **argv) {
     if (eventfd_read(sealed_event, &sealed) < 0) fail(errno, "memory-target: eventfd");
     while_restoring(client);
     prove();
+    // What is put in place after the resume would end the workload, here, where it cannot go back any more.
+    if (!headroom_is_within_limit(charge_path, pages_left())) give_up("the workload's limit leaves no room for the rest of its memory");
   }
   const char *reason = "";
   double placing_ms = now_ms();
