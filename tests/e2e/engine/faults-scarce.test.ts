@@ -177,6 +177,8 @@ describe.skipIf(missing !== undefined)(`what runs out in a move${missing ? ` (sk
     // criu stands on the target from the first page on, and what is copied ahead is written into it.
     describe("that the restored tasks inherit", () => {
       const standing = () => until("criu to stand", 1, 15_000, async () => criuIn(rig.at.target)[0]);
+      /** All is copied, and the source makes ready for the cut. */
+      const near = () => until("the freeze to be near", 1, 15_000, async () => criuIn(rig.at.source, "dump")[0]);
       const limits = (host: EngineHost) => {
         const group = `aether/ae-aey${host.id}-hit`;
         const version1 = `/sys/fs/cgroup/memory/${group}`;
@@ -225,10 +227,10 @@ describe.skipIf(missing !== undefined)(`what runs out in a move${missing ? ` (sk
       });
 
       it.each([["target", "20mbit"] as const, ["source", "2mbit"] as const])(
-        "the link of the %s becomes slow when criu stands",
+        "the link of the %s becomes slow right before the freeze",
         async (role, rate) => {
           const host = rig.at[role];
-          const slowing = standing().then(() => slow(host, rate));
+          const slowing = near().then(() => slow(host, rate));
           try {
             expect(await beside(slowing, () => rig.move("pre-copy"))).toBe(true);
           } finally {
@@ -244,7 +246,6 @@ describe.skipIf(missing !== undefined)(`what runs out in a move${missing ? ` (sk
         ["its keeper", "SIGKILL"],
         ["its keeper", "SIGSTOP"],
         ["its tracker", "SIGKILL"],
-        ["its tracker", "SIGSTOP"],
       ] as const)("%s gets a %s when criu stands", async (who, signal) => {
         const { source, target } = rig.at;
         const hitting = (async () => {
@@ -253,6 +254,13 @@ describe.skipIf(missing !== undefined)(`what runs out in a move${missing ? ` (sk
           expect(pid).toBeGreaterThan(0);
           process.kill(pid ?? 0, signal);
         })();
+        await beside(hitting, () => rig.move("pre-copy"));
+        await isWhole();
+      });
+
+      it("its tracker hangs right before the freeze", async () => {
+        const { source } = rig.at;
+        const hitting = near().then(() => process.kill(helperIn(source, "memory-source") ?? 0, "SIGSTOP"));
         await beside(hitting, () => rig.move("pre-copy"));
         await isWhole();
       });
@@ -271,5 +279,5 @@ function processesOf(host: EngineHost, isIt: (words: string[]) => boolean): numb
     .map(Number);
 }
 const helperIn = (host: EngineHost, command: string): number | undefined => processesOf(host, (words) => words[1] === command)[0];
-const criuIn = (host: EngineHost): number[] =>
-  processesOf(host, (words) => words[0]?.endsWith("/criu") === true && words.includes("restore"));
+const criuIn = (host: EngineHost, step = "restore"): number[] =>
+  processesOf(host, (words) => words[0]?.endsWith("/criu") === true && words.includes(step));
