@@ -37,6 +37,8 @@ export interface Place {
   clear(): Promise<void>;
   /** What stands for memory that it cannot inherit goes, and the pages that it has. */
   giveUp(): Promise<void>;
+  /** The restore has ended, whatever came of it: what stands now stays. */
+  leave(): void;
   /** Ends what waits, at once. */
   drop(): void;
 }
@@ -55,6 +57,7 @@ export function createPlace(
   let isMounted = false;
   let isDue = false;
   let isOver = false;
+  let isLeft = false;
 
   async function mount(image: ImagePin | undefined): Promise<void> {
     if (!isMounted) await mountRootfs(host, spec, image);
@@ -99,11 +102,12 @@ export function createPlace(
     },
     async stand(coming, image) {
       const isFirst = !isDue;
-      isOver = false;
+      const wasDropped = isOver;
+      isOver = isLeft = false;
       isDue = true; // what stands is not given up any more
       if (isFirst) await watch.arm(spec.name);
       let there = await standing?.catch(() => undefined);
-      if (there === undefined || there.criu.hasEnded() || !isSame(there.for, coming)) {
+      if (there === undefined || wasDropped || there.criu.hasEnded() || !isSame(there.for, coming)) {
         await end();
         standing = start(coming, image);
         there = await standing;
@@ -117,10 +121,14 @@ export function createPlace(
       return there;
     },
     async clear() {
+      if (isLeft) return;
       const there = await standing?.catch(() => undefined);
       await (there?.areMountsLate ? unmount() : end());
     },
     giveUp: async () => (isDue ? undefined : end()),
+    leave() {
+      isLeft = true;
+    },
     drop() {
       isOver = true;
       criu?.drop();

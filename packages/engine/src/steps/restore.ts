@@ -135,6 +135,7 @@ export async function restoreWorkload(
     throw caught;
   } finally {
     collections?.end();
+    place.leave();
   }
 }
 
