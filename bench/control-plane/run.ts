@@ -5,6 +5,7 @@
 // report says how many that were. They measure as often as core asks them to, as agents do. Baselines, on the same kind of database:
 //   limit  a bare loop that inserts rows of the same size into a table of the same shape, 500 rows a statement
 //   naive  what one would write instead: a fastify handler and an insert for each sample
+import "../help.ts";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { type PostgresServer, startPostgres } from "../../packages/core/dist/testing/postgres-server.js";

@@ -1,6 +1,7 @@
 // How quick the page is, in a real headless Chromium against a real control plane: the first view of a small fleet, and 10,000 nodes scrolled. Frames are
 // counted by the browser's own compositor (tracing), beside a baseline that is the best there can be: an empty page of the same height, scrolled the same way
 // in the same browser. `npm run bench:dashboard -- --runs 5`.
+import "../help.ts";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { cpus, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";

@@ -2,6 +2,7 @@
 //   npm run bench:first-migration -- [--runs 7] [--sizes 1,1000] [--out FILE | --page docs/benchmarks.md] [--dir DIR]
 // Prints its table, or writes it to FILE, or between the two comments that a page has for it. Starts a local cloud of its own and takes it down again, or uses
 // that of DIR. Needs root, redis-server and redis-cli; 1 MB takes about four minutes for 7 runs, 1 GB about twice that, and 5 GB of memory.
+import "../help.ts";
 import { readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { putBetween } from "../put-between.ts";

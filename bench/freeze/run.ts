@@ -2,6 +2,7 @@
 // from the cut of the network; with --log also criu's own words with its clock.
 //   npm run bench:freeze -- [--size 1] [--dirty 0] [--moves 10] [--mode pre-copy] [--criu FILE] [--log FOLDER] [--json FILE]
 // Needs root, redis-server and redis-cli. For A against B give --criu A,B: they are taken in turn within one run.
+import "../help.ts";
 import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, tmpdir } from "node:os";

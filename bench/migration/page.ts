@@ -1,6 +1,7 @@
 // Makes the page anew from what was measured, and measures nothing:
 //   node bench/migration/page.ts [--out docs/benchmarks/migration] [--summary docs/benchmarks.md]
 // reads OUT.csv and OUT.runs.jsonl, writes OUT.md and, where --summary names a file, its tables between the two comments that it has for them.
+import "../help.ts";
 import { readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { putBetween } from "../put-between.ts";

@@ -7,6 +7,7 @@
 // Needs root, redis-server, redis-cli, for a link's rate tc, for podman podman, and a criu. Starts a local cloud of its own and takes it down again, or uses that of DIR (its
 // prefix, where it is not the usual one, by --prefix). A move of the product takes 7 s with 16 MB, 8 to 14 s with 1 GB, 20 to 45 s with 4 GiB; one of criu's script up to 15 s
 // with 1 GB, of podman 30: the default, 90 moves less the baselines' 36, some 19 minutes.
+import "../help.ts";
 import { mkdirSync, realpathSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { parseArgs } from "node:util";

@@ -2,6 +2,7 @@
 // is that of everything both sides run: engines, helpers, and what they started. The ways are taken in turn within one run, as pairs.
 //   npm run bench:pages -- [--mib 1024] [--pairs 5] [--json FILE]
 // Needs root and gcc. "agents": the same program built without OpenSSL.
+import "../help.ts";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, tmpdir } from "node:os";

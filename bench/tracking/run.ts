@@ -2,6 +2,7 @@
 // workload, which pays a fault for each page that it writes first while it is looked at. Baseline: the same writer, that nobody looks at.
 //   npm run bench:tracking -- [--memory 16,256,1024] [--dirty 0,50] [--looks 20] [--pairs 3]
 // Needs root, gcc, and a kernel that tracks writes (6.7).
+import "../help.ts";
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, loadavg, release, tmpdir } from "node:os";

@@ -2,6 +2,7 @@
 //   npm run build && npx node bench/waves/run.ts [--nodes 1000] [--notices 500] [--engines embedded,postgres] [--postgres] [--report FILE]
 // The fleet is simulated at the wire (real TLS, real sessions, no machines), so what is measured is core: intake, decision, plan, orchestration.
 // Baseline in the same run: rows of the same number and size written into the same kind of database without any decision.
+import "../help.ts";
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { startPostgres } from "../../packages/core/dist/testing/postgres-server.js";
