@@ -26,10 +26,17 @@ static void write_file(const char *name, const uint8_t *bytes, size_t length, si
   close(fd);
 }
 
+static char dir[] = "/dev/shm/aether-fuzz-XXXXXX";
+
+static void remove_dir(void) {
+  unlink("pagemap-1.img");
+  unlink("pages-1.img");
+  rmdir(dir);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
-  static char dir[] = "/dev/shm/aether-fuzz-XXXXXX";
   (void)argc, (void)argv;
-  if (!mkdtemp(dir) || chdir(dir) < 0) abort();
+  if (!mkdtemp(dir) || chdir(dir) < 0 || atexit(remove_dir) != 0) abort();
   return 0;
 }
 

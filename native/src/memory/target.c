@@ -137,11 +137,17 @@ static void wait_for(int client, int is_busy) {
   poll(at, (nfds_t)count, is_busy ? 0 : 1);
 }
 
+static void delay(void) {
+  long delay_ms = fault_delay_ms("memory.fill");
+  if (delay_ms > 0) usleep((useconds_t)delay_ms * 1000);
+}
+
 // While criu restores: pages go in place as soon as their mappings are there.
 static void while_restoring(int client) {
   struct pollfd criu = {.fd = client, .events = POLLIN};
   for (;;) {
     int is_busy = 0;
+    delay();
     for (int i = 0; i < fill_count; i++) {
       int result = fill_some(fills[i]);
       if (result == -2) give_up("a page cannot be put in place");
@@ -176,9 +182,8 @@ static void say_filled(void) {
 
 // Until every page is in place.
 static void while_running(void) {
-  long delay_ms = fault_delay_ms("memory.fill");
   while (pages_left() > 0) {
-    if (delay_ms > 0) usleep((useconds_t)delay_ms * 1000);
+    delay();
     for (int i = 0; i < fill_count; i++) {
       if (fill_some(fills[i]) < -1) give_up("a page cannot be put in place");
       all_events();

@@ -223,6 +223,19 @@ export function helpersOf(host: EngineHost, command: string): number[] {
     .map(Number);
 }
 
+/** criu itself at this verb for a host of this rig: what it makes of itself, tasks to be among them, has its command line as well, and perhaps a lower pid. */
+export async function criuAt(rig: FaultRig, verb: "dump" | "restore"): Promise<number> {
+  const isIt = (pid: number) => {
+    const words = textOf(`/proc/${pid}/cmdline`).split("\0");
+    return words[0]?.endsWith("/criu") && words.includes(verb) && words.some((word) => word.includes(rig.hosts.dir));
+  };
+  return until("criu to stand", 5, 5000, async () =>
+    readdirSync("/proc")
+      .map(Number)
+      .find((pid) => pid > 0 && isIt(pid) && !isIt(parentOf(pid))),
+  );
+}
+
 export const parentOf = (pid: number): number =>
   Number(
     textOf(`/proc/${pid}/stat`)

@@ -1,7 +1,7 @@
 // Every named fault point of the engine, on both sides, and what a network and a memory can do beside it. Whatever happens in a move, in the end
 // exactly one instance runs, its client's one connection has seen no wrong answer, and nothing is left behind on either host.
 // A part of the cases by default; all of them, and each mode, with AETHER_CHAOS_ENGINE=all (npm run test:chaos:engine).
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { helperTls } from "@aether/engine";
 import { run, sleep, until } from "@aether/kit";
@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { native } from "../native-program.ts";
 import {
   childrenOf,
+  criuAt,
   type FaultRig,
   fill,
   helpersOf,
@@ -186,14 +187,10 @@ describe.skipIf(missing !== undefined)(`whatever breaks in a move${missing ? ` (
     ["criu", "pre-copy"],
     ["a task of criu's", "pre-copy"],
   ] as const)("%s, killed at work in the restore of a move by %s: the source soon runs on", async (who, mode) => {
-    const wordsOf = (pid: string) => textOf(`/proc/${pid}/cmdline`).split("\0");
-    const childrenOf = (pid: string) => textOf(`/proc/${pid}/task/${pid}/children`).trim();
     const kill = async () => {
-      const isCriu = (words: string[]) =>
-        words[0]?.endsWith("/criu") && words.includes("restore") && words.some((word) => word.includes(rig.hosts.dir));
-      const pid = await until("criu to stand", 5, 5000, async () => readdirSync("/proc").find((name) => isCriu(wordsOf(name))));
-      await until("criu to work", 1, 5000, async () => childrenOf(pid) !== "" || undefined);
-      process.kill(Number(who === "criu" ? pid : childrenOf(pid).split(" ")[0]), "SIGKILL");
+      const pid = await criuAt(rig, "restore");
+      const task = await until("criu to work", 1, 5000, async () => childrenOf(pid)[0]);
+      process.kill(who === "criu" ? pid : task, "SIGKILL");
     };
     // It works for some twenty milliseconds: one that was quicker than us is another move.
     let [isCommitted, tookMs] = [true, 0];

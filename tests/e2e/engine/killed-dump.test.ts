@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { criuAbilities } from "@aether/engine";
 import { until } from "@aether/kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type FaultRig, openFaultRig, textOf } from "./fault-rig.ts";
+import { criuAt, type FaultRig, openFaultRig, textOf } from "./fault-rig.ts";
 import { missingForEngine } from "./requirements.ts";
 
 const criu = "/opt/aether/criu/bin/criu";
@@ -13,8 +13,6 @@ const missing =
   missingForEngine() ?? ((await criuAbilities(criu)).criuKeepsOrphan ? undefined : `${criu} is not ours (npm run prepare:machine)`);
 const isWhole = process.env.AETHER_CHAOS_ENGINE === "all";
 const busyThreads = readFileSync(fileURLToPath(new URL("busy-threads.py", import.meta.url)), "utf8");
-
-const wordsOf = (pid: string) => textOf(`/proc/${pid}/cmdline`).split("\0");
 
 describe.skipIf(missing !== undefined).each([
   { what: "redis", prefix: "akr", net: 223, options: {}, modes: ["stop-and-copy", "pre-copy"] },
@@ -34,15 +32,13 @@ describe.skipIf(missing !== undefined).each([
 
   /** Kills it so long after its first image was there. Whether it was in time. */
   async function killAfter(ms: number): Promise<boolean> {
-    const isOurs = (words: string[]) =>
-      words[0]?.endsWith("/criu") && words.includes("dump") && words.some((word) => word.includes(rig.hosts.dir));
-    const pid = await until("criu to stand", 5, 5000, async () => readdirSync("/proc").find((name) => isOurs(wordsOf(name))));
-    const words = wordsOf(pid);
+    const pid = await criuAt(rig, "dump");
+    const words = textOf(`/proc/${pid}/cmdline`).split("\0");
     const images = words[words.indexOf("-D") + 1] ?? "";
     await until("criu to work", 1, 5000, async () => readdirSync(images).some((name) => name.endsWith(".img")) || undefined);
     const endMs = performance.now() + ms;
     while (performance.now() < endMs); // a timer is not exact enough
-    process.kill(Number(pid), "SIGKILL");
+    process.kill(pid, "SIGKILL");
     return true;
   }
 

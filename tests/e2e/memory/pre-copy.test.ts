@@ -291,7 +291,7 @@ describe.skipIf(missing !== undefined)(`memory copied ahead${missing ? ` (skippe
   it("the target's agent dies while memory is put in place: that goes on, and is waited for by the next one", async () => {
     await start(hosts.a, 64, 20, 1, 0);
     await hosts.b.kill();
-    await hosts.b.restart({ AETHER_FAULTS: "memory.inherit=error,memory.fill=delay:4" }); // 256 steps and more
+    await hosts.b.restart({ AETHER_FAULTS: "memory.inherit=error,memory.fill=delay:2" }); // some 1000 steps
     const { ref, peer } = await prepare(spec(64, 20, 1, 0), hosts.a, hosts.b);
     await hosts.a.call("copy", ref, peer, "pre-copy");
     await Promise.all([hosts.a.call("freeze", ref, peer, "pre-copy"), hosts.b.call("restore", ref, "pre-copy")]);
